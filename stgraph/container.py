@@ -1,0 +1,138 @@
+"""The file under every dump: safetensors with one JSON header of ours, memory-mapped on reading."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from stgraph.errors import DumpFormatError, DumpVersionError, InputError
+from stgraph.files import atomic_path
+
+Array = np.ndarray[Any, Any]
+SCHEMA_VERSION = 1
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+
+
+class MappedTensors(Mapping[str, Array]):
+    """Name -> read-only array, mapped from the file when first asked for; nothing is read before."""
+
+    def __init__(self, path: Path, entries: Mapping[str, tuple[int, tuple[int, ...], np.dtype[Any]]]) -> None:
+        self._path = path
+        self._entries = dict(entries)
+        self._arrays: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._arrays:
+            offset, shape, dtype = self._entries[name]
+            if prod(shape) == 0:
+                self._arrays[name] = np.empty(shape, dtype)
+            else:
+                mapped = np.memmap(self._path, dtype=np.uint8, mode="r", offset=offset, shape=(prod(shape) * dtype.itemsize,))
+                self._arrays[name] = np.asarray(mapped).view(dtype).reshape(shape)
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def without(self, *names: str) -> MappedTensors:
+        """The same tensors less ``names``."""
+        return MappedTensors(self._path, {k: v for k, v in self._entries.items() if k not in names})
+
+
+def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
+    """Write ``tensors`` and ``metadata`` (JSON values) as a dump of ``kind``, atomically.
+
+    Raises
+    ------
+    InputError
+        a tensor of a dtype the format lacks, metadata that is no JSON, or an unwritable path
+    """
+    from safetensors.numpy import save_file
+
+    for name, array in tensors.items():
+        if array.dtype not in _DTYPES.values():
+            raise InputError(f"tensor {name!r} has dtype {array.dtype}, which a dump cannot hold")
+    try:
+        header = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"metadata cannot be written as JSON: {error}") from None
+    text = {"stgraph": kind, "schema_version": str(SCHEMA_VERSION), "metadata": header}
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, metadata=text)
+
+
+def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[str, Any]]:
+    """The tensors (mapped lazily) and metadata of a dump of ``kind``.
+
+    Raises
+    ------
+    DumpFormatError
+        missing, truncated, not safetensors, no stgraph dump, or a dump of another kind
+    DumpVersionError
+        written by a newer schema
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path)
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise DumpFormatError(f"cannot read {file}: it {what}; give the path of a token dump (.safetensors)")
+    try:
+        # The library checks the header: lengths, overlaps, ranges. Only then are its offsets trusted for mapping.
+        with safe_open(file, framework="numpy") as opened:
+            text = opened.metadata() or {}
+            slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
+            layout = {name: (tuple(s.get_shape()), str(s.get_dtype())) for name, s in slices.items()}
+        with file.open("rb") as stream:
+            position = 8 + int.from_bytes(stream.read(8), "little")
+    except (SafetensorError, OSError) as error:
+        raise DumpFormatError(f"cannot read {file}: {error}; it is truncated or not a safetensors file") from None
+    _check_header(file, text, kind)
+    entries = {}
+    for name, (shape, code) in layout.items():
+        if code not in _DTYPES:
+            raise DumpFormatError(f"cannot read {file}: tensor {name!r} has the unsupported dtype {code}")
+        entries[name] = (position, shape, _DTYPES[code])
+        position += prod(shape) * _DTYPES[code].itemsize
+    try:
+        metadata = json.loads(text.get("metadata", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise DumpFormatError(f"cannot read {file}: its metadata is not JSON ({error})") from None
+    if not isinstance(metadata, dict):
+        raise DumpFormatError(f"cannot read {file}: its metadata is {type(metadata).__name__}, not an object")
+    return MappedTensors(file, entries), metadata
+
+
+def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
+    found = text.get("stgraph")
+    if found is None:
+        raise DumpFormatError(f"{file} is a safetensors file but no stgraph dump: its header lacks the key 'stgraph'")
+    version = text.get("schema_version", "")
+    if not (version.isascii() and version.isdecimal()):
+        raise DumpFormatError(f"cannot read {file}: its schema version is {version!r}, not a number")
+    if len(version) > 9 or int(version) > SCHEMA_VERSION:
+        raise DumpVersionError(
+            f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}. Upgrade stgraph"
+        )
+    if found != kind:
+        raise DumpFormatError(f"{file} is a dump of kind {found!r}; expected {kind!r}")

@@ -1,0 +1,99 @@
+"""Token dumps: one safetensors file per video, one per query for signals that depend on the prompt."""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+
+from stgraph import container
+from stgraph.arrays import to_numpy
+from stgraph.errors import DumpFormatError, InputError
+from stgraph.grid import TokenGrid
+from stgraph.tokens import VideoTokens
+
+Path = str | os.PathLike[str]
+_GRID_TENSORS = ("token_t", "token_y", "token_x", "token_kind")
+
+
+def save_tokens(tokens: VideoTokens, path: Path) -> None:
+    """Write tokens as a dump of schema version 1; the features keep their dtype.
+
+    Raises
+    ------
+    InputError
+        the path cannot be written, or the metadata is no JSON; an existing file is left as it was
+    """
+    t, y, x = tokens.grid.coordinates()
+    kind = tokens.grid.kind
+    tensors: dict[str, Any] = {
+        "features": tokens.features.reshape(tokens.grid.n_tokens, tokens.dimension),
+        "token_t": t,
+        "token_y": y,
+        "token_x": x,
+        "token_kind": np.zeros(tokens.grid.n_tokens, np.uint8) if kind is None else kind,
+        "seq_index": np.arange(tokens.grid.n_tokens, dtype=np.int32),
+    }
+    clash = set(_GRID_TENSORS + ("features",)) & set(tokens.signals)
+    if clash:
+        raise InputError(f"signal {min(clash)!r} has the name of a tensor every dump holds; rename it")
+    tensors.update(tokens.signals)
+    container.write(path, "tokens", tensors, {**tokens.metadata, "producer": _producer()})
+
+
+def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write the signals that depend on one prompt (attention, queries) as a query file; see :func:`load`."""
+    arrays = {name: to_numpy(a, f"signal {name!r}") for name, a in signals.items()}
+    container.write(path, "query", arrays, {**(metadata or {}), "producer": _producer()})
+
+
+def load(path: Path, query: Path | None = None) -> VideoTokens:
+    """Open a token dump; features and signals are memory-mapped and read when used.
+
+    Parameters
+    ----------
+    path : dump of a video
+    query : query file with prompt-dependent signals, which take precedence over the video's own
+
+    Raises
+    ------
+    DumpFormatError, DumpVersionError
+        the file is missing, truncated, not an stgraph dump, or newer than this library
+    GridError, FeatureError, InputError
+        its tensors do not fit together
+
+    Examples
+    --------
+    >>> import stgraph
+    >>> stgraph.sample().grid.shape
+    (40, 16, 16)
+    """
+    tensors, metadata = container.read(path, "tokens")
+    missing = [name for name in ("features", *_GRID_TENSORS) if name not in tensors]
+    if missing:
+        raise DumpFormatError(f"cannot read {path}: the dump lacks {', '.join(missing)}")
+    grid = TokenGrid.from_coordinates(*(tensors[name] for name in _GRID_TENSORS))
+    signals: Mapping[str, Any] = tensors.without("features", *_GRID_TENSORS)
+    if query is not None:
+        extra, _ = container.read(query, "query")
+        signals = ChainMap(extra, signals)  # type: ignore[arg-type]
+    return VideoTokens(tensors["features"], grid, signals, metadata)
+
+
+def sample() -> VideoTokens:
+    """The bundled real dump: 40 frames of Big Buck Bunny, 16 x 16 tokens of dimension 384, frames and shot cuts.
+
+    Features of a DINOv2-layout ViT-S/14, layer 9. (c) 2008 Blender Foundation, CC BY 3.0; see the NOTICE beside it.
+    """
+    with as_file(files("stgraph").joinpath("data", "bbb_dinov2s.safetensors")) as path:
+        return load(path)
+
+
+def _producer() -> str:
+    from stgraph import __version__
+
+    return f"stgraph {__version__}"

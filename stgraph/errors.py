@@ -1,0 +1,75 @@
+"""The exceptions stgraph raises on purpose.
+
+* StgraphError
+  x InputError (ValueError)
+    + FeatureError            features: rank, dtype, NaN or Inf, empty axes
+    + GridError               grid does not match the features
+    + MissingSignalError      a selector needs a signal the tokens do not carry
+    + UnknownNameError        no backend, splitter or selector of that name
+  x DumpError (ValueError)
+    + DumpFormatError         truncated, not safetensors, not an stgraph dump
+    + DumpVersionError        written by a newer schema
+  x UnavailableError (RuntimeError)
+    + BackendUnavailableError a backend or device asked for by name cannot run here
+  x MissingDependencyError (ImportError)
+
+Each also inherits the built-in exception a caller would expect to catch.
+"""
+
+from __future__ import annotations
+
+
+class StgraphError(Exception):
+    """Base of every exception raised on purpose."""
+
+
+class InputError(StgraphError, ValueError):
+    """An argument has the wrong type, shape, range or spelling."""
+
+
+class FeatureError(InputError):
+    """The features cannot be read as token features."""
+
+
+class GridError(InputError):
+    """The grid is malformed or does not match the features."""
+
+
+class MissingSignalError(InputError):
+    """A signal that the chosen method needs is absent; it is never replaced by another."""
+
+
+class UnknownNameError(InputError):
+    """No entry of that name is registered."""
+
+
+class DumpError(StgraphError, ValueError):
+    """A token dump cannot be read or written."""
+
+
+class DumpFormatError(DumpError):
+    """The file is truncated, not safetensors, or not an stgraph dump."""
+
+
+class DumpVersionError(DumpError):
+    """The file was written by a newer version of the dump format."""
+
+
+class UnavailableError(StgraphError, RuntimeError):
+    """Something asked for by name cannot be used on this machine."""
+
+
+class BackendUnavailableError(UnavailableError):
+    """A community backend asked for by name cannot run here."""
+
+
+class MissingDependencyError(StgraphError, ImportError):
+    """An optional package is not installed."""
+
+
+def missing_dependency(feature: str, package: str, extra: str | None = None) -> MissingDependencyError:
+    """The one message for a missing optional package: what needs it, and the command that installs it."""
+    target = f"'stgraph-video[{extra}]'" if extra else package
+    return MissingDependencyError(
+        f"{feature} needs the package {package!r}, which is not installed. Install it with: pip install {target}"
+    )

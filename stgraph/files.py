@@ -1,0 +1,43 @@
+"""Writing files so that an interrupted write never leaves a half-written or lost one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stgraph.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block succeeds and vanishes when it fails.
+
+    Raises
+    ------
+    InputError
+        the folder does not exist or cannot be written, or ``path`` is a folder
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: it is a folder; give a file name")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {target}: {error.strerror or error}; choose an existing folder you may write to"
+        ) from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}; an existing file is left as it was") from error
+    finally:
+        temporary.unlink(missing_ok=True)

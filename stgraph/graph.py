@@ -1,0 +1,234 @@
+"""The spatio-temporal token graph (ST-SimDiff, section 4.2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stgraph.edges import EdgeList
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.tokens import VideoTokens
+
+if TYPE_CHECKING:
+    from stgraph.graph_summary import GraphSummary
+
+Array = np.ndarray[Any, Any]
+FAMILIES = ("right", "bottom", "temporal")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGraph:
+    """Patch tokens as nodes, cosine similarities of lattice neighbours as edge weights.
+
+    The similarities of all lattice edges are kept; ``tau_sim`` and ``families`` say which of them make up the community
+    graph G' = {(i, j): w > tau_sim}. :meth:`with_threshold` changes these without reading the features again.
+
+    Attributes
+    ----------
+    grid : TokenGrid
+    similarity : [3, T, H, W] float32
+        of token (t, h, w) to its right, bottom and next-frame neighbour; NaN where there is none
+    norms : [T, H, W] float64, feature norms
+    tau_sim : similarity threshold, strict
+    families : edge families in the community graph, of "right", "bottom", "temporal"
+    """
+
+    grid: TokenGrid
+    similarity: Array
+    norms: Array
+    tau_sim: float
+    families: tuple[str, ...] = FAMILIES
+
+    @property
+    def n_nodes(self) -> int:
+        """N = T*H*W."""
+        return self.grid.n_nodes
+
+    @property
+    def n_edges(self) -> int:
+        """Edges of the community graph."""
+        return self.edges.n_edges
+
+    @cached_property
+    def _above(self) -> tuple[Array, Array, Array, Array]:
+        return self._edge_arrays(self.tau_sim)
+
+    def _edge_arrays(self, tau: float) -> tuple[Array, Array, Array, Array]:
+        from stgraph.kernels.cpu.edge_list import edges_above
+
+        right, bottom, temporal = (name in self.families for name in FAMILIES)
+        return edges_above(self.similarity, tau, (right, bottom, temporal))
+
+    @cached_property
+    def edges(self) -> EdgeList:
+        """The community graph G': edges of the chosen families with similarity above ``tau_sim``."""
+        src, dst, weight, _ = self._above
+        return EdgeList(self.n_nodes, src, dst, weight)
+
+    @property
+    def edge_family(self) -> Array:
+        """[E] uint8: 0 right, 1 bottom, 2 temporal, in the order of :attr:`edges`."""
+        return self._above[3]
+
+    def all_edges(self) -> EdgeList:
+        """Every lattice edge of the chosen families, whatever its similarity."""
+        src, dst, weight, _ = self._edge_arrays(-math.inf)
+        return EdgeList(self.n_nodes, src, dst, weight)
+
+    @property
+    def temporal_similarity(self) -> Array:
+        """[T-1, H, W] float32: similarity of each token to the same position one frame later, from which DETS works
+        even where temporal edges are kept out of the community graph."""
+        view: Array = self.similarity[2, :-1]
+        return view
+
+    def neighbours(self, node: int) -> dict[str, tuple[int, float]]:
+        """The up to six lattice neighbours of a node: side -> (node id, similarity), thresholded or not."""
+        t, y, x = self.grid.position(node)
+        frame = self.grid.H * self.grid.W
+        sides = {
+            "left": (0, (t, y, x - 1), -1),
+            "right": (0, (t, y, x), 1),
+            "top": (1, (t, y - 1, x), -self.grid.W),
+            "bottom": (1, (t, y, x), self.grid.W),
+            "previous": (2, (t - 1, y, x), -frame),
+            "next": (2, (t, y, x), frame),
+        }
+        found = {}
+        for side, (family, place, step) in sides.items():
+            value = float(self.similarity[(family, *place)]) if min(place) >= 0 else math.nan
+            if not math.isnan(value):
+                found[side] = (node + step, value)
+        return found
+
+    def with_threshold(
+        self,
+        tau_sim: float | None = None,
+        *,
+        spatial: bool = True,
+        temporal: bool = True,
+        right: bool = True,
+        bottom: bool = True,
+    ) -> TokenGraph:
+        """The same similarities under another threshold or other edge families."""
+        tau = self.tau_sim if tau_sim is None else check_threshold("tau_sim", tau_sim)
+        chosen = tuple(n for n, on in zip(FAMILIES, (spatial and right, spatial and bottom, temporal), strict=True) if on)
+        return replace(self, tau_sim=tau, families=chosen)
+
+    def summary(self) -> GraphSummary:
+        """Counts and weight statistics per edge family, degrees, share of edges above the threshold."""
+        from stgraph.graph_summary import summarise
+
+        return summarise(self)
+
+    def to_networkx(self) -> Any:
+        """networkx.Graph of the community graph with all N nodes, edge attribute ``weight``."""
+        from stgraph import graph_views
+
+        return graph_views.to_networkx(self.edges)
+
+    def to_igraph(self) -> Any:
+        """igraph.Graph of the community graph with all N vertices, edge attribute ``weight``."""
+        from stgraph import graph_views
+
+        return graph_views.to_igraph(self.edges)
+
+    def to_scipy(self) -> Any:
+        """Symmetric scipy.sparse.csr_array [N, N] float32 of the community graph."""
+        from stgraph import graph_views
+
+        return graph_views.to_scipy(self.edges)
+
+    def to_arrow(self) -> Any:
+        """pyarrow.Table of the community graph: src, dst, weight, family."""
+        from stgraph import graph_views
+
+        return graph_views.to_arrow(self.edges, self.edge_family)
+
+    def to_pandas(self) -> Any:
+        """pandas.DataFrame of the community graph: src, dst, weight, family."""
+        from stgraph import graph_views
+
+        return graph_views.to_pandas(self.edges, self.edge_family)
+
+    def to_cudf(self) -> Any:
+        """cudf.DataFrame of the community graph (src, dst int32, weight float64). Needs a CUDA device and cuDF."""
+        from stgraph import graph_views
+
+        return graph_views.to_cudf(self.edges)
+
+    def to_cugraph(self) -> Any:
+        """cugraph.Graph with every vertex listed and no renumbering. Needs a CUDA device and cuGraph."""
+        from stgraph import graph_views
+
+        return graph_views.to_cugraph(self.edges)
+
+    def __repr__(self) -> str:
+        return self.summary().headline()
+
+    def _repr_html_(self) -> str:
+        return self.summary().html()
+
+
+def build_graph(
+    tokens: VideoTokens,
+    tau_sim: float = 0.8,
+    *,
+    spatial: bool = True,
+    temporal: bool = True,
+    right: bool = True,
+    bottom: bool = True,
+) -> TokenGraph:
+    """The token graph of a video, in one pass over its features (ST-SimDiff, section 4.2).
+
+    Parameters
+    ----------
+    tokens : VideoTokens
+    tau_sim : similarity an edge must exceed to join the community graph, strict, in [-1, 1]
+    spatial, temporal : whether spatial / temporal edges take part (the paper's ablation)
+    right, bottom : the two kinds of spatial edges
+
+    Raises
+    ------
+    FeatureError
+        a token holds NaN or Inf
+    InputError
+        ``tau_sim`` is not a number in [-1, 1]
+
+    Examples
+    --------
+    >>> import numpy as np, stgraph
+    >>> x = np.ones((2, 3, 4, 8), dtype=np.float32)
+    >>> stgraph.build_graph(stgraph.VideoTokens.from_array(x))
+    TokenGraph(2x3x4, 24 tokens, 46 edges, 100 % of lattice edges above 0.8)
+    """
+    if not isinstance(tokens, VideoTokens):
+        raise InputError(
+            f"build_graph got {type(tokens).__name__}; pass VideoTokens, e.g. stgraph.VideoTokens.from_array(x)"
+        )
+    tau = check_threshold("tau_sim", tau_sim)
+    from stgraph.kernels.cpu.neighbours import neighbour_cosines
+
+    similarity, norms = neighbour_cosines(tokens.lattice)
+    graph = TokenGraph(tokens.grid, similarity, norms, tau)
+    return graph.with_threshold(spatial=spatial, temporal=temporal, right=right, bottom=bottom)
+
+
+def check_threshold(name: str, value: Any) -> float:
+    """``value`` as a float in [-1, 1], or an error that names the argument.
+
+    Raises
+    ------
+    InputError
+        not a real number, NaN, or outside [-1, 1]
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{name} is {value!r}; it must be a number in [-1, 1]")
+    if not -1 <= value <= 1:
+        raise InputError(f"{name} is {value}; a cosine similarity threshold lies in [-1, 1]")
+    return float(value)

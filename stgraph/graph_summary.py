@@ -1,0 +1,109 @@
+"""What a token graph looks like in numbers."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stgraph.graph import FAMILIES, TokenGraph
+
+
+@dataclass(frozen=True)
+class FamilySummary:
+    """One edge family: all its lattice edges, and those above the threshold."""
+
+    family: str
+    in_graph: bool
+    n_lattice: int
+    n_above: int
+    above_ratio: float
+    mean: float
+    std: float
+    p5: float
+    median: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class GraphSummary:
+    """Statistics of a :class:`~stgraph.graph.TokenGraph`."""
+
+    grid: str
+    n_nodes: int
+    n_edges: int
+    tau_sim: float
+    above_ratio: float
+    n_isolated: int
+    n_zero_norm: int
+    mean_degree: float
+    degree_histogram: tuple[int, ...]
+    families: tuple[FamilySummary, ...]
+
+    def headline(self) -> str:
+        """One line: extent, tokens, edges, share above the threshold."""
+        return (
+            f"TokenGraph({self.grid}, {self.n_nodes:,} tokens, {self.n_edges:,} edges, "
+            f"{100 * self.above_ratio:.0f} % of lattice edges above {self.tau_sim:g})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def html(self) -> str:
+        """A small table for notebooks."""
+        head = ("family", "lattice edges", "above", "share", "mean", "5 %", "median", "95 %")
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(f)) + "</tr>" for f in self.families
+        )
+        titles = "".join(f"<th>{title}</th>" for title in head)
+        return f"<p>{html.escape(self.headline())}</p><table><tr>{titles}</tr>{rows}</table>"
+
+
+def _cells(f: FamilySummary) -> tuple[str, ...]:
+    numbers = (f.above_ratio, f.mean, f.p5, f.median, f.p95)
+    name = f.family if f.in_graph else f"{f.family} (off)"
+    return (name, f"{f.n_lattice:,}", f"{f.n_above:,}", *(f"{v:.3f}" for v in numbers))
+
+
+def summarise(graph: TokenGraph) -> GraphSummary:
+    """The statistics of ``graph``; see :meth:`stgraph.graph.TokenGraph.summary`."""
+    families = tuple(_family(graph, i) for i in range(3))
+    used = [f for f in families if f.in_graph]
+    lattice = sum(f.n_lattice for f in used)
+    degrees = graph.edges.degrees()
+    return GraphSummary(
+        grid=str(graph.grid),
+        n_nodes=graph.n_nodes,
+        n_edges=graph.n_edges,
+        tau_sim=graph.tau_sim,
+        above_ratio=sum(f.n_above for f in used) / lattice if lattice else 0.0,
+        n_isolated=int(np.count_nonzero(degrees == 0)),
+        n_zero_norm=int(np.count_nonzero(graph.norms == 0)),
+        mean_degree=2 * graph.n_edges / graph.n_nodes,
+        degree_histogram=tuple(np.bincount(degrees, minlength=7).tolist()),
+        families=families,
+    )
+
+
+def _family(graph: TokenGraph, index: int) -> FamilySummary:
+    values = graph.similarity[index]
+    values = values[~np.isnan(values)].astype(np.float64)
+    n, above = values.size, int(np.count_nonzero(values > graph.tau_sim))
+    p5, median, p95 = np.percentile(values, (5, 50, 95)).tolist() if n else (math.nan,) * 3
+    return FamilySummary(
+        family=FAMILIES[index],
+        in_graph=FAMILIES[index] in graph.families,
+        n_lattice=n,
+        n_above=above,
+        above_ratio=above / n if n else 0.0,
+        mean=float(values.mean()) if n else math.nan,
+        std=float(values.std()) if n else math.nan,
+        p5=p5,
+        median=median,
+        p95=p95,
+    )

@@ -1,0 +1,138 @@
+"""Where each visual token sits: the T x H x W lattice, and the tokens that are no patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import GridError
+
+PATCH, NEWLINE, SEPARATOR, OTHER = 0, 1, 2, 3
+MAX_NODES = 2**31 - 1
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGrid:
+    """The extent of a video's patch tokens, and the kind of every visual token.
+
+    Parameters
+    ----------
+    T, H, W : frames, grid height, grid width; at least 1 each
+    kind : (n,) uint8 or None
+        what each token of the sequence is: 0 patch, 1 newline, 2 frame separator, 3 other. The patches, in order, are
+        the lattice in raster order. None means that every token is a patch.
+
+    Raises
+    ------
+    GridError
+        an axis below 1, more than 2^31 - 1 nodes, or a number of patches other than T*H*W
+
+    Examples
+    --------
+    >>> TokenGrid(2, 3, 4).n_nodes
+    24
+    """
+
+    T: int
+    H: int
+    W: int
+    kind: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+
+    def __post_init__(self) -> None:
+        for axis in ("T", "H", "W"):
+            value = getattr(self, axis)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+                raise GridError(f"grid axis {axis} is {value!r}; it must be an integer of at least 1")
+            object.__setattr__(self, axis, int(value))
+        if self.n_nodes > MAX_NODES:
+            raise GridError(f"grid {self} has {self.n_nodes:,} nodes; at most {MAX_NODES:,} fit 32-bit node ids")
+        if self.kind is not None:
+            kind = np.ascontiguousarray(self.kind, dtype=np.uint8)
+            patches = int(np.count_nonzero(kind == PATCH))
+            if kind.ndim != 1 or patches != self.n_nodes:
+                raise GridError(f"token kinds mark {patches:,} patches, but grid {self} has {self.n_nodes:,}")
+            object.__setattr__(self, "kind", None if kind.size == patches else kind)
+
+    @classmethod
+    def from_coordinates(cls, t: Any, y: Any, x: Any, kind: Any | None = None) -> TokenGrid:
+        """The grid of explicit coordinates: (n,) integers each, -1 for tokens that are no patches.
+
+        Raises
+        ------
+        GridError
+            the patches are not a complete lattice in raster order
+        """
+        t, y, x = (np.asarray(a, dtype=np.int64).ravel() for a in (t, y, x))
+        patch = t >= 0 if kind is None else np.asarray(kind) == PATCH
+        if not t.size == y.size == x.size == patch.size or not patch.any():
+            raise GridError(
+                f"coordinates have {t.size}, {y.size}, {x.size} entries with {int(patch.sum())} patches; "
+                "expected equal lengths and at least one patch"
+            )
+        T, H, W = (int(a[patch].max()) + 1 for a in (t, y, x))
+        node = (t[patch] * H + y[patch]) * W + x[patch]
+        if node.size != T * H * W or not np.array_equal(node, np.arange(node.size)):
+            raise GridError(
+                f"the {node.size:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order (t, y, x)"
+            )
+        return cls(T, H, W, np.where(patch, PATCH, OTHER) if kind is None else kind)
+
+    @property
+    def n_nodes(self) -> int:
+        """N = T*H*W, the number of patch tokens and graph nodes."""
+        return self.T * self.H * self.W
+
+    @property
+    def n_tokens(self) -> int:
+        """All visual tokens, newlines and separators included."""
+        return self.n_nodes if self.kind is None else int(self.kind.size)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
+        return self.T, self.H, self.W
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """(N,) int64: the row of each patch token in the features."""
+        if self.kind is None:
+            return np.arange(self.n_nodes, dtype=np.int64)
+        return np.flatnonzero(self.kind == PATCH)
+
+    def coordinates(self) -> tuple[IntArray, IntArray, IntArray]:
+        """(t, y, x), (n,) int32 each; -1 for tokens that are no patches."""
+        out = [np.full(self.n_tokens, -1, dtype=np.int32) for _ in range(3)]
+        for axis, values in zip(out, np.unravel_index(np.arange(self.n_nodes), self.shape), strict=True):
+            axis[self.rows] = values
+        return out[0], out[1], out[2]
+
+    def node(self, t: int, y: int, x: int) -> int:
+        """Node id (t*H + y)*W + x of a lattice position."""
+        if not (0 <= t < self.T and 0 <= y < self.H and 0 <= x < self.W):
+            raise GridError(f"position (t={t}, y={y}, x={x}) lies outside grid {self}")
+        return (t * self.H + y) * self.W + x
+
+    def position(self, node: int) -> tuple[int, int, int]:
+        """(t, y, x) of a node id."""
+        if not 0 <= node < self.n_nodes:
+            raise GridError(f"node {node} lies outside grid {self} with {self.n_nodes:,} nodes")
+        t, rest = divmod(int(node), self.H * self.W)
+        return t, *divmod(rest, self.W)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, TokenGrid)
+            and self.shape == other.shape
+            and np.array_equal(self.rows, other.rows)
+            and self.n_tokens == other.n_tokens
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return f"{self.T}x{self.H}x{self.W}"

@@ -1,0 +1,1 @@
+"""The hot loops. They know arrays and nothing else of stgraph."""

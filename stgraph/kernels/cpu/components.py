@@ -1,0 +1,91 @@
+"""Connected components by union-find, and the canonical numbering of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@numba.njit(nogil=True, cache=True)
+def _find(parent, i):  # type: ignore[no-untyped-def]
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]  # path halving
+        i = parent[i]
+    return i
+
+
+@numba.njit(nogil=True, cache=True)
+def _components(n, src, dst):  # type: ignore[no-untyped-def]
+    parent = np.arange(n).astype(np.int32)
+    for e in range(src.size):
+        a, b = _find(parent, src[e]), _find(parent, dst[e])
+        if a < b:
+            parent[b] = a
+        elif b < a:
+            parent[a] = b
+    # The root is the smallest member, so ascending order meets it before every other member.
+    labels = np.empty(n, np.int32)
+    count = 0
+    for i in range(n):
+        if parent[i] == i:
+            labels[i] = count
+            count += 1
+        else:
+            labels[i] = labels[_find(parent, i)]
+    return labels, count
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_occurrence(labels, bound):  # type: ignore[no-untyped-def]
+    new = np.full(bound, -1, np.int32)
+    out = np.empty(labels.size, np.int32)
+    count = 0
+    for i in range(labels.size):
+        if new[labels[i]] < 0:
+            new[labels[i]] = count
+            count += 1
+        out[i] = new[labels[i]]
+    return out, count
+
+
+@numba.njit(nogil=True, cache=True)
+def _group(labels, n_groups):  # type: ignore[no-untyped-def]
+    starts = np.zeros(n_groups + 1, np.int64)
+    for i in range(labels.size):
+        starts[labels[i] + 1] += 1
+    for g in range(n_groups):
+        starts[g + 1] += starts[g]
+    at = starts[:-1].copy()
+    members = np.empty(labels.size, np.int32)
+    for i in range(labels.size):
+        members[at[labels[i]]] = i
+        at[labels[i]] += 1
+    return members, starts
+
+
+def connected_components(n_nodes: int, src: Array, dst: Array) -> tuple[Array, int]:
+    """Canonical component labels ([N] int32, numbered by smallest node) and their number, in near-linear time."""
+    labels, count = _components(n_nodes, src, dst)
+    return labels, int(count)
+
+
+def canonical_labels(labels: Array) -> tuple[Array, int]:
+    """Labels renumbered by first occurrence ([N] int32), and the number of groups. Any integer labels will do."""
+    if labels.size == 0:
+        return np.empty(0, np.int32), 0
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= 4 * labels.size:
+        labels = np.unique(labels, return_inverse=True)[1]
+        high = int(labels.max())
+    new, count = _first_occurrence(labels, high + 1)
+    return new, int(count)
+
+
+def group_members(labels: Array, n_groups: int) -> tuple[Array, Array]:
+    """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
+    members, starts = _group(labels, n_groups)
+    return members, starts

@@ -1,0 +1,148 @@
+"""Cosine similarity of every token with its right, bottom and next-frame neighbour, in one pass over the features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from stgraph.errors import FeatureError
+from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
+from stgraph.kernels.cpu.threads import num_threads, run_blocks
+
+RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
+# Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
+_SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
+
+Array = np.ndarray[Any, Any]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: ignore[no-untyped-def]
+    """Dot products of each token with itself, its left, upper and previous neighbour.
+
+    Two frames are taken at a time: the later one finds the earlier in registers, which halves the traffic from the
+    previous frame. Where the last frame has no partner it stands in for its own, and the earlier writes last.
+    """
+    for t in range(t0, t1, 2):
+        u = min(t + 1, t1 - 1)
+        for h in range(h0, h1):
+            for w in range(W):
+                a, b = row(x, t, h, w), row(x, u, h, w)
+                a_left, b_left = row(x, t, h, max(w - 1, 0)), row(x, u, h, max(w - 1, 0))
+                a_up, b_up = row(x, t, max(h - 1, 0), w), row(x, u, max(h - 1, 0), w)
+                a_before = row(x, max(t - 1, 0), h, w)
+                s0 = np.float32(0)
+                s1 = s2 = s3 = s4 = s5 = s6 = s7 = s0
+                for k in range(a.size):
+                    p, q = widen(a[k]), widen(b[k])
+                    s0 += p * p
+                    s1 += p * widen(a_left[k])
+                    s2 += p * widen(a_up[k])
+                    s3 += p * widen(a_before[k])
+                    s4 += q * q
+                    s5 += q * widen(b_left[k])
+                    s6 += q * widen(b_up[k])
+                    s7 += q * p
+                square[u, h, w], right[u, h, w], bottom[u, h, w], temporal[u, h, w] = s4, s5, s6, s7
+                square[t, h, w], right[t, h, w], bottom[t, h, w], temporal[t, h, w] = s0, s1, s2, s3
+
+
+@numba.njit(nogil=True, cache=True)
+def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
+    a, b = row(x, t, h, w), row(x, t2, h2, w2)
+    total = 0.0
+    for k in range(a.size):
+        total += np.float64(widen(a[k])) * np.float64(widen(b[k]))
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def _cosines(x, square, products, weights, norms):  # type: ignore[no-untyped-def]
+    """Turn products (token to its left / upper / previous neighbour) into weights stored at the smaller index.
+
+    Returns the first token with a NaN or Inf, or -1.
+    """
+    T, H, W = square.shape
+    for t in range(T):
+        for h in range(H):
+            for w in range(W):
+                s = square[t, h, w]
+                if _SMALLEST <= s <= _LARGEST:
+                    norms[t, h, w] = np.sqrt(np.float64(s))
+                else:
+                    exact = _exact_dot(x, t, h, w, t, h, w)
+                    if not np.isfinite(exact):
+                        return (t * H + h) * W + w
+                    norms[t, h, w] = np.sqrt(exact)
+    for t in range(T):
+        for h in range(H):
+            for w in range(W):
+                for family in range(3):
+                    t2, h2, w2 = t - (family == TEMPORAL), h - (family == BOTTOM), w - (family == RIGHT)
+                    if t2 < 0 or h2 < 0 or w2 < 0:
+                        continue
+                    scale = norms[t, h, w] * norms[t2, h2, w2]
+                    cosine = 0.0
+                    if scale > 0.0:
+                        safe = _SMALLEST <= square[t, h, w] <= _LARGEST and _SMALLEST <= square[t2, h2, w2] <= _LARGEST
+                        dot = np.float64(products[family, t, h, w])
+                        if not safe:
+                            dot = _exact_dot(x, t, h, w, t2, h2, w2)
+                        cosine = min(1.0, max(-1.0, dot / scale))
+                    weights[family, t2, h2, w2] = cosine
+    return -1
+
+
+def neighbour_cosines(x: Array) -> tuple[Array, Array]:
+    """Cosine similarity along the lattice edges, accumulated in float32, and the norms.
+
+    Parameters
+    ----------
+    x : [T, H, W, d] float32, float16 or bfloat16, any strides
+
+    Returns
+    -------
+    weights : [3, T, H, W] float32
+        similarity of token (t, h, w) to (t, h, w+1), (t, h+1, w) and (t+1, h, w), in [-1, 1]; NaN where the lattice
+        ends; 0 on every edge of a zero-norm token
+    norms : [T, H, W] float64
+
+    Raises
+    ------
+    FeatureError
+        a token holds NaN or Inf (the first one is named)
+    """
+    T, H, W, _ = x.shape
+    source = row_source(x)
+    square = np.empty((T, H, W), np.float32)
+    products = np.empty((3, T, H, W), np.float32)
+
+    def task(block: tuple[int, int, int, int]) -> None:
+        _products(source, square, *products, *block, W)
+
+    run_blocks(task, _blocks(T, H))
+    weights = np.full((3, T, H, W), np.nan, np.float32)
+    norms = np.empty((T, H, W), np.float64)
+    bad = _cosines(source, square, products, weights, norms)
+    if bad >= 0:
+        t, rest = divmod(bad, H * W)
+        h, w = divmod(rest, W)
+        raise FeatureError(
+            f"features hold NaN or Inf; the first bad token is {bad} (frame {t}, row {h}, column {w}). "
+            "Replace or drop it before building the graph"
+        )
+    return weights, norms
+
+
+def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:
+    """(t0, t1, h0, h1) work blocks. Frame ranges start at even frames, so that the pairing of frames, and with it
+    every rounding, is the same on any number of threads; few frames are cut by rows instead."""
+    parts = num_threads()
+    pairs = (T + 1) // 2
+    if pairs >= parts:
+        cuts = [2 * (pairs * i // parts) for i in range(parts)] + [T]
+        return [(a, b, 0, H) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    rows = [H * i // parts for i in range(parts + 1)]
+    return [(0, T, a, b) for a, b in zip(rows, rows[1:], strict=False) if a < b]

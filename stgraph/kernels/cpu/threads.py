@@ -1,0 +1,72 @@
+"""A small thread pool for kernels that release the GIL.
+
+Work is cut into blocks that do not depend on the number of threads, and every block writes its own part of the
+output, so results are the same on any number of threads. numba's own threading layers are not used: they abort on
+concurrent calls or after a fork.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from stgraph.errors import InputError
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+_pool: ThreadPoolExecutor | None = None
+_n_threads: int | None = None
+
+
+def num_threads() -> int:
+    """Threads the kernels use: the last :func:`set_num_threads`, else ``STGRAPH_NUM_THREADS``, else the CPUs this
+    process may run on."""
+    global _n_threads
+    if _n_threads is None:
+        text = os.environ.get("STGRAPH_NUM_THREADS", "")
+        if text and not (text.isdecimal() and int(text) > 0):
+            raise InputError(f"STGRAPH_NUM_THREADS is {text!r}; it must be a positive integer")
+        _n_threads = int(text) if text else _available_cpus()
+    return _n_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Use ``n`` threads from now on, in this process."""
+    global _n_threads
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise InputError(f"number of threads is {n!r}; it must be a positive integer")
+    _n_threads = n
+    _forget_pool()
+
+
+def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
+    """``[task(block) for block in blocks]``, spread over the threads; results in block order."""
+    if len(blocks) < 2 or num_threads() == 1:
+        return [task(block) for block in blocks]
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="stgraph")
+    return list(_pool.map(task, blocks))
+
+
+def even_blocks(n: int, size: int) -> list[tuple[int, int]]:
+    """[0, n) cut into half-open ranges of ``size``, the last one shorter."""
+    return [(a, min(a + size, n)) for a in range(0, n, size)]
+
+
+def _available_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # a forked child has none of the pool's threads

@@ -1,0 +1,101 @@
+"""Cutting oversized groups into connected pieces along a breadth-first tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@numba.njit(nogil=True, cache=True)
+def _adjacency(n, src, dst, labels, oversized):  # type: ignore[no-untyped-def]
+    """CSR adjacency of the edges inside oversized groups."""
+    starts = np.zeros(n + 1, np.int64)
+    for e in range(src.size):
+        if labels[src[e]] == labels[dst[e]] and oversized[labels[src[e]]]:
+            starts[src[e] + 1] += 1
+            starts[dst[e] + 1] += 1
+    for i in range(n):
+        starts[i + 1] += starts[i]
+    at = starts[:-1].copy()
+    near = np.empty(starts[n], np.int32)
+    for e in range(src.size):
+        a, b = src[e], dst[e]
+        if labels[a] == labels[b] and oversized[labels[a]]:
+            near[at[a]] = b
+            near[at[b]] = a
+            at[a] += 1
+            at[b] += 1
+    return starts, near
+
+
+@numba.njit(nogil=True, cache=True)
+def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
+    n = labels.size
+    oversized = sizes > cap
+    starts, near = _adjacency(n, src, dst, labels, oversized)
+    # Breadth-first forest over the oversized groups. A node's children stand side by side in `order`.
+    order = np.empty(n, np.int32)
+    parent = np.full(n, -2, np.int32)  # -2 not reached, -1 a root
+    first_child = np.zeros(n, np.int32)
+    end_child = np.zeros(n, np.int32)
+    filled = 0
+    for root in range(n):
+        if not oversized[labels[root]] or parent[root] != -2:
+            continue
+        parent[root] = -1
+        order[filled] = root
+        head = filled
+        filled += 1
+        while head < filled:
+            v = order[head]
+            head += 1
+            first_child[v] = filled
+            for j in range(starts[v], starts[v + 1]):
+                if parent[near[j]] == -2:
+                    parent[near[j]] = v
+                    order[filled] = near[j]
+                    filled += 1
+            end_child[v] = filled
+    # Bottom up: a node takes its children's open pieces, smallest first, while they fit; the others are cut off.
+    open_size = np.ones(n, np.int64)
+    cut = np.zeros(n, np.bool_)
+    for i in range(filled - 1, -1, -1):
+        v = order[i]
+        children = order[first_child[v] : end_child[v]]
+        for j in np.argsort(open_size[children], kind="mergesort"):
+            child = children[j]
+            if open_size[v] + open_size[child] <= cap:
+                open_size[v] += open_size[child]
+            else:
+                cut[child] = True
+    pieces = labels.astype(np.int64)
+    new = sizes.size
+    for i in range(filled):
+        v = order[i]
+        if parent[v] == -1 or cut[v]:
+            pieces[v] = new
+            new += 1
+        else:
+            pieces[v] = pieces[parent[v]]
+    return pieces
+
+
+def split_trees(src: Array, dst: Array, labels: Array, sizes: Array, cap: int) -> Array:
+    """Labels ([N] int64, not canonical) in which every group larger than ``cap`` is cut into connected pieces.
+
+    Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node: time linear in nodes and edges
+    (times log of the degree), the same result for the same input.
+
+    Parameters
+    ----------
+    src, dst : [E] int32
+    labels : [N] int32, 0..k-1
+    sizes : [k] int64
+    cap : largest size allowed, at least 1
+    """
+    result: Array = _split(src, dst, labels, sizes, cap)
+    return result

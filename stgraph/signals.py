@@ -1,0 +1,84 @@
+"""The named tensors a token dump can carry beside its features.
+
+Shapes use the symbols T, H, W (lattice), N = T*H*W, n (all visual tokens, newlines included), d (feature dimension),
+and free symbols in lower case (heads, layers, positions of the encoder's own grid ``e``), which only have to agree
+with themselves inside one dump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stgraph.errors import InputError
+
+FLOATS = ("float32", "float16", "bfloat16")
+INTS = ("int32", "int64")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One known signal: its shape in symbols, the dtypes it may have, and what it is."""
+
+    shape: tuple[str | int, ...]
+    dtypes: tuple[str, ...]
+    meaning: str
+    per_query: bool = False
+
+
+SIGNALS: dict[str, Signal] = {
+    "importance": Signal(("T", "H", "W"), FLOATS, "attention of the last prompt token to each token, head mean", True),
+    "seq_index": Signal(("n",), INTS, "position of each visual token in the LLM sequence"),
+    "position_ids": Signal(("axes", "seq"), INTS, "rotary position ids of the whole sequence (1 or 3 axes)"),
+    "rope_deltas": Signal(("batch", 1), INTS, "M-RoPE offset of the generated positions"),
+    "newline_embed": Signal(("d",), FLOATS, "embedding of the newline token"),
+    "enc_features": Signal(("T", "e", "dv"), FLOATS, "vision-encoder output before projector and pooling"),
+    "enc_cls_feature": Signal(("T", "dv"), FLOATS, "encoder output of the CLS token"),
+    "enc_cls_attn": Signal(("T", "heads", "e"), FLOATS, "attention of the CLS token to the patches"),
+    "enc_recv_attn": Signal(("T", "e"), FLOATS, "attention each patch receives, mean over heads and queries"),
+    "enc_keys_mean": Signal(("T", "ek", "dh"), FLOATS, "encoder keys, mean over heads (with or without CLS)"),
+    "enc_keys_full": Signal(("T", "e", "dv"), FLOATS, "encoder keys, heads concatenated"),
+    "prumerge_cls_attn": Signal(("T", "e"), FLOATS, "softmax of the un-headed CLS query against all keys"),
+    "pool_attn": Signal(("T", "e"), FLOATS, "attention of a pooling head to the patches"),
+    "pool_feature": Signal(("T", "dv"), FLOATS, "output of the pooling head"),
+    "llm_attn_last": Signal(("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, a layer a row", True),
+    "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of llm_attn_last", True),
+    "llm_attn_textmax": Signal(("seq",), FLOATS, "attention at one layer, maximum over heads and text queries", True),
+    "llm_q_last": Signal(("qsaved", "qheads", "dh_llm"), FLOATS, "post-RoPE query of the last prompt token", True),
+    "llm_keys": Signal(("qsaved", "kvheads", "seq", "dh_llm"), FLOATS, "post-RoPE keys of the sequence", True),
+    "llm_hidden": Signal(("hsaved", "seq", "dllm"), FLOATS, "hidden states entering the saved layers", True),
+    "deepstack": Signal(("levels", "n", "dllm"), FLOATS, "extra visual features injected in deeper layers"),
+    "frame_time": Signal(("T",), ("float64", "float32"), "presentation time of each frame, seconds"),
+    "frame_jpeg": Signal(("jpeg_bytes",), ("uint8",), "the frames' JPEG files, one after the other"),
+    "frame_jpeg_len": Signal(("T",), INTS, "length of each frame's JPEG, bytes"),
+    "shot_cuts_s": Signal(("cuts",), ("float64", "float32"), "times of shot changes, seconds"),
+}
+
+
+def check_signals(signals: Mapping[str, tuple[tuple[int, ...], str]], symbols: Mapping[str, int]) -> None:
+    """Check shapes and dtypes of known signals against the grid's ``symbols`` and each other.
+
+    ``signals`` maps a name to (shape, dtype name). Names outside :data:`SIGNALS` are the user's own and pass.
+
+    Raises
+    ------
+    InputError
+        a known signal has another rank, size or dtype than its definition
+    """
+    bound: dict[str, Any] = dict(symbols)
+    for name, (shape, dtype) in signals.items():
+        known = SIGNALS.get(name)
+        if known is None:
+            continue
+        wanted = f"[{', '.join(map(str, known.shape))}]"
+        if dtype not in known.dtypes:
+            raise InputError(f"signal {name!r} has dtype {dtype}; expected one of {', '.join(known.dtypes)}")
+        if len(shape) != len(known.shape):
+            raise InputError(f"signal {name!r} has shape {list(shape)}; expected {wanted}")
+        for symbol, size in zip(known.shape, shape, strict=True):
+            expected = bound.setdefault(symbol, size) if isinstance(symbol, str) else symbol
+            if expected != size:
+                raise InputError(
+                    f"signal {name!r} has shape {list(shape)}; expected {wanted} with {symbol} = {expected}"
+                )

@@ -1,0 +1,153 @@
+"""A video's visual tokens: features, grid, signals, metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stgraph.arrays import feature_array, to_numpy
+from stgraph.errors import FeatureError, GridError, MissingSignalError
+from stgraph.grid import TokenGrid
+from stgraph.signals import check_signals
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoTokens:
+    """Visual tokens of one video, as an LLM would see them.
+
+    Parameters
+    ----------
+    features : [n, d] or [T, H, W, d] float32, float16 or bfloat16
+        a row per visual token in sequence order, newlines and separators included; 4-D only where all are patches
+    grid : TokenGrid
+        which rows are patches, and the lattice they form
+    signals : mapping of name -> array
+        what methods other than the graph need (attention, keys, frame thumbnails); see :data:`stgraph.signals.SIGNALS`
+    metadata : mapping
+        where the tokens come from: model, encoder, frame sampling, licence
+
+    Raises
+    ------
+    FeatureError, GridError, InputError
+        the features, grid or signals do not fit together
+    """
+
+    features: Array
+    grid: TokenGrid
+    signals: Mapping[str, Array] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        x = feature_array(self.features)
+        if x.ndim == 4 and x.shape[:3] != self.grid.shape:
+            raise GridError(f"features have shape {x.shape} but the grid is {self.grid}")
+        if x.ndim not in (2, 4):
+            raise FeatureError(f"features have shape {x.shape}; expected [n, d] or [T, H, W, d]")
+        n_rows = int(np.prod(x.shape[:-1]))
+        if n_rows != self.grid.n_tokens:
+            raise GridError(
+                f"{n_rows:,} features but grid {self.grid} has {self.grid.n_tokens:,} tokens "
+                f"({n_rows - self.grid.n_tokens:+,}: are newline or separator tokens included?)"
+            )
+        object.__setattr__(self, "features", x)
+        sizes = {"T": self.grid.T, "H": self.grid.H, "W": self.grid.W, "n": n_rows, "d": x.shape[-1]}
+        check_signals({name: (a.shape, str(a.dtype)) for name, a in self.signals.items()}, sizes)
+
+    @classmethod
+    def from_array(
+        cls,
+        x: Any,
+        *,
+        importance: Any | None = None,
+        signals: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> VideoTokens:
+        """Tokens of a plain [T, H, W, d] array: any DLPack producer in CPU memory, any strides, never copied if NumPy
+        can address it.
+
+        Parameters
+        ----------
+        x : [T, H, W, d] float32, float16 or bfloat16
+        importance : [T, H, W] or [N], optional
+            attention of the last prompt token to each visual token
+
+        Raises
+        ------
+        FeatureError
+            another rank, dtype, or an empty axis
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> VideoTokens.from_array(np.ones((2, 3, 4, 8), dtype=np.float32))
+        VideoTokens(2x3x4, 24 tokens of dimension 8, float32)
+        """
+        features = feature_array(x)
+        if features.ndim != 4:
+            raise FeatureError(f"features have shape {features.shape}; expected [T, H, W, d] (frames, height, width, dimension)")
+        grid = TokenGrid(*features.shape[:3])
+        named = {name: to_numpy(a, f"signal {name!r}") for name, a in (signals or {}).items()}
+        if importance is not None:
+            values = to_numpy(importance, "importance")
+            if values.size != grid.n_nodes:
+                raise GridError(f"importance has shape {values.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
+            named["importance"] = values.reshape(grid.shape).astype(np.float32, copy=False)
+        return cls(features, grid, named, dict(metadata or {}))
+
+    @property
+    def lattice(self) -> Array:
+        """[T, H, W, d]: the patch tokens, a view of the features wherever strides allow one."""
+        if self.features.ndim == 4:
+            return self.features
+        shape = (*self.grid.shape, self.dimension)
+        if self.grid.kind is None:
+            return self.features.reshape(shape)
+        return _strided_lattice(self.features, self.grid, shape)
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of one feature."""
+        return int(self.features.shape[-1])
+
+    @property
+    def dtype(self) -> str:
+        """Name of the features' dtype: float32, float16 or bfloat16."""
+        return str(self.features.dtype)
+
+    def signal(self, name: str, needed_by: str = "this method") -> Array:
+        """The signal ``name``, or an error that says who needs it and what is there."""
+        if name not in self.signals:
+            have = ", ".join(self.signals) or "none"
+            raise MissingSignalError(
+                f"{needed_by} needs the signal {name!r}, which these tokens do not carry (they have: {have}). "
+                f"Pass it when the tokens are made: VideoTokens.from_array(x, signals={{{name!r}: ...}})"
+            )
+        return self.signals[name]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tokens as a dump; see :func:`stgraph.dump.save_tokens`."""
+        from stgraph.dump import save_tokens
+
+        save_tokens(self, path)
+
+    def __repr__(self) -> str:
+        extra = f", signals: {', '.join(self.signals)}" if self.signals else ""
+        return f"VideoTokens({self.grid}, {self.grid.n_tokens:,} tokens of dimension {self.dimension}, {self.dtype}{extra})"
+
+
+def _strided_lattice(features: Array, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Array:
+    """The patches as a strided view when newlines and separators recur evenly, else a gathered copy."""
+    rows = grid.rows.reshape(grid.shape)
+    steps = [int(rows.take(1, axis=a).flat[0] - rows.flat[0]) if rows.shape[a] > 1 else 0 for a in range(3)]
+    t, y, x = np.ogrid[: grid.T, : grid.H, : grid.W]
+    if not np.array_equal(rows, rows.flat[0] + t * steps[0] + y * steps[1] + x * steps[2]):
+        return features[grid.rows].reshape(shape)
+    row, column = features.strides
+    first = features[int(rows.flat[0]) :]
+    return np.lib.stride_tricks.as_strided(first, shape, (*(s * row for s in steps), column), writeable=False)
