@@ -1,0 +1,200 @@
+"""From a graph to a partition: everything about community detection that is not a library's business."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from stgraph.community.base import (
+    AUTO_ORDER,
+    BACKENDS,
+    BackendParams,
+    CommunityBackend,
+    available_backends,
+    package_version,
+)
+from stgraph.community.base import backend as get_backend
+from stgraph.community.partition import Partition, Provenance
+from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
+from stgraph.edges import EdgeList
+from stgraph.errors import BackendUnavailableError, InputError
+from stgraph.graph import TokenGraph
+from stgraph.kernels.cpu.components import canonical_labels
+
+Array = np.ndarray[Any, Any]
+
+
+def detect_communities(
+    graph: TokenGraph | EdgeList,
+    backend: str = "auto",
+    *,
+    max_size: int | str | None = "sqrt",
+    split: str = "tree",
+    resolution: float = 1.0,
+    seed: int = 0,
+) -> Partition:
+    """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6).
+
+    Parameters
+    ----------
+    graph : TokenGraph, or any EdgeList
+    backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components
+    max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap
+    split : how communities above the cap are divided: "tree", "raster", "redetect", or "native" for the backend's own cap
+    resolution : gamma of the modularity, > 0; larger gives smaller communities
+    seed : of the backend's private random state
+
+    Returns
+    -------
+    Partition
+        canonical labels: communities are numbered by their smallest token
+
+    Raises
+    ------
+    UnknownNameError
+        no backend or splitter of that name
+    BackendUnavailableError
+        the backend asked for by name cannot run here
+    InputError
+        a parameter is out of range, or the backend needs positive weights and the graph has others
+
+    Examples
+    --------
+    >>> import stgraph
+    >>> graph = stgraph.build_graph(stgraph.sample())
+    >>> stgraph.detect_communities(graph, backend="lattice-components")
+    Partition(10,240 tokens, 1,398 communities, largest 101, by lattice-components, 18 above 101 split by tree)
+    """
+    edges = graph.edges if isinstance(graph, TokenGraph) else graph
+    if not isinstance(edges, EdgeList):
+        raise InputError(f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList")
+    splitter: Splitter = SPLITTERS.get(split)
+    cap = resolve_max_size(max_size, edges.n_nodes)
+    _check_number("resolution", resolution)
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise InputError(f"seed is {seed!r}; it must be an integer from 0 to 2^31 - 1")
+    engine, skipped = _choose(backend)
+    if split == "native" and not engine.capabilities.native_cap:
+        capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
+        raise InputError(f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}")
+    params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
+    found, _ = canonical_labels(run_backend(engine, edges, params))
+    labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params)
+    provenance = Provenance(
+        backend=engine.name,
+        library=engine.package,
+        library_version=_library_version(engine),
+        device=engine.capabilities.device,
+        objective=engine.capabilities.objective,
+        parameters={k: v for k, v in (("resolution", params.resolution), ("seed", params.seed)) if k not in engine.capabilities.ignores},
+        ignored=engine.capabilities.ignores,
+        max_size=cap,
+        split=split,
+        skipped=skipped,
+        remarks=tuple(remarks),
+    )
+    return Partition(edges=edges, labels=labels, uncapped_labels=found, provenance=provenance)
+
+
+def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams) -> Array:
+    """[N] labels (any integers) of one backend: isolated nodes are set aside and become communities of one.
+
+    Raises
+    ------
+    InputError
+        the backend weighs edges and a weight is not positive
+    """
+    if engine.capabilities.weighted and edges.n_edges and not edges.weight.min() > 0:
+        raise InputError(
+            f"{engine.name} needs positive edge weights, but the smallest is {edges.weight.min():g}: "
+            "raise tau_sim to 0 or above, or use a components backend"
+        )
+    connected = np.zeros(edges.n_nodes, np.bool_)
+    connected[edges.src] = True
+    connected[edges.dst] = True
+    labels = np.empty(edges.n_nodes, np.int64)
+    core = edges
+    n_core = int(np.count_nonzero(connected))
+    if n_core < edges.n_nodes:
+        place = np.cumsum(connected, dtype=np.int32) - np.int32(1)
+        core = EdgeList(n_core, place[edges.src], place[edges.dst], edges.weight)
+        labels[~connected] = np.arange(n_core, edges.n_nodes)
+    if n_core:
+        found, count = canonical_labels(np.asarray(engine.labels(core, params)))
+        if found.size != n_core or count > n_core:
+            raise InputError(f"backend {engine.name} returned {found.size} labels for {n_core} nodes; it must return one each")
+        labels[connected] = found
+    return labels
+
+
+def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
+    """The cap as a number: floor(sqrt(N)) for "sqrt".
+
+    Raises
+    ------
+    InputError
+        neither "sqrt", None nor a positive integer
+    """
+    if max_size is None:
+        return None
+    if max_size == "sqrt":
+        return max(1, math.isqrt(n_nodes))
+    if isinstance(max_size, (int, np.integer)) and not isinstance(max_size, bool) and max_size >= 1:
+        return int(max_size)
+    raise InputError(f"max_size is {max_size!r}; it must be 'sqrt', a positive integer or None")
+
+
+def _apply_cap(
+    engine: CommunityBackend, edges: EdgeList, found: Array, cap: int | None, splitter: Splitter, params: BackendParams
+) -> tuple[Array, list[str]]:
+    if cap is None or found.size == 0 or int(np.bincount(found).max()) <= cap:
+        return found, []
+
+    def redetect(part: EdgeList, level: int) -> Array:
+        if engine.capabilities.objective == "components":
+            return run_backend(engine, stronger_half(part, level), params)
+        harder = BackendParams(params.resolution * 2.0**level, params.seed, params.max_size)
+        return run_backend(engine, part, harder)
+
+    labels, remarks = splitter.split(edges, found, cap, redetect)
+    capped, _ = canonical_labels(np.asarray(labels))
+    largest = int(np.bincount(capped).max())
+    if largest > cap:
+        raise RuntimeError(f"splitter {splitter.name} left a community of {largest}, above the cap of {cap}")
+    return capped, remarks
+
+
+def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
+    if name != "auto":
+        engine = get_backend(name)
+        reason = engine.unavailable()
+        if reason is not None:
+            usable = ", ".join(available_backends())
+            raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
+        return engine, ()
+    skipped = []
+    for candidate in AUTO_ORDER:
+        engine = BACKENDS.get(candidate)
+        reason = engine.unavailable()
+        if reason is None:
+            return engine, tuple(skipped)
+        skipped.append(f"{candidate}: {reason}")
+    raise BackendUnavailableError("no backend can run here: " + "; ".join(skipped))
+
+
+def _library_version(engine: CommunityBackend) -> str:
+    if engine.package == "stgraph-video":
+        from stgraph import __version__
+
+        return __version__
+    return package_version(engine.package)
+
+
+def _check_number(name: str, value: Any) -> None:
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value <= 0:
+        raise InputError(f"{name} is {value!r}; it must be a positive number")
+
+

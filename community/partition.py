@@ -1,0 +1,136 @@
+"""The result of community detection."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stgraph.edges import EdgeList
+from stgraph.errors import InputError
+from stgraph.kernels.cpu.components import connected_components, group_members
+
+if TYPE_CHECKING:
+    from stgraph.community.quality import PartitionQuality
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a partition came about: enough to repeat it, and what was ignored or skipped on the way."""
+
+    backend: str
+    library: str
+    library_version: str
+    device: str
+    objective: str
+    parameters: dict[str, Any]
+    ignored: tuple[str, ...]
+    max_size: int | None
+    split: str
+    skipped: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Every token in exactly one community.
+
+    Attributes
+    ----------
+    edges : the community graph
+    labels : [N] int32, canonical: communities are numbered 0..k-1 by their smallest token
+    uncapped_labels : [N] int32, what the backend found before the size cap
+    provenance : backend, versions, parameters used and ignored
+    """
+
+    edges: EdgeList
+    labels: Array
+    uncapped_labels: Array
+    provenance: Provenance
+
+    @property
+    def n_nodes(self) -> int:
+        """N."""
+        return int(self.labels.size)
+
+    @property
+    def n_communities(self) -> int:
+        """k."""
+        return int(self.sizes.size)
+
+    @cached_property
+    def sizes(self) -> Array:
+        """[k] int64: tokens in each community."""
+        return np.bincount(self.labels)
+
+    @cached_property
+    def uncapped_sizes(self) -> Array:
+        """[k'] int64: sizes before the cap."""
+        return np.bincount(self.uncapped_labels)
+
+    @cached_property
+    def grouped(self) -> tuple[Array, Array]:
+        """(tokens sorted by community [N] int32, start of each community [k + 1] int64)."""
+        return group_members(self.labels, self.n_communities)
+
+    def members(self, community: int) -> Array:
+        """Ascending token indices of one community (int64).
+
+        Raises
+        ------
+        InputError
+            no community of that number
+        """
+        if not 0 <= community < self.n_communities:
+            raise InputError(f"community {community!r} does not exist; there are {self.n_communities} (0 to {self.n_communities - 1})")
+        members, starts = self.grouped
+        return members[starts[community] : starts[community + 1]].astype(np.int64)
+
+    def quotient(self) -> EdgeList:
+        """One node a community; the weights between two communities are summed."""
+        a, b = self.labels[self.edges.src], self.labels[self.edges.dst]
+        low, high = np.minimum(a, b).astype(np.int64), np.maximum(a, b)
+        across = low != high
+        pairs, place = np.unique(low[across] * self.n_communities + high[across], return_inverse=True)
+        weight = np.bincount(place, self.edges.weight[across], minlength=pairs.size).astype(np.float32)
+        src, dst = (part.astype(np.int32) for part in np.divmod(pairs, max(self.n_communities, 1)))
+        return EdgeList(self.n_communities, src, dst, weight)
+
+    def quality(self) -> PartitionQuality:
+        """Modularity, CPM, coverage, density, similarity and size figures; see :mod:`stgraph.community.quality`."""
+        from stgraph.community.quality import partition_quality
+
+        return partition_quality(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, sizes before and after the cap, and quality, as a flat mapping."""
+        return self.quality().to_dict()
+
+    @cached_property
+    def is_connected(self) -> bool:
+        """Whether every community is connected in the community graph."""
+        inside = self.labels[self.edges.src] == self.labels[self.edges.dst]
+        _, parts = connected_components(self.n_nodes, self.edges.src[inside], self.edges.dst[inside])
+        return parts == self.n_communities
+
+    def __repr__(self) -> str:
+        p = self.provenance
+        capped = ""
+        if p.max_size is not None:
+            above = int(np.count_nonzero(self.uncapped_sizes > p.max_size))
+            capped = f", {above} above {p.max_size} split by {p.split}"
+        largest = int(self.sizes.max()) if self.n_nodes else 0
+        return f"Partition({self.n_nodes:,} tokens, {self.n_communities:,} communities, largest {largest}, by {p.backend}{capped})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.summary().items())
+        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"

@@ -1,0 +1,121 @@
+"""Splitting communities above the maximum size (ST-SimDiff, section 4.6, which says only "we partition it")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from stgraph.edges import EdgeList
+from stgraph.kernels.cpu.components import canonical_labels, group_members
+from stgraph.kernels.cpu.tree_split import split_trees
+from stgraph.registry import Registry
+
+Array = np.ndarray[Any, Any]
+Redetect = Callable[[EdgeList, int], Array]
+_MAX_ROUNDS = 40
+
+
+class Splitter(Protocol):
+    """Cuts every community larger than the cap. Deterministic; the result may carry any integer labels.
+
+    ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
+    backend again on a subgraph; ``level`` counts up while it makes no progress.
+    """
+
+    name: str
+    connected: bool
+
+    def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:
+        """New [N] labels, and remarks for the provenance."""
+        ...
+
+
+class TreeSplitter:
+    """Connected pieces by a greedy bottom-up cut of the breadth-first tree. Linear in the edges; the default."""
+
+    name = "tree"
+    connected = True
+
+    def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:
+        return split_trees(edges.src, edges.dst, labels, np.bincount(labels), cap), []
+
+
+class RasterSplitter:
+    """Runs of ``cap`` tokens in raster order: the fewest pieces possible, connected or not."""
+
+    name = "raster"
+    connected = False
+
+    def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:
+        members, starts = group_members(labels, int(labels.max()) + 1)
+        rank = np.arange(members.size) - np.repeat(starts[:-1], np.diff(starts))
+        piece = np.empty(labels.size, np.int64)
+        piece[members] = rank // cap
+        return labels.astype(np.int64) * (labels.size // cap + 1) + piece, []
+
+
+class RedetectSplitter:
+    """The same backend again on each oversized community, until all fit.
+
+    Louvain and Leiden see the community as a graph of its own, at twice the resolution each time that does not divide
+    it; components see it without its weaker half of edges. What still will not divide is left to the tree splitter,
+    and the provenance says so.
+    """
+
+    name = "redetect"
+    connected = True
+
+    def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:
+        result = labels.astype(np.int64)
+        new = int(result.max()) + 1
+        members, starts = group_members(labels, new)
+        queue = [(members[starts[g] : starts[g + 1]], 0) for g in np.flatnonzero(np.diff(starts) > cap)]
+        stubborn = 0
+        while queue:
+            nodes, level = queue.pop()
+            if level == _MAX_ROUNDS:
+                stubborn += 1
+                continue
+            parts, count = canonical_labels(redetect(edges.subgraph(nodes), level))
+            if count == 1:
+                queue.append((nodes, level + 1))
+                continue
+            part_members, part_starts = group_members(parts, count)
+            result[nodes] = new + parts
+            new += count
+            for g in np.flatnonzero(np.diff(part_starts) > cap):
+                queue.append((nodes[part_members[part_starts[g] : part_starts[g + 1]]], level))
+        if not stubborn:
+            return result, []
+        dense, count = canonical_labels(result)
+        remark = f"redetect could not divide {stubborn} communities; they were split by 'tree'"
+        return split_trees(edges.src, edges.dst, dense, np.bincount(dense), cap), [remark]
+
+
+class NativeSplitter(TreeSplitter):
+    """The backend's own cap inside its search, where it has one (leidenalg); the tree cuts whatever is left above."""
+
+    name = "native"
+
+
+SPLITTERS = Registry(
+    "splitter",
+    {
+        "tree": "stgraph.community.size_cap:TREE",
+        "raster": "stgraph.community.size_cap:RASTER",
+        "redetect": "stgraph.community.size_cap:REDETECT",
+        "native": "stgraph.community.size_cap:NATIVE",
+    },
+    group="stgraph.splitters",
+)
+
+TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplitter(), NativeSplitter()
+
+
+def stronger_half(edges: EdgeList, level: int) -> EdgeList:
+    """``edges`` without those at or below the median weight, or a higher quantile the higher the level."""
+    bound = np.quantile(edges.weight, 1 - 0.5 ** (level + 1), method="lower")
+    keep = edges.weight > bound
+    return EdgeList(edges.n_nodes, edges.src[keep], edges.dst[keep], edges.weight[keep])
