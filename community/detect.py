@@ -21,7 +21,7 @@ from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
 from stgraph.edges import EdgeList
 from stgraph.errors import BackendUnavailableError, InputError
 from stgraph.graph import TokenGraph
-from stgraph.kernels.cpu.components import canonical_labels
+from stgraph.kernels.cpu.components import canonical_labels, without_isolated
 
 Array = np.ndarray[Any, Any]
 
@@ -111,21 +111,19 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
             f"{engine.name} needs positive edge weights, but the smallest is {edges.weight.min():g}: "
             "raise tau_sim to 0 or above, or use a components backend"
         )
-    connected = np.zeros(edges.n_nodes, np.bool_)
-    connected[edges.src] = True
-    connected[edges.dst] = True
-    labels = np.empty(edges.n_nodes, np.int64)
-    core = edges
-    n_core = int(np.count_nonzero(connected))
-    if n_core < edges.n_nodes:
-        place = np.cumsum(connected, dtype=np.int32) - np.int32(1)
-        core = EdgeList(n_core, place[edges.src], place[edges.dst], edges.weight)
-        labels[~connected] = np.arange(n_core, edges.n_nodes)
-    if n_core:
-        found, count = canonical_labels(np.asarray(engine.labels(core, params)))
-        if found.size != n_core or count > n_core:
-            raise InputError(f"backend {engine.name} returned {found.size} labels for {n_core} nodes; it must return one each")
-        labels[connected] = found
+    place, n_core, src, dst = without_isolated(edges.n_nodes, edges.src, edges.dst)
+    if n_core == 0:
+        return np.arange(edges.n_nodes, dtype=np.int32)
+    core = edges if n_core == edges.n_nodes else EdgeList(n_core, src, dst, edges.weight)
+    found = np.asarray(engine.labels(core, params))
+    if found.shape != (n_core,):
+        raise InputError(f"backend {engine.name} returned labels of shape {found.shape} for {n_core} nodes; it must return one each")
+    found, count = canonical_labels(found)
+    if n_core == edges.n_nodes:
+        return found
+    alone = place < 0
+    labels = found[place]
+    labels[alone] = np.arange(count, count + edges.n_nodes - n_core, dtype=np.int32)
     return labels
 
 

@@ -1,7 +1,65 @@
-"""Graph analytics of video tokens for efficient video-language models."""
+"""Graph analytics of video tokens for efficient video-language models.
+
+Names below are imported when first used, so that ``import stgraph`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stgraph.community.agreement import agreement as agreement
+    from stgraph.community.base import available_backends as available_backends
+    from stgraph.community.base import backends as backends
+    from stgraph.community.detect import detect_communities as detect_communities
+    from stgraph.community.partition import Partition as Partition
+    from stgraph.dump import load as load
+    from stgraph.dump import sample as sample
+    from stgraph.dump import save_query as save_query
+    from stgraph.edges import EdgeList as EdgeList
+    from stgraph.graph import TokenGraph as TokenGraph
+    from stgraph.graph import build_graph as build_graph
+    from stgraph.grid import TokenGrid as TokenGrid
+    from stgraph.kernels.cpu.threads import num_threads as num_threads
+    from stgraph.kernels.cpu.threads import set_num_threads as set_num_threads
+    from stgraph.selection.base import Selection as Selection
+    from stgraph.selection.base import selector as selector
+    from stgraph.selection.budget import Budget as Budget
+    from stgraph.tokens import VideoTokens as VideoTokens
 
 __version__ = "0.1.0"
 
-from stgraph.community.detect import detect_communities
-from stgraph.dump import load, sample
-from stgraph.graph import build_graph
+_HOME = {
+    "Budget": "stgraph.selection.budget",
+    "EdgeList": "stgraph.edges",
+    "Partition": "stgraph.community.partition",
+    "Selection": "stgraph.selection.base",
+    "TokenGraph": "stgraph.graph",
+    "TokenGrid": "stgraph.grid",
+    "VideoTokens": "stgraph.tokens",
+    "agreement": "stgraph.community.agreement",
+    "available_backends": "stgraph.community.base",
+    "backends": "stgraph.community.base",
+    "build_graph": "stgraph.graph",
+    "detect_communities": "stgraph.community.detect",
+    "load": "stgraph.dump",
+    "num_threads": "stgraph.kernels.cpu.threads",
+    "sample": "stgraph.dump",
+    "save_query": "stgraph.dump",
+    "selector": "stgraph.selection.base",
+    "set_num_threads": "stgraph.kernels.cpu.threads",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605 (a list, computed so that it cannot drift from the table)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stgraph' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

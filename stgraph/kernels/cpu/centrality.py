@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
-from stgraph.kernels.cpu.threads import even_blocks, run_blocks
+from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -139,8 +139,9 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     source, flat = row_source(x), norms.reshape(-1)
     out = np.empty(members.size, np.float32)
     sizes = np.diff(starts)
-    cuts = np.searchsorted(starts, np.arange(0, members.size, 512))
-    cuts = np.unique(np.append(cuts, sizes.size))
+    # A few blocks a thread: every group is computed alone, so where blocks end changes no result.
+    share = max(1, members.size // (4 * num_threads()))
+    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, members.size, share)), sizes.size))
     blocks = [(int(a), int(b)) for a, b in zip(cuts, cuts[1:], strict=False)]
     run_blocks(lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, _LARGE, out), blocks)
     for g in np.flatnonzero(sizes > _LARGE):

@@ -20,7 +20,9 @@ def _find(parent, i):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _components(n, src, dst):  # type: ignore[no-untyped-def]
-    parent = np.arange(n).astype(np.int32)
+    parent = np.empty(n, np.int32)
+    for i in range(n):
+        parent[i] = i
     for e in range(src.size):
         a, b = _find(parent, src[e]), _find(parent, dst[e])
         if a < b:
@@ -59,12 +61,41 @@ def _group(labels, n_groups):  # type: ignore[no-untyped-def]
         starts[labels[i] + 1] += 1
     for g in range(n_groups):
         starts[g + 1] += starts[g]
-    at = starts[:-1].copy()
+    at = np.empty(n_groups, np.int64)
+    for g in range(n_groups):
+        at[g] = starts[g]
     members = np.empty(labels.size, np.int32)
     for i in range(labels.size):
         members[at[labels[i]]] = i
         at[labels[i]] += 1
     return members, starts
+
+
+@numba.njit(nogil=True, cache=True)
+def _compact(n, src, dst):  # type: ignore[no-untyped-def]
+    place = np.full(n, -1, np.int32)
+    for e in range(src.size):
+        place[src[e]] = 0
+        place[dst[e]] = 0
+    count = 0
+    for i in range(n):
+        if place[i] == 0:
+            place[i] = count
+            count += 1
+    new_src, new_dst = np.empty(src.size, np.int32), np.empty(src.size, np.int32)
+    for e in range(src.size):
+        new_src[e] = place[src[e]]
+        new_dst[e] = place[dst[e]]
+    return place, count, new_src, new_dst
+
+
+def without_isolated(n_nodes: int, src: Array, dst: Array) -> tuple[Array, int, Array, Array]:
+    """Renumber the nodes that have an edge 0..count-1, in order.
+
+    Returns (place [N] int32 with -1 for isolated nodes, count, src, dst).
+    """
+    place, count, new_src, new_dst = _compact(n_nodes, src, dst)
+    return place, int(count), new_src, new_dst
 
 
 def connected_components(n_nodes: int, src: Array, dst: Array) -> tuple[Array, int]:

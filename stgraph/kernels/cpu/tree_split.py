@@ -20,7 +20,9 @@ def _adjacency(n, src, dst, labels, oversized):  # type: ignore[no-untyped-def]
             starts[dst[e] + 1] += 1
     for i in range(n):
         starts[i + 1] += starts[i]
-    at = starts[:-1].copy()
+    at = np.empty(n, np.int64)
+    for i in range(n):
+        at[i] = starts[i]
     near = np.empty(starts[n], np.int32)
     for e in range(src.size):
         a, b = src[e], dst[e]
@@ -33,9 +35,43 @@ def _adjacency(n, src, dst, labels, oversized):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
+def _sort_by_size(nodes, size):  # type: ignore[no-untyped-def]
+    """Stable merge sort in place. (numba's own argsort would add ten seconds of compilation.)"""
+    n = nodes.size
+    run = 8
+    for low in range(0, n, run):
+        for i in range(low + 1, min(low + run, n)):
+            node = nodes[i]
+            j = i
+            while j > low and size[nodes[j - 1]] > size[node]:
+                nodes[j] = nodes[j - 1]
+                j -= 1
+            nodes[j] = node
+    if n <= run:
+        return
+    merged = np.empty(n, np.int32)
+    while run < n:
+        for low in range(0, n, 2 * run):
+            i, middle, high = low, min(low + run, n), min(low + 2 * run, n)
+            j = middle
+            for at in range(low, high):
+                if i < middle and (j == high or size[nodes[i]] <= size[nodes[j]]):
+                    merged[at] = nodes[i]
+                    i += 1
+                else:
+                    merged[at] = nodes[j]
+                    j += 1
+        for at in range(n):
+            nodes[at] = merged[at]
+        run *= 2
+
+
+@numba.njit(nogil=True, cache=True)
 def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
     n = labels.size
-    oversized = sizes > cap
+    oversized = np.empty(sizes.size, np.bool_)
+    for g in range(sizes.size):
+        oversized[g] = sizes[g] > cap
     starts, near = _adjacency(n, src, dst, labels, oversized)
     # Breadth-first forest over the oversized groups. A node's children stand side by side in `order`.
     order = np.empty(n, np.int32)
@@ -66,13 +102,15 @@ def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
     for i in range(filled - 1, -1, -1):
         v = order[i]
         children = order[first_child[v] : end_child[v]]
-        for j in np.argsort(open_size[children], kind="mergesort"):
-            child = children[j]
+        _sort_by_size(children, open_size)
+        for child in children:
             if open_size[v] + open_size[child] <= cap:
                 open_size[v] += open_size[child]
             else:
                 cut[child] = True
-    pieces = labels.astype(np.int64)
+    pieces = np.empty(n, np.int64)
+    for i in range(n):
+        pieces[i] = labels[i]
     new = sizes.size
     for i in range(filled):
         v = order[i]

@@ -1,0 +1,42 @@
+"""How typical a token is of its community (ST-SimDiff, equation 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.community.partition import Partition
+from stgraph.errors import GridError
+from stgraph.graph import TokenGraph
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> Array:
+    """Mean cosine similarity of each token to ALL other tokens of its community, exactly and in O(N d).
+
+    Parameters
+    ----------
+    tokens : VideoTokens
+    graph : their token graph (its norms are used)
+    partition : communities of that graph
+
+    Returns
+    -------
+    [N] float32; 1 for a community of one
+
+    Raises
+    ------
+    GridError
+        the three do not belong together
+    """
+    if not tokens.grid.n_nodes == graph.n_nodes == partition.n_nodes:
+        raise GridError(
+            f"tokens, graph and partition have {tokens.grid.n_nodes}, {graph.n_nodes} and {partition.n_nodes} nodes; "
+            "they must stem from the same video"
+        )
+    from stgraph.kernels.cpu.centrality import group_centrality
+
+    return group_centrality(tokens.lattice, graph.norms, *partition.grouped)

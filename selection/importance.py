@@ -1,0 +1,72 @@
+"""By what surplus candidates are dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.arrays import to_numpy
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+IMPORTANCES = ("auto", "attention", "difference-then-centrality", "centrality", "difference", "norm")
+_FALLBACK = "difference-then-centrality"
+
+
+def check_importance(importance: Any) -> None:
+    """Raise InputError unless ``importance`` is one of :data:`IMPORTANCES` or an array."""
+    if isinstance(importance, str) and importance not in IMPORTANCES:
+        raise InputError(f"importance is {importance!r}; it must be one of {', '.join(IMPORTANCES)}, or an array [T, H, W]")
+
+
+def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
+    """The name of the importance that will be used: "auto" is attention where the tokens carry it."""
+    if not isinstance(importance, str):
+        return "given"
+    if importance == "auto":
+        return "attention" if "importance" in tokens.signals else _FALLBACK
+    return importance
+
+
+def importance_values(
+    importance: Any, tokens: VideoTokens, norms: Array, centrality: Array, difference: Array, events: Array
+) -> Array:
+    """[N] float64, larger is kept longer.
+
+    "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
+    which follow by centrality.
+
+    Raises
+    ------
+    MissingSignalError
+        "attention" without the signal ``importance``
+    InputError
+        a given array of another size, or with NaN
+    """
+    name = resolve_importance(importance, tokens)
+    if name == "attention":
+        return _checked(tokens.signal("importance", "importance='attention'"), tokens.grid, "signal 'importance'")
+    if name == "given":
+        return _checked(importance, tokens.grid, "importance")
+    if name == "norm":
+        return norms.reshape(-1)
+    if name == "centrality":
+        return centrality.astype(np.float64)
+    if name == "difference":
+        return difference.astype(np.float64)
+    # Centrality lies in [-1, 1] and difference in [0, 2]: moved up by 2, every event stands above every other token.
+    return np.where(events, 2.0 + difference, centrality.astype(np.float64))
+
+
+def _checked(values: Any, grid: TokenGrid, name: str) -> Array:
+    array = to_numpy(values, name)
+    if array.size != grid.n_nodes:
+        raise InputError(f"{name} has shape {array.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
+    flat = array.reshape(-1).astype(np.float64)
+    if np.isnan(flat).any():
+        raise InputError(f"{name} is NaN at token {int(np.argmax(np.isnan(flat)))}; replace it")
+    return flat

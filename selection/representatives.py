@@ -1,0 +1,32 @@
+"""SRTS: similarity-based representative tokens (ST-SimDiff, section 4.3)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from stgraph.community.partition import Partition
+from stgraph.selection.budget import ceil_share
+
+Array = np.ndarray[Any, Any]
+
+
+def representative_tokens(centrality: Array, partition: Partition, ratio: Fraction) -> Array:
+    """T_rep: the top ceil(|c| r) tokens of each community c by centrality (equation 5).
+
+    Parameters
+    ----------
+    centrality : [N] float32
+    partition : communities
+    ratio : r as an exact fraction, in (0, 1]
+
+    Returns
+    -------
+    [N] bool; at least one token of every community; ties go to the smaller index
+    """
+    from stgraph.kernels.cpu.top import top_of_groups
+
+    members, starts = partition.grouped
+    return top_of_groups(centrality, members, starts, ceil_share(partition.sizes, ratio))

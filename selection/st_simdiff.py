@@ -1,0 +1,198 @@
+"""ST-SimDiff as the paper has it: representatives and events, reduced to the budget (section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from stgraph.community.detect import detect_communities, resolve_max_size
+from stgraph.community.partition import Partition
+from stgraph.errors import InputError
+from stgraph.graph import TokenGraph, build_graph, check_threshold
+from stgraph.grid import TokenGrid
+from stgraph.selection.base import EVENT, REPRESENTATIVE, Selection
+from stgraph.selection.budget import Budget
+from stgraph.selection.centrality import centrality
+from stgraph.selection.events import event_threshold, event_tokens, parse_tau_diff, temporal_difference
+from stgraph.selection.importance import check_importance, importance_values, resolve_importance
+from stgraph.selection.reduction import reduce_candidates
+from stgraph.selection.representatives import representative_tokens
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
+
+    ``seconds`` holds the time each stage took.
+    """
+
+    tokens: VideoTokens
+    graph: TokenGraph
+    partition: Partition
+    centrality: Array
+    difference: Array
+    events: Array
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StSimDiff:
+    """The paper's selector.
+
+    Attributes
+    ----------
+    budget : how many tokens to keep
+    tau_sim : similarity threshold of the community graph
+    tau_diff : event threshold: a similarity, or "p95" for a percentile of the video's differences
+    backend : community backend; the paper uses connected components
+    max_size : largest community: "sqrt", an integer, or None
+    split : how larger communities are divided
+    resolution, seed : of the backend
+    importance : by what surplus candidates are dropped: "auto" (attention where the tokens carry it, else
+        "difference-then-centrality"), "attention", "centrality", "difference", "norm", or an array [T, H, W]
+    protect_events : drop event tokens last
+    representatives, events : switches for SRTS and DETS
+    spatial, temporal, right, bottom : edge families of the community graph
+    reduce : False returns all candidates, before the reduction to the budget
+
+    Raises
+    ------
+    InputError
+        a parameter is out of range
+    """
+
+    budget: Budget
+    tau_sim: float = 0.8
+    tau_diff: float | str = 0.2
+    backend: str = "lattice-components"
+    max_size: int | str | None = "sqrt"
+    split: str = "tree"
+    resolution: float = 1.0
+    seed: int = 0
+    importance: Any = "auto"
+    protect_events: bool = False
+    representatives: bool = True
+    events: bool = True
+    spatial: bool = True
+    temporal: bool = True
+    right: bool = True
+    bottom: bool = True
+    reduce: bool = True
+
+    name = "st-simdiff"
+
+    def __post_init__(self) -> None:
+        check_threshold("tau_sim", self.tau_sim)
+        parse_tau_diff(self.tau_diff)
+        check_importance(self.importance)
+        resolve_max_size(self.max_size, 1)
+        if not self.representatives:
+            raise InputError("representatives=False leaves fewer candidates than the budget; keep SRTS on")
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Signals this configuration cannot do without."""
+        named = isinstance(self.importance, str) and self.importance == "attention"
+        return frozenset({"importance"}) if named else frozenset()
+
+    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int:
+        """N_target = ceil(r N), exactly."""
+        return (budget or self.budget).count(grid)
+
+    def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None) -> Analysis:
+        """Everything before the budget comes in; ``graph`` may be given where it exists already."""
+        seconds: dict[str, float] = {}
+
+        def timed(stage: str, work: Callable[[], Result]) -> Result:
+            start = perf_counter()
+            result = work()
+            seconds[stage] = perf_counter() - start
+            return result
+
+        switches = {"spatial": self.spatial, "temporal": self.temporal, "right": self.right, "bottom": self.bottom}
+        if graph is None:
+            built = timed("graph", lambda: build_graph(tokens, self.tau_sim, **switches))
+        else:
+            built = graph.with_threshold(self.tau_sim, **switches)
+        partition = timed(
+            "detection",
+            lambda: detect_communities(
+                built,
+                self.backend,
+                max_size=self.max_size,
+                split=self.split,
+                resolution=self.resolution,
+                seed=self.seed,
+            ),
+        )
+        central = timed("centrality", lambda: centrality(tokens, built, partition))
+        nothing = np.zeros(built.n_nodes, np.bool_)
+        difference, events = timed(
+            "events",
+            lambda: (temporal_difference(built), event_tokens(built, self.tau_diff) if self.events else nothing),
+        )
+        return Analysis(tokens, built, partition, central, difference, events, seconds)
+
+    def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
+        """Keep exactly N_target tokens (all candidates with ``reduce=False``).
+
+        Raises
+        ------
+        MissingSignalError
+            importance="attention" without the signal; raised before any work
+        """
+        if "importance" in self.requires:
+            tokens.signal("importance", "importance='attention'")
+        return self.select_from(self.analyse(tokens), budget)
+
+    def select_from(self, analysis: Analysis, budget: Budget | None = None) -> Selection:
+        """The selection of an analysis, under this or another budget."""
+        budget = budget or self.budget
+        start = perf_counter()
+        tokens, graph, events = analysis.tokens, analysis.graph, analysis.events
+        n_target = budget.count(graph.grid)
+        chosen = representative_tokens(analysis.centrality, analysis.partition, budget.ratio(graph.grid))
+        importance = importance_values(
+            self.importance, tokens, graph.norms, analysis.centrality, analysis.difference, events
+        )
+        candidates = chosen | events
+        kept = reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
+        nodes = np.flatnonzero(kept)
+        n_candidates = int(np.count_nonzero(candidates))
+        seconds = {**analysis.seconds, "reduction": perf_counter() - start}
+        report = {
+            "n_tokens": graph.n_nodes,
+            "n_target": n_target,
+            "n_representatives": int(np.count_nonzero(chosen)),
+            "n_events": int(np.count_nonzero(events)),
+            "n_candidates": n_candidates,
+            "excess": max(0, n_candidates - n_target),
+            "n_communities": analysis.partition.n_communities,
+            "largest_community": int(analysis.partition.sizes.max()),
+            "event_threshold": event_threshold(graph, self.tau_diff) if self.events else None,
+            "importance": resolve_importance(self.importance, tokens),
+            "seconds": seconds,
+        }
+        return Selection(
+            indices=graph.grid.rows[nodes],
+            grid=graph.grid,
+            reason=(REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes]).astype(np.uint8),
+            scores=importance[nodes].astype(np.float32),
+            report=report,
+            provenance={
+                "selector": self.name,
+                "tau_sim": graph.tau_sim,
+                "tau_diff": self.tau_diff,
+                "families": list(graph.families),
+                "protect_events": self.protect_events,
+                "community": analysis.partition.provenance.to_dict(),
+            },
+        )
