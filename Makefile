@@ -12,7 +12,7 @@ ARGS ?=
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
 
-demo: $(VENV)/.installed-core ## compare the selectors on the bundled sample
+demo: $(VENV)/.installed-core ## compare the community backends on the bundled sample
 	@$(BIN)/stgraph compare $(ARGS)
 
 test: $(VENV)/.installed-test ## run the tests and doctests
