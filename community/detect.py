@@ -78,7 +78,9 @@ def detect_communities(
     engine, skipped = _choose(backend)
     if split == "native" and not engine.capabilities.native_cap:
         capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
-        raise InputError(f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}")
+        raise InputError(
+            f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}"
+        )
     params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
     found, _ = canonical_labels(run_backend(engine, edges, params))
     labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params)
@@ -88,7 +90,11 @@ def detect_communities(
         library_version=_library_version(engine),
         device=engine.capabilities.device,
         objective=engine.capabilities.objective,
-        parameters={k: v for k, v in (("resolution", params.resolution), ("seed", params.seed)) if k not in engine.capabilities.ignores},
+        parameters={
+            k: v
+            for k, v in (("resolution", params.resolution), ("seed", params.seed))
+            if k not in engine.capabilities.ignores
+        },
         ignored=engine.capabilities.ignores,
         max_size=cap,
         split=split,
@@ -116,8 +122,11 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
         return np.arange(edges.n_nodes, dtype=np.int32)
     core = edges if n_core == edges.n_nodes else EdgeList(n_core, src, dst, edges.weight)
     found = np.asarray(engine.labels(core, params))
-    if found.shape != (n_core,):
-        raise InputError(f"backend {engine.name} returned labels of shape {found.shape} for {n_core} nodes; it must return one each")
+    if found.shape != (n_core,) or found.dtype.kind not in "iu":
+        raise InputError(
+            f"backend {engine.name} returned {found.dtype} labels of shape {found.shape} for {n_core} nodes; "
+            "it must return one integer each"
+        )
     found, count = canonical_labels(found)
     if n_core == edges.n_nodes:
         return found
@@ -137,7 +146,7 @@ def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
     """
     if max_size is None:
         return None
-    if max_size == "sqrt":
+    if isinstance(max_size, str) and max_size == "sqrt":
         return max(1, math.isqrt(n_nodes))
     if isinstance(max_size, (int, np.integer)) and not isinstance(max_size, bool) and max_size >= 1:
         return int(max_size)
@@ -194,5 +203,3 @@ def _check_number(name: str, value: Any) -> None:
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or value <= 0:
         raise InputError(f"{name} is {value!r}; it must be a positive number")
-
-

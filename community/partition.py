@@ -90,8 +90,10 @@ class Partition:
         InputError
             no community of that number
         """
-        if not 0 <= community < self.n_communities:
-            raise InputError(f"community {community!r} does not exist; there are {self.n_communities} (0 to {self.n_communities - 1})")
+        if not isinstance(community, (int, np.integer)) or not 0 <= community < self.n_communities:
+            raise InputError(
+                f"community {community!r} does not exist; there are {self.n_communities} (0 to {self.n_communities - 1})"
+            )
         members, starts = self.grouped
         return members[starts[community] : starts[community + 1]].astype(np.int64)
 
@@ -132,5 +134,7 @@ class Partition:
         return f"Partition({self.n_nodes:,} tokens, {self.n_communities:,} communities, largest {largest}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.summary().items())
+        rows = "".join(
+            f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.summary().items()
+        )
         return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"

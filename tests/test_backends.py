@@ -1,0 +1,220 @@
+"""One contract for every registered backend, under every splitter, over a zoo of graphs."""
+
+from __future__ import annotations
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from zoo import ZOO, bridged_cliques, graph, lattice
+
+from stgraph import EdgeList, Partition, detect_communities
+from stgraph.community.base import BACKENDS, CommunityBackend, backend
+from stgraph.community.size_cap import SPLITTERS
+
+CAPS: tuple[int | str | None, ...] = ("sqrt", 1, 3, None)
+
+
+def param(name: str, *rest: str) -> Any:
+    """One backend; where it cannot run here, its own reason skips it."""
+    reason = backend(name).unavailable()
+    return pytest.param(name, *rest, marks=[pytest.mark.skip(reason=reason)] if reason else [])
+
+
+each_engine = pytest.mark.parametrize("name", [param(name) for name in BACKENDS.names()])
+each_deterministic_engine = pytest.mark.parametrize(
+    "name", [param(name) for name in BACKENDS.names() if backend(name).capabilities.deterministic]
+)
+each_engine_and_splitter = pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        param(name, split)
+        for name in BACKENDS.names()
+        for split in SPLITTERS.names()
+        if split != "native" or backend(name).capabilities.native_cap
+    ],
+)
+each_graph = pytest.mark.parametrize("shape", ZOO)
+
+
+@cache
+def edges_of(shape: str) -> EdgeList:
+    return ZOO[shape]()
+
+
+def canonical(labels: np.ndarray[Any, Any]) -> list[int]:
+    """Labels renumbered by first occurrence."""
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(label, len(numbers)) for label in labels.tolist()]
+
+
+def pieces_connected(edges: EdgeList, labels: list[int]) -> dict[int, bool]:
+    """Label -> whether the nodes of that label hang together, by a plain search."""
+    near: dict[int, list[int]] = {i: [] for i in range(edges.n_nodes)}
+    for a, b in zip(edges.src.tolist(), edges.dst.tolist(), strict=True):
+        if labels[a] == labels[b]:
+            near[a].append(b)
+            near[b].append(a)
+    parts = dict.fromkeys(labels, 0)
+    seen: set[int] = set()
+    for root in range(edges.n_nodes):
+        parts[labels[root]] += root not in seen
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                stack += near[node]
+    return {label: count == 1 for label, count in parts.items()}
+
+
+def check_contract(edges: EdgeList, found: Partition, cap: int | None) -> None:
+    for labels in (found.labels, found.uncapped_labels):
+        assert labels.dtype == np.int32
+        assert labels.shape == (edges.n_nodes,)
+        assert labels.tolist() == canonical(labels)
+    assert found.sizes.sum() == edges.n_nodes
+    assert found.sizes.tolist() == [found.labels.tolist().count(c) for c in range(found.n_communities)]
+    assert cap is None or found.sizes.max(initial=0) <= cap
+    refined = set(zip(found.labels.tolist(), found.uncapped_labels.tolist(), strict=True))
+    assert len(refined) == found.n_communities, "a piece spans two of the backend's communities"
+    alone = np.flatnonzero(edges.degrees() == 0)
+    assert (found.uncapped_sizes[found.uncapped_labels[alone]] == 1).all()
+
+
+@each_graph
+@each_engine_and_splitter
+def test_contract(name: str, split: str, shape: str) -> None:
+    edges = edges_of(shape)
+    for max_size in CAPS:
+        found = detect_communities(edges, name, max_size=max_size, split=split)
+        cap = int(edges.n_nodes**0.5) if max_size == "sqrt" else max_size
+        check_contract(edges, found, None if cap is None else max(1, int(cap)))
+        if SPLITTERS.get(split).connected:
+            whole = pieces_connected(edges, found.uncapped_labels.tolist())
+            piece = pieces_connected(edges, found.labels.tolist())
+            for label, origin in zip(found.labels.tolist(), found.uncapped_labels.tolist(), strict=True):
+                assert piece[label] or not whole[origin]
+
+
+@each_graph
+@each_engine
+def test_communities_stay_inside_components(name: str, shape: str) -> None:
+    edges = edges_of(shape)
+    outer = detect_communities(edges, "scipy-components", max_size=None).labels
+    found = detect_communities(edges, name, max_size=None)
+    assert len(set(zip(found.labels.tolist(), outer.tolist(), strict=True))) == found.n_communities
+    if backend(name).capabilities.objective == "components":
+        np.testing.assert_array_equal(found.labels, outer)
+
+
+@each_graph
+@each_deterministic_engine
+def test_the_same_seed_gives_the_same_labels(name: str, shape: str) -> None:
+    edges = edges_of(shape)
+    first = detect_communities(edges, name, seed=5)
+    detect_communities(edges, name, seed=6)
+    np.testing.assert_array_equal(detect_communities(edges, name, seed=5).labels, first.labels)
+
+
+@each_deterministic_engine
+def test_concurrent_calls_do_not_share_a_seed(name: str) -> None:
+    edges = lattice((3, 6, 6))
+
+    def labels(seed: int) -> list[int]:
+        return detect_communities(edges, name, seed=seed, max_size=None).labels.tolist()
+
+    alone = [labels(seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(labels, range(6))) == alone
+
+
+@each_engine
+def test_random_state_is_private(name: str) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 (the legacy global state is what must stay untouched)
+    before, before_numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
+    detect_communities(edges_of("video"), name, seed=3)
+    after_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    assert random.getstate() == before
+    np.testing.assert_equal(after_numpy, before_numpy)
+
+
+@each_deterministic_engine
+def test_the_callers_random_state_changes_nothing(name: str) -> None:
+    found = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        found.append(detect_communities(edges_of("denser"), name).labels.tolist())
+    assert found[0] == found[1]
+
+
+@each_deterministic_engine
+def test_order_and_direction_of_edges_change_nothing(name: str) -> None:
+    edges = lattice((3, 5, 6), share=0.6)
+    order = np.random.default_rng(0).permutation(edges.n_edges)
+    shuffled = EdgeList.from_arrays(edges.n_nodes, edges.dst[order], edges.src[order], edges.weight[order])
+    expected = detect_communities(edges, name).labels
+    np.testing.assert_array_equal(detect_communities(shuffled, name).labels, expected)
+
+
+@each_engine
+def test_weights_count_where_the_backend_says_so(name: str) -> None:
+    ring = [(0, 1), (1, 2), (2, 3), (0, 3)]
+    one, other = ([0, 0, 1, 1], [0, 1, 1, 0]) if backend(name).capabilities.weighted else ([0] * 4, [0] * 4)
+    assert detect_communities(graph(4, ring, [0.9, 0.01, 0.9, 0.01]), name, max_size=None).labels.tolist() == one
+    assert detect_communities(graph(4, ring, [0.01, 0.9, 0.01, 0.9]), name, max_size=None).labels.tolist() == other
+
+
+@each_engine
+def test_a_higher_resolution_gives_more_communities(name: str) -> None:
+    edges = lattice((4, 8, 8))
+    coarse, fine = (detect_communities(edges, name, max_size=None, resolution=r) for r in (0.1, 8.0))
+    if "resolution" in backend(name).capabilities.ignores:
+        np.testing.assert_array_equal(coarse.labels, fine.labels)
+    else:
+        assert fine.n_communities > 2 * coarse.n_communities
+
+
+@each_engine
+def test_modularity_backends_find_the_two_cliques(name: str) -> None:
+    found = detect_communities(bridged_cliques(), name, max_size=None)
+    weighted = backend(name).capabilities.objective == "modularity"
+    assert found.labels.tolist() == ([0] * 8 + [1] * 8 if weighted else [0] * 16)
+
+
+@each_engine
+def test_provenance_says_how_to_repeat_it(name: str) -> None:
+    engine = backend(name)
+    found = detect_communities(edges_of("video"), name, max_size=7, split="raster", resolution=1.5, seed=4)
+    stored = json.loads(json.dumps(found.provenance.to_dict()))
+    given = {"resolution": 1.5, "seed": 4}
+    assert stored["backend"] == engine.name == name
+    assert stored["library"] == engine.package
+    assert stored["library_version"][0].isdigit()
+    assert (stored["device"], stored["objective"]) == (engine.capabilities.device, engine.capabilities.objective)
+    assert stored["ignored"] == list(engine.capabilities.ignores)
+    assert stored["parameters"] == {k: v for k, v in given.items() if k not in engine.capabilities.ignores}
+    assert (stored["max_size"], stored["split"], stored["skipped"]) == (7, "raster", [])
+
+
+@each_engine
+def test_backend_honours_the_protocol(name: str) -> None:
+    engine = backend(name)
+    assert isinstance(engine, CommunityBackend)
+    assert engine.capabilities.seeded <= ("seed" not in engine.capabilities.ignores)
+
+
+@each_engine
+def test_negative_weights(name: str) -> None:
+    edges = graph(3, [(0, 1), (1, 2)], [0.5, -0.25])
+    if backend(name).capabilities.weighted:
+        with pytest.raises(ValueError, match=r"needs positive edge weights.*-0\.25.*components backend"):
+            detect_communities(edges, name)
+    else:
+        assert detect_communities(edges, name, max_size=None).labels.tolist() == [0, 0, 0]
