@@ -42,7 +42,7 @@ def detect_communities(
     graph : TokenGraph, or any EdgeList
     backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components
     max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap
-    split : how communities above the cap are divided: "tree", "raster", "redetect", or "native" for the backend's own cap
+    split : how larger communities are divided: "tree", "raster", "redetect", or "native" for the backend's own cap
     resolution : gamma of the modularity, > 0; larger gives smaller communities
     seed : of the backend's private random state
 
@@ -181,7 +181,7 @@ def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
             usable = ", ".join(available_backends())
             raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
         return engine, ()
-    skipped = []
+    skipped: list[str] = []
     for candidate in AUTO_ORDER:
         engine = BACKENDS.get(candidate)
         reason = engine.unavailable()
