@@ -92,7 +92,7 @@ class Partition:
         """
         if not isinstance(community, (int, np.integer)) or not 0 <= community < self.n_communities:
             raise InputError(
-                f"community {community!r} does not exist; there are {self.n_communities} (0 to {self.n_communities - 1})"
+                f"community {community!r} does not exist; they are numbered from 0 to {self.n_communities - 1}"
             )
         members, starts = self.grouped
         return members[starts[community] : starts[community + 1]].astype(np.int64)
@@ -131,7 +131,8 @@ class Partition:
             above = int(np.count_nonzero(self.uncapped_sizes > p.max_size))
             capped = f", {above} above {p.max_size} split by {p.split}"
         largest = int(self.sizes.max()) if self.n_nodes else 0
-        return f"Partition({self.n_nodes:,} tokens, {self.n_communities:,} communities, largest {largest}, by {p.backend}{capped})"
+        counts = f"{self.n_nodes:,} tokens, {self.n_communities:,} communities, largest {largest}"
+        return f"Partition({counts}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -90,7 +90,9 @@ class Selection:
         shape = tuple(features.shape)
         rows = int(np.prod(shape[:-1]))
         if len(shape) not in (2, 4) or rows != self.grid.n_tokens:
-            raise InputError(f"features have shape {shape}; expected one row for each of the {self.grid.n_tokens:,} input tokens")
+            raise InputError(
+                f"features have shape {shape}; expected one row for each of the {self.grid.n_tokens:,} input tokens"
+            )
         flat = features.reshape(rows, shape[-1])
         if isinstance(flat, np.ndarray):
             return flat[self.indices]
@@ -153,9 +155,7 @@ SELECTORS = Registry(
 )
 
 
-def selector(
-    name: str, *, retain_ratio: float | None = None, n_keep: int | None = None, **parameters: Any
-) -> Selector:
+def selector(name: str, *, retain_ratio: float | None = None, n_keep: int | None = None, **parameters: Any) -> Selector:
     """A selector with its budget and parameters.
 
     Parameters
@@ -175,7 +175,7 @@ def selector(
     --------
     >>> import stgraph
     >>> stgraph.selector("st-simdiff", retain_ratio=0.3).select(stgraph.sample())
-    Selection(3,072 of 10,240 tokens: 2,620 representative, 119 event, 333 both)
+    Selection(3,072 of 10,240 tokens: 2,465 representative, 362 event, 245 both)
     """
     import inspect
 

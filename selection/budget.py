@@ -30,7 +30,9 @@ def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
     """
     if isinstance(value, (Fraction, Decimal)):
         ratio = Fraction(value)
-    elif isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and np.isfinite(value):
+    elif (
+        isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and np.isfinite(value)
+    ):
         ratio = Fraction(str(value))  # the shortest decimal that reads back as this float
     else:
         raise InputError(f"{name} is {value!r}; it must be a number in (0, 1]")
@@ -65,7 +67,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.retain_ratio is None) == (self.n_keep is None):
-            raise InputError(f"budget got retain_ratio={self.retain_ratio!r} and n_keep={self.n_keep!r}; give exactly one")
+            raise InputError(
+                f"budget got retain_ratio={self.retain_ratio!r} and n_keep={self.n_keep!r}; give exactly one"
+            )
         if self.retain_ratio is not None:
             exact_ratio(self.retain_ratio)
         elif not isinstance(self.n_keep, (int, np.integer)) or isinstance(self.n_keep, bool) or self.n_keep < 1:

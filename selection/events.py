@@ -45,7 +45,7 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Array:
     Parameters
     ----------
     graph : token graph; its temporal similarities count even where temporal edges are kept out of the communities
-    tau_diff : a fixed similarity (0.2), or per video: "p95" marks the tokens whose difference exceeds the 95th percentile
+    tau_diff : a fixed similarity (0.2), or "p95": the tokens whose difference exceeds the 95th percentile
 
     Returns
     -------

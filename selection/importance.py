@@ -20,7 +20,9 @@ _FALLBACK = "difference-then-centrality"
 def check_importance(importance: Any) -> None:
     """Raise InputError unless ``importance`` is one of :data:`IMPORTANCES` or an array."""
     if isinstance(importance, str) and importance not in IMPORTANCES:
-        raise InputError(f"importance is {importance!r}; it must be one of {', '.join(IMPORTANCES)}, or an array [T, H, W]")
+        raise InputError(
+            f"importance is {importance!r}; it must be one of {', '.join(IMPORTANCES)}, or an array [T, H, W]"
+        )
 
 
 def resolve_importance(importance: Any, tokens: VideoTokens) -> str:

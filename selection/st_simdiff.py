@@ -164,7 +164,9 @@ class StSimDiff:
             self.importance, tokens, graph.norms, analysis.centrality, analysis.difference, events
         )
         candidates = chosen | events
-        kept = reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
+        kept = (
+            reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
+        )
         nodes = np.flatnonzero(kept)
         n_candidates = int(np.count_nonzero(candidates))
         seconds = {**analysis.seconds, "reduction": perf_counter() - start}

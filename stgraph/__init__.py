@@ -50,7 +50,7 @@ _HOME = {
     "selector": "stgraph.selection.base",
     "set_num_threads": "stgraph.kernels.cpu.threads",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605 (a list, computed so that it cannot drift from the table)
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

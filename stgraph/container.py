@@ -44,7 +44,9 @@ class MappedTensors(Mapping[str, Array]):
             if prod(shape) == 0:
                 self._arrays[name] = np.empty(shape, dtype)
             else:
-                mapped = np.memmap(self._path, dtype=np.uint8, mode="r", offset=offset, shape=(prod(shape) * dtype.itemsize,))
+                mapped = np.memmap(
+                    self._path, dtype=np.uint8, mode="r", offset=offset, shape=(prod(shape) * dtype.itemsize,)
+                )
                 self._arrays[name] = np.asarray(mapped).view(dtype).reshape(shape)
         return self._arrays[name]
 
@@ -132,7 +134,7 @@ def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
         raise DumpFormatError(f"cannot read {file}: its schema version is {version!r}, not a number")
     if len(version) > 9 or int(version) > SCHEMA_VERSION:
         raise DumpVersionError(
-            f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}. Upgrade stgraph"
+            f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}: upgrade it"
         )
     if found != kind:
         raise DumpFormatError(f"{file} is a dump of kind {found!r}; expected {kind!r}")

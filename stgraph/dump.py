@@ -38,7 +38,7 @@ def save_tokens(tokens: VideoTokens, path: Path) -> None:
         "token_kind": np.zeros(tokens.grid.n_tokens, np.uint8) if kind is None else kind,
         "seq_index": np.arange(tokens.grid.n_tokens, dtype=np.int32),
     }
-    clash = set(_GRID_TENSORS + ("features",)) & set(tokens.signals)
+    clash = {"features", *_GRID_TENSORS} & set(tokens.signals)
     if clash:
         raise InputError(f"signal {min(clash)!r} has the name of a tensor every dump holds; rename it")
     tensors.update(tokens.signals)

@@ -38,6 +38,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, target)
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}; an existing file is left as it was") from error
+        raise InputError(
+            f"cannot write {target}: {error.strerror or error}; an existing file is left as it was"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -117,7 +117,9 @@ class TokenGraph:
     ) -> TokenGraph:
         """The same similarities under another threshold or other edge families."""
         tau = self.tau_sim if tau_sim is None else check_threshold("tau_sim", tau_sim)
-        chosen = tuple(n for n, on in zip(FAMILIES, (spatial and right, spatial and bottom, temporal), strict=True) if on)
+        chosen = tuple(
+            n for n, on in zip(FAMILIES, (spatial and right, spatial and bottom, temporal), strict=True) if on
+        )
         return replace(self, tau_sim=tau, families=chosen)
 
     def summary(self) -> GraphSummary:

@@ -15,9 +15,7 @@ def to_networkx(edges: EdgeList) -> Any:
 
     graph = networkx.Graph()
     graph.add_nodes_from(range(edges.n_nodes))
-    graph.add_weighted_edges_from(
-        zip(edges.src.tolist(), edges.dst.tolist(), edges.weight.tolist(), strict=True)
-    )
+    graph.add_weighted_edges_from(zip(edges.src.tolist(), edges.dst.tolist(), edges.weight.tolist(), strict=True))
     return graph
 
 

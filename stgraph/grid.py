@@ -13,7 +13,7 @@ from stgraph.errors import GridError
 PATCH, NEWLINE, SEPARATOR, OTHER = 0, 1, 2, 3
 MAX_NODES = 2**31 - 1
 
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
+IntArray = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class TokenGrid:
         node = (t[patch] * H + y[patch]) * W + x[patch]
         if node.size != T * H * W or not np.array_equal(node, np.arange(node.size)):
             raise GridError(
-                f"the {node.size:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order (t, y, x)"
+                f"the {node.size:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order"
             )
         return cls(T, H, W, np.where(patch, PATCH, OTHER) if kind is None else kind)
 

@@ -42,7 +42,9 @@ SIGNALS: dict[str, Signal] = {
     "prumerge_cls_attn": Signal(("T", "e"), FLOATS, "softmax of the un-headed CLS query against all keys"),
     "pool_attn": Signal(("T", "e"), FLOATS, "attention of a pooling head to the patches"),
     "pool_feature": Signal(("T", "dv"), FLOATS, "output of the pooling head"),
-    "llm_attn_last": Signal(("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, a layer a row", True),
+    "llm_attn_last": Signal(
+        ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, a layer a row", True
+    ),
     "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of llm_attn_last", True),
     "llm_attn_textmax": Signal(("seq",), FLOATS, "attention at one layer, maximum over heads and text queries", True),
     "llm_q_last": Signal(("qsaved", "qheads", "dh_llm"), FLOATS, "post-RoPE query of the last prompt token", True),

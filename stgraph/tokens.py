@@ -90,7 +90,9 @@ class VideoTokens:
         """
         features = feature_array(x)
         if features.ndim != 4:
-            raise FeatureError(f"features have shape {features.shape}; expected [T, H, W, d] (frames, height, width, dimension)")
+            raise FeatureError(
+                f"features have shape {features.shape}; expected [T, H, W, d] (frames, height, width, dimension)"
+            )
         grid = TokenGrid(*features.shape[:3])
         named = {name: to_numpy(a, f"signal {name!r}") for name, a in (signals or {}).items()}
         if importance is not None:
@@ -138,7 +140,8 @@ class VideoTokens:
 
     def __repr__(self) -> str:
         extra = f", signals: {', '.join(self.signals)}" if self.signals else ""
-        return f"VideoTokens({self.grid}, {self.grid.n_tokens:,} tokens of dimension {self.dimension}, {self.dtype}{extra})"
+        size = f"{self.grid.n_tokens:,} tokens of dimension {self.dimension}"
+        return f"VideoTokens({self.grid}, {size}, {self.dtype}{extra})"
 
 
 def _strided_lattice(features: Array, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Array:

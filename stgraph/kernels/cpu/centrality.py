@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -142,7 +143,7 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     # A few blocks a thread: every group is computed alone, so where blocks end changes no result.
     share = max(1, members.size // (4 * num_threads()))
     cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, members.size, share)), sizes.size))
-    blocks = [(int(a), int(b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [(int(a), int(b)) for a, b in pairwise(cuts)]
     run_blocks(lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, _LARGE, out), blocks)
     for g in np.flatnonzero(sizes > _LARGE):
         _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, out)

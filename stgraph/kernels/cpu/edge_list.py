@@ -24,7 +24,7 @@ def _count(weights, tau, on, t0, t1):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _fill(weights, tau, on, t0, t1, at, src, dst, weight, family_of):  # type: ignore[no-untyped-def]
-    _, T, H, W = weights.shape
+    _, _, H, W = weights.shape
     for t in range(t0, t1):
         for h in range(H):
             for w in range(W):

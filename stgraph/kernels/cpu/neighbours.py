@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -143,6 +144,6 @@ def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:
     pairs = (T + 1) // 2
     if pairs >= parts:
         cuts = [2 * (pairs * i // parts) for i in range(parts)] + [T]
-        return [(a, b, 0, H) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+        return [(a, b, 0, H) for a, b in pairwise(cuts) if a < b]
     rows = [H * i // parts for i in range(parts + 1)]
-    return [(0, T, a, b) for a, b in zip(rows, rows[1:], strict=False) if a < b]
+    return [(0, T, a, b) for a, b in pairwise(rows) if a < b]

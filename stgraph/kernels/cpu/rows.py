@@ -26,7 +26,7 @@ def _widens_half_in_hardware() -> bool:
     return bool(binding.get_host_cpu_features().get("f16c", False))
 
 
-_HARDWARE_HALF = _widens_half_in_hardware()
+HARDWARE_HALF = _widens_half_in_hardware()
 
 
 @intrinsic
@@ -40,7 +40,7 @@ def widen(typing_context: Any, value: Any) -> Any:
         i32, f32 = ir.IntType(32), ir.FloatType()
         if stored == types.int16:
             return builder.bitcast(builder.shl(builder.zext(bits, i32), ir.Constant(i32, 16)), f32)
-        if _HARDWARE_HALF:
+        if HARDWARE_HALF:
             return builder.fpext(builder.bitcast(bits, ir.HalfType()), f32)
         # Move exponent and mantissa into place and rebias by 2^112; exact for subnormals too. Exponent 31 (Inf, NaN)
         # is mapped to the float32 exponent 255.
@@ -67,7 +67,7 @@ def row_source(x: np.ndarray[Any, Any]) -> Any:
     if x.dtype != np.float32:
         x = x.view(np.uint16 if x.dtype == np.float16 else np.int16)
     strides = [s // x.itemsize for s in x.strides]
-    if x.shape[3] > 1 and strides[3] != 1 or any(s % x.itemsize for s in x.strides):
+    if (x.shape[3] > 1 and strides[3] != 1) or any(s % x.itemsize for s in x.strides):
         return x
     reach = [(n - 1) * s for n, s in zip(x.shape, strides, strict=True)]
     low = sum(min(r, 0) for r in reach[:3])

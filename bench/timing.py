@@ -1,0 +1,38 @@
+"""Timing by rounds: every piece once a round, so that a slow moment of the machine hits all alike; then medians."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from statistics import median
+from time import perf_counter
+
+Work = Callable[[], object]
+
+
+def rounds(pieces: Mapping[str, Work], n: int) -> dict[str, float]:
+    """Median seconds of each piece over ``n`` rounds, after one round that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in pieces}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for i in range(n + 1):
+            for name, work in pieces.items():
+                start = perf_counter()
+                work()
+                if i:
+                    taken[name].append(perf_counter() - start)
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: median(values) for name, values in taken.items()}
+
+
+def once(work: Work, limit_s: float = 2.0, most: int = 5) -> float:
+    """Median seconds of slow work: repeated until ``limit_s`` have passed, at least once, at most ``most`` times."""
+    taken: list[float] = []
+    while not taken or (sum(taken) < limit_s and len(taken) < most):
+        start = perf_counter()
+        work()
+        taken.append(perf_counter() - start)
+    return median(taken)

@@ -1,0 +1,5 @@
+"""``python -m stgraph``."""
+
+from stgraph.cli import main
+
+raise SystemExit(main())

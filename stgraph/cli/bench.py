@@ -1,0 +1,50 @@
+"""``stgraph bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stgraph.cli import options
+
+
+def command(
+    n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds whose medians are shown.")] = 15,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size: does it run?")] = False,
+    fmt: options.Format = None,
+    output: options.Output = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure every stage beside its peers and beside one plain read of the features."""
+    from functools import partial
+
+    from stgraph.bench import rows
+    from stgraph.bench.first_call import first_call
+    from stgraph.bench.speed import CASES, machine, measure
+    from stgraph.errors import InputError
+
+    chosen = rows.format_of(output, fmt)
+    if output is not None:
+        rows.check_writable(output)
+    elif chosen == "parquet":
+        raise InputError("--format parquet needs a file; name one with -o")
+    cases = [case for case in CASES if case.d == 128][:1] if quick else CASES
+    tables: dict[str, list[dict[str, object]]] = {"rows": [], "first_call": []}
+    with options.progress_bar(quiet) as progress:
+        for i, case in enumerate(cases):
+            tables["rows"] += measure(case, n_rounds, partial(progress, share=i / len(cases)))
+        progress("first call", 0.99)
+        tables["first_call"] = first_call()
+    if not quiet and (chosen is None or output is not None):
+        from stgraph.viz.speed import speed_tables
+
+        console = options.console()
+        console.print(machine(), style="bold")
+        console.print(speed_tables(tables["rows"], tables["first_call"]))
+    if output is not None and chosen is not None:
+        made = rows.write(output, tables, chosen)
+        if not quiet:
+            typer.echo("Wrote " + ", ".join(map(str, made)))
+    elif chosen is not None:
+        typer.echo(rows.encode(tables, chosen), nl=False)

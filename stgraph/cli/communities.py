@@ -1,0 +1,58 @@
+"""``stgraph communities``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stgraph.cli import options
+
+
+def command(
+    dump: options.Dump = None,
+    backend: Annotated[str, typer.Option("-b", "--backend", help="Community backend, or auto.")] = "auto",
+    tau_sim: options.TauSim = 0.8,
+    max_size: options.MaxSize = "sqrt",
+    split: options.Split = "tree",
+    resolution: options.Resolution = 1.0,
+    seed: options.Seed = 0,
+    spatial: options.Spatial = True,
+    temporal: options.Temporal = True,
+    fmt: options.Format = None,
+    output: options.Output = None,
+) -> None:
+    """Detect communities and show their sizes and quality; with -o write one row a token."""
+    import json
+
+    import stgraph
+    from stgraph.bench import rows
+    from stgraph.errors import InputError
+
+    if output is None and fmt not in (None, "json"):
+        raise InputError(f"--format {fmt} needs a file; name one with -o")
+    chosen = rows.format_of(output, fmt)
+    if output is not None:
+        rows.check_writable(output)
+    name, tokens = options.open_tokens(dump)
+    graph = stgraph.build_graph(tokens, tau_sim, spatial=spatial, temporal=temporal)
+    partition = stgraph.detect_communities(
+        graph, backend, max_size=options.max_size(max_size), split=split, resolution=resolution, seed=seed
+    )
+    if output is not None and chosen is not None:
+        t, y, x = (axis[tokens.grid.rows].tolist() for axis in tokens.grid.coordinates())
+        labels, found = partition.labels.tolist(), partition.uncapped_labels.tolist()
+        columns = zip(range(graph.n_nodes), t, y, x, labels, found, strict=True)
+        keys = ("node", "t", "y", "x", "community", "uncapped_community")
+        rows.write(output, {"tokens": [dict(zip(keys, values, strict=True)) for values in columns]}, chosen)
+        typer.echo(f"Wrote {output}")
+        return
+    report = {"summary": partition.summary(), "provenance": partition.provenance.to_dict()}
+    if fmt == "json":
+        typer.echo(json.dumps({"dump": name, **report}, indent=1))
+        return
+    from stgraph.viz.tables import partition_tables
+
+    console = options.console()
+    console.print(f"{name}: {partition!r}", style="bold", markup=False)
+    console.print(partition_tables(report, partition.uncapped_sizes.tolist(), partition.sizes.tolist()))

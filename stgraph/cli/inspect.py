@@ -1,0 +1,44 @@
+"""``stgraph inspect``."""
+
+from __future__ import annotations
+
+import typer
+
+from stgraph.cli import options
+
+
+def command(
+    dump: options.Dump = None,
+    query: options.Query = None,
+    tau_sim: options.TauSim = 0.8,
+    fmt: options.Format = None,
+) -> None:
+    """Show what a dump holds and the statistics of its token graph."""
+    import json
+
+    import stgraph
+    from stgraph.errors import InputError
+
+    if fmt not in (None, "json"):
+        raise InputError(f"inspect prints a table or --format json, not {fmt!r}")
+    name, tokens = options.open_tokens(dump, query)
+    summary = stgraph.build_graph(tokens, tau_sim).summary()
+    if fmt == "json":
+        signals = {key: {"shape": list(a.shape), "dtype": str(a.dtype)} for key, a in tokens.signals.items()}
+        facts = {"grid": list(tokens.grid.shape), "n_tokens": tokens.grid.n_tokens, "dimension": tokens.dimension}
+        everything = {
+            "dump": name,
+            **facts,
+            "dtype": tokens.dtype,
+            "signals": signals,
+            "metadata": dict(tokens.metadata),
+        }
+        typer.echo(json.dumps({**everything, "graph": summary.to_dict()}, indent=1))
+        return
+    from stgraph.viz.tables import graph_tables
+
+    console = options.console()
+    console.print(f"{name}: {tokens}", style="bold", markup=False)
+    for key, value in tokens.metadata.items():
+        console.print(f"  {key}: {value}", markup=False)
+    console.print(graph_tables(summary.to_dict()))

@@ -1,0 +1,48 @@
+"""Speed rows as tables for a terminal. Reads rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from stgraph.viz.tables import new_table
+
+Row = Mapping[str, Any]
+
+
+def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
+    """A table a case: medians, multiples of one plain read, and how many times slower than ours each peer is."""
+    parts: list[RenderableType] = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        parts.append(_case_table(case, [row for row in rows if row["case"] == case]))
+    table = new_table("First call (kernels compile once, then come from the cache)")
+    for title in ("compiled kernels", "import s", "first selection s", "second selection s"):
+        table.add_column(title, justify="right")
+    for row in first:
+        table.add_row(row["cache"], *(f"{row[k]:.3f}" for k in ("import_s", "first_selection_s", "second_selection_s")))
+    return Group(*parts, table)
+
+
+def _case_table(case: str, rows: Sequence[Row]) -> RenderableType:
+    ours = {row["stage"]: row["seconds"] for row in rows if row["by"] == "stgraph"}
+    ours["communities"] = ours["components"]
+    table = new_table(f"{case} ({rows[0]['n_tokens']:,} tokens)")
+    for title in ("stage", "by"):
+        table.add_column(title, no_wrap=True)
+    for title in ("median ms", "reads", "times ours"):
+        table.add_column(title, justify="right")
+    order = {stage: i for i, stage in enumerate(dict.fromkeys(row["stage"] for row in rows))}
+    for row in sorted(rows, key=lambda row: order[row["stage"]]):
+        peer = row["by"] not in ("stgraph", "plain read")
+        style = "" if peer or row["by"] == "plain read" else "bold"
+        times = f"{row['seconds'] / ours[row['stage']]:,.1f}" if peer and row["stage"] in ours else ""
+        cells = (row["stage"], row["by"], f"{1e3 * row['seconds']:,.2f}", f"{row['reads']:,.2f}", times)
+        table.add_row(*(Text(cell, style=style) for cell in cells))
+    extra = [row["extra_bytes_ratio"] for row in rows if "extra_bytes_ratio" in row]
+    note = (
+        Text(f"Peak memory of a selection beside the features: {100 * extra[0]:.1f} % of them") if extra else Text("")
+    )
+    return Group(table, note)
