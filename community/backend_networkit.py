@@ -34,10 +34,17 @@ class NetworkitBackend:
     """One of networkit's modularity optimisers."""
 
     package = "networkit"
-    capabilities = Capabilities(device="cpu", objective="modularity", weighted=True, seeded=True, deterministic=True)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seeded: bool) -> None:
         self.name = name
+        self.capabilities = Capabilities(
+            device="cpu",
+            objective="modularity",
+            weighted=True,
+            seeded=seeded,
+            deterministic=True,
+            ignores=() if seeded else ("seed",),
+        )
 
     def unavailable(self) -> str | None:
         return missing_package("networkit", "networkit", "fast")
@@ -56,5 +63,6 @@ class NetworkitBackend:
         return np.asarray(algorithm.getPartition().getVector(), dtype=np.int64)
 
 
-NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain")
-NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden")
+# On one thread PLM visits nodes in order and draws nothing.
+NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain", seeded=False)
+NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden", seeded=True)

@@ -54,5 +54,5 @@ def command(
     from stgraph.viz.tables import partition_tables
 
     console = options.console()
-    console.print(f"{name}: {partition!r}", style="bold", markup=False)
+    console.print(options.printable(f"{name}: {partition!r}"), style="bold", markup=False)
     console.print(partition_tables(report, partition.uncapped_sizes.tolist(), partition.sizes.tolist()))

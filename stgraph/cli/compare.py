@@ -100,6 +100,6 @@ def _show(name: str, tokens: Any, result: Any) -> None:
 
     console = options.console()
     title = tokens.metadata.get("title")
-    console.print(f"\n{name}: {title or tokens}", style="bold", markup=False)
-    console.print(f"{tokens}", markup=False)
+    console.print("\n" + options.printable(f"{name}: {title}" if title else name), style="bold", markup=False)
+    console.print(options.printable(tokens), markup=False)
     console.print(comparison_tables(result.rows, result.overlap))

@@ -38,7 +38,7 @@ def command(
     from stgraph.viz.tables import graph_tables
 
     console = options.console()
-    console.print(f"{name}: {tokens}", style="bold", markup=False)
+    console.print(options.printable(f"{name}: {tokens}"), style="bold", markup=False)
     for key, value in tokens.metadata.items():
-        console.print(f"  {key}: {value}", markup=False)
+        console.print("  " + options.printable(f"{key}: {value}"), markup=False)
     console.print(graph_tables(summary.to_dict()))

@@ -72,6 +72,11 @@ def tau_diff(text: str) -> float | str:
         return text
 
 
+def printable(value: object) -> str:
+    """Text from a file, with control characters escaped: a dump must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+
+
 def console() -> Any:
     """Where tables go; wide enough for them where the output is no terminal."""
     from rich.console import Console

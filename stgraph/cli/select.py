@@ -72,7 +72,7 @@ def command(
     from stgraph.viz.tables import selection_table
 
     console = options.console()
-    console.print(f"{name}: {kept!r}", style="bold", markup=False)
+    console.print(options.printable(f"{name}: {kept!r}"), style="bold", markup=False)
     console.print(
         selection_table(kept.mask.sum(axis=(1, 2)).tolist(), tokens.grid.H * tokens.grid.W, dict(kept.report))
     )
