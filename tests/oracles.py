@@ -18,7 +18,8 @@ def unit(x: Array) -> Array:
     """Rows of unit length; a row of zeros stays zero."""
     x = x.astype(np.float64)
     norms = np.sqrt((x * x).sum(axis=-1, keepdims=True))
-    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+    out: Array = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+    return out
 
 
 def lattice(T: int, H: int, W: int) -> list[tuple[int, int, int]]:
