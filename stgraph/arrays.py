@@ -37,6 +37,8 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
     InputError
         the object is no array
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; fill it first, with {name}.filled(...)")
     if isinstance(array, np.ndarray):
         return array
     torch = sys.modules.get("torch")
@@ -44,7 +46,10 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
         return _from_torch(array, name, torch)
     if not hasattr(array, "__dlpack__"):
         if isinstance(array, (list, tuple, int, float)):
-            return np.asarray(array)
+            try:
+                return np.asarray(array)
+            except ValueError as error:
+                raise InputError(f"{name} is no array: {error}") from None
         raise InputError(f"{name} is {type(array).__name__}; pass a NumPy array, a torch tensor or a DLPack producer")
     if array.__dlpack_device__()[0] not in _DLPACK_CPU:
         raise UnavailableError(_on_device(name, str(array.__dlpack_device__())))
@@ -60,11 +65,12 @@ def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
     if tensor.device.type != "cpu":
         raise UnavailableError(_on_device(name, str(tensor.device)))
     tensor = tensor.detach()
-    if tensor.dtype == torch.bfloat16:
-        bits: np.ndarray[Any, Any] = tensor.view(torch.int16).numpy()
-        return bits.view(BFLOAT16)
-    result: np.ndarray[Any, Any] = tensor.numpy()
-    return result
+    is_bfloat16 = tensor.dtype == torch.bfloat16
+    try:
+        result: np.ndarray[Any, Any] = (tensor.view(torch.int16) if is_bfloat16 else tensor).numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, lazily negated, of a dtype NumPy lacks
+        raise InputError(f"{name} cannot be read as a plain array: {error}") from None
+    return result.view(BFLOAT16) if is_bfloat16 else result
 
 
 def _on_device(name: str, device: str) -> str:

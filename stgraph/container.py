@@ -72,15 +72,17 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
     from safetensors.numpy import save_file
 
     for name, array in tensors.items():
+        if not isinstance(name, str) or name == "__metadata__":
+            raise InputError(f"a tensor cannot be called {name!r}; choose another name")
         if array.dtype not in _DTYPES.values():
             raise InputError(f"tensor {name!r} has dtype {array.dtype}, which a dump cannot hold")
     try:
         header = json.dumps(metadata, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"metadata cannot be written as JSON: {error}") from None
     text = {"stgraph": kind, "schema_version": str(SCHEMA_VERSION), "metadata": header}
     with atomic_path(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, metadata=text)
+        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary, metadata=text)
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[str, Any]]:
@@ -96,8 +98,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
     from safetensors import SafetensorError, safe_open
 
     file = Path(path)
-    if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+    if not os.path.isfile(file):  # unlike Path.is_file, false for names no file can have
+        what = "is a folder" if os.path.isdir(file) else "does not exist"
         raise DumpFormatError(f"cannot read {file}: it {what}; give the path of a token dump (.safetensors)")
     try:
         # The library checks the header: lengths, overlaps, ranges. Only then are its offsets trusted for mapping.

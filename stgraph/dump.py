@@ -38,15 +38,14 @@ def save_tokens(tokens: VideoTokens, path: Path) -> None:
         "token_kind": np.zeros(tokens.grid.n_tokens, np.uint8) if kind is None else kind,
         "seq_index": np.arange(tokens.grid.n_tokens, dtype=np.int32),
     }
-    clash = {"features", *_GRID_TENSORS} & set(tokens.signals)
-    if clash:
-        raise InputError(f"signal {min(clash)!r} has the name of a tensor every dump holds; rename it")
+    _refuse_grid_names(tokens.signals)
     tensors.update(tokens.signals)
     container.write(path, "tokens", tensors, {**tokens.metadata, "producer": _producer()})
 
 
 def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
     """Write the signals that depend on one prompt (attention, queries) as a query file; see :func:`load`."""
+    _refuse_grid_names(signals)
     arrays = {name: to_numpy(a, f"signal {name!r}") for name, a in signals.items()}
     container.write(path, "query", arrays, {**(metadata or {}), "producer": _producer()})
 
@@ -91,6 +90,12 @@ def sample() -> VideoTokens:
     """
     with as_file(files("stgraph").joinpath("data", "bbb_dinov2s.safetensors")) as path:
         return load(path)
+
+
+def _refuse_grid_names(signals: Mapping[str, Any]) -> None:
+    clash = {"features", *_GRID_TENSORS} & set(signals)
+    if clash:
+        raise InputError(f"signal {min(clash)!r} has the name of a tensor every dump holds; rename it")
 
 
 def _producer() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import to_numpy
+from stgraph.arrays import BFLOAT16, to_numpy
 from stgraph.errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -49,7 +49,12 @@ class EdgeList:
             raise InputError(f"n_nodes is {n_nodes!r}; it must be an integer from 0 to 2^31 - 1")
         a = to_numpy(src, "src").ravel()
         b = to_numpy(dst, "dst").ravel()
-        w = np.ones(a.size, np.float32) if weight is None else to_numpy(weight, "weight").ravel().astype(np.float32)
+        w = np.ones(a.size, np.float32) if weight is None else to_numpy(weight, "weight").ravel()
+        for name, array, kinds in (("src", a, "iu"), ("dst", b, "iu"), ("weight", w, "iuf")):
+            if array.size and array.dtype.kind not in kinds and array.dtype != BFLOAT16:
+                raise InputError(f"{name} has dtype {array.dtype}; ids are integers and weights are real numbers")
+        with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused below
+            w = w.astype(np.float32)
         if not a.size == b.size == w.size:
             raise InputError(f"src, dst and weight have {a.size}, {b.size} and {w.size} entries; they must be equal")
         a, b = a.astype(np.int64), b.astype(np.int64)

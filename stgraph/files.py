@@ -21,10 +21,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         the folder does not exist or cannot be written, or ``path`` is a folder
     """
     target = Path(path)
-    if target.is_dir():
-        raise InputError(f"cannot write {target}: it is a folder; give a file name")
+    if "\0" in str(target):
+        raise InputError(f"cannot write {str(target)!r}: a file name holds no NUL")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        if os.path.isdir(target):
+            raise InputError(f"cannot write {target}: it is a folder; give a file name")
+        handle, name = tempfile.mkstemp(prefix=".stgraph-", suffix=".part", dir=target.parent)
     except OSError as error:
         raise InputError(
             f"cannot write {target}: {error.strerror or error}; choose an existing folder you may write to"

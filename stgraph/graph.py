@@ -110,16 +110,18 @@ class TokenGraph:
         self,
         tau_sim: float | None = None,
         *,
-        spatial: bool = True,
-        temporal: bool = True,
-        right: bool = True,
-        bottom: bool = True,
+        spatial: bool | None = None,
+        temporal: bool | None = None,
+        right: bool | None = None,
+        bottom: bool | None = None,
     ) -> TokenGraph:
-        """The same similarities under another threshold or other edge families."""
+        """The same similarities under another threshold or other edge families; None leaves a setting as it is.
+
+        ``spatial`` switches ``right`` and ``bottom`` together; given with one of them, both must say on.
+        """
         tau = self.tau_sim if tau_sim is None else check_threshold("tau_sim", tau_sim)
-        chosen = tuple(
-            n for n, on in zip(FAMILIES, (spatial and right, spatial and bottom, temporal), strict=True) if on
-        )
+        wanted = {"right": _both(spatial, right), "bottom": _both(spatial, bottom), "temporal": temporal}
+        chosen = tuple(n for n in FAMILIES if (n in self.families if wanted[n] is None else wanted[n]))
         return replace(self, tau_sim=tau, families=chosen)
 
     def summary(self) -> GraphSummary:
@@ -219,6 +221,13 @@ def build_graph(
     similarity, norms = neighbour_cosines(tokens.lattice)
     graph = TokenGraph(tokens.grid, similarity, norms, tau)
     return graph.with_threshold(spatial=spatial, temporal=temporal, right=right, bottom=bottom)
+
+
+def _both(spatial: bool | None, one: bool | None) -> bool | None:
+    """The setting of one spatial family: off if either says off, as it is if neither says anything."""
+    if spatial is None or one is None:
+        return one if spatial is None else spatial
+    return spatial and one
 
 
 def check_threshold(name: str, value: Any) -> float:

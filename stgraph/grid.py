@@ -52,9 +52,9 @@ class TokenGrid:
         if self.n_nodes > MAX_NODES:
             raise GridError(f"grid {self} has {self.n_nodes:,} nodes; at most {MAX_NODES:,} fit 32-bit node ids")
         if self.kind is not None:
-            kind = np.ascontiguousarray(self.kind, dtype=np.uint8)
+            kind = _checked_kind(self.kind)
             patches = int(np.count_nonzero(kind == PATCH))
-            if kind.ndim != 1 or patches != self.n_nodes:
+            if patches != self.n_nodes:
                 raise GridError(f"token kinds mark {patches:,} patches, but grid {self} has {self.n_nodes:,}")
             object.__setattr__(self, "kind", None if kind.size == patches else kind)
 
@@ -67,8 +67,8 @@ class TokenGrid:
         GridError
             the patches are not a complete lattice in raster order
         """
-        t, y, x = (np.asarray(a, dtype=np.int64).ravel() for a in (t, y, x))
-        patch = t >= 0 if kind is None else np.asarray(kind) == PATCH
+        t, y, x = (_integers("coordinates", a).astype(np.int64) for a in (t, y, x))
+        patch = t >= 0 if kind is None else _checked_kind(kind) == PATCH
         if not t.size == y.size == x.size == patch.size or not patch.any():
             raise GridError(
                 f"coordinates have {t.size}, {y.size}, {x.size} entries with {int(patch.sum())} patches; "
@@ -76,7 +76,8 @@ class TokenGrid:
             )
         T, H, W = (int(a[patch].max()) + 1 for a in (t, y, x))
         node = (t[patch] * H + y[patch]) * W + x[patch]
-        if node.size != T * H * W or not np.array_equal(node, np.arange(node.size)):
+        negative = min(int(a[patch].min()) for a in (t, y, x)) < 0
+        if negative or node.size != T * H * W or not np.array_equal(node, np.arange(node.size)):
             raise GridError(
                 f"the {node.size:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order"
             )
@@ -113,14 +114,15 @@ class TokenGrid:
 
     def node(self, t: int, y: int, x: int) -> int:
         """Node id (t*H + y)*W + x of a lattice position."""
-        if not (0 <= t < self.T and 0 <= y < self.H and 0 <= x < self.W):
-            raise GridError(f"position (t={t}, y={y}, x={x}) lies outside grid {self}")
-        return (t * self.H + y) * self.W + x
+        whole = all(isinstance(a, (int, np.integer)) for a in (t, y, x))
+        if not (whole and 0 <= t < self.T and 0 <= y < self.H and 0 <= x < self.W):
+            raise GridError(f"position (t={t!r}, y={y!r}, x={x!r}) is no position of grid {self}")
+        return (int(t) * self.H + int(y)) * self.W + int(x)
 
     def position(self, node: int) -> tuple[int, int, int]:
         """(t, y, x) of a node id."""
-        if not 0 <= node < self.n_nodes:
-            raise GridError(f"node {node} lies outside grid {self} with {self.n_nodes:,} nodes")
+        if not isinstance(node, (int, np.integer)) or not 0 <= node < self.n_nodes:
+            raise GridError(f"node {node!r} is no node of grid {self} with {self.n_nodes:,} nodes")
         t, rest = divmod(int(node), self.H * self.W)
         return t, *divmod(rest, self.W)
 
@@ -136,3 +138,21 @@ class TokenGrid:
 
     def __str__(self) -> str:
         return f"{self.T}x{self.H}x{self.W}"
+
+
+def _integers(name: str, values: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise GridError(f"{name} have shape {array.shape} and dtype {array.dtype}; expected [n] integers")
+    return array
+
+
+def _checked_kind(values: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    kind = _integers("token kinds", values)
+    unknown = (kind < PATCH) | (kind > OTHER)
+    if unknown.any():
+        raise GridError(
+            f"token {int(np.argmax(unknown))} has kind {kind[unknown][0]}; "
+            "kinds are 0 patch, 1 newline, 2 separator, 3 other"
+        )
+    return kind.astype(np.uint8)

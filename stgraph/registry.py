@@ -55,7 +55,7 @@ class Registry:
     def check(self, name: str) -> str:
         """``name`` itself, or an error that lists the known names and the nearest spelling."""
         table = self._table()
-        if name in table:
+        if isinstance(name, str) and name in table:
             return name
         near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -44,6 +44,8 @@ class VideoTokens:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.grid, TokenGrid):
+            raise GridError(f"grid is {type(self.grid).__name__}; pass a TokenGrid(T, H, W)")
         x = feature_array(self.features)
         if x.ndim == 4 and x.shape[:3] != self.grid.shape:
             raise GridError(f"features have shape {x.shape} but the grid is {self.grid}")
@@ -57,6 +59,9 @@ class VideoTokens:
             )
         object.__setattr__(self, "features", x)
         sizes = {"T": self.grid.T, "H": self.grid.H, "W": self.grid.W, "n": n_rows, "d": x.shape[-1]}
+        if not all(isinstance(a, np.ndarray) for a in self.signals.values()):
+            named = {name: to_numpy(a, f"signal {name!r}") for name, a in self.signals.items()}
+            object.__setattr__(self, "signals", named)
         check_signals({name: (a.shape, str(a.dtype)) for name, a in self.signals.items()}, sizes)
 
     @classmethod
@@ -97,7 +102,7 @@ class VideoTokens:
         named = {name: to_numpy(a, f"signal {name!r}") for name, a in (signals or {}).items()}
         if importance is not None:
             values = to_numpy(importance, "importance")
-            if values.size != grid.n_nodes:
+            if values.shape not in (grid.shape, (grid.n_nodes,)):
                 raise GridError(f"importance has shape {values.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
             named["importance"] = values.reshape(grid.shape).astype(np.float32, copy=False)
         return cls(features, grid, named, dict(metadata or {}))

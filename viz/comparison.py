@@ -31,7 +31,8 @@ def communities_table(rows: Sequence[Row]) -> Table:
     first = rows[0]
     cap = "no size cap" if first["max_size"] is None else f"largest allowed: {first['max_size']}"
     seeds = len({row["seed"] for row in rows} - {None})
-    table = new_table(f"Communities ({cap}; means over {seeds} seeds where a backend is seeded)")
+    means = f"; means over {seeds} seeds where a backend is seeded" if seeds > 1 else ""
+    table = new_table(f"Communities ({cap}{means})")
     table.add_column("backend", no_wrap=True)
     titles = ("detect ms", "found", "largest", "above √N", "hold", "capped", "alone", "modularity", "capped")
     for title in titles:

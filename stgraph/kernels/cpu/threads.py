@@ -36,9 +36,9 @@ def num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use ``n`` threads from now on, in this process."""
     global _n_threads
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+    if not hasattr(n, "__index__") or isinstance(n, bool) or int(n) < 1:
         raise InputError(f"number of threads is {n!r}; it must be a positive integer")
-    _n_threads = n
+    _n_threads = int(n)
     _forget_pool()
 
 
