@@ -116,13 +116,13 @@ class TokenGrid:
         """Node id (t*H + y)*W + x of a lattice position."""
         whole = all(isinstance(a, (int, np.integer)) for a in (t, y, x))
         if not (whole and 0 <= t < self.T and 0 <= y < self.H and 0 <= x < self.W):
-            raise GridError(f"position (t={t!r}, y={y!r}, x={x!r}) is no position of grid {self}")
+            raise GridError(f"position (t={t!r}, y={y!r}, x={x!r}) lies outside grid {self}")
         return (int(t) * self.H + int(y)) * self.W + int(x)
 
     def position(self, node: int) -> tuple[int, int, int]:
         """(t, y, x) of a node id."""
         if not isinstance(node, (int, np.integer)) or not 0 <= node < self.n_nodes:
-            raise GridError(f"node {node!r} is no node of grid {self} with {self.n_nodes:,} nodes")
+            raise GridError(f"node {node!r} lies outside grid {self} with {self.n_nodes:,} nodes")
         t, rest = divmod(int(node), self.H * self.W)
         return t, *divmod(rest, self.W)
 

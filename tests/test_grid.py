@@ -82,7 +82,9 @@ def test_more_nodes_than_fit_32_bits_are_refused() -> None:
         TokenGrid(2**11, 2**10, 2**10)
 
 
-@pytest.mark.parametrize("kind", [np.zeros(23), np.zeros(25), np.ones(24), np.zeros((4, 6)), np.zeros(0)], ids=np.shape)
+@pytest.mark.parametrize(
+    "kind", [np.zeros(23, int), np.zeros(25, int), np.ones(24, int), np.zeros(0, int)], ids=np.shape
+)
 def test_kinds_must_mark_every_patch(kind: Array) -> None:
     with pytest.raises(GridError, match=r"token kinds mark .* patches, but grid 2x3x4 has 24"):
         TokenGrid(2, 3, 4, kind.astype(np.uint8))
