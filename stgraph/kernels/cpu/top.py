@@ -39,7 +39,9 @@ def _keep_top_small(values, members, starts, counts, small, keep):  # type: igno
         elif k > 0 and n <= small:
             for i in range(n):
                 value = values[members[a + i]]
-                j = i
+                if i >= k and value <= ordered[k - 1]:
+                    continue
+                j = min(i, k - 1)
                 while j > 0 and ordered[j - 1] < value:
                     ordered[j] = ordered[j - 1]
                     j -= 1
