@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
-from zoo import ZOO, graph, lattice, path, sample, sparse
+from zoo import ZOO, clique, graph, lattice, path, sample, sparse
 
 import stgraph
 from stgraph import EdgeList, detect_communities
@@ -108,6 +108,14 @@ def test_redetect_takes_the_weak_half_of_edges_away() -> None:
     assert (edges.weight[found.labels[edges.src] == found.labels[edges.dst]] > 0.1).all()
 
 
+def test_redetect_raises_the_resolution_until_a_community_divides() -> None:
+    whole = graph(24, clique(0, 24))
+    assert detect_communities(whole, "igraph-leiden", max_size=None).n_communities == 1
+    found = detect_communities(whole, "igraph-leiden", max_size=3, split="redetect")
+    assert found.sizes.max() <= 3
+    assert found.provenance.remarks == ()
+
+
 def test_redetect_leaves_what_never_divides_to_the_tree() -> None:
     with registered(lambda edges: np.zeros(edges.n_nodes, int)) as name:
         found = detect_communities(graph(20, path(20)), name, max_size=4, split="redetect")
@@ -173,6 +181,17 @@ def test_cugraph_says_what_it_lacks(name: str) -> None:
     with pytest.raises(BackendUnavailableError) as caught:
         detect_communities(PATH, name)
     assert str(caught.value).startswith(f"{name} cannot run here: {reason}")
+
+
+def test_networkit_gets_its_threads_back() -> None:
+    networkit = pytest.importorskip("networkit", reason="needs networkit")
+    before = networkit.getMaxNumberOfThreads()
+    networkit.setNumberOfThreads(3)
+    try:
+        detect_communities(PATH, "networkit-leiden")
+        assert networkit.getMaxNumberOfThreads() == 3
+    finally:
+        networkit.setNumberOfThreads(before)
 
 
 def test_unknown_names_are_told_the_nearest() -> None:
