@@ -42,7 +42,7 @@ def plain_reads(x: Array) -> dict[str, Callable[[], object]]:
     rows = x.reshape(-1, x.shape[-1])
     n, parts = rows.shape[0], num_threads()
     blocks = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
-    words = rows.view(np.uint64)
+    words = rows.view(np.uint64 if rows.shape[1] * rows.itemsize % 8 == 0 else f"u{rows.itemsize}")
     reads: dict[str, Callable[[], object]] = {"or": lambda: run_blocks(lambda b: _or_rows(words, *b), blocks)}
     if x.dtype == np.float32:
         reads["sum"] = lambda: run_blocks(lambda b: _sum_rows(rows, *b), blocks)

@@ -36,6 +36,8 @@ def select(x: Array, retain_ratio: float, tau_sim: float = 0.8, tau_diff: float 
         for a in c:
             if len(c) > 1:
                 centrality[a] = float((members @ unit[a]).sum() - unit[a] @ unit[a]) / (len(c) - 1)
+        if len(c) == 2:
+            centrality[c[1]] = centrality[c[0]]  # equal by symmetry; rounding must not break the tie
         ranked = sorted(c, key=lambda a: (-centrality[a], a))
         representatives.update(ranked[: math.ceil(round(len(c) * retain_ratio, 9))])
     difference = {j: 1 - w for i, j, w in edges if j - i == H * W}
