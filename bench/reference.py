@@ -32,10 +32,9 @@ def select(x: Array, retain_ratio: float, tau_sim: float = 0.8, tau_diff: float 
     centrality = [1.0] * len(flat)
     representatives: set[int] = set()
     for c in communities:
-        members = unit[c]
         for a in c:
             if len(c) > 1:
-                centrality[a] = float((members @ unit[a]).sum() - unit[a] @ unit[a]) / (len(c) - 1)
+                centrality[a] = sum(float(unit[a] @ unit[b]) for b in c if b != a) / (len(c) - 1)
         if len(c) == 2:
             centrality[c[1]] = centrality[c[0]]  # equal by symmetry; rounding must not break the tie
         ranked = sorted(c, key=lambda a: (-centrality[a], a))

@@ -31,8 +31,7 @@ class ScipyComponents:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        ones = np.ones(edges.n_edges, dtype=np.float32)  # a stored zero weight would lose its edge
-        matrix = coo_array((ones, (edges.src, edges.dst)), shape=(edges.n_nodes, edges.n_nodes)).tocsr()
+        matrix = coo_array((edges.weight, (edges.src, edges.dst)), shape=(edges.n_nodes, edges.n_nodes)).tocsr()
         labels: np.ndarray[Any, Any] = connected_components(matrix, directed=False)[1]
         return labels
 

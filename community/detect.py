@@ -70,11 +70,9 @@ def detect_communities(
     edges = graph.edges if isinstance(graph, TokenGraph) else graph
     if not isinstance(edges, EdgeList):
         raise InputError(f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList")
+    check_detection(backend, max_size, split, resolution, seed)
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
-    _check_number("resolution", resolution)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise InputError(f"seed is {seed!r}; it must be an integer from 0 to 2^31 - 1")
     engine, skipped = _choose(backend)
     if split == "native" and not engine.capabilities.native_cap:
         capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
@@ -199,7 +197,20 @@ def _library_version(engine: CommunityBackend) -> str:
     return package_version(engine.package)
 
 
-def _check_number(name: str, value: Any) -> None:
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value <= 0:
-        raise InputError(f"{name} is {value!r}; it must be a positive number")
+def check_detection(backend: str, max_size: Any, split: str, resolution: Any, seed: Any) -> None:
+    """Check everything about :func:`detect_communities` that needs no graph and no library.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name is unknown or a number out of range
+    """
+    if backend != "auto":
+        BACKENDS.check(backend)
+    SPLITTERS.check(split)
+    resolve_max_size(max_size, 1)
+    real = isinstance(resolution, (int, float, np.integer, np.floating)) and not isinstance(resolution, bool)
+    if not real or not math.isfinite(resolution) or resolution <= 0:
+        raise InputError(f"resolution is {resolution!r}; it must be a positive number")
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise InputError(f"seed is {seed!r}; it must be an integer from 0 to 2^31 - 1")

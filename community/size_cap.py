@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stgraph.edges import EdgeList
-from stgraph.kernels.cpu.components import canonical_labels, group_members
+from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
 from stgraph.kernels.cpu.tree_split import split_trees
 from stgraph.registry import Registry
 
@@ -78,7 +78,8 @@ class RedetectSplitter:
             if level == _MAX_ROUNDS:
                 stubborn += 1
                 continue
-            parts, count = canonical_labels(redetect(edges.subgraph(nodes), level))
+            sub = edges.subgraph(nodes)
+            parts, count = _connected_parts(sub, redetect(sub, level))
             if count == 1:
                 queue.append((nodes, level + 1))
                 continue
@@ -112,6 +113,12 @@ SPLITTERS = Registry(
 )
 
 TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplitter(), NativeSplitter()
+
+
+def _connected_parts(edges: EdgeList, labels: Array) -> tuple[Array, int]:
+    """Labels with every community that is not connected taken apart; Louvain promises no connected ones."""
+    inside = labels[edges.src] == labels[edges.dst]
+    return connected_components(edges.n_nodes, edges.src[inside], edges.dst[inside])
 
 
 def stronger_half(edges: EdgeList, level: int) -> EdgeList:

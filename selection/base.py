@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -80,27 +81,28 @@ class Selection:
         return {name: int(counts[code]) for code, name in REASON_NAMES.items()}
 
     def gather(self, features: Any) -> Any:
-        """The kept rows of ``features`` ([n, d] or [T, H, W, d]), in the caller's array library and dtype.
+        """The kept rows of ``features`` ([n, d] or [T, H, W, d]), in their dtype: a torch tensor on the same device for
+        a torch tensor, a NumPy array for any other.
 
         Raises
         ------
         InputError
             the features do not have one row per input token
         """
+        torch = sys.modules.get("torch")
+        is_torch = torch is not None and isinstance(features, torch.Tensor)
+        if not is_torch:
+            features = to_numpy(features, "features")
         shape = tuple(features.shape)
         rows = int(np.prod(shape[:-1]))
         if len(shape) not in (2, 4) or rows != self.grid.n_tokens:
             raise InputError(
                 f"features have shape {shape}; expected one row for each of the {self.grid.n_tokens:,} input tokens"
             )
-        flat = features.reshape(rows, shape[-1])
-        if isinstance(flat, np.ndarray):
-            return flat[self.indices]
-        if type(flat).__module__.partition(".")[0] == "torch":
-            import torch
-
-            return flat.index_select(0, torch.from_dlpack(self.indices).to(flat.device))
-        return to_numpy(flat, "features")[self.indices]
+        if torch is not None and is_torch:
+            indices = torch.from_dlpack(self.indices).to(features.device)
+            return features.reshape(rows, shape[-1]).index_select(0, indices)
+        return features[np.unravel_index(self.indices, shape[:-1])]
 
     def save(self, path: str | os.PathLike[str], tokens: VideoTokens) -> None:
         """Write the kept tokens of ``tokens`` as a selection dump: features, coordinates, reasons, scores."""

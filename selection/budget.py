@@ -28,7 +28,7 @@ def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
     >>> exact_ratio(0.07)
     Fraction(7, 100)
     """
-    if isinstance(value, (Fraction, Decimal)):
+    if isinstance(value, Fraction) or (isinstance(value, Decimal) and value.is_finite()):
         ratio = Fraction(value)
     elif (
         isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and np.isfinite(value)

@@ -34,9 +34,7 @@ def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
     percentile = parse_tau_diff(tau_diff)
     if graph.grid.T == 1:
         return None
-    if percentile is None:
-        return float(tau_diff)
-    return 1.0 - float(np.percentile(1.0 - graph.temporal_similarity.astype(np.float64), percentile))
+    return float(tau_diff) if percentile is None else 1.0 - float(np.percentile(_differences(graph), percentile))
 
 
 def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Array:
@@ -51,11 +49,19 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Array:
     -------
     [N] bool, the later token of each such edge; none in a video of one frame
     """
+    percentile = parse_tau_diff(tau_diff)
     events = np.zeros(graph.grid.shape, np.bool_)
-    threshold = event_threshold(graph, tau_diff)
-    if threshold is not None:
-        events[1:] = graph.temporal_similarity < threshold
+    if percentile is None:
+        events[1:] = graph.temporal_similarity < float(tau_diff)
+    elif graph.grid.T > 1:
+        difference = _differences(graph)  # compared as differences: 1 - (1 - w) need not give back w
+        events[1:] = difference > np.percentile(difference, percentile)
     return events.reshape(-1)
+
+
+def _differences(graph: TokenGraph) -> Array:
+    """[T-1, H, W] float64: 1 - w of every temporal edge."""
+    return 1.0 - graph.temporal_similarity.astype(np.float64)
 
 
 def parse_tau_diff(tau_diff: float | str) -> float | None:

@@ -19,7 +19,8 @@ _FALLBACK = "difference-then-centrality"
 
 def check_importance(importance: Any) -> None:
     """Raise InputError unless ``importance`` is one of :data:`IMPORTANCES` or an array."""
-    if isinstance(importance, str) and importance not in IMPORTANCES:
+    named = isinstance(importance, str)
+    if (named and importance not in IMPORTANCES) or (not named and np.ndim(importance) == 0):
         raise InputError(
             f"importance is {importance!r}; it must be one of {', '.join(IMPORTANCES)}, or an array [T, H, W]"
         )

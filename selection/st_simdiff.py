@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stgraph.community.detect import detect_communities, resolve_max_size
+from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
-from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
 from stgraph.selection.base import EVENT, REPRESENTATIVE, Selection
@@ -59,7 +58,7 @@ class StSimDiff:
     importance : by what surplus candidates are dropped: "auto" (attention where the tokens carry it, else
         "difference-then-centrality"), "attention", "centrality", "difference", "norm", or an array [T, H, W]
     protect_events : drop event tokens last
-    representatives, events : switches for SRTS and DETS
+    events : False leaves DETS out
     spatial, temporal, right, bottom : edge families of the community graph
     reduce : False returns all candidates, before the reduction to the budget
 
@@ -79,7 +78,6 @@ class StSimDiff:
     seed: int = 0
     importance: Any = "auto"
     protect_events: bool = False
-    representatives: bool = True
     events: bool = True
     spatial: bool = True
     temporal: bool = True
@@ -93,9 +91,7 @@ class StSimDiff:
         check_threshold("tau_sim", self.tau_sim)
         parse_tau_diff(self.tau_diff)
         check_importance(self.importance)
-        resolve_max_size(self.max_size, 1)
-        if not self.representatives:
-            raise InputError("representatives=False leaves fewer candidates than the budget; keep SRTS on")
+        check_detection(self.backend, self.max_size, self.split, self.resolution, self.seed)
 
     @property
     def requires(self) -> frozenset[str]:
@@ -192,9 +188,13 @@ class StSimDiff:
             provenance={
                 "selector": self.name,
                 "tau_sim": graph.tau_sim,
-                "tau_diff": self.tau_diff,
+                "tau_diff": self.tau_diff if isinstance(self.tau_diff, str) else float(self.tau_diff),
                 "families": list(graph.families),
+                "events": self.events,
+                "importance": self.importance if isinstance(self.importance, str) else "given",
                 "protect_events": self.protect_events,
+                "reduce": self.reduce,
+                "retain_ratio": str(budget.ratio(graph.grid)),
                 "community": analysis.partition.provenance.to_dict(),
             },
         )

@@ -72,7 +72,8 @@ def test_a_number_of_tokens_is_a_ratio_too(n: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "ratio", [0, 0.0, -0.5, 1.0001, 2, float("nan"), float("inf"), True, "0.3", [0.3], None, 1 + 2j]
+    "ratio",
+    [0, -0.5, 1.0001, 2, float("nan"), float("inf"), True, "0.3", [0.3], None, 1 + 2j, Decimal("nan"), Decimal("inf")],
 )
 def test_what_is_no_ratio(ratio: Any) -> None:
     with pytest.raises(InputError, match=r"retain_ratio is .*; it must (be a number|lie) in \(0, 1\]"):
@@ -114,7 +115,11 @@ def test_no_more_than_there_are() -> None:
         ({"tau_diff": None}, "tau_diff is None; it must be"),
         ({"max_size": 0}, "max_size is 0; it must be 'sqrt', a positive integer or None"),
         ({"importance": "novelty"}, "importance is 'novelty'; it must be one of auto, attention, .*, or an array"),
-        ({"representatives": False}, "representatives=False leaves fewer candidates than the budget"),
+        ({"importance": None}, "importance is None; it must be one of auto"),
+        ({"backend": "igraph-leyden"}, "Did you mean 'igraph-leiden'"),
+        ({"split": "trees"}, "Did you mean 'tree'"),
+        ({"resolution": -1}, "resolution is -1; it must be a positive number"),
+        ({"seed": -1}, "seed is -1; it must be an integer"),
         ({"tau": 0.8}, "selector 'st-simdiff' has no parameter 'tau'; it has: tau_sim, tau_diff, backend, "),
         ({"budget": 3}, "selector 'st-simdiff' has no parameter 'budget'"),
     ],

@@ -116,6 +116,19 @@ def test_redetect_raises_the_resolution_until_a_community_divides() -> None:
     assert found.provenance.remarks == ()
 
 
+def test_redetect_gives_connected_pieces_whatever_the_backend_does() -> None:
+    calls = []
+
+    def alternate(edges: EdgeList) -> Any:
+        calls.append(edges.n_nodes)
+        return np.arange(edges.n_nodes) % 2 if len(calls) > 1 else np.zeros(edges.n_nodes, int)
+
+    with registered(alternate) as name:
+        partition = detect_communities(graph(6, path(6)), name, max_size=3, split="redetect")
+    assert partition.is_connected
+    assert partition.n_communities == 6
+
+
 def test_redetect_leaves_what_never_divides_to_the_tree() -> None:
     with registered(lambda edges: np.zeros(edges.n_nodes, int)) as name:
         found = detect_communities(graph(20, path(20)), name, max_size=4, split="redetect")

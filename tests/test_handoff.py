@@ -130,6 +130,14 @@ def test_gather_from_other_features(kept: Selection, shape: tuple[int, ...]) -> 
         kept.gather(np.zeros(shape, np.float32))
 
 
+def test_gather_from_any_other_library_gives_numpy(kept: Selection, x: np.ndarray[Any, Any]) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    np.testing.assert_array_equal(kept.gather(strict.asarray(x)), kept.gather(x))
+    np.testing.assert_array_equal(kept.gather(x.tolist()), kept.gather(x))
+    with pytest.raises(InputError, match="features is str"):
+        kept.gather("x")
+
+
 def test_gather_where_rows_are_no_nodes(lined: tuple[VideoTokens, Selection]) -> None:
     tokens, kept = lined
     np.testing.assert_array_equal(kept.gather(tokens.features), tokens.lattice.reshape(-1, 6)[kept.nodes])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
@@ -11,9 +13,10 @@ import pytest
 from selection_oracles import features
 
 import stgraph
-from stgraph import Budget, TokenGrid, VideoTokens, selector
+from stgraph import Budget, TokenGrid, VideoTokens, build_graph, selector
 from stgraph.errors import MissingSignalError
 from stgraph.selection.base import REPRESENTATIVE, Selector
+from stgraph.selection.events import event_tokens
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +157,18 @@ def test_a_budget_for_one_call(clip: VideoTokens) -> None:
         assert len(once) == chosen.count(clip.grid, budget) == budget.count(clip.grid)
         assert once.indices.tolist() == chosen.select_from(analysis, budget).indices.tolist()
     assert len(chosen.select(clip)) == clip.grid.n_nodes / 2
+
+
+def test_equal_differences_exceed_no_percentile() -> None:
+    x = np.zeros((2, 1, 8, 4), np.float32)
+    x[0, ..., 0] = x[1, ..., 1] = 1
+    x[1, ..., 0] = 1e-10  # 1 - (1 - w) is not w: compared as similarities, all eight would count
+    assert not event_tokens(build_graph(VideoTokens.from_array(x)), "p95").any()
+
+
+def test_provenance_repeats_the_selection(clip: VideoTokens) -> None:
+    kept = selector("st-simdiff", n_keep=5, tau_diff=np.float32(0.2), importance="norm", events=False).select(clip)
+    facts = json.loads(json.dumps(kept.provenance))
+    assert facts["retain_ratio"] == str(Fraction(5, clip.grid.n_nodes))
+    assert (facts["importance"], facts["events"], facts["reduce"]) == ("norm", False, True)
+    assert facts["tau_diff"] == pytest.approx(0.2)

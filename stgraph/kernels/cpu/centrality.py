@@ -47,8 +47,12 @@ def _add_rows(x, members, a, b, norms, H, W, total):  # type: ignore[no-untyped-
             i += 4
             continue
         m0 = members[i]
-        if norms[m0] > 0.0:
-            x0 = _token(x, m0, H, W)
+        x0 = _token(x, m0, H, W)
+        if _safe(norms, members, i, 1):
+            f0 = np.float32(1.0 / norms[m0])
+            for k in range(total.size):
+                total[k] += widen(x0[k]) * f0
+        elif norms[m0] > 0.0:
             for k in range(total.size):
                 total[k] += np.float32(np.float64(widen(x0[k])) / norms[m0])
         i += 1
@@ -77,8 +81,13 @@ def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ign
             i += 4
             continue
         m0 = members[i]
-        if norms[m0] > 0.0:
-            x0 = _token(x, m0, H, W)
+        x0 = _token(x, m0, H, W)
+        if _safe(norms, members, i, 1):
+            s0 = zero
+            for k in range(total.size):
+                s0 += widen(x0[k]) * total[k]
+            out[m0] = (s0 / norms[m0] - 1.0) / (n - 1)
+        elif norms[m0] > 0.0:
             wide = 0.0
             for k in range(total.size):
                 wide += np.float64(widen(x0[k])) / norms[m0] * np.float64(total[k])
