@@ -22,7 +22,10 @@ CAPS: tuple[int | str | None, ...] = ("sqrt", 1, 3, None)
 def param(name: str, *rest: str) -> Any:
     """One backend; where it cannot run here, its own reason skips it."""
     reason = backend(name).unavailable()
-    return pytest.param(name, *rest, marks=[pytest.mark.skip(reason=reason)] if reason else [])
+    marks = [pytest.mark.skip(reason=reason)] if reason else []
+    if backend(name).capabilities.device == "cuda":
+        marks.append(pytest.mark.gpu)
+    return pytest.param(name, *rest, marks=marks)
 
 
 each_engine = pytest.mark.parametrize("name", [param(name) for name in BACKENDS.names()])

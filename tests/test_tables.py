@@ -35,7 +35,7 @@ def render(what: RenderableType, width: int) -> str:
 
 def cells(text: str, label: str) -> list[str]:
     """What stands behind ``label`` on its lines."""
-    found = re.findall(rf"^ *(?:\d+ )?{re.escape(label)}  +(.*?) *$", text, re.MULTILINE)
+    found = re.findall(rf"^ *(?:\d+ )?{re.escape(label)} +(?![ /])(.*?) *$", text, re.MULTILINE)
     assert found, f"no line for {label}"
     return found
 
