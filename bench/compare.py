@@ -14,7 +14,7 @@ from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard, mean_and
 from stgraph.community.agreement import agreement
 from stgraph.community.base import available_backends, backend
 from stgraph.errors import InputError
-from stgraph.graph import TokenGraph, build_graph
+from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.selection.base import Selection
 from stgraph.selection.budget import Budget
 from stgraph.selection.st_simdiff import Analysis, StSimDiff
@@ -30,7 +30,7 @@ class ComparePlan:
 
     Attributes
     ----------
-    backends : names; empty for all that run here
+    backends : names; empty for all that run here (with ``tau_sim`` below 0, those that take weights below 0)
     retain_ratios : r values
     seeds : for seeded backends; the others run once
     splits : splitters
@@ -44,6 +44,10 @@ class ComparePlan:
     splits: tuple[str, ...] = ("tree",)
     fidelity: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for axis in ("backends", "retain_ratios", "seeds", "splits"):
+            object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
 
     def selectors(self) -> list[StSimDiff]:
         """One selector for each backend, splitter and seed, with everything checked.
@@ -60,8 +64,11 @@ class ComparePlan:
         for ratio in self.retain_ratios:
             Budget(retain_ratio=ratio)
         made = []
+        negative = check_threshold("tau_sim", self.options.get("tau_sim", 0.8)) < 0
         for name in self.backends or available_backends():
             found = backend(name)
+            if negative and found.capabilities.weighted and not self.backends:
+                continue
             for split in self.splits:
                 if split == "native" and not found.capabilities.native_cap and not self.backends:
                     continue
@@ -115,6 +122,8 @@ def compare_backends(
     """
     tell = progress or (lambda label, share: None)
     selectors = plan.selectors()
+    for signal in selectors[0].requires:
+        tokens.signal(signal, "importance='attention'")
     tell("compiling kernels, loading libraries", 0.0)
     warm_up({s.backend for s in selectors}, tokens.features.dtype)
     tell("graph", 0.0)

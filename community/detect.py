@@ -74,11 +74,7 @@ def detect_communities(
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
     engine, skipped = _choose(backend)
-    if split == "native" and not engine.capabilities.native_cap:
-        capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
-        raise InputError(
-            f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}"
-        )
+    _check_native(engine, split)
     params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
     found, _ = canonical_labels(run_backend(engine, edges, params))
     labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params)
@@ -205,12 +201,20 @@ def check_detection(backend: str, max_size: Any, split: str, resolution: Any, se
     UnknownNameError, InputError
         a name is unknown or a number out of range
     """
-    if backend != "auto":
-        BACKENDS.check(backend)
     SPLITTERS.check(split)
+    if backend != "auto":
+        _check_native(get_backend(backend), split)
     resolve_max_size(max_size, 1)
     real = isinstance(resolution, (int, float, np.integer, np.floating)) and not isinstance(resolution, bool)
     if not real or not math.isfinite(resolution) or resolution <= 0:
         raise InputError(f"resolution is {resolution!r}; it must be a positive number")
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed!r}; it must be an integer from 0 to 2^31 - 1")
+
+
+def _check_native(engine: CommunityBackend, split: str) -> None:
+    if split == "native" and not engine.capabilities.native_cap:
+        capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
+        raise InputError(
+            f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}"
+        )

@@ -52,7 +52,10 @@ class GraphSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        plain = asdict(self)
+        for family in plain["families"]:
+            family.update({key: None for key, value in family.items() if value != value})  # NaN is no JSON
+        return plain
 
     def html(self) -> str:
         """A small table for notebooks."""

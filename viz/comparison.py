@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +24,7 @@ def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> Renderable
     parts += [kept_table([r for r in rows if r["retain_ratio"] == ratio], ratio) for ratio in ratios]
     if overlap:
         parts.append(overlap_table([p for p in overlap if p["retain_ratio"] == shown], shown))
-    return Group(*parts, findings(rows, overlap))
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), findings(rows, overlap))
 
 
 def communities_table(rows: Sequence[Row]) -> Table:
@@ -33,10 +34,21 @@ def communities_table(rows: Sequence[Row]) -> Table:
     seeds = len({row["seed"] for row in rows} - {None})
     means = f"; means over {seeds} seeds where a backend is seeded" if seeds > 1 else ""
     table = new_table(f"Communities ({cap}{means})")
-    table.add_column("backend", no_wrap=True)
-    titles = ("detect ms", "found", "largest", "above √N", "hold", "capped", "alone", "modularity", "capped")
+    table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
+    table.add_column("backend", overflow="fold")
+    titles = (
+        "detect\nms",
+        "found",
+        "largest",
+        "above\n√N",
+        "hold",
+        "after\ncap",
+        "alone",
+        "modu-\nlarity",
+        "after\ncap",
+    )
     for title in titles:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for label, group in _grouped(rows):
         table.add_row(
             label,
@@ -54,16 +66,17 @@ def kept_table(rows: Sequence[Row], ratio: float) -> Table:
     first = rows[0]
     kept = f"{first['n_kept']:,} of {first['n_tokens']:,} tokens"
     table = new_table(f"Kept at r = {ratio:g}: {kept}, by {first['importance']}")
-    table.add_column("backend", no_wrap=True)
+    table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
+    table.add_column("backend", overflow="fold")
     figures = {
-        "nearest": "fidelity_mean",
+        "near-\nest": "fidelity_mean",
         "5 %": "fidelity_p5",
         "events": "event_fidelity_mean",
         "cuts": "cut_fidelity_mean",
     }
     figures = {title: key for title, key in figures.items() if any(row.get(key) is not None for row in rows)}
-    for title in ("SRTS", "DETS", "both", "excess", *figures, "evenness", "cap changes"):
-        table.add_column(title, justify="right")
+    for title in ("SRTS", "DETS", "both", "excess", *figures, "even-\nness", "cap\nchanges"):
+        table.add_column(title, justify="right", no_wrap=True)
     for label, group in _grouped(rows):
         table.add_row(
             label,
@@ -97,7 +110,7 @@ def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
     """The comparison in a few sentences, and what the columns mean."""
     lines = []
     label, group = _grouped(rows)[0]
-    if _mean(group, "n_oversized"):
+    if group[0]["max_size"] is not None and _mean(group, "n_oversized"):
         changes = [(row["retain_ratio"], row["cap_changed_ratio"]) for row in group]
         ratio, change = max(changes, key=lambda pair: pair[1])
         lines.append(
@@ -106,18 +119,26 @@ def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
             f"{100 * change:.0f} % of what is kept (r = {ratio:g})."
         )
     for ratio in dict.fromkeys(p["retain_ratio"] for p in overlap):
-        between = [p for p in overlap if p["retain_ratio"] == ratio and _label(p, "_a") != _label(p, "_b")]
-        if between:
-            low = min(between, key=lambda p: p["jaccard"])
+        shared: dict[tuple[str, str], list[float]] = {}
+        for p in overlap:
+            a, b = _label(p, "_a"), _label(p, "_b")
+            if p["retain_ratio"] == ratio and a != b:
+                shared.setdefault((a, b), []).append(p["jaccard"])
+        if shared:
+            (a, b), values = min(shared.items(), key=lambda item: fmean(item[1]))
             lines.append(
-                f"r = {ratio:g}: {_label(low, '_a')} and {_label(low, '_b')} agree least; "
-                f"they share {100 * low['jaccard']:.0f} % of the tokens either keeps."
+                f"r = {ratio:g}: {a} and {b} agree least; "
+                f"they share {100 * fmean(values):.0f} % of the tokens either keeps."
+                if fmean(values) < 1
+                else f"r = {ratio:g}: all keep the same tokens."
             )
     lines.append(
         "\nabove √N, hold: communities larger than √N before the cap, and their share of all tokens. alone: tokens "
         "that are a community by themselves. nearest, 5 %: cosine of dropped tokens to the nearest kept one, mean and "
         "5th percentile; events, cuts: the mean over dropped event tokens, and over dropped tokens right after a shot "
-        "change. cap changes: 1 - Jaccard overlap of what is kept with and without the cap."
+        "change. SRTS, DETS, both: kept as representative, as event, as both. excess: candidates beyond the budget, "
+        "dropped again. evenness: of the kept tokens over frames, at most 1. cap changes: 1 - Jaccard overlap of what "
+        "is kept with and without the cap."
     )
     return Text("\n".join(lines))
 

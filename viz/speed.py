@@ -34,8 +34,11 @@ def _case_table(case: str, rows: Sequence[Row]) -> RenderableType:
         table.add_column(title, no_wrap=True)
     for title in ("median ms", "reads", "times ours"):
         table.add_column(title, justify="right")
-    order = {stage: i for i, stage in enumerate(dict.fromkeys(row["stage"] for row in rows))}
-    for row in sorted(rows, key=lambda row: order[row["stage"]]):
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    if "communities" in stages:  # beside the components they stand in for
+        stages.remove("communities")
+        stages.insert(stages.index("components") + 1, "communities")
+    for row in sorted(rows, key=lambda row: stages.index(row["stage"])):
         peer = row["by"] not in ("stgraph", "plain read")
         style = "" if peer or row["by"] == "plain read" else "bold"
         times = f"{row['seconds'] / ours[row['stage']]:,.1f}" if peer and row["stage"] in ours else ""

@@ -32,7 +32,7 @@ def graph_tables(summary: Mapping[str, Any]) -> RenderableType:
             f"{f['n_lattice']:,}",
             f"{f['n_above']:,}",
             f"{100 * f['above_ratio']:.1f} %",
-            *(f"{f[key]:.3f}" for key in ("mean", "std", "p5", "median", "p95")),
+            *("-" if f[key] is None else f"{f[key]:.3f}" for key in ("mean", "std", "p5", "median", "p95")),
         )
     degrees = new_table(f"Degrees (mean {summary['mean_degree']:.2f})")
     for degree, _ in enumerate(summary["degree_histogram"]):

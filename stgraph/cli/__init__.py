@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from typing import Any
 
 import typer
 
-from stgraph.cli import bench, communities, compare, doctor, inspect, sample, select
+from stgraph.cli import bench, communities, compare, doctor, inspect, options, sample, select
 from stgraph.errors import StgraphError
 
 app = typer.Typer(
     name="stgraph",
     help="Video tokens as a spatio-temporal graph: what does the choice of community detection do to what a VLM sees?",
-    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: two columns fit a window of 80, nothing is cut
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -22,22 +24,35 @@ for module in (compare, inspect, communities, select, sample, bench, doctor):
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _version(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+) -> None:
     if version:
         from stgraph import __version__
 
         typer.echo(f"stgraph {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+_UsageError: Any = typer.BadParameter.__base__  # click's; newer releases of typer bring a copy of their own
 
 
 def main() -> int:
     """Run the command line; errors we raise on purpose end in one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows "?" for the lines of a table
     try:
-        app()
-    except StgraphError as error:
-        typer.echo(f"error: {error}", err=True)
+        return app(standalone_mode=False) or 0
+    except (StgraphError, _UsageError) as error:
+        text = error.format_message() if isinstance(error, _UsageError) else str(error)
+        typer.echo(f"error: {options.printable(text)}", err=True)
         return 2
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (| head); nothing is left to tell it
         return 1
-    return 0
+    except OSError as error:
+        typer.echo(f"error: {error}", err=True)  # of stdout: what we read and write ourselves raises the above
+        return 2

@@ -48,6 +48,7 @@ def command(
     ] = True,
     fmt: options.Format = None,
     output: options.Output = None,
+    query: options.Query = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run every community backend on the same tokens and show what each choice lets a VLM see."""
@@ -60,6 +61,8 @@ def command(
         rows.check_writable(output)
     elif chosen == "parquet":
         raise InputError("--format parquet needs a file; name one with -o")
+    if query is not None and len(dumps or ()) > 1:
+        raise InputError("--query belongs to one dump; compare one at a time")
     plan = ComparePlan(
         backends=tuple(backends or ()),
         retain_ratios=tuple(ratios or (0.1, 0.3, 0.5)),
@@ -78,7 +81,7 @@ def command(
         },
     )
     plan.selectors()  # every name and number is checked before any dump is read
-    inputs = [options.open_tokens(path) for path in dumps] if dumps else [options.open_tokens(None)]
+    inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
     tables: dict[str, list[dict[str, Any]]] = {"rows": [], "overlap": []}
     for name, tokens in inputs:
         with options.progress_bar(quiet) as progress:

@@ -11,7 +11,7 @@ def command(
     dump: options.Dump = None,
     query: options.Query = None,
     tau_sim: options.TauSim = 0.8,
-    fmt: options.Format = None,
+    fmt: options.TableOrJson = None,
 ) -> None:
     """Show what a dump holds and the statistics of its token graph."""
     import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,7 @@ Temporal = Annotated[bool, typer.Option("--temporal/--no-temporal", help="Tempor
 Format = Annotated[
     str | None, typer.Option("--format", help="json, csv or parquet; by default a table, or the suffix of -o.")
 ]
+TableOrJson = Annotated[str | None, typer.Option("--format", help="json; by default a table.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table; only what was asked for.")]
 
@@ -54,7 +56,7 @@ def open_tokens(dump: Path | None, query: Path | None = None) -> tuple[str, Vide
         if query is not None:
             raise InputError("--query needs the dump it belongs to; name both")
         return "sample", stgraph.sample()
-    return str(dump), stgraph.load(dump, query)
+    return printable(dump), stgraph.load(dump, query)
 
 
 def max_size(text: str) -> int | str | None:
@@ -82,7 +84,7 @@ def console() -> Any:
     from rich.console import Console
 
     made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=110)
+    return made if made.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=110)
 
 
 @contextmanager

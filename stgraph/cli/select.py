@@ -34,7 +34,9 @@ def command(
     seed: options.Seed = 0,
     importance: options.Importance = "auto",
     protect_events: options.ProtectEvents = False,
-    fmt: options.Format = None,
+    spatial: options.Spatial = True,
+    temporal: options.Temporal = True,
+    fmt: options.TableOrJson = None,
 ) -> None:
     """Select the tokens to keep, show how many were kept per frame and why, and write them as a dump."""
     import json
@@ -60,6 +62,8 @@ def command(
         seed=seed,
         importance=importance,
         protect_events=protect_events,
+        spatial=spatial,
+        temporal=temporal,
     )
     name, tokens = options.open_tokens(dump, query)
     kept = chosen.select(tokens)

@@ -1,0 +1,131 @@
+"""What a newcomer met: one-line errors, tables that fit the window, wrong plans refused before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import clip, saved
+from command_line import FEW, run, strict_json
+from test_cli_errors import Refused, refused  # noqa: F401 (a fixture)
+from test_tables import BACKENDS, ELLIPSIS, pair, render, row
+
+from stgraph import VideoTokens
+from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.errors import InputError, MissingSignalError
+from stgraph.viz.comparison import communities_table, findings, kept_table
+
+SAMPLE = {
+    "n_uncapped": 1337,
+    "largest_uncapped": 1513,
+    "n_oversized": 18,
+    "n_communities": 1398,
+    "n_singletons": 737,
+    "detection_s": 1.4638,
+    "n_kept": 3072,
+    "n_tokens": 10_240,
+    "n_representative": 2465,
+    "n_event": 362,
+    "n_both": 245,
+    "excess": 1156,
+}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compare", "--tau-sim", "high"),
+        ("compare", "-r", "half"),
+        ("compare", "--seeds", "0"),
+        ("bogus",),
+        ("inspect", "--query"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    refused: Refused,  # noqa: F811
+    args: tuple[str, ...],
+) -> None:
+    refused(*args)
+
+
+@pytest.mark.parametrize("table", [communities_table, lambda rows: kept_table(rows, 0.3)])
+def test_a_comparison_fits_a_narrow_window(table: Any) -> None:
+    rows = [row(name, **SAMPLE) for name in BACKENDS]
+    for split in ("tree", "redetect"):
+        text = render(table([{**one, "split": split} for one in rows]), 80)
+        assert ELLIPSIS not in text
+        assert all(name in text for name in BACKENDS)
+
+
+def test_inspect_of_one_frame_is_json(tmp_path: Path) -> None:
+    VideoTokens.from_array(clip().lattice[:1]).save(tmp_path / "x")
+    graph = strict_json(run("inspect", str(tmp_path / "x"), "--format", "json"))["graph"]
+    assert graph["families"][2]["mean"] is None
+    assert "nan" not in run("inspect", str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"splits": ("tree", "rastr")}, "no splitter 'rastr'"),
+        ({"options": {"resolution": 0.0}}, "resolution is 0"),
+        ({"seeds": (0, -1)}, "seed is -1"),
+        ({"splits": ("native",), "backends": ("lattice-components",)}, "has no cap of its own"),
+    ],
+)
+def test_a_wrong_plan_is_refused_before_work(monkeypatch: Any, plan: Any, message: str) -> None:
+    monkeypatch.setattr("stgraph.bench.compare.build_graph", lambda *a, **k: 1 / 0)
+    with pytest.raises(InputError, match=message):
+        compare_backends(clip(), ComparePlan(**plan))
+
+
+def test_a_missing_signal_is_found_before_work(monkeypatch: Any) -> None:
+    monkeypatch.setattr("stgraph.bench.compare.build_graph", lambda *a, **k: 1 / 0)
+    with pytest.raises(MissingSignalError):
+        compare_backends(clip(), ComparePlan(options={"importance": "attention"}))
+
+
+def test_an_error_does_not_steer_the_terminal(
+    refused: Refused,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    assert (
+        refused("inspect", "no\x1b[31m\nfile")
+        == "cannot read no\\x1b[31m\\nfile: it does not exist; give the path of a token dump (.safetensors)"
+    )
+
+
+def test_findings_agree_with_the_table() -> None:
+    same = findings([row("a")], [pair("a", "b", 1.0)]).plain
+    assert "agree least" not in same
+
+
+def test_help_fits_a_narrow_window(monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert ELLIPSIS not in run("compare", "--help")
+
+
+def test_columns_is_honoured(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, run("doctor").splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", ["inspect", "select"])
+def test_help_names_only_formats_that_work(command: str) -> None:
+    assert "parquet" not in run(command, "--help")
+
+
+def test_the_same_backend_twice_counts_once() -> None:
+    plan = ComparePlan(backends=("lattice-components",) * 2, retain_ratios=(0.3, 0.3), fidelity=False)
+    assert len(compare_backends(clip(), plan).rows) == 1
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    dump = saved(tmp_path / "bad\udcff.safetensors")
+    run("compare", dump, *FEW, "-q", "-o", str(tmp_path / "rows.csv"))
+
+
+def test_negative_weights_do_not_end_a_comparison_of_all() -> None:
+    rows = compare_backends(clip(), ComparePlan(options={"tau_sim": -0.9}, seeds=(0,), fidelity=False)).rows
+    assert "lattice-components" in {one["backend"] for one in rows}
