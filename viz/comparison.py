@@ -30,9 +30,9 @@ def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> Renderable
 def communities_table(rows: Sequence[Row]) -> Table:
     """What each backend finds, before and after the size cap; means over seeds."""
     first = rows[0]
-    cap = "no size cap" if first["max_size"] is None else f"largest allowed: {first['max_size']}"
+    cap = "no size cap" if first["max_size"] is None else f"at most {first['max_size']} tokens each"
     seeds = len({row["seed"] for row in rows} - {None})
-    means = f"; means over {seeds} seeds where a backend is seeded" if seeds > 1 else ""
+    means = f"; means over {seeds} seeds" if seeds > 1 else ""
     table = new_table(f"Communities ({cap}{means})")
     table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
     table.add_column("backend", overflow="fold")
@@ -96,7 +96,7 @@ def overlap_table(pairs: Sequence[Row], ratio: float) -> Table:
         a, b = _label(p, "_a"), _label(p, "_b")
         for key in {(a, b), (b, a)}:
             cells.setdefault(key, []).append(p["jaccard"])
-    table = new_table(f"Overlap of the kept tokens at r = {ratio:g} (Jaccard; diagonal: between seeds)")
+    table = new_table(f"Overlap of the kept tokens at r = {ratio:g} (Jaccard; diagonal: seeds)")
     table.add_column("", no_wrap=True)
     for i, _ in enumerate(names):
         table.add_column(str(i + 1), justify="right")
