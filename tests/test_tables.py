@@ -84,7 +84,7 @@ def pair(a: str, b: str, jaccard: float, ratio: float = 0.3, seeds: tuple[int, i
 
 def test_communities() -> None:
     text = render(communities_table([row(name) for name in BACKENDS]), 110)
-    assert "largest allowed: 1000" in text
+    assert "at most 1,000 tokens each" in text
     for name in BACKENDS:
         (numbers,) = cells(text, name)
         assert numbers.split() == [

@@ -30,7 +30,7 @@ def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> Renderable
 def communities_table(rows: Sequence[Row]) -> Table:
     """What each backend finds, before and after the size cap; means over seeds."""
     first = rows[0]
-    cap = "no size cap" if first["max_size"] is None else f"at most {first['max_size']} tokens each"
+    cap = "no size cap" if first["max_size"] is None else f"at most {first['max_size']:,} tokens each"
     seeds = len({row["seed"] for row in rows} - {None})
     means = f"; means over {seeds} seeds" if seeds > 1 else ""
     table = new_table(f"Communities ({cap}{means})")
