@@ -101,9 +101,11 @@ def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
     cut = np.zeros(n, np.bool_)
     for i in range(filled - 1, -1, -1):
         v = order[i]
-        children = order[first_child[v] : end_child[v]]
-        _sort_by_size(children, open_size)
-        for child in children:
+        a, b = first_child[v], end_child[v]
+        if b - a > 1:
+            _sort_by_size(order[a:b], open_size)
+        for k in range(a, b):
+            child = order[k]
             if open_size[v] + open_size[child] <= cap:
                 open_size[v] += open_size[child]
             else:
