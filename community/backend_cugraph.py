@@ -6,11 +6,12 @@ Written from cuGraph 26.x's documentation and sources; not yet run on a device.
 from __future__ import annotations
 
 from ctypes.util import find_library
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from stgraph.community.base import BackendParams, Capabilities, missing_package
+from stgraph.community.base import COMPONENTS, BackendParams, Capabilities, missing_package
 from stgraph.edges import EdgeList
 from stgraph.graph_views import to_cugraph
 
@@ -49,11 +50,6 @@ def _modularity(deterministic: bool, ignores: tuple[str, ...]) -> Capabilities:
     return Capabilities("cuda", "modularity", weighted=True, seeded=False, deterministic=deterministic, ignores=ignores)
 
 
-CUGRAPH_COMPONENTS = CugraphBackend(
-    "cugraph-components",
-    Capabilities(
-        "cuda", "components", weighted=False, seeded=False, deterministic=True, ignores=("resolution", "seed")
-    ),
-)
+CUGRAPH_COMPONENTS = CugraphBackend("cugraph-components", replace(COMPONENTS, device="cuda"))
 CUGRAPH_LOUVAIN = CugraphBackend("cugraph-louvain", _modularity(False, ("seed",)))
 CUGRAPH_LEIDEN = CugraphBackend("cugraph-leiden", _modularity(False, ("seed",)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.community.base import BackendParams, Capabilities
+from stgraph.community.base import COMPONENTS, BackendParams
 from stgraph.edges import EdgeList
 
 
@@ -15,14 +15,7 @@ class ScipyComponents:
 
     name = "scipy-components"
     package = "scipy"
-    capabilities = Capabilities(
-        device="cpu",
-        objective="components",
-        weighted=False,
-        seeded=False,
-        deterministic=True,
-        ignores=("resolution", "seed"),
-    )
+    capabilities = COMPONENTS
 
     def unavailable(self) -> str | None:
         return None

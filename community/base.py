@@ -39,6 +39,16 @@ class Capabilities:
     ignores: tuple[str, ...] = ()
 
 
+COMPONENTS = Capabilities(
+    device="cpu",
+    objective="components",
+    weighted=False,
+    seeded=False,
+    deterministic=True,
+    ignores=("resolution", "seed"),
+)
+
+
 @dataclass(frozen=True)
 class BackendParams:
     """Parameters handed to every backend.

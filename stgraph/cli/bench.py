@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 
 
 def command(
@@ -19,16 +19,10 @@ def command(
     """Measure every stage beside its peers and beside one plain read of the features."""
     from functools import partial
 
-    from stgraph.bench import rows
     from stgraph.bench.first_call import first_call
     from stgraph.bench.speed import CASES, machine, measure
-    from stgraph.errors import InputError
 
-    chosen = rows.format_of(output, fmt)
-    if output is not None:
-        rows.check_writable(output)
-    elif chosen == "parquet":
-        raise InputError("--format parquet needs a file; name one with -o")
+    chosen = results.check_output(output, fmt)
     cases = [case for case in CASES if case.d == 128][:1] if quick else CASES
     tables: dict[str, list[dict[str, object]]] = {"rows": [], "first_call": []}
     with options.progress_bar(quiet) as progress:
@@ -36,15 +30,10 @@ def command(
             tables["rows"] += measure(case, n_rounds, partial(progress, share=i / len(cases)))
         progress("first call", 0.99)
         tables["first_call"] = first_call()
-    if not quiet and (chosen is None or output is not None):
+    if results.wants_table(output, chosen, quiet):
         from stgraph.viz.speed import speed_tables
 
         console = options.console()
         console.print(machine(), style="bold")
         console.print(speed_tables(tables["rows"], tables["first_call"]))
-    if output is not None and chosen is not None:
-        made = rows.write(output, tables, chosen)
-        if not quiet:
-            typer.echo("Wrote " + ", ".join(map(str, made)))
-    elif chosen is not None:
-        typer.echo(rows.encode(tables, chosen), nl=False)
+    results.deliver(tables, output, chosen, quiet)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 
 
 def command(
@@ -52,15 +52,10 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run every community backend on the same tokens and show what each choice lets a VLM see."""
-    from stgraph.bench import rows
     from stgraph.bench.compare import ComparePlan, compare_backends
     from stgraph.errors import InputError
 
-    chosen = rows.format_of(output, fmt)
-    if output is not None:
-        rows.check_writable(output)
-    elif chosen == "parquet":
-        raise InputError("--format parquet needs a file; name one with -o")
+    chosen = results.check_output(output, fmt)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
     plan = ComparePlan(
@@ -88,14 +83,9 @@ def command(
             result = compare_backends(tokens, plan, dump=name, progress=progress)
         tables["rows"] += result.rows
         tables["overlap"] += result.overlap
-        if not quiet and (chosen is None or output is not None):
+        if results.wants_table(output, chosen, quiet):
             _show(name, tokens, result)
-    if output is not None and chosen is not None:
-        made = rows.write(output, tables, chosen)
-        if not quiet:
-            typer.echo("Wrote " + ", ".join(map(str, made)))
-    elif chosen is not None:
-        typer.echo(rows.encode(tables, chosen), nl=False)
+    results.deliver(tables, output, chosen, quiet)
 
 
 def _show(name: str, tokens: Any, result: Any) -> None:
