@@ -17,6 +17,7 @@ from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.selection.base import Selection
 from stgraph.selection.budget import Budget
+from stgraph.selection.centrality import centrality
 from stgraph.selection.st_simdiff import Analysis, StSimDiff
 from stgraph.tokens import VideoTokens
 
@@ -161,18 +162,12 @@ def _run(one: StSimDiff, tokens: VideoTokens, graph: TokenGraph, ratios: Sequenc
     masks = [s.mask.reshape(-1) for s in selections]
     # The same communities without the cap: what the cap alone does to the kept set.
     free = replace(analysis.partition, labels=analysis.partition.uncapped_labels)
-    uncapped = replace(analysis, partition=free, centrality=_centrality(analysis, free))
+    uncapped = replace(analysis, partition=free, centrality=centrality(tokens, graph, free))
     changes = [
         1 - jaccard(mask, one.select_from(uncapped, Budget(retain_ratio=r)).mask.reshape(-1))
         for r, mask in zip(ratios, masks, strict=True)
     ]
     return _Run(one, analysis, selections, masks, changes)
-
-
-def _centrality(analysis: Analysis, partition: Any) -> Array:
-    from stgraph.selection.centrality import centrality
-
-    return centrality(analysis.tokens, analysis.graph, partition)
 
 
 def _row(run: _Run, j: int, ratio: float, nearest: Array | None, cuts: Array | None) -> Row:
