@@ -93,6 +93,7 @@ class _Run:
     selections: list[Selection]
     masks: list[Array]
     cap_changes: list[float]
+    quality: dict[str, Any]
 
     @property
     def key(self) -> dict[str, Any]:
@@ -123,8 +124,7 @@ def compare_backends(
     """
     tell = progress or (lambda label, share: None)
     selectors = plan.selectors()
-    for signal in selectors[0].requires:
-        tokens.signal(signal, "importance='attention'")
+    selectors[0].check_signals(tokens)
     tell("compiling kernels, loading libraries", 0.0)
     warm_up({s.backend for s in selectors}, tokens.features.dtype)
     tell("graph", 0.0)
@@ -167,7 +167,7 @@ def _run(one: StSimDiff, tokens: VideoTokens, graph: TokenGraph, ratios: Sequenc
         1 - jaccard(mask, one.select_from(uncapped, Budget(retain_ratio=r)).mask.reshape(-1))
         for r, mask in zip(ratios, masks, strict=True)
     ]
-    return _Run(one, analysis, selections, masks, changes)
+    return _Run(one, analysis, selections, masks, changes, analysis.partition.quality().to_dict())
 
 
 def _row(run: _Run, j: int, ratio: float, nearest: Array | None, cuts: Array | None) -> Row:
@@ -186,7 +186,7 @@ def _row(run: _Run, j: int, ratio: float, nearest: Array | None, cuts: Array | N
         "n_tokens": report["n_tokens"],
         "n_edges": run.analysis.graph.n_edges,
         **{f"{stage}_s": value for stage, value in report["seconds"].items()},
-        **partition.quality().to_dict(),
+        **run.quality,
         "mean_centrality": float(run.analysis.centrality.mean(dtype=np.float64)),
         "n_kept": len(run.selections[j]),
         "n_representative": reasons["representative"],

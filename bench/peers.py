@@ -65,16 +65,11 @@ def detectors(edges: EdgeList, objective: str) -> dict[str, Work]:
 
 def _component_libraries(edges: EdgeList) -> dict[str, Work]:
     """Components in the libraries we have no components backend of, graph building included."""
-    import igraph
     import networkx
 
-    from stgraph.graph_views import to_networkx
-
-    def by_igraph() -> object:
-        pairs = zip(edges.src.tolist(), edges.dst.tolist(), strict=True)
-        return igraph.Graph(edges.n_nodes, list(pairs)).connected_components().membership
+    from stgraph.graph_views import igraph_structure, to_networkx
 
     return {
-        "igraph (components)": by_igraph,
+        "igraph (components)": lambda: igraph_structure(edges).connected_components().membership,
         "networkx (components)": lambda: list(networkx.connected_components(to_networkx(edges))),
     }

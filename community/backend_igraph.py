@@ -12,6 +12,7 @@ import numpy as np
 
 from stgraph.community.base import BackendParams, Capabilities, missing_package
 from stgraph.edges import EdgeList
+from stgraph.graph_views import igraph_structure
 
 _LOCK = threading.Lock()
 
@@ -42,9 +43,7 @@ class IgraphBackend:
         return missing_package("igraph", "igraph")
 
     def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
-        import igraph
-
-        graph = igraph.Graph(edges.n_nodes, list(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)))
+        graph = igraph_structure(edges)
         weights = edges.weight.tolist()
         with _private_random_state(params.seed):
             if self.name == "igraph-louvain":

@@ -8,6 +8,7 @@ import numpy as np
 
 from stgraph.community.base import BackendParams, Capabilities, missing_package
 from stgraph.edges import EdgeList
+from stgraph.graph_views import igraph_structure
 
 
 class LeidenalgLeiden:
@@ -23,10 +24,9 @@ class LeidenalgLeiden:
         return missing_package("leidenalg", "leidenalg")
 
     def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
-        import igraph
         import leidenalg
 
-        graph = igraph.Graph(edges.n_nodes, list(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)))
+        graph = igraph_structure(edges)
         partition = leidenalg.RBConfigurationVertexPartition(
             graph, weights=edges.weight.tolist(), resolution_parameter=params.resolution
         )

@@ -30,7 +30,8 @@ Result = TypeVar("Result")
 class Analysis:
     """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
 
-    ``seconds`` holds the time each stage took.
+    ``event_threshold`` is the similarity below which a temporal edge marks an event, None without DETS or with one
+    frame; ``seconds`` holds the time each stage took.
     """
 
     tokens: VideoTokens
@@ -39,6 +40,7 @@ class Analysis:
     centrality: Array
     difference: Array
     events: Array
+    event_threshold: float | None
     seconds: dict[str, float]
 
 
@@ -99,6 +101,11 @@ class StSimDiff:
         named = isinstance(self.importance, str) and self.importance == "attention"
         return frozenset({"importance"}) if named else frozenset()
 
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
+        for signal in self.requires:
+            tokens.signal(signal, "importance='attention'")
+
     def count(self, grid: TokenGrid, budget: Budget | None = None) -> int:
         """N_target = ceil(r N), exactly."""
         return (budget or self.budget).count(grid)
@@ -135,7 +142,8 @@ class StSimDiff:
             "events",
             lambda: (temporal_difference(built), event_tokens(built, self.tau_diff) if self.events else nothing),
         )
-        return Analysis(tokens, built, partition, central, difference, events, seconds)
+        threshold = event_threshold(built, self.tau_diff) if self.events else None
+        return Analysis(tokens, built, partition, central, difference, events, threshold, seconds)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """Keep exactly N_target tokens (all candidates with ``reduce=False``).
@@ -145,8 +153,7 @@ class StSimDiff:
         MissingSignalError
             importance="attention" without the signal; raised before any work
         """
-        if "importance" in self.requires:
-            tokens.signal("importance", "importance='attention'")
+        self.check_signals(tokens)
         return self.select_from(self.analyse(tokens), budget)
 
     def select_from(self, analysis: Analysis, budget: Budget | None = None) -> Selection:
@@ -175,7 +182,7 @@ class StSimDiff:
             "excess": max(0, n_candidates - n_target),
             "n_communities": analysis.partition.n_communities,
             "largest_community": int(analysis.partition.sizes.max()),
-            "event_threshold": event_threshold(graph, self.tau_diff) if self.events else None,
+            "event_threshold": analysis.event_threshold,
             "importance": resolve_importance(self.importance, tokens),
             "seconds": seconds,
         }

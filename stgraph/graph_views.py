@@ -20,12 +20,17 @@ def to_networkx(edges: EdgeList) -> Any:
 
 
 def to_igraph(edges: EdgeList) -> Any:
+    graph = igraph_structure(edges)
+    graph.es["weight"] = edges.weight.tolist()
+    return graph
+
+
+def igraph_structure(edges: EdgeList) -> Any:
+    """igraph.Graph without weights: algorithms take those as a list, which costs less than storing them."""
     import igraph
 
     # A list of pairs is igraph's fastest way in; its array path goes through lists as well.
-    graph = igraph.Graph(edges.n_nodes, list(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)))
-    graph.es["weight"] = edges.weight.tolist()
-    return graph
+    return igraph.Graph(edges.n_nodes, list(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)))
 
 
 def to_scipy(edges: EdgeList) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 
 
 def command(
@@ -26,26 +26,23 @@ def command(
     import json
 
     import stgraph
-    from stgraph.bench import rows
     from stgraph.errors import InputError
 
-    if output is None and fmt not in (None, "json"):
-        raise InputError(f"--format {fmt} needs a file; name one with -o")
-    chosen = rows.format_of(output, fmt)
-    if output is not None:
-        rows.check_writable(output)
+    chosen = results.check_output(output, fmt)
+    if output is None and chosen == "csv":
+        raise InputError("--format csv needs a file; name one with -o")
     name, tokens = options.open_tokens(dump)
     graph = stgraph.build_graph(tokens, tau_sim, spatial=spatial, temporal=temporal)
     partition = stgraph.detect_communities(
         graph, backend, max_size=options.max_size(max_size), split=split, resolution=resolution, seed=seed
     )
-    if output is not None and chosen is not None:
+    if output is not None:
         t, y, x = (axis[tokens.grid.rows].tolist() for axis in tokens.grid.coordinates())
         labels, found = partition.labels.tolist(), partition.uncapped_labels.tolist()
         columns = zip(range(graph.n_nodes), t, y, x, labels, found, strict=True)
         keys = ("node", "t", "y", "x", "community", "uncapped_community")
-        rows.write(output, {"tokens": [dict(zip(keys, values, strict=True)) for values in columns]}, chosen)
-        typer.echo(f"Wrote {output}")
+        tokens_table = [dict(zip(keys, values, strict=True)) for values in columns]
+        results.deliver({"tokens": tokens_table}, output, chosen, quiet=False)
         return
     report = {"summary": partition.summary(), "provenance": partition.provenance.to_dict()}
     if fmt == "json":
