@@ -15,9 +15,9 @@ from stgraph.community.agreement import agreement
 from stgraph.community.base import available_backends, backend
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph, check_threshold
-from stgraph.selection.base import Selection
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
+from stgraph.selection.result import Selection
 from stgraph.selection.st_simdiff import Analysis, StSimDiff
 from stgraph.tokens import VideoTokens
 
@@ -189,9 +189,9 @@ def _row(run: _Run, j: int, ratio: float, nearest: Array | None, cuts: Array | N
         **run.quality,
         "mean_centrality": float(run.analysis.centrality.mean(dtype=np.float64)),
         "n_kept": len(run.selections[j]),
-        "n_representative": reasons["representative"],
-        "n_event": reasons["event"],
-        "n_both": reasons["both"],
+        "n_representative": reasons.get("representative", 0),
+        "n_event": reasons.get("event", 0),
+        "n_both": reasons.get("both", 0),
         "n_candidates": report["n_candidates"],
         "excess": report["excess"],
         "cap_changed_ratio": run.cap_changes[j],

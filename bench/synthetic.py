@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.tokens import VideoTokens
+
 Array = np.ndarray[Any, Any]
 
 
@@ -32,3 +34,51 @@ def synthetic_tokens(T: int, H: int, W: int, d: int, *, seed: int = 0, noise: fl
                 what[inside] = look
             x[t] += what
     return x
+
+
+def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n_heads: int = 4) -> VideoTokens:
+    """The tokens with every signal a selector may ask for, made up from their features: for trying selectors out and
+    for tests, not for findings.
+
+    Encoder features and keys are random projections of the features; attention is a softmax of their similarity to a
+    random query, with noise. The signals already there stay.
+    """
+    rng = np.random.default_rng(seed)
+    grid, d = tokens.grid, tokens.dimension
+    T, P = grid.T, grid.H * grid.W
+    x = tokens.lattice.reshape(T, P, d).astype(np.float32)
+    x /= np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+    def projected(width: int) -> Array:
+        made: Array = x @ rng.standard_normal((d, width)).astype(np.float32)
+        return made
+
+    def attention(rows: Array) -> Array:
+        logits = 1.5 * (rows @ rng.standard_normal(rows.shape[-1])) / np.sqrt(rows.shape[-1])
+        logits += 0.5 * rng.standard_normal(logits.shape)
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        shares: Array = (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return shares
+
+    features, keys = projected(d_encoder), projected(d_encoder)
+    index = tokens.signals.get("seq_index", 10 + np.arange(grid.n_tokens, dtype=np.int64))
+    llm = rng.random((3, int(index.max()) + 11)).astype(np.float32)  # ten text tokens on either side
+    for layer in llm:
+        layer[index[grid.rows]] += 20 * attention(x.reshape(1, T * P, d))[0] * T * P / 100
+        layer /= layer.sum()
+    made = {
+        "enc_features": features,
+        "enc_keys_full": keys,
+        "enc_keys_mean": keys.reshape(T, P, n_heads, -1).mean(axis=2),
+        "enc_cls_attn": np.stack([attention(features) for _ in range(n_heads)], axis=1),
+        "enc_recv_attn": attention(features),
+        "prumerge_cls_attn": attention(features),
+        "pool_attn": attention(features),
+        "pool_feature": features.mean(axis=1),
+        "seq_index": index,
+        "llm_attn_last": llm,
+        "llm_attn_layers": np.arange(3, dtype=np.int64),
+        "importance": llm[1][index[grid.rows]].reshape(grid.shape),
+    }
+    metadata = {**tokens.metadata, "synthetic_signals": ", ".join(sorted(set(made) - set(tokens.signals)))}
+    return VideoTokens(tokens.features, grid, {**made, **tokens.signals}, metadata)

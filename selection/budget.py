@@ -11,6 +11,8 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.selection.accounting import kept_for_mean
+from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
@@ -49,21 +51,38 @@ def ceil_share(counts: Array, ratio: Fraction) -> Array:
     return exact[place]
 
 
+def per_frame_counts(n_keep: int, n_frames: int) -> Array:
+    """``n_keep`` spread evenly over the frames, [T] int64: frame t gets floor((t+1) K / T) - floor(t K / T).
+
+    Examples
+    --------
+    >>> per_frame_counts(7, 4).tolist()
+    [1, 2, 2, 2]
+    """
+    ends: Array = np.arange(n_frames + 1, dtype=np.int64) * n_keep // n_frames
+    return np.diff(ends)
+
+
 @dataclass(frozen=True)
 class Budget:
-    """How many patch tokens may enter the LLM.
+    """How many visual tokens to keep.
 
-    Give exactly one of the two. The count is taken at the LLM's input, over the patch tokens; newline and separator
-    tokens are neither counted nor kept.
+    Give exactly one of ``retain_ratio`` and ``n_keep``.
 
     Attributes
     ----------
     retain_ratio : r in (0, 1]; keeps N_target = ceil(r N), exact for the decimal r
     n_keep : an absolute number of tokens, at least 1
+    measured : "kept" counts the tokens left at the end; "layers" the mean over the LLM's layers, which differs for
+        methods that prune inside the LLM
+    newlines : "out" leaves newline tokens uncounted and unkept; "in" counts them in N and treats them as tokens like
+        the patches; None is the method's own way ("in" for st-simdiff-released and framefusion, "out" for all others)
     """
 
     retain_ratio: float | Fraction | Decimal | None = None
     n_keep: int | None = None
+    measured: str = "kept"
+    newlines: str | None = None
 
     def __post_init__(self) -> None:
         if (self.retain_ratio is None) == (self.n_keep is None):
@@ -74,18 +93,41 @@ class Budget:
             exact_ratio(self.retain_ratio)
         elif not isinstance(self.n_keep, (int, np.integer)) or isinstance(self.n_keep, bool) or self.n_keep < 1:
             raise InputError(f"n_keep is {self.n_keep!r}; it must be an integer of at least 1")
+        if self.measured not in ("kept", "layers"):
+            raise InputError(f"measured is {self.measured!r}; it must be 'kept' or 'layers'")
+        if self.newlines not in ("in", "out", None):
+            raise InputError(f"newlines is {self.newlines!r}; it must be 'in', 'out' or None")
 
-    def count(self, grid: TokenGrid) -> int:
-        """N_target for a grid.
+    def lattice(self, grid: TokenGrid, own: str = "out") -> TokenGrid:
+        """The grid whose nodes count: with the newline column for "in" (``own`` is the method's own way)."""
+        return grid.with_newline_column() if self._newlines_in(grid, own) else grid
+
+    def view(self, tokens: VideoTokens, own: str = "out") -> VideoTokens:
+        """The tokens on :meth:`lattice`."""
+        return tokens.with_newline_column() if self._newlines_in(tokens.grid, own) else tokens
+
+    def _newlines_in(self, grid: TokenGrid, own: str) -> bool:
+        if self.newlines is None:
+            return own == "in" and grid.n_newline_rows == grid.T * grid.H
+        return self.newlines == "in" and grid.kind is not None
+
+    def count(self, grid: TokenGrid, prune_layer: int = 0, n_layers: int = 28) -> int:
+        """N_target for the nodes of a grid.
+
+        Parameters
+        ----------
+        prune_layer, n_layers : where a method prunes inside the LLM; they matter to ``measured="layers"`` only
 
         Raises
         ------
         InputError
-            more tokens are asked for than the grid has
+            more tokens are asked for than the grid has, or a mean over layers that cannot be met
         """
+        if self.n_keep is not None and self.n_keep > grid.n_nodes:
+            raise InputError(f"n_keep is {self.n_keep} but grid {grid} has {grid.n_nodes} tokens")
+        if self.measured == "layers" and prune_layer:
+            return kept_for_mean(self.ratio(grid), grid.n_nodes, prune_layer, n_layers)
         if self.n_keep is not None:
-            if self.n_keep > grid.n_nodes:
-                raise InputError(f"n_keep is {self.n_keep} but grid {grid} has {grid.n_nodes} tokens")
             return int(self.n_keep)
         return int(ceil_share(np.array([grid.n_nodes]), self.ratio(grid))[0])
 

@@ -9,6 +9,7 @@ import numpy as np
 from stgraph.arrays import to_numpy
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +32,7 @@ def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
     if not isinstance(importance, str):
         return "given"
     if importance == "auto":
-        return "attention" if "importance" in tokens.signals else _FALLBACK
+        return "attention" if has_shallow_attention(tokens) else _FALLBACK
     return importance
 
 
@@ -46,13 +47,13 @@ def importance_values(
     Raises
     ------
     MissingSignalError
-        "attention" without the signal ``importance``
+        "attention" without the signal ``importance`` and without ``llm_attn_last`` of layer 1
     InputError
         a given array of another size, or with NaN
     """
     name = resolve_importance(importance, tokens)
     if name == "attention":
-        return _checked(tokens.signal("importance", "importance='attention'"), tokens.grid, "signal 'importance'")
+        return _checked(shallow_attention(tokens, "importance='attention'"), tokens.grid, "signal 'importance'")
     if name == "given":
         return _checked(importance, tokens.grid, "importance")
     if name == "norm":

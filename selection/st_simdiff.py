@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -13,13 +13,16 @@ from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
-from stgraph.selection.base import EVENT, REPRESENTATIVE, Selection
+from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
 from stgraph.selection.events import event_threshold, event_tokens, parse_tau_diff, temporal_difference
 from stgraph.selection.importance import check_importance, importance_values, resolve_importance
+from stgraph.selection.method import Choice, finish
+from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.reduction import reduce_candidates
 from stgraph.selection.representatives import representative_tokens
+from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -87,7 +90,8 @@ class StSimDiff:
     bottom: bool = True
     reduce: bool = True
 
-    name = "st-simdiff"
+    name: ClassVar[str] = "st-simdiff"
+    paper: ClassVar[str] = "ST-SimDiff, ICLR 2026"
 
     def __post_init__(self) -> None:
         check_threshold("tau_sim", self.tau_sim)
@@ -103,12 +107,13 @@ class StSimDiff:
 
     def check_signals(self, tokens: VideoTokens) -> None:
         """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
-        for signal in self.requires:
-            tokens.signal(signal, "importance='attention'")
+        if self.requires and not has_shallow_attention(tokens):
+            shallow_attention(tokens, "importance='attention'")
 
-    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int:
-        """N_target = ceil(r N), exactly."""
-        return (budget or self.budget).count(grid)
+    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
+        """N_target = ceil(r N), exactly; None with ``reduce=False``."""
+        budget = budget or self.budget
+        return budget.count(budget.lattice(grid)) if self.reduce else None
 
     def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None) -> Analysis:
         """Everything before the budget comes in; ``graph`` may be given where it exists already."""
@@ -154,10 +159,16 @@ class StSimDiff:
             importance="attention" without the signal; raised before any work
         """
         self.check_signals(tokens)
-        return self.select_from(self.analyse(tokens), budget)
+        budget = budget or self.budget
+        return self.select_from(self.analyse(budget.view(tokens)), budget, tokens)
 
-    def select_from(self, analysis: Analysis, budget: Budget | None = None) -> Selection:
-        """The selection of an analysis, under this or another budget."""
+    def select_from(
+        self, analysis: Analysis, budget: Budget | None = None, source: VideoTokens | None = None
+    ) -> Selection:
+        """The selection of an analysis, under this or another budget.
+
+        ``source`` are the tokens the analysed ones are a view of, where newlines count.
+        """
         budget = budget or self.budget
         start = perf_counter()
         tokens, graph, events = analysis.tokens, analysis.graph, analysis.events
@@ -173,8 +184,8 @@ class StSimDiff:
         nodes = np.flatnonzero(kept)
         n_candidates = int(np.count_nonzero(candidates))
         seconds = {**analysis.seconds, "reduction": perf_counter() - start}
+        importance_name = resolve_importance(self.importance, tokens)
         report = {
-            "n_tokens": graph.n_nodes,
             "n_target": n_target,
             "n_representatives": int(np.count_nonzero(chosen)),
             "n_events": int(np.count_nonzero(events)),
@@ -183,25 +194,34 @@ class StSimDiff:
             "n_communities": analysis.partition.n_communities,
             "largest_community": int(analysis.partition.sizes.max()),
             "event_threshold": analysis.event_threshold,
-            "importance": resolve_importance(self.importance, tokens),
-            "seconds": seconds,
+            "importance": importance_name,
         }
-        return Selection(
-            indices=graph.grid.rows[nodes],
-            grid=graph.grid,
-            reason=(REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes]).astype(np.uint8),
-            scores=importance[nodes].astype(np.float32),
+        choice = Choice(
+            nodes=nodes,
+            reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
+            scores=importance[nodes],
+            exactness=_exactness(importance_name) if self.reduce and n_candidates > n_target else "exact",
             report=report,
-            provenance={
-                "selector": self.name,
-                "tau_sim": graph.tau_sim,
-                "tau_diff": self.tau_diff if isinstance(self.tau_diff, str) else float(self.tau_diff),
-                "families": list(graph.families),
-                "events": self.events,
-                "importance": self.importance if isinstance(self.importance, str) else "given",
-                "protect_events": self.protect_events,
-                "reduce": self.reduce,
-                "retain_ratio": str(budget.ratio(graph.grid)),
-                "community": analysis.partition.provenance.to_dict(),
-            },
         )
+        provenance = {
+            "selector": self.name,
+            "paper": self.paper,
+            "tau_sim": graph.tau_sim,
+            "tau_diff": self.tau_diff if isinstance(self.tau_diff, str) else float(self.tau_diff),
+            "families": list(graph.families),
+            "events": self.events,
+            "importance": self.importance if isinstance(self.importance, str) else "given",
+            "protect_events": self.protect_events,
+            "reduce": self.reduce,
+            "community": analysis.partition.provenance.to_dict(),
+        }
+        return finish(choice, source or tokens, tokens, budget, provenance, seconds)
+
+
+def _exactness(importance: str) -> str:
+    """How far an offline reduction is the paper's, which ranks candidates by the attention they get in the LLM."""
+    if importance == "attention":
+        return "approximate: attention of the unpruned sequence, not of the candidates alone"
+    if importance == "given":
+        return "exact"
+    return f"approximate: surplus candidates dropped by {importance}, not by the LLM's attention"

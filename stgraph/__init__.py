@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from stgraph.grid import TokenGrid as TokenGrid
     from stgraph.kernels.cpu.threads import num_threads as num_threads
     from stgraph.kernels.cpu.threads import set_num_threads as set_num_threads
-    from stgraph.selection.base import Selection as Selection
     from stgraph.selection.base import selector as selector
     from stgraph.selection.budget import Budget as Budget
+    from stgraph.selection.result import Selection as Selection
     from stgraph.tokens import VideoTokens as VideoTokens
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ _HOME = {
     "Budget": "stgraph.selection.budget",
     "EdgeList": "stgraph.edges",
     "Partition": "stgraph.community.partition",
-    "Selection": "stgraph.selection.base",
+    "Selection": "stgraph.selection.result",
     "TokenGraph": "stgraph.graph",
     "TokenGrid": "stgraph.grid",
     "VideoTokens": "stgraph.tokens",

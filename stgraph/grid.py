@@ -105,6 +105,32 @@ class TokenGrid:
             return np.arange(self.n_nodes, dtype=np.int64)
         return np.flatnonzero(self.kind == PATCH)
 
+    @cached_property
+    def n_newline_rows(self) -> int:
+        """How many of the T*H rows of patches are directly followed by a newline token."""
+        if self.kind is None:
+            return 0
+        after = self.rows.reshape(self.shape)[:, :, -1] + 1
+        inside = after[after < self.n_tokens]
+        return int(np.count_nonzero(self.kind[inside] == NEWLINE))
+
+    def with_newline_column(self) -> TokenGrid:
+        """The T x H x (W+1) grid in which the newline after each row is a node like the patches.
+
+        Raises
+        ------
+        GridError
+            a row of patches is not directly followed by a newline token
+        """
+        if self.kind is None or self.n_newline_rows != self.T * self.H:
+            raise GridError(
+                f"newlines='in' needs a newline token after each of the {self.T * self.H} rows of grid {self}; "
+                f"{self.n_newline_rows} rows have one. Use newlines='out'"
+            )
+        kind = self.kind.copy()
+        kind[self.rows.reshape(self.shape)[:, :, -1] + 1] = PATCH
+        return TokenGrid(self.T, self.H, self.W + 1, kind)
+
     def coordinates(self) -> tuple[IntArray, IntArray, IntArray]:
         """(t, y, x), (n,) int32 each; -1 for tokens that are no patches."""
         out = [np.full(self.n_tokens, -1, dtype=np.int32) for _ in range(3)]

@@ -117,6 +117,12 @@ class VideoTokens:
             return self.features.reshape(shape)
         return _strided_lattice(self.features, self.grid, shape)
 
+    def with_newline_column(self) -> VideoTokens:
+        """The same tokens on the grid in which newlines are nodes (:meth:`TokenGrid.with_newline_column`), without the
+        signal ``importance``, which has no value for a newline."""
+        signals = {name: values for name, values in self.signals.items() if name != "importance"}
+        return VideoTokens(self.features, self.grid.with_newline_column(), signals, self.metadata)
+
     @property
     def dimension(self) -> int:
         """d, the length of one feature."""

@@ -16,7 +16,7 @@ from selection_oracles import Expected, Oracle, features
 
 import stgraph
 from stgraph import Selection, VideoTokens, selector
-from stgraph.selection.base import REPRESENTATIVE
+from stgraph.selection.reasons import REPRESENTATIVE
 
 Array = np.ndarray[Any, Any]
 LUCK = 1e-5  # below this, which of two scores is larger is float32's choice

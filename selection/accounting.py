@@ -1,0 +1,71 @@
+"""How many tokens a selection costs: at the LLM's input, in every layer, and on average over the layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from stgraph.errors import InputError
+
+
+@dataclass(frozen=True)
+class TokenAccount:
+    """The tokens of one selection as the LLM pays for them.
+
+    Attributes
+    ----------
+    n_visual : visual tokens the ratio refers to
+    n_input : tokens that enter the LLM
+    n_kept : tokens left at the end
+    prune_layer : layers 0 to prune_layer - 1 see ``n_input`` tokens, the others ``n_kept``; 0 before the LLM
+    n_layers : decoder layers of the LLM
+    newlines : "in" where newline tokens are among all these counts, else "out"
+    """
+
+    n_visual: int
+    n_input: int
+    n_kept: int
+    prune_layer: int = 0
+    n_layers: int = 28
+    newlines: str = "out"
+
+    @property
+    def per_layer(self) -> list[int]:
+        """Tokens in each decoder layer."""
+        return [self.n_input] * self.prune_layer + [self.n_kept] * (self.n_layers - self.prune_layer)
+
+    @property
+    def mean_over_layers(self) -> float:
+        """Mean tokens over the decoder layers: what FrameFusion calls the cost."""
+        late = self.n_layers - self.prune_layer
+        return (self.n_input * self.prune_layer + self.n_kept * late) / self.n_layers
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures of a result row."""
+        return {
+            "n_visual": self.n_visual,
+            "n_input": self.n_input,
+            "mean_layer_tokens": self.mean_over_layers,
+            "mean_layer_ratio": self.mean_over_layers / self.n_visual,
+            "prune_layer": self.prune_layer,
+            "n_layers": self.n_layers,
+            "newlines": self.newlines,
+        }
+
+
+def kept_for_mean(ratio: Fraction, n_visual: int, prune_layer: int, n_layers: int) -> int:
+    """The tokens to keep from ``prune_layer`` on, so that the mean over layers is ratio * n_visual (rounded up).
+
+    Raises
+    ------
+    InputError
+        the layers before alone cost more than the ratio allows
+    """
+    kept = (ratio * n_layers - prune_layer) * n_visual / (n_layers - prune_layer)
+    if kept <= 0:
+        raise InputError(
+            f"retain ratio {float(ratio):g}, measured over {n_layers} layers, cannot be met by pruning at layer "
+            f"{prune_layer}: the layers before alone cost {prune_layer / n_layers:.3f}. Raise it, or measure 'kept'"
+        )
+    return min(n_visual, -(-kept.numerator // kept.denominator))

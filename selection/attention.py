@@ -1,0 +1,60 @@
+"""Attention of the last prompt token to the visual tokens, as a dump carries it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import MissingSignalError
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+SHALLOW_LAYER = 1  # the decoder layer whose attention ST-SimDiff's authors use
+
+
+def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
+    """[N] float64: head-mean attention of the last prompt token to each node of ``tokens``, in decoder layer ``layer``.
+
+    Raises
+    ------
+    MissingSignalError
+        no ``llm_attn_last``, ``llm_attn_layers`` or ``seq_index``, or that layer was not saved
+    """
+    saved = tokens.signal("llm_attn_last", needed_by)
+    layers = tokens.signal("llm_attn_layers", needed_by)
+    position = tokens.signal("seq_index", needed_by)
+    place = np.flatnonzero(layers == layer)
+    if place.size == 0:
+        raise MissingSignalError(
+            f"{needed_by} needs the signal 'llm_attn_last' of decoder layer {layer}; saved are layers "
+            f"{', '.join(map(str, layers.tolist()))}"
+        )
+    attention: Array = saved[place[0]].astype(np.float64)[position[tokens.grid.rows]]
+    return attention
+
+
+def has_shallow_attention(tokens: VideoTokens) -> bool:
+    """Whether :func:`shallow_attention` has something to give."""
+    if "importance" in tokens.signals:
+        return True
+    layers = tokens.signals.get("llm_attn_layers")
+    there = {"llm_attn_last", "seq_index"} <= tokens.signals.keys()
+    return there and layers is not None and bool((layers == SHALLOW_LAYER).any())
+
+
+def shallow_attention(tokens: VideoTokens, needed_by: str) -> Array:
+    """[N] float64: the signal ``importance`` where the tokens carry it, else ``llm_attn_last`` of layer 1.
+
+    Both are the attention of the last prompt token in a shallow layer of the unpruned sequence.
+
+    Raises
+    ------
+    MissingSignalError
+        neither
+    """
+    if "importance" not in tokens.signals and has_shallow_attention(tokens):
+        return layer_attention(tokens, SHALLOW_LAYER, needed_by)
+    attention: Array = tokens.signal("importance", needed_by).reshape(-1).astype(np.float64)
+    return attention

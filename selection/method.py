@@ -1,0 +1,188 @@
+"""What all selectors share: checks, the newline policy, the exact budget, and how a choice becomes a Selection."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.budget import Budget
+from stgraph.selection.reasons import SAMPLE
+from stgraph.selection.result import Selection, merge_rows
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a method decides, on the nodes of the lattice it was given.
+
+    Attributes
+    ----------
+    nodes : [K] ascending, unique
+    reason : one code for all, or [K]
+    scores : [K]
+    merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None where nothing is merged
+    n_input : tokens that enter the LLM where that is more than K
+    prune_layer : the layer from which on the K tokens are left
+    """
+
+    nodes: Array
+    reason: Any
+    scores: Array
+    merge: Any = None
+    positions: str = "original"
+    exactness: str = "exact"
+    n_input: int | None = None
+    prune_layer: int = 0
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """Base of the selectors: a subclass states its signals and implements :meth:`choose`.
+
+    Attributes
+    ----------
+    budget : how many tokens to keep
+    """
+
+    budget: Budget
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    requires: ClassVar[frozenset[str]] = frozenset()
+    newlines: ClassVar[str] = "out"  # how the authors count newline tokens
+    prune_layer: ClassVar[int] = 0  # the LLM layer at which the method prunes
+    n_layers: ClassVar[int] = 28  # of the LLM; matters only where prune_layer > 0
+    fits_budget = True  # whether exactly n_keep tokens are returned
+
+    @abstractmethod
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """Choose from ``tokens``, whose grid holds exactly the nodes that count.
+
+        1 <= n_keep < N, or n_keep <= N for a method that does not fit the budget.
+        """
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal this method requires."""
+        for signal in sorted(self.requires):
+            tokens.signal(signal, self.name)
+
+    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
+        """How many tokens will be kept, exactly; None where only the features decide."""
+        budget = budget or self.budget
+        if not self.fits_budget:
+            return None
+        return budget.count(budget.lattice(grid, self.newlines), self.prune_layer, self.n_layers)
+
+    def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
+        """Keep exactly ``count(tokens.grid, budget)`` tokens; all of them, unchanged, where that is N.
+
+        Raises
+        ------
+        MissingSignalError
+            a signal the method requires is absent; raised before any work
+        """
+        self.check_signals(tokens)
+        budget = budget or self.budget
+        start = perf_counter()
+        view = budget.view(tokens, self.newlines)
+        n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
+        whole = n_keep == view.grid.n_nodes and self.fits_budget
+        choice = keep_everything(view.grid) if whole else self.choose(view, n_keep, budget)
+        seconds = {"selection": perf_counter() - start}
+        provenance = {"selector": self.name, "paper": self.paper, **self.parameters()}
+        return finish(choice, tokens, view, budget, provenance, seconds, self.n_layers)
+
+    def parameters(self) -> dict[str, Any]:
+        """The method's parameters as plain values; arrays are named, not copied."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "budget"}
+        plain = (str, int, float, bool, type(None))
+        return {name: value if isinstance(value, plain) else "given" for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedMethod(Method):
+    """Base of selectors whose authors count otherwise than ceil(r N).
+
+    Attributes
+    ----------
+    exact_count : False follows the authors' count; then only the features decide how many tokens are kept
+    """
+
+    exact_count: bool = True
+
+    @property
+    def fits_budget(self) -> bool:  # type: ignore[override]
+        """Whether exactly n_keep tokens are returned."""
+        return self.exact_count
+
+
+def keep_everything(grid: TokenGrid) -> Choice:
+    """All tokens as they are: no method has anything to do at r = 1."""
+    return Choice(np.arange(grid.n_nodes), SAMPLE, np.ones(grid.n_nodes))
+
+
+def finish(
+    choice: Choice,
+    tokens: VideoTokens,
+    view: VideoTokens,
+    budget: Budget,
+    provenance: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    n_layers: int = 28,
+) -> Selection:
+    """The Selection of a choice: nodes of ``view`` become rows of ``tokens``, merged features are computed."""
+    start = perf_counter()
+    rows, n_kept = view.grid.rows, choice.nodes.size
+    assignment = features = None
+    if choice.merge is not None:
+        assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
+        features = merge_rows(assignment, tokens.features)
+    newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
+    n_visual = view.grid.n_nodes
+    account = TokenAccount(n_visual, choice.n_input or n_kept, n_kept, choice.prune_layer, n_layers, newlines)
+    times = {**seconds, "merging": perf_counter() - start} if features is not None else dict(seconds)
+    return Selection(
+        indices=rows[choice.nodes],
+        grid=tokens.grid,
+        reason=np.broadcast_to(np.asarray(choice.reason, np.uint8), n_kept).copy(),
+        scores=choice.scores.astype(np.float32),
+        account=account,
+        kind="subset" if features is None else "merge",
+        features=features,
+        assignment=assignment,
+        positions=choice.positions,
+        exactness=choice.exactness,
+        report={"n_tokens": n_visual, "n_kept": n_kept, **choice.report, "seconds": times},
+        provenance={
+            **provenance,
+            "retain_ratio": str(budget.ratio(view.grid)),
+            "measured": budget.measured,
+            "newlines": newlines,
+        },
+    )
+
+
+def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:
+    """The assignment over nodes as one over the rows of the features."""
+    from scipy.sparse import csr_array
+
+    columns = rows[merge.indices]
+    return csr_array((merge.data.astype(np.float32), columns, merge.indptr), shape=(merge.shape[0], n_tokens))
+
+
+def check_share(name: str, value: Any, low: float = 0.0, high: float = 1.0) -> None:
+    """Raise InputError unless ``value`` is a number in [low, high]."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise InputError(f"{name} is {value!r}; it must be a number in [{low:g}, {high:g}]")

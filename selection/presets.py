@@ -1,0 +1,57 @@
+"""Named configurations of ST-SimDiff: the paper's ablation, and selectors that are one half of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from stgraph.errors import UnknownNameError
+from stgraph.selection.st_simdiff import StSimDiff
+
+# The rows of the paper's tables 3 and 5. Without edges every token is a community of its own, hence a representative,
+# and the reduction by attention decides alone.
+ABLATION: Mapping[str, Mapping[str, Any]] = {
+    "attention-only": {"spatial": False, "temporal": False, "events": False},
+    "spatial": {"spatial": True, "temporal": False, "events": False},
+    "temporal": {"spatial": False, "temporal": True, "events": False},
+    "spatial-temporal": {"spatial": True, "temporal": True, "events": False},
+    "full": {"spatial": True, "temporal": True, "events": True},
+}
+
+
+def ablation(name: str) -> dict[str, Any]:
+    """Parameters of ``st-simdiff`` for a row of the paper's tables 3 and 5; importance is attention, as in the paper.
+
+    Raises
+    ------
+    UnknownNameError
+        no row of that name
+
+    Examples
+    --------
+    >>> ablation("temporal")
+    {'spatial': False, 'temporal': True, 'events': False, 'importance': 'attention'}
+    """
+    if name not in ABLATION:
+        raise UnknownNameError(f"no preset {name!r}. Known: {', '.join(ABLATION)}")
+    return {**ABLATION[name], "importance": "attention"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StSimDiffAttention(StSimDiff):
+    """ST-SimDiff reduced by the LLM's shallow attention, as the paper has it; never by another importance."""
+
+    importance: Any = "attention"
+
+    name: ClassVar[str] = "st-simdiff-attention"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Srts(StSimDiff):
+    """The similarity half of ST-SimDiff (section 4.3): representatives only, reduced by centrality."""
+
+    importance: Any = "centrality"
+    events: bool = False
+
+    name: ClassVar[str] = "srts"

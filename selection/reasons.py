@@ -1,0 +1,15 @@
+"""Why a token was kept: the codes of ``Selection.reason``."""
+
+from __future__ import annotations
+
+REPRESENTATIVE, EVENT, BOTH, ATTENTION, DIVERSITY, CONTEXT, SAMPLE = 1, 2, 3, 4, 5, 6, 7
+
+REASON_NAMES = {
+    REPRESENTATIVE: "representative",
+    EVENT: "event",
+    BOTH: "both",
+    ATTENTION: "attention",  # ranked high by an attention signal
+    DIVERSITY: "diversity",  # unlike the other kept tokens
+    CONTEXT: "context",  # stands for the tokens merged into it
+    SAMPLE: "sample",  # drawn at random or by position
+}

@@ -1,0 +1,174 @@
+"""The result of a selector: which tokens are kept, why, and what was merged into them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stgraph import container
+from stgraph.arrays import to_numpy
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.reasons import REASON_NAMES
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The tokens to keep; itself a DLPack producer of :attr:`indices`.
+
+    Attributes
+    ----------
+    indices : [K] int64, contiguous, ascending, owned
+        rows of the input's features, in raster order; equal to the node ids where every token is a patch. A merged
+        token stands at the row of one of its members
+    grid : of the input tokens
+    kind : "subset" (tokens kept as they are) or "merge" (kept tokens are weighted sums of tokens)
+    reason : [K] uint8, see :data:`stgraph.selection.reasons.REASON_NAMES`
+    scores : [K] float32, the method's ranking figure
+    features : [K, d] in the dtype of the input, the merged tokens; None for a subset
+    assignment : [K, n] scipy.sparse.csr_array float32 over the rows of the input's features, None for a subset;
+        ``assignment @ features`` are the merged tokens
+    positions : "original": kept tokens keep their positions; "compact": the method renumbers them 0..K-1
+    exactness : "exact", or "approximate: why"
+    account : what the selection costs the LLM
+    report : counts, thresholds and stage times of this run
+    provenance : selector, parameters, and how the communities were found
+    """
+
+    indices: Array
+    grid: TokenGrid
+    reason: Array
+    scores: Array
+    account: TokenAccount
+    kind: str = "subset"
+    features: Array | None = None
+    assignment: Any = None
+    positions: str = "original"
+    exactness: str = "exact"
+    report: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.indices.size)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Capsule of the indices; a consumer may pass ``stream``, ``max_version``, ``dl_device`` and ``copy``."""
+        return self.indices.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """(device type, device id) of the indices."""
+        return self.indices.__dlpack_device__()
+
+    @property
+    def nodes(self) -> Array:
+        """Int64 lattice node ids (t*H + y)*W + x of the kept patches; kept newlines (``newlines="in"``) have none."""
+        if self.grid.kind is None:
+            return self.indices
+        at = np.searchsorted(self.grid.rows, self.indices)
+        at = np.minimum(at, self.grid.n_nodes - 1)
+        nodes: Array = at[self.grid.rows[at] == self.indices]
+        return nodes
+
+    @property
+    def mask(self) -> Array:
+        """[T, H, W] bool: kept or not."""
+        kept = np.zeros(self.grid.n_nodes, np.bool_)
+        kept[self.nodes] = True
+        return kept.reshape(self.grid.shape)
+
+    def reasons(self) -> dict[str, int]:
+        """How many tokens were kept for which reason; reasons that did not occur are left out."""
+        counts = np.bincount(self.reason, minlength=len(REASON_NAMES) + 1)
+        return {name: int(counts[code]) for code, name in REASON_NAMES.items() if counts[code]}
+
+    def gather(self, features: Any) -> Any:
+        """The kept rows of ``features`` ([n, d] or [T, H, W, d]), merged where the method merges, in their dtype: a
+        torch tensor on the same device for a torch tensor, a NumPy array for any other.
+
+        Raises
+        ------
+        InputError
+            the features do not have one row per input token
+        """
+        torch = sys.modules.get("torch")
+        is_torch = torch is not None and isinstance(features, torch.Tensor)
+        if not is_torch:
+            features = to_numpy(features, "features")
+        shape = tuple(features.shape)
+        rows = int(np.prod(shape[:-1]))
+        if len(shape) not in (2, 4) or rows != self.grid.n_tokens:
+            raise InputError(
+                f"features have shape {shape}; expected one row for each of the {self.grid.n_tokens:,} input tokens"
+            )
+        if torch is not None and is_torch:
+            if self.assignment is not None:
+                return _merge_torch(torch, self.assignment, features.reshape(rows, shape[-1]))
+            indices = torch.from_dlpack(self.indices).to(features.device)
+            return features.reshape(rows, shape[-1]).index_select(0, indices)
+        if self.assignment is not None:
+            return merge_rows(self.assignment, features)
+        return features[np.unravel_index(self.indices, shape[:-1])]
+
+    def save(self, path: str | os.PathLike[str], tokens: VideoTokens) -> None:
+        """Write the kept tokens of ``tokens`` as a selection dump: features, coordinates, reasons, scores, and the
+        assignment matrix of a merging method as compressed rows."""
+        t, y, x = tokens.grid.coordinates()
+        at = self.indices
+        tensors = {
+            "features": self.gather(tokens.features),
+            "indices": at,
+            "token_t": t[at],
+            "token_y": y[at],
+            "token_x": x[at],
+            "reason": self.reason,
+            "scores": self.scores,
+        }
+        if self.assignment is not None:
+            tensors["assignment_indptr"] = self.assignment.indptr.astype(np.int64)
+            tensors["assignment_indices"] = self.assignment.indices.astype(np.int64)
+            tensors["assignment_weights"] = self.assignment.data
+        metadata = {
+            "grid": list(self.grid.shape),
+            "n_tokens": self.grid.n_tokens,
+            "kind": self.kind,
+            "positions": self.positions,
+            "exactness": self.exactness,
+            "account": self.account.to_dict(),
+            "report": dict(self.report),
+            "provenance": dict(self.provenance),
+            "source": {k: v for k, v in tokens.metadata.items() if k != "producer"},
+        }
+        container.write(path, "selection", tensors, metadata)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{count:,} {name}" for name, count in self.reasons().items())
+        return f"Selection({len(self):,} of {self.account.n_visual:,} tokens: {parts})"
+
+
+def merge_rows(assignment: Any, features: Array) -> Array:
+    """``assignment @ features`` ([n, d] or [T, H, W, d]), summed in float32, in the dtype of the features."""
+    from stgraph.kernels.cpu.merge import weighted_sums
+
+    lattice = features if features.ndim == 4 else features[None, None]
+    merged = weighted_sums(lattice, assignment.indptr, assignment.indices, assignment.data)
+    return merged.astype(features.dtype, copy=False)
+
+
+def _merge_torch(torch: Any, assignment: Any, features: Any) -> Any:
+    """The same product on the tensor's device."""
+    arrays = (assignment.indptr, assignment.indices, assignment.data)
+    indptr, columns, weights = (torch.from_numpy(a).to(features.device) for a in arrays)
+    members = torch.diff(indptr)
+    row = torch.repeat_interleave(torch.arange(members.numel(), device=features.device), members)
+    parts = features.index_select(0, columns).float() * weights[:, None]
+    merged = torch.zeros(members.numel(), features.shape[1], device=features.device)
+    return merged.index_add_(0, row, parts).to(features.dtype)

@@ -1,0 +1,50 @@
+"""Weighted sums of feature rows: a sparse matrix times the features, without widening them first."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+
+from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
+from stgraph.kernels.cpu.threads import num_threads, run_blocks
+
+Array = np.ndarray[Any, Any]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _weighted_sums(x, H, W, indptr, columns, weights, k0, k1, out):  # type: ignore[no-untyped-def]
+    for k in range(k0, k1):
+        total = out[k]
+        for j in range(indptr[k], indptr[k + 1]):
+            node, weight = columns[j], weights[j]
+            t, rest = node // (H * W), node % (H * W)
+            values = row(x, t, rest // W, rest % W)
+            for i in range(total.size):
+                total[i] += weight * widen(values[i])
+
+
+def weighted_sums(x: Array, indptr: Array, columns: Array, weights: Array) -> Array:
+    """out[k] = sum over j in [indptr[k], indptr[k+1]) of weights[j] * x[columns[j]], summed in float32.
+
+    Parameters
+    ----------
+    x : [T, H, W, d] float32, float16 or bfloat16, any strides; column numbers are node ids
+    indptr, columns, weights : a sparse matrix in compressed rows, [K+1] and [nnz] integers, [nnz] numbers
+
+    Returns
+    -------
+    [K, d] float32
+    """
+    _, H, W, d = x.shape
+    out = np.zeros((indptr.size - 1, d), np.float32)
+    source = row_source(x)
+    pointers, nodes = indptr.astype(np.int64, copy=False), columns.astype(np.int64, copy=False)
+    factors = weights.astype(np.float32, copy=False)
+    share = max(1, nodes.size // (4 * num_threads()))  # a row is summed by one thread: blocks change no rounding
+    cuts = np.unique(np.append(np.searchsorted(pointers, np.arange(0, nodes.size, share)), indptr.size - 1))
+    blocks = [(int(a), int(b)) for a, b in pairwise(np.unique(np.append(0, cuts)))]
+    run_blocks(lambda block: _weighted_sums(source, H, W, pointers, nodes, factors, *block, out), blocks)
+    return out
