@@ -1,0 +1,205 @@
+"""FastVID: salient tokens by pooling attention, and the rest of each segment merged into anchor frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
+from stgraph.selection.encoder_grid import on_lattice
+from stgraph.selection.method import Choice, FittedMethod, check_finite, check_share
+from stgraph.selection.reasons import ATTENTION, CONTEXT
+from stgraph.selection.segments import frame_segments
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+NEIGHBOURS = 4  # of the density
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastVid(FittedMethod):
+    """FastVID as implemented for LLaVA-OneVision (``fastvid_llavaonevision/.../modeling_qwen2.py``).
+
+    Segments of like frames; each frame keeps its salient tokens, and all others of a segment are merged into
+    density-peak centres of its anchor frames. Cost: the distances are quadratic in the tokens of an anchor frame, the
+    similarities are one product of all tokens of a segment with all its centres (a segment of L frames has about L/4
+    anchors, so this is quadratic in L).
+
+    Attributes
+    ----------
+    tau : cosine of neighbouring frames below which a segment ends
+    segments : cut into at least so many (every frame is one where there are fewer)
+    context : share of a frame's tokens that goes to the segment's anchors
+    anchor_step : every so many frames is an anchor, counted from the segment's last
+    beta : least weight of a centre in its merged token
+    """
+
+    tau: float = 0.9
+    segments: int = 8
+    context: float = 0.4
+    anchor_step: int = 4
+    beta: float = 0.6
+
+    name: ClassVar[str] = "fastvid"
+    paper: ClassVar[str] = "FastVID, NeurIPS 2025"
+    requires: ClassVar[frozenset[str]] = frozenset({"pool_attn", "pool_feature"})
+
+    def __post_init__(self) -> None:
+        check_share("tau", self.tau, -1.0)
+        check_share("context", self.context)
+        check_share("beta", self.beta)
+        for name in ("segments", "anchor_step"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """Salient tokens and centres; what the centres cannot take goes to unkept tokens of most attention."""
+        from stgraph.kernels.cpu.frame_similarity import frame_cosines
+        from stgraph.kernels.cpu.top import top_of, top_of_groups
+
+        grid = tokens.grid
+        n, (T, P) = grid.n_nodes, (grid.T, grid.H * grid.W)
+        pooled = on_lattice(tokens, tokens.signal("pool_attn", self.name), "pool_attn")
+        attention = pooled.reshape(-1).astype(np.float64)
+        check_finite("signal 'pool_attn'", attention)
+        segments = frame_segments(_frame_vectors(tokens, self.name), self.segments, self.tau)
+        _, norms = frame_cosines(tokens.lattice, np.full(T, -1))  # refuses NaN and Inf
+
+        if self.exact_count:
+            per_frame = per_frame_counts(n_keep, T)
+        else:
+            per_frame = np.full(T, int(P * float(budget.ratio(grid))))
+        n_context = (per_frame * self.context).astype(np.int64)
+        n_salient = per_frame - n_context
+        members, starts = np.arange(n, dtype=np.int32), np.arange(T + 1) * P
+        salient = top_of_groups(attention, members, starts, n_salient).reshape(T, P)
+        is_centre, added = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        scores, entries, n_anchors = attention.copy(), [], 0
+        for first, end in segments:
+            at = np.arange(end - 1, first - 1, -self.anchor_step)[::-1]
+            share, more = divmod(int(n_context[first:end].sum()), at.size)
+            wanted = share + (np.arange(at.size) < more) * self.exact_count
+            anchors = [
+                _anchor(tokens.lattice, int(t), salient[t], min(int(w), P - int(n_salient[t])))
+                for t, w in zip(at, wanted, strict=True)
+                if w > 0
+            ]
+            for anchor in anchors:
+                is_centre[anchor.centres], scores[anchor.centres] = True, np.exp(anchor.scores)
+            if anchors:
+                entries.append(_merge(tokens.lattice, norms, salient, (first, end), anchors, self.beta))
+            if self.exact_count:
+                inside = slice(first * P, end * P)
+                left = int(per_frame[first:end].sum()) - int((salient.reshape(-1) | is_centre)[inside].sum())
+                free = first * P + np.flatnonzero(~(salient.reshape(-1) | is_centre)[inside])
+                added |= top_of(attention, free, left)
+            n_anchors += at.size
+        whole = salient.reshape(-1) | added
+        nodes = np.flatnonzero(whole | is_centre)
+        n_added = int(np.count_nonzero(added))
+        return Choice(
+            nodes=nodes,
+            reason=np.where(is_centre[nodes], CONTEXT, ATTENTION),
+            scores=scores[nodes],
+            merge=_assignment(entries, nodes, np.flatnonzero(whole), n),
+            exactness="exact"
+            if n_added == 0
+            else f"approximate: {n_added:,} tokens beyond what the anchors could take",
+            report={
+                "segments": [[first, end - 1] for first, end in segments],
+                "n_anchors": n_anchors,
+                "n_salient": int(np.count_nonzero(salient)),
+                "n_context": int(np.count_nonzero(is_centre)),
+                "n_added": n_added,
+            },
+        )
+
+
+def _frame_vectors(tokens: VideoTokens, needed_by: str) -> Array:
+    """The signal ``pool_feature`` in float64, refused where it is not finite."""
+    vectors = tokens.signal("pool_feature", needed_by).astype(np.float64)
+    good = np.isfinite(vectors).all(axis=1)
+    if not good.all():
+        raise InputError(f"signal 'pool_feature' holds NaN or Inf in frame {int(np.argmin(good))}; replace it")
+    return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class _Anchor:
+    """Centres of one anchor frame: nodes [c] ascending, their scores, and whether they repeat an earlier centre."""
+
+    centres: Array
+    scores: Array
+    repeats: Array
+
+
+def _anchor(x: Array, t: int, salient: Array, n_centres: int) -> _Anchor:
+    """The density peaks among the tokens of frame ``t`` that are not ``salient`` ([P] bool)."""
+    others = np.flatnonzero(~salient)
+    distance = scaled_distances(_rows(x, t, others))
+    scores = peak_scores(distance, NEIGHBOURS)
+    peaks = density_peaks(scores, n_centres)
+    repeats = (distance[np.ix_(peaks, peaks)] == 0).argmax(axis=1) < np.arange(peaks.size)
+    return _Anchor(t * salient.size + others[peaks], scores[peaks], repeats)
+
+
+def _merge(
+    x: Array, norms: Array, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
+) -> tuple[Array, Array, Array]:
+    """Every token of the segment that is not salient joins its most similar centre, once an anchor frame.
+
+    Returns entries of the assignment matrix, [m] each: merged token (the centre's node), token, weight.
+    """
+    H, W, d = x.shape[1:]
+    centres = np.concatenate([a.centres for a in anchors])
+    ends = np.cumsum([a.centres.size for a in anchors])
+    repeats = np.concatenate([a.repeats for a in anchors])
+    directions = np.empty((centres.size, d))
+    for a, end in zip(anchors, ends, strict=True):
+        t = int(a.centres[0]) // (H * W)
+        directions[end - a.centres.size : end] = _rows(x, t, a.centres - t * H * W)
+    length = norms.reshape(-1)[centres][:, None]
+    np.divide(directions, length, out=directions, where=length > 0)
+    joined, columns = [], []
+    for t in range(*segment):
+        others = np.flatnonzero(~salient[t])
+        # The tokens' own lengths do not change which centre is most similar.
+        similarity = _rows(x, t, others) @ directions.T
+        similarity[:, repeats] = -np.inf
+        for a, end in zip(anchors, ends, strict=True):
+            start = end - a.centres.size
+            joined.append(start + similarity[:, start:end].argmax(axis=1))
+            columns.append(t * H * W + others)
+    rows = np.concatenate(joined)
+    members = np.bincount(rows, minlength=centres.size)
+    own = np.maximum(1 / (members + 1), beta)  # 1 where nobody joined
+    shared = (1 - own) / np.maximum(members, 1)
+    return (
+        np.append(centres[rows], centres),
+        np.append(np.concatenate(columns), centres),
+        np.append(shared[rows], own),
+    )
+
+
+def _rows(x: Array, t: int, positions: Array) -> Array:
+    """[n, d] float64 features of positions of one frame."""
+    h, w = np.divmod(positions, x.shape[2])
+    rows: Array = x[t, h, w].astype(np.float64)
+    return rows
+
+
+def _assignment(entries: list[tuple[Array, Array, Array]], nodes: Array, whole: Array, n: int) -> Any:
+    """[K, N] csr_array: merged tokens, and those kept as they are (``whole``)."""
+    from scipy.sparse import csr_array
+
+    parts = [*entries, (whole, whole, np.ones(whole.size))]
+    rows, columns, weights = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    matrix = csr_array((weights, (np.searchsorted(nodes, rows), columns)), shape=(nodes.size, n))
+    matrix.sum_duplicates()
+    return matrix
