@@ -40,10 +40,7 @@ def nearest_kept(tokens: VideoTokens, norms: Array, masks: Sequence[Array]) -> A
     -------
     [S, N] float32; about 1 for kept tokens
     """
-    d = tokens.dimension
-    unit = tokens.lattice.reshape(-1, d).astype(np.float32)
-    with np.errstate(divide="ignore"):
-        unit *= np.where(norms.reshape(-1, 1) > 0, 1.0 / norms.reshape(-1, 1), 0.0).astype(np.float32)
+    unit = _unit_rows(tokens, norms)
     kept = [np.flatnonzero(mask) for mask in masks]
     out = np.empty((len(masks), unit.shape[0]), np.float32)
     for a, b in even_blocks(unit.shape[0], _BLOCK):
@@ -54,6 +51,28 @@ def nearest_kept(tokens: VideoTokens, norms: Array, masks: Sequence[Array]) -> A
 
         run_blocks(best, range(len(masks)))
     return np.clip(out, -1.0, 1.0, out=out)
+
+
+def nearest_merged(tokens: VideoTokens, norms: Array, merged: Array) -> Array:
+    """Cosine of every token to the nearest of ``merged`` [K, d], the features a merging selector hands on; [N] float32.
+
+    Costs O(N K d) time and O(N d) memory.
+    """
+    unit = _unit_rows(tokens, norms)
+    rows = merged.astype(np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    np.divide(rows, lengths, out=rows, where=lengths > 0)
+    out = np.empty(unit.shape[0], np.float32)
+    for a, b in even_blocks(unit.shape[0], _BLOCK):
+        out[a:b] = (unit[a:b] @ rows.T).max(axis=1)
+    return np.clip(out, -1.0, 1.0, out=out)
+
+
+def _unit_rows(tokens: VideoTokens, norms: Array) -> Array:
+    unit = tokens.lattice.reshape(-1, tokens.dimension).astype(np.float32)
+    with np.errstate(divide="ignore"):
+        unit *= np.where(norms.reshape(-1, 1) > 0, 1.0 / norms.reshape(-1, 1), 0.0).astype(np.float32)
+    return unit
 
 
 def mean_and_p5(nearest: Array, among: Array) -> tuple[float | None, float | None]:

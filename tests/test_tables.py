@@ -218,12 +218,15 @@ def test_a_partition_of_long_facts_is_folded_not_cut() -> None:
 def test_selection(width: int) -> None:
     chosen = stgraph.selector("st-simdiff", retain_ratio=0.3).select(clip())
     report = dict(chosen.report)
-    text = render(selection_table([0, 1, 15, 16, 29, 30], 30, report), width)
+    account = chosen.account.to_dict()
+    text = render(selection_table([0, 1, 15, 16, 29, 30], 30, report, account, chosen.exactness), width)
     assert "kept per frame, 0 to 30 of 30:" in text
     assert " ▁▄▅██" in text.splitlines()
+    flowing = " ".join(text.split())
     for key in ("n_tokens", "n_communities", "n_representatives", "n_events", "n_candidates", "excess", "n_target"):
-        assert f"{report[key]:,}" in text.split()
-    assert "importance: difference-then-centrality" in text
+        assert f"{report[key]:,} {key.removeprefix('n_')}" in flowing
+    assert "importance: difference-then-centrality" in flowing
+    assert "into the LLM: 54 tokens, 54 on average over 28 layers; newlines out; approximate: surplus" in flowing
     assert ELLIPSIS not in text
 
 

@@ -71,14 +71,21 @@ def partition_tables(
     return Group(sizes, figures)
 
 
-def selection_table(per_frame: Sequence[int], frame_size: int, report: Mapping[str, Any]) -> RenderableType:
-    """Kept tokens per frame as a bar chart, and the counts on the way there."""
+def selection_table(
+    per_frame: Sequence[int], frame_size: int, report: Mapping[str, Any], account: Mapping[str, Any], exactness: str
+) -> RenderableType:
+    """Kept tokens per frame as a bar chart, the counts on the way there, what they cost, and the other figures."""
     bars = "".join(_BARS[min(8, -(-8 * count // frame_size))] for count in per_frame)
-    counts = new_table("From candidates to the budget")
-    keys = ("n_tokens", "n_communities", "n_representatives", "n_events", "n_candidates", "excess", "n_target")
-    for key in keys:
-        counts.add_column(key.removeprefix("n_"), justify="right")
-    counts.add_row(*(f"{report[key]:,}" for key in keys))
+    whole = [key for key, value in report.items() if isinstance(value, int) and not isinstance(value, bool)]
+    counts = Text(", ".join(f"{report[key]:,} {key.removeprefix('n_').replace('_', ' ')}" for key in whole))
     chart = Text(f"kept per frame, {min(per_frame)} to {max(per_frame)} of {frame_size}:\n{bars}")
+    mean = f"{account['mean_layer_tokens']:,.0f} on average over {account['n_layers']} layers"
+    cost = Text(f"into the LLM: {account['n_input']:,} tokens, {mean}; newlines {account['newlines']}; {exactness}")
+    others = {key: value for key, value in report.items() if key not in whole and key != "seconds"}
+    figures = [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in others.items() if value is not None]
     seconds = ", ".join(f"{stage} {1e3 * value:.1f} ms" for stage, value in report["seconds"].items())
-    return Group(counts, chart, Text(f"importance: {report['importance']}; {seconds}"))
+    return Group(counts, chart, cost, Text("; ".join([*figures, seconds])))
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,14 @@ def command(
     dumps: Annotated[
         list[Path] | None, typer.Argument(help="Token dumps; without one, the bundled sample.", show_default=False)
     ] = None,
+    selectors: Annotated[
+        str | None,
+        typer.Option(
+            "--selectors",
+            help="Compare selectors instead of backends: all, or names with commas between.",
+            show_default=False,
+        ),
+    ] = None,
     backends: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,7 +34,7 @@ def command(
             "-r", "--retain-ratio", help="Share of tokens to keep; repeat. Default: 0.1 0.3 0.5.", show_default=False
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for backends that use one.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for what draws at random.")] = 3,
     splits: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,53 +54,98 @@ def command(
     fidelity: Annotated[
         bool, typer.Option("--fidelity/--no-fidelity", help="Nearest-kept-token figures; time grows with N squared.")
     ] = True,
+    measured: options.Measured = "kept",
+    newlines: options.Newlines = None,
     fmt: options.Format = None,
     output: options.Output = None,
     query: options.Query = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run every community backend on the same tokens and show what each choice lets a VLM see."""
-    from stgraph.bench.compare import ComparePlan, compare_backends
+    """Run every community backend on the same tokens and show what each choice lets a VLM see.
+
+    With --selectors, run the selectors instead: all whose signals the dump carries, or those named.
+    """
     from stgraph.errors import InputError
 
     chosen = results.check_output(output, fmt)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
-    plan = ComparePlan(
-        backends=tuple(backends or ()),
-        retain_ratios=tuple(ratios or (0.1, 0.3, 0.5)),
-        seeds=tuple(range(seeds)),
-        splits=tuple(splits or ("tree",)),
-        fidelity=fidelity,
-        options={
-            "tau_sim": tau_sim,
-            "tau_diff": options.tau_diff(tau_diff),
-            "max_size": options.max_size(max_size),
-            "resolution": resolution,
-            "importance": importance,
-            "protect_events": protect_events,
-            "spatial": spatial,
-            "temporal": temporal,
-        },
+    thresholds = {
+        "tau_sim": tau_sim,
+        "tau_diff": options.tau_diff(tau_diff),
+        "max_size": options.max_size(max_size),
+        "resolution": resolution,
+        "importance": importance,
+        "protect_events": protect_events,
+        "spatial": spatial,
+        "temporal": temporal,
+    }
+    axes: dict[str, Any] = {
+        "backends": tuple(backends or ()),
+        "retain_ratios": tuple(ratios or (0.1, 0.3, 0.5)),
+        "seeds": tuple(range(seeds)),
+        "fidelity": fidelity,
+    }
+    run, show = (
+        _backends({**axes, "splits": tuple(splits or ("tree",)), "options": thresholds}, measured, newlines)
+        if selectors is None
+        else _selectors(selectors, {**axes, "measured": measured, "newlines": newlines}, thresholds, splits)
     )
-    plan.selectors()  # every name and number is checked before any dump is read
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
-    tables: dict[str, list[dict[str, Any]]] = {"rows": [], "overlap": []}
+    tables: dict[str, list[dict[str, Any]]] = {}
     for name, tokens in inputs:
         with options.progress_bar(quiet) as progress:
-            result = compare_backends(tokens, plan, dump=name, progress=progress)
-        tables["rows"] += result.rows
-        tables["overlap"] += result.overlap
+            result = run(tokens, dump=name, progress=progress)
+        found = vars(result)
+        for table, rows in found.items():
+            if rows or table != "skipped":
+                tables.setdefault(table, []).extend(rows)
         if results.wants_table(output, chosen, quiet):
-            _show(name, tokens, result)
+            _show(name, tokens, show(*found.values()))
     results.deliver(tables, output, chosen, quiet)
 
 
-def _show(name: str, tokens: Any, result: Any) -> None:
+def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tuple[Any, Any]:
+    """How to compare backends, and how to show it; every name and number is checked here, before a dump is read."""
+    from functools import partial
+
+    from stgraph.bench.compare import ComparePlan, compare_backends
+    from stgraph.errors import InputError
     from stgraph.viz.comparison import comparison_tables
 
+    if measured != "kept" or newlines is not None:
+        raise InputError("--measured and --newlines belong to --selectors; leave them out to compare backends")
+    checked = ComparePlan(**plan)
+    checked.selectors()
+    return partial(compare_backends, plan=checked), comparison_tables
+
+
+def _selectors(
+    names: str, plan: dict[str, Any], thresholds: dict[str, Any], splits: list[str] | None
+) -> tuple[Any, Any]:
+    """The same for selectors."""
+    from functools import partial
+
+    from stgraph.bench.compare_selectors import compare_selectors
+    from stgraph.bench.selector_plan import SelectorPlan
+    from stgraph.errors import InputError
+    from stgraph.viz.selectors import selector_tables
+
+    if len(splits or ()) > 1:
+        raise InputError("--selectors takes one --split")
+    checked = SelectorPlan(
+        **plan,
+        selectors=() if names == "all" else tuple(name.strip() for name in names.split(",")),
+        tau_diff=thresholds["tau_diff"],
+        options={**thresholds, "split": splits[0] if splits else "tree"},
+    )
+    checked.variants()
+    return partial(compare_selectors, plan=checked), selector_tables
+
+
+def _show(name: str, tokens: Any, tables: Any) -> None:
     console = options.console()
     title = tokens.metadata.get("title")
     console.print("\n" + options.printable(f"{name}: {title}" if title else name), style="bold", markup=False)
     console.print(options.printable(tokens), markup=False)
-    console.print(comparison_tables(result.rows, result.overlap))
+    console.print(tables)

@@ -39,6 +39,13 @@ Importance = Annotated[
 ProtectEvents = Annotated[bool, typer.Option("--protect-events", help="Drop event tokens only after all others.")]
 Spatial = Annotated[bool, typer.Option("--spatial/--no-spatial", help="Spatial edges in the community graph.")]
 Temporal = Annotated[bool, typer.Option("--temporal/--no-temporal", help="Temporal edges in the community graph.")]
+Measured = Annotated[
+    str, typer.Option("--measured", help="What the ratio counts: kept, or layers (mean over the LLM's layers).")
+]
+Newlines = Annotated[
+    str | None,
+    typer.Option("--newlines", help="Newline tokens: in, out; by default as each method's authors count them."),
+]
 Format = Annotated[
     str | None, typer.Option("--format", help="json, csv or parquet; by default a table, or the suffix of -o.")
 ]
@@ -72,6 +79,34 @@ def tau_diff(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line, rather than at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def parameters(pairs: list[str]) -> dict[str, Any]:
+    """--param name=value as the library takes it: numbers, true, false and none where the value reads as one.
+
+    Raises
+    ------
+    InputError
+        no name or no equals sign
+    """
+    from stgraph.errors import InputError
+
+    words = {"true": True, "false": False, "none": None}
+    read: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InputError(f"--param is {pair!r}; write it as name=value")
+        number = tau_diff(value)
+        whole = isinstance(number, float) and value.lstrip("+-").isdecimal()
+        read[name] = words.get(value.lower(), int(value) if whole else number)
+    return read
 
 
 def printable(value: object) -> str:

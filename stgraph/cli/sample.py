@@ -12,11 +12,21 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the dump.")] = Path(
         "sample.safetensors"
     ),
+    synthetic: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic-signals", help="Add made-up encoder and LLM signals, to try every selector (no findings)."
+        ),
+    ] = False,
 ) -> None:
     """Write the bundled dump: 40 s of Big Buck Bunny as 10,240 real visual tokens, with frames and shot cuts."""
     import stgraph
 
     tokens = stgraph.sample()
+    if synthetic:
+        from stgraph.bench.synthetic import synthetic_signals
+
+        tokens = synthetic_signals(tokens)
     tokens.save(output)
     typer.echo(f"Wrote {output}: {tokens}")
     typer.echo(f"{tokens.metadata['source']}, {tokens.metadata['copyright']}, {tokens.metadata['licence']}")
