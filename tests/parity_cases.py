@@ -16,15 +16,17 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 from selection_oracles import Margin, features
 
-from stgraph import Budget, TokenGrid, VideoTokens, selector
+from stgraph import TokenGrid, VideoTokens, selector
 from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
+from stgraph.errors import InputError
 
 Array = np.ndarray[Any, Any]
 NOISE = 1e-5
 
-__all__ = ["CASES", "NOISE", "Case", "Expected", "Margin", "Outcome", "Video", "cases", "compare", "parity"]
+__all__ = ["CASES", "NOISE", "Case", "Expected", "Margin", "Outcome", "Refused", "Video", "cases", "compare", "parity"]
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,10 @@ def _cosine(u: Array, v: Array) -> float:
     return float(u @ v) / length if length else 0.0
 
 
+class Refused(Exception):
+    """Raised by a restatement where the selector must raise an InputError."""
+
+
 @dataclass
 class Expected:
     """What a selection must be.
@@ -249,8 +255,8 @@ class Expected:
     Attributes
     ----------
     kept : the nodes
-    scores : [N] what decided between a kept token and one that is not; NaN where no near-tie can excuse anything.
-        None: no score decides
+    scores : [N] what decided between a kept token and one that is not, or [N, m] all figures that did; NaN where no
+        near-tie can excuse anything. None: no score decides
     groups : [N] tokens compete inside a group; None: all with all
     margin : the smallest non-zero distance of everything that decides more than one swap (thresholds, counts,
         assignments); below ``NOISE`` another outcome is excused
@@ -283,6 +289,7 @@ def parity(
     *,
     on: Sequence[Case] | None = None,
     newlines_in: bool = False,
+    fits_budget: bool | None = None,
     exact_ties: bool = True,
     max_excused: int = 0,
     max_swapped: int | None = None,
@@ -293,27 +300,40 @@ def parity(
     Parameters
     ----------
     newlines_in : the method treats newline tokens as tokens of their row
+    fits_budget : exactly n_keep tokens are kept, and at r = 1 the selector returns all tokens as they are; None: unless
+        ``exact_count=False``
     exact_ties : on videos whose scores are exact, ties must go to the smaller index; False for methods whose scores
         are rounded even there
     max_excused, max_swapped : how many cases may differ by near-ties (default for swaps: a tenth)
-    **parameters : of the selector; with ``exact_count=False`` the restatement is asked at r = 1 as well
+    **parameters : of the selector
     """
     outcome = Outcome()
+    fits = parameters.get("exact_count", True) if fits_budget is None else fits_budget
     chosen_cases = list(CASES if on is None else on)
     for case in chosen_cases:
         tokens = case.tokens()
         video = Video.of(tokens, newlines_in)
         n_keep, ratio = case.count(video.n), case.ratio(video.n)
         method = selector(name, **case.limits(), **parameters)
-        whole = n_keep == video.n and parameters.get("exact_count", True)
-        expected = Expected(range(video.n)) if whole else restate(video, n_keep, ratio)
         try:
-            count = method.count(tokens.grid, Budget(**case.limits()))
-            result = method.select(tokens)
-            assert count in (None, len(result)), f"count says {count}, kept are {len(result)}"
-            verdict = compare(expected, result, tokens, video, strict=exact_ties and case.exact)
+            expected = Expected(range(video.n)) if fits and n_keep == video.n else restate(video, n_keep, ratio)
+        except Refused:
+            expected = None
+        try:
+            if expected is None:
+                with pytest.raises(InputError):
+                    method.select(tokens)
+                verdict = "equal"
+            else:
+                result = method.select(tokens)
+                assert method.count(tokens.grid) == (len(result) if fits else None), "another count than announced"
+                assert not fits or len(result) == n_keep, f"kept {len(result)} instead of {n_keep}"
+                verdict = compare(expected, result, tokens, video, strict=exact_ties and case.exact)
         except Exception as error:
             outcome.failures.append(f"{case}: {type(error).__name__}: {error}")
+            continue
+        except pytest.fail.Exception as error:
+            outcome.failures.append(f"{case}: {error}")
             continue
         setattr(outcome, verdict, getattr(outcome, verdict) + 1)
     allowed = len(chosen_cases) // 10 if max_swapped is None else max_swapped
@@ -374,12 +394,21 @@ def compare(expected: Expected, result: Any, tokens: VideoTokens, video: Video, 
 
 
 def swap_explains(expected: Expected, missing: set[int], extra: set[int]) -> bool:
-    """Whether the tokens can be paired inside their groups so that each pair's scores differ by less than the noise."""
+    """Whether the tokens pair up inside their groups so that the figures of each pair differ by less than the noise."""
     if expected.scores is None or len(missing) != len(extra):
         return False
-    scores = np.asarray(expected.scores, np.float64)
-    groups = np.zeros(scores.size) if expected.groups is None else np.asarray(expected.groups)
-    pairs = [sorted((float(groups[i]), float(scores[i])) for i in side) for side in (missing, extra)]
-    return all(
-        g == h and abs(a - b) <= NOISE * max(1.0, abs(a)) for (g, a), (h, b) in zip(*pairs, strict=True)
-    )  # NaN compares as False
+    figures = np.asarray(expected.scores, np.float64)
+    figures = figures.reshape(figures.shape[0], -1)
+    groups = np.zeros(len(figures)) if expected.groups is None else np.asarray(expected.groups)
+    left = sorted(extra)
+    for token in sorted(missing):
+        bound = NOISE * np.maximum(1.0, np.abs(figures[token]))
+        partners = [
+            other
+            for other in left
+            if groups[other] == groups[token] and (np.abs(figures[other] - figures[token]) <= bound).all()
+        ]  # a NaN is close to nothing
+        if not partners:
+            return False
+        left.remove(partners[0])
+    return True
