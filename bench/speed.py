@@ -87,13 +87,13 @@ def measure(case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda
     }
     medians = rounds({**{f"read: {name}": work for name, work in reads.items()}, **stages}, n_rounds)
     read = min(value for name, value in medians.items() if name.startswith("read: "))
-    rows = [_row(case, "read", "plain read", read, read)]
-    rows += [_row(case, stage, "stgraph", medians[stage], read) for stage in stages]
+    rows = [case_row(case, "read", "plain read", read, read)]
+    rows += [case_row(case, stage, "stgraph", medians[stage], read) for stage in stages]
     rows[-1]["extra_bytes_ratio"] = _extra_memory(chosen, tokens) / x.nbytes
     if case.peers:
         for stage, name, work in _peers(x, edges, partition, central, counts):
             tell(f"{case}: {stage}, {name}")
-            rows.append(_row(case, stage, name, once(work), read))
+            rows.append(case_row(case, stage, name, once(work), read))
     return rows
 
 
@@ -122,7 +122,8 @@ def _extra_memory(chosen: Any, tokens: VideoTokens) -> int:
         tracemalloc.stop()
 
 
-def _row(case: Case, stage: str, name: str, seconds: float, read: float) -> Row:
+def case_row(case: Case, stage: str, name: str, seconds: float, read: float) -> Row:
+    """One measurement, in seconds and in multiples of a plain read of the features."""
     return {
         "case": str(case),
         "n_tokens": case.T * case.H * case.W,

@@ -60,9 +60,11 @@ class Method(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     requires: ClassVar[frozenset[str]] = frozenset()
+    quadratic: ClassVar[bool] = False  # whether the published algorithm compares all pairs of some tokens
     newlines: ClassVar[str] = "out"  # how the authors count newline tokens
-    prune_layer: ClassVar[int] = 0  # the LLM layer at which the method prunes
-    n_layers: ClassVar[int] = 28  # of the LLM; matters only where prune_layer > 0
+    # Not ClassVar, so that a subclass may make a parameter or a property of them.
+    prune_layer = 0  # the LLM layer at which the method prunes
+    n_layers = 28  # of the LLM; matters only where prune_layer > 0
     fits_budget = True  # whether exactly n_keep tokens are returned
 
     @abstractmethod
@@ -186,3 +188,11 @@ def check_share(name: str, value: Any, low: float = 0.0, high: float = 1.0) -> N
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not low <= value <= high:
         raise InputError(f"{name} is {value!r}; it must be a number in [{low:g}, {high:g}]")
+
+
+def check_finite(name: str, values: Array) -> None:
+    """Raise InputError, with the first bad token, where ``values`` ([N] or [N, c], a row per token) hold NaN or Inf."""
+    good = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not good.all():
+        at = int(np.argmin(good))
+        raise InputError(f"{name} is {'NaN' if np.isnan(values[at]).any() else 'infinite'} at token {at}; replace it")

@@ -16,14 +16,30 @@ Row = Mapping[str, Any]
 def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     """A table a case: medians, multiples of one plain read, and how many times slower than ours each peer is."""
     parts: list[RenderableType] = []
-    for case in dict.fromkeys(row["case"] for row in rows):
-        parts.append(_case_table(case, [row for row in rows if row["case"] == case]))
+    stages = [row for row in rows if row["stage"] != "selector"]
+    for case in dict.fromkeys(row["case"] for row in stages):
+        parts.append(_case_table(case, [row for row in stages if row["case"] == case]))
+    selectors = [row for row in rows if row["stage"] == "selector"]
+    if selectors:
+        parts.append(_selector_table(selectors))
     table = new_table("First call (kernels compile once, then come from the cache)")
     for title in ("compiled kernels", "import s", "first selection s", "second selection s"):
         table.add_column(title, justify="right")
     for row in first:
         table.add_row(row["cache"], *(f"{row[k]:.3f}" for k in ("import_s", "first_selection_s", "second_selection_s")))
     return Group(*parts, table)
+
+
+def _selector_table(rows: Sequence[Row]) -> RenderableType:
+    table = new_table(f"Selectors at r = 0.3, {rows[0]['case']} ({rows[0]['n_tokens']:,} tokens)")
+    table.add_column("selector", no_wrap=True)
+    for title in ("median ms", "reads"):
+        table.add_column(title, justify="right")
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        cost = "quadratic as published" if row["quadratic"] else ""
+        table.add_row(row["by"], f"{1e3 * row['seconds']:,.2f}", f"{row['reads']:,.2f}", cost)
+    return table
 
 
 def _case_table(case: str, rows: Sequence[Row]) -> RenderableType:

@@ -20,6 +20,7 @@ def command(
     from functools import partial
 
     from stgraph.bench.first_call import first_call
+    from stgraph.bench.selector_speed import CASE, measure_selectors
     from stgraph.bench.speed import CASES, machine, measure
 
     chosen = results.check_output(output, fmt)
@@ -27,7 +28,9 @@ def command(
     tables: dict[str, list[dict[str, object]]] = {"rows": [], "first_call": []}
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
-            tables["rows"] += measure(case, n_rounds, partial(progress, share=i / len(cases)))
+            tables["rows"] += measure(case, n_rounds, partial(progress, share=0.9 * i / len(cases)))
+        selector_case = cases[0] if quick else CASE
+        tables["rows"] += measure_selectors(selector_case, n_rounds, partial(progress, share=0.9))
         progress("first call", 0.99)
         tables["first_call"] = first_call()
     if results.wants_table(output, chosen, quiet):
