@@ -1,0 +1,145 @@
+"""LLaVA-Scissor: semantic connected components, per frame and then over the video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.selection.budget import Budget
+from stgraph.selection.method import Choice, FittedMethod, check_share
+from stgraph.selection.reasons import CONTEXT
+from stgraph.selection.single_linkage import merges, nearest, unit_rows
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlavaScissor(FittedMethod):
+    """LLaVA-Scissor (arXiv 2506.21862, ``llava/model/llava_arch_zip.py``): connected components of the dense graph
+    cos > tau are averaged inside each frame, the same is done once more over all these means, and every token is then
+    added to its most similar component.
+
+    Quadratic, as published: O(T P^2 d) and O(M^2 d) time for T frames of P tokens and M means of the first stage, and
+    4 M^2 bytes; M is at most 40,000.
+
+    Attributes
+    ----------
+    tau : cosine above which tokens are connected
+    exact_count : True: the first stage merges at most N - K times, strongest first, and the second until K components
+        are left; False: tau decides in both
+
+    Raises
+    ------
+    InputError
+        tau is no number in [0, 1]
+    """
+
+    tau: float = 0.95
+
+    name: ClassVar[str] = "llava-scissor"
+    paper: ClassVar[str] = "LLaVA-Scissor, arXiv 2506.21862"
+
+    def __post_init__(self) -> None:
+        check_share("tau", self.tau)
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """Exactly ``n_keep`` components, or as many as tau leaves.
+
+        Raises
+        ------
+        FeatureError
+            a token holds NaN or Inf
+        InputError
+            a frame has more than 40,000 tokens, or the first stage leaves more than 40,000 components
+        """
+        from stgraph.kernels.cpu.components import connected_components, group_members
+        from stgraph.kernels.cpu.merge import weighted_sums
+        from stgraph.kernels.cpu.neighbours import neighbour_cosines
+
+        x, n = tokens.lattice, tokens.grid.n_nodes
+        norms = neighbour_cosines(x)[1].reshape(tokens.grid.T, -1)
+
+        low, high, cosine = _merges_in_frames(x, norms, self.tau)
+        taken = n - n_keep if self.exact_count else low.size
+        first, n_first = connected_components(n, low[:taken], high[:taken])
+        members, starts = group_members(first, n_first)
+        share = 1 / np.diff(starts)[first]
+        means = weighted_sums(x, starts, members, share[members])[None, None]
+        mean_norms = neighbour_cosines(means)[1].reshape(-1)
+
+        low2, high2, cosine2 = merges(unit_rows(means[0, 0], mean_norms), "the components of the first stage")
+        del means
+        above = int(np.count_nonzero(cosine2 > self.tau))
+        taken2 = n_first - n_keep if self.exact_count else above
+        second, n_second = connected_components(n_first, low2[:taken2], high2[:taken2])
+
+        component = second[first]  # numbered by first mean, and so by smallest token
+        weights = share / np.bincount(second)[component]
+        members, starts = group_members(component, n_second)
+        centres = weighted_sums(x, starts, members, weights[members])[None, None]
+        targets = unit_rows(centres[0, 0], neighbour_cosines(centres)[1].reshape(-1))
+        closest = _closest(x, norms, targets)
+
+        counts = np.bincount(closest, minlength=n_second)
+        fitted = taken < low.size or taken2 != above
+        weakest = [float(c[k - 1]) if k else None for c, k in ((cosine, min(taken, low.size)), (cosine2, taken2))]
+        return Choice(
+            members[starts[:-1]].astype(np.int64),
+            CONTEXT,
+            counts.astype(np.float64),
+            merge=_assignment(component, weights, closest, counts),
+            positions="compact",
+            exactness="approximate: tau is fitted to the budget" if fitted else "exact",
+            report={
+                "n_first_stage": n_first,
+                "n_merges_above_tau": [int(low.size), above],
+                "n_merges": [n - n_first, taken2],
+                "weakest_merge": weakest,
+                "largest_component": int(np.bincount(component).max()),
+            },
+        )
+
+
+def _merges_in_frames(x: Array, norms: Array, tau: float) -> tuple[Array, Array, Array]:
+    """The merges of single linkage inside each frame whose cosine exceeds tau, over all frames, strongest first and
+    ties to the smaller pair: (low, high) [m] int32 node ids, cosine [m] float32."""
+    from stgraph.kernels.cpu.threads import run_blocks
+
+    T, P = norms.shape
+
+    def frame(t: int) -> tuple[Array, Array, Array]:
+        low, high, cosine = merges(unit_rows(x[t].reshape(P, -1), norms[t]), "the tokens of a frame")
+        m = int(np.count_nonzero(cosine > tau))
+        return low[:m] + np.int32(t * P), high[:m] + np.int32(t * P), cosine[:m]
+
+    low, high, cosine = (np.concatenate(parts) for parts in zip(*run_blocks(frame, range(T)), strict=True))
+    order = np.lexsort((high, low, -cosine))
+    return low[order], high[order], cosine[order]
+
+
+def _closest(x: Array, norms: Array, targets: Array) -> Array:
+    """[N] int64: the row of ``targets`` most similar to each token."""
+    from stgraph.kernels.cpu.threads import even_blocks, run_blocks
+
+    T, P = norms.shape
+    blocks = [(t, a, b) for t in range(T) for a, b in even_blocks(P, 1024)]
+
+    def block(part: tuple[int, int, int]) -> Array:
+        t, a, b = part
+        return nearest(unit_rows(x[t].reshape(P, -1)[a:b], norms[t, a:b]), targets)
+
+    return np.concatenate(run_blocks(block, blocks))
+
+
+def _assignment(component: Array, weights: Array, closest: Array, counts: Array) -> Any:
+    """[K, N]: (mean of the component's means + sum of the tokens assigned) / (number assigned + 1)."""
+    from scipy.sparse import coo_array
+
+    nodes = np.arange(component.size)
+    rows = np.concatenate([component, closest])
+    values = np.concatenate([weights, np.ones(nodes.size)]) / (counts[rows] + 1)
+    shape = (counts.size, nodes.size)
+    return coo_array((values, (rows, np.concatenate([nodes, nodes]))), shape=shape).tocsr()

@@ -1,0 +1,65 @@
+"""Single linkage on cosines: which merges it makes, strongest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import InputError
+
+Array = np.ndarray[Any, Any]
+
+MOST_NODES = 40_000  # their similarity matrix takes 6.4 GB
+
+
+def unit_rows(rows: Array, norms: Array) -> Array:
+    """[n, d] float32: the rows (of any feature dtype) divided by their norms ([n] float64); zero rows stay zero."""
+    safe = bool(((norms == 0) | ((norms > 1e-15) & (norms < 1e15))).all())
+    factors = 1 / np.where(norms > 0, norms, 1)
+    if safe:
+        units: Array = rows.astype(np.float32)
+        units *= factors.astype(np.float32)[:, None]
+        return units
+    return (rows.astype(np.float64) * factors[:, None]).astype(np.float32)
+
+
+def merges(units: Array, what: str) -> tuple[Array, Array, Array]:
+    """All n - 1 merges of single linkage over unit rows [n, d], strongest first, ties to the smaller pair.
+
+    The dense matrix of cosines is formed: O(n^2 d) time, 4 n^2 bytes.
+
+    Parameters
+    ----------
+    what : names the rows in the error
+
+    Returns
+    -------
+    low, high : [n - 1] int32, a pair of rows in the two groups merged
+    cosine : [n - 1] float32, descending
+
+    Raises
+    ------
+    InputError
+        too many rows for a dense matrix
+    """
+    n = units.shape[0]
+    if n > MOST_NODES:
+        raise InputError(
+            f"{what} are {n:,}; their pairwise similarities would take {4e-9 * n * n:.1f} GB, and at most "
+            f"{MOST_NODES:,} are supported. Give fewer frames or a smaller grid, or lower tau"
+        )
+    from stgraph.kernels.cpu.spanning_tree import maximum_spanning_tree
+
+    return maximum_spanning_tree(units @ units.T)
+
+
+def nearest(units: Array, targets: Array) -> Array:
+    """[n] int64: the row of ``targets`` ([k, d] unit rows) most similar to each of ``units`` ([n, d]); ties to the
+    smaller row."""
+    from stgraph.kernels.cpu.spanning_tree import SAME
+
+    similarity = units @ targets.T
+    similarity[similarity > SAME] = 1
+    closest: Array = similarity.argmax(axis=1)
+    return closest
