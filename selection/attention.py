@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import MissingSignalError
+from stgraph.selection.method import check_finite
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -21,6 +22,8 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
     ------
     MissingSignalError
         no ``llm_attn_last``, ``llm_attn_layers`` or ``seq_index``, or that layer was not saved
+    InputError
+        the attention holds NaN or Inf
     """
     saved = tokens.signal("llm_attn_last", needed_by)
     layers = tokens.signal("llm_attn_layers", needed_by)
@@ -32,6 +35,7 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
             f"{', '.join(map(str, layers.tolist()))}"
         )
     attention: Array = saved[place[0]].astype(np.float64)[position[tokens.grid.rows]]
+    check_finite(f"signal 'llm_attn_last' of layer {layer}", attention)
     return attention
 
 
@@ -53,8 +57,11 @@ def shallow_attention(tokens: VideoTokens, needed_by: str) -> Array:
     ------
     MissingSignalError
         neither
+    InputError
+        it holds NaN or Inf
     """
     if "importance" not in tokens.signals and has_shallow_attention(tokens):
         return layer_attention(tokens, SHALLOW_LAYER, needed_by)
     attention: Array = tokens.signal("importance", needed_by).reshape(-1).astype(np.float64)
+    check_finite("signal 'importance'", attention)
     return attention

@@ -60,12 +60,20 @@ def _add_rows(x, members, a, b, norms, H, W, total):  # type: ignore[no-untyped-
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
 def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ignore[no-untyped-def]
-    """out[m] = (unit(m) . total - 1) / (n - 1) for m in members[a:b] of a group of n."""
+    """out[m] = (unit(m) . total - 1) / (n - 1) for m in members[a:b] of a group of n.
+
+    Fewer than four rows go through the same loop, some of them twice: rows that are equal get the same figure wherever
+    they stand, so that their ties are ties.
+    """
     i = a
     zero = np.float32(0)
     while i < b:
-        if i + 4 <= b and _safe(norms, members, i, 4):
-            m0, m1, m2, m3 = members[i], members[i + 1], members[i + 2], members[i + 3]
+        step = min(4, b - i)
+        if not _safe(norms, members, i, step):
+            step = 1
+        if _safe(norms, members, i, step):
+            m0, m1 = members[i], members[i + min(1, step - 1)]
+            m2, m3 = members[i + min(2, step - 1)], members[i + step - 1]
             x0, x1, x2, x3 = _token(x, m0, H, W), _token(x, m1, H, W), _token(x, m2, H, W), _token(x, m3, H, W)
             s0 = s1 = s2 = s3 = zero
             for k in range(total.size):
@@ -78,16 +86,11 @@ def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ign
             out[m1] = (s1 / norms[m1] - 1.0) / (n - 1)
             out[m2] = (s2 / norms[m2] - 1.0) / (n - 1)
             out[m3] = (s3 / norms[m3] - 1.0) / (n - 1)
-            i += 4
+            i += step
             continue
         m0 = members[i]
         x0 = _token(x, m0, H, W)
-        if _safe(norms, members, i, 1):
-            s0 = zero
-            for k in range(total.size):
-                s0 += widen(x0[k]) * total[k]
-            out[m0] = (s0 / norms[m0] - 1.0) / (n - 1)
-        elif norms[m0] > 0.0:
+        if norms[m0] > 0.0:
             wide = 0.0
             for k in range(total.size):
                 wide += np.float64(widen(x0[k])) / norms[m0] * np.float64(total[k])

@@ -1,0 +1,80 @@
+"""FastV: the tokens most attended to in an early layer of the LLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.attention import layer_attention
+from stgraph.selection.budget import Budget
+from stgraph.selection.method import Choice, Method
+from stgraph.selection.reasons import ATTENTION
+from stgraph.tokens import VideoTokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastV(Method):
+    """FastV (arXiv 2403.06764, ``src/FastV``): before decoder layer ``layer`` the tokens are kept which the last prompt
+    token attends to most in the layer before, mean over heads.
+
+    The layers before ``layer`` see all tokens: ``measured="layers"`` takes that into account.
+
+    Attributes
+    ----------
+    budget : how many tokens to keep
+    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
+    n_layers : decoder layers of the LLM
+
+    Raises
+    ------
+    InputError
+        no such layer
+    """
+
+    layer: int = 2
+    n_layers: int = 28
+
+    name: ClassVar[str] = "fastv"
+    paper: ClassVar[str] = "FastV, ECCV 2024"
+    requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
+
+    def __post_init__(self) -> None:
+        for name, low in (("n_layers", 2), ("layer", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+        if self.layer >= self.n_layers:
+            raise InputError(
+                f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of that number"
+            )
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The layer at which the method prunes."""
+        return self.layer
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """The ``n_keep`` tokens of most attention."""
+        from stgraph.kernels.cpu.top import top_of
+
+        attention = layer_attention(tokens, self.layer - 1, self.name)
+        nodes = np.flatnonzero(top_of(attention, np.arange(attention.size), n_keep))
+        return Choice(
+            nodes=nodes,
+            reason=ATTENTION,
+            scores=attention[nodes],
+            n_input=tokens.grid.n_nodes,
+            prune_layer=self.layer,
+            report={"attention_layer": self.layer - 1, "attention_kept": _share(attention, nodes)},
+        )
+
+
+def _share(
+    attention: np.ndarray[tuple[int], np.dtype[np.float64]], nodes: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> float:
+    """Share of the attention to visual tokens that goes to ``nodes``."""
+    total = float(attention.sum())
+    return float(attention[nodes].sum()) / total if total > 0 else 0.0

@@ -1,0 +1,130 @@
+"""ST-SimDiff as its published code has it, which is not the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.graph import build_graph, check_threshold
+from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.budget import Budget
+from stgraph.selection.events import temporal_difference
+from stgraph.selection.importance import check_importance, importance_values, resolve_importance
+from stgraph.selection.method import Choice, Method, check_share, keep_everything
+from stgraph.selection.reasons import EVENT, REPRESENTATIVE
+from stgraph.selection.released_merge import ReleasedMerge, final_count, released_merge
+from stgraph.tokens import VideoTokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class StSimDiffReleased(Method):
+    """The authors' code (``simdiff/new_topk.py``, strategy 3): communities drop their least central tokens, and what
+    survives is cut by the LLM's attention in layer 1, so that the mean over the layers is r.
+
+    How many tokens are kept depends on the features: between ((L r - 1) / (L - 1)) N and r N, for L layers.
+
+    Attributes
+    ----------
+    budget : r of the authors' formula
+    tau_sim : similarity threshold of the communities, at least 0; temporal edges may equal it
+    tau_diff : similarity to the frame before below which a token is an event, which no community drops
+    spatial, temporal, right, bottom : edge families of the communities
+    importance : by what the survivors are cut; as in ``st-simdiff``
+    reduce : False returns the survivors
+    n_layers : decoder layers of the LLM
+
+    Raises
+    ------
+    InputError
+        a parameter is out of range, or (when selecting) the ratio is too small to be met
+    """
+
+    tau_sim: float = 0.8
+    tau_diff: float = 0.2
+    spatial: bool = True
+    temporal: bool = True
+    right: bool = True
+    bottom: bool = True
+    importance: Any = "auto"
+    reduce: bool = True
+    n_layers: int = 28
+
+    name: ClassVar[str] = "st-simdiff-released"
+    paper: ClassVar[str] = "ST-SimDiff, ICLR 2026 (published code)"
+    newlines: ClassVar[str] = "in"
+    fits_budget = False
+
+    def __post_init__(self) -> None:
+        check_share("tau_sim", self.tau_sim)
+        check_threshold("tau_diff", self.tau_diff)
+        check_importance(self.importance)
+        whole = isinstance(self.n_layers, (int, np.integer)) and not isinstance(self.n_layers, bool)
+        if not whole or self.n_layers < 2:
+            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """Signals this configuration cannot do without."""
+        named = isinstance(self.importance, str) and self.importance == "attention"
+        return frozenset({"importance"}) if named else frozenset()
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
+        if self.requires and not has_shallow_attention(tokens):
+            shallow_attention(tokens, "importance='attention'")
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """The survivors, cut to the authors' count; everything at r = 1."""
+        from stgraph.kernels.cpu.top import top_of
+
+        exact_ratio = budget.ratio(tokens.grid)
+        if exact_ratio == 1:
+            return keep_everything(tokens.grid)
+        ratio, n = float(exact_ratio), tokens.grid.n_nodes
+        switches = {"spatial": self.spatial, "temporal": self.temporal, "right": self.right, "bottom": self.bottom}
+        graph = build_graph(tokens, self.tau_sim, **switches)
+        merged = released_merge(tokens, graph, self.tau_diff, ratio, self.n_layers)
+        survivors = np.flatnonzero(~merged.dropped)
+        importance = importance_values(
+            self.importance, tokens, graph.norms, merged.centrality, temporal_difference(graph), merged.events
+        )
+        nodes = survivors
+        if self.reduce:
+            nodes = np.flatnonzero(top_of(importance, survivors, final_count(n, merged, ratio, self.n_layers)))
+        importance_name = resolve_importance(self.importance, tokens)
+        representative = ~merged.exempted[nodes]
+        return Choice(
+            nodes=nodes,
+            reason=REPRESENTATIVE * representative + EVENT * merged.events[nodes],
+            scores=importance[nodes],
+            exactness=_exactness(importance_name) if nodes.size < survivors.size else "exact",
+            n_input=survivors.size,
+            prune_layer=1 if self.reduce else 0,
+            report=_report(merged, survivors.size, importance_name),
+        )
+
+
+def _report(merged: ReleasedMerge, n_survivors: int, importance: str) -> dict[str, Any]:
+    return {
+        "n_survivors": n_survivors,
+        "n_dropped": int(np.count_nonzero(merged.dropped)),
+        "dropped_share": float(np.count_nonzero(merged.dropped) / merged.dropped.size),
+        "wanted_share": merged.share,
+        "n_communities": merged.n_communities,
+        "n_visited": merged.n_visited,
+        "n_events": int(np.count_nonzero(merged.events)),
+        "n_exempted": int(np.count_nonzero(merged.exempted)),
+        "importance": importance,
+    }
+
+
+def _exactness(importance: str) -> str:
+    """How far the final cut is the authors', who rank the survivors by the attention they get in the LLM."""
+    if importance == "given":
+        return "exact"
+    if importance == "attention":
+        return "approximate: attention of the unpruned sequence, not of the survivors alone"
+    return f"approximate: survivors cut by {importance}, not by the LLM's attention"
