@@ -1,0 +1,101 @@
+"""VidCom2: the tokens least like the mean of their frame and of the video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.selection.budget import Budget
+from stgraph.selection.method import Choice, FittedMethod
+from stgraph.selection.reasons import DIVERSITY
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)  # a of the Gaussian kernels exp(-|x - c|^2 / 2a)
+TEMPERATURE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class VidCom2(FittedMethod):
+    """VidCom2 (EMNLP 2025, arXiv 2505.14454; ``token_compressor/vidcom2/vidcom2.py``): unique tokens of unique frames.
+
+    On the half of the channels that vary least, unit features are compared with the video's and with their frame's
+    mean by a sum of Gaussian kernels, v and f; a token is the more unique the smaller v + f. Frames of small mean v get
+    a larger part of the budget. Scores are the uniqueness -(v + f), from -10 to 0.
+
+    Attributes
+    ----------
+    exact_count : False keeps what the frames' parts come to, at least one token a frame, as the authors' code does
+    """
+
+    name: ClassVar[str] = "vidcom2"
+    paper: ClassVar[str] = "VidCom2, EMNLP 2025"
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """The most unique tokens of each frame, fitted to ``n_keep`` over the whole video."""
+        from stgraph.kernels.cpu.centre_distances import centre_distances
+        from stgraph.kernels.cpu.channel_variance import channel_variances
+        from stgraph.kernels.cpu.top import top_of, top_of_groups
+
+        x, (T, H, W) = tokens.lattice, tokens.grid.shape
+        to_frame, to_video = centre_distances(x, lowest_half(channel_variances(x)))
+        v = gaussians(to_video)
+        uniqueness = -(v + gaussians(to_frame)).reshape(-1)
+        counts = frame_counts(v.reshape(T, H * W).mean(axis=1), float(budget.ratio(tokens.grid)), H * W)
+        kept = top_of_groups(uniqueness, np.arange(T * H * W, dtype=np.int32), np.arange(T + 1) * (H * W), counts)
+        n_unfitted = int(counts.sum())
+        if self.exact_count and n_unfitted > n_keep:
+            kept = top_of(uniqueness, np.flatnonzero(kept), n_keep)
+        elif self.exact_count and n_unfitted < n_keep:
+            kept |= top_of(uniqueness, np.flatnonzero(~kept), n_keep - n_unfitted)
+        nodes = np.flatnonzero(kept)
+        report = {
+            "n_unfitted": n_unfitted,
+            "fewest_in_a_frame": int(counts.min()),
+            "most_in_a_frame": int(counts.max()),
+        }
+        return Choice(nodes, DIVERSITY, uniqueness[nodes], report=report)
+
+
+def lowest_half(variances: Array) -> Array:
+    """[d] bool: the d // 2 channels of lowest variance; among equals the smaller channel.
+
+    Examples
+    --------
+    >>> lowest_half(np.array([3.0, 1.0, 2.0, 1.0])).tolist()
+    [False, True, False, True]
+    """
+    lowest = np.zeros(variances.size, np.bool_)
+    lowest[np.argsort(variances, kind="stable")[: variances.size // 2]] = True
+    return lowest
+
+
+def gaussians(squared_distances: Array) -> Array:
+    """Sum over the widths a of exp(-D / 2a), in float64."""
+    wide = squared_distances.astype(np.float64)
+    total: Array = np.sum([np.exp(wide / (-2 * a)) for a in WIDTHS], axis=0)
+    return total
+
+
+def frame_counts(likeness: Array, ratio: float, P: int) -> Array:
+    """[T] int64: round(P r (1 + p - mean p)) tokens a frame, half to even, from 1 to P.
+
+    Parameters
+    ----------
+    likeness : [T] mean v of each frame; p is the softmax of -likeness at temperature 0.01
+    ratio : r
+    P : tokens a frame
+
+    Examples
+    --------
+    >>> frame_counts(np.array([1.0, 1.0, 0.9]), 0.25, 100).tolist()
+    [17, 17, 42]
+    """
+    p = np.exp((likeness.min() - likeness) / TEMPERATURE)
+    p /= p.sum()
+    scales = np.minimum(ratio * (1 + p - 1 / p.size), 1.0)
+    counts: Array = np.maximum(np.round(scales * P), 1).astype(np.int64)
+    return counts
