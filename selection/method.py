@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.errors import InputError
+from stgraph.errors import FeatureError, InputError, bad_token
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.budget import Budget
@@ -150,6 +150,8 @@ def finish(
     if choice.merge is not None:
         assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
         features = merge_rows(assignment, tokens.features)
+        if not np.isfinite(features).all():
+            _refuse(view)
     newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
     n_visual = view.grid.n_nodes
     account = TokenAccount(n_visual, choice.n_input or n_kept, n_kept, choice.prune_layer, n_layers, newlines)
@@ -173,6 +175,16 @@ def finish(
             "newlines": newlines,
         },
     )
+
+
+def _refuse(tokens: VideoTokens) -> None:
+    """Say which token made merged features NaN or Inf; without one, the sums have overflowed the dtype."""
+    _, H, W, _ = tokens.lattice.shape
+    for t, frame in enumerate(tokens.lattice):
+        good = np.isfinite(frame).all(axis=-1)
+        if not good.all():
+            raise bad_token(t * H * W + int(np.argmin(good)), H, W)
+    raise FeatureError(f"merged features overflow {tokens.dtype}; pass the features as float32")
 
 
 def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:

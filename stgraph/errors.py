@@ -73,3 +73,13 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
     return MissingDependencyError(
         f"{feature} needs the package {package!r}, which is not installed. Install it with: pip install {target}"
     )
+
+
+def bad_token(node: int, H: int, W: int) -> FeatureError:
+    """The one message for features with NaN or Inf: which token, and where it lies."""
+    t, rest = divmod(node, H * W)
+    h, w = divmod(rest, W)
+    return FeatureError(
+        f"features hold NaN or Inf; the first bad token is {node} (frame {t}, row {h}, column {w}). "
+        "Replace or drop it first"
+    )

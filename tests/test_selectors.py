@@ -62,6 +62,8 @@ def test_count_is_exact_and_indices_ascend(name: str, shape: tuple[int, int, int
     tokens = video(shape)
     n = tokens.grid.n_nodes
     for ratio in RATIOS:
+        if name in FREE_COUNT and n == 1 and ratio < 1:
+            continue  # layer 0 sees the one token; no mean over the layers can be less
         chosen = build(name, ratio)
         kept = chosen.select(tokens)
         count = chosen.count(tokens.grid)

@@ -41,7 +41,7 @@ def _ratio_table(rows: Sequence[Row], overlap: Sequence[Row], ratio: float) -> T
     table.add_column("", no_wrap=True)
     figures = {title: key for title, key in _FIGURES.items() if any(row.get(key) is not None for row in rows)}
     against = _label(rows[0])
-    for title in ("kept", "mean over\nlayers", *figures, f"with\n{against}"[:15], "ms"):
+    for title in ("kept", "layer\nmean", *figures, "over-\nlap", "ms"):
         table.add_column(title, justify="right", no_wrap=True)
     for label, group in _grouped(rows).items():
         marks = ("m" if group[0]["kind"] == "merge" else "") + ("" if group[0]["exactness"] == "exact" else "≈")
@@ -81,11 +81,11 @@ def _legend(rows: Sequence[Row], skipped: Sequence[Row]) -> Text:
     if rows:
         first = _label(rows[0])
         lines.append(
-            "m: merges tokens; ≈: approximate, the column exactness of the rows says why. mean over layers: of the "
-            "LLM, in per cent of all tokens. nearest, 5 %: cosine of dropped tokens to the nearest token handed on, "
-            "mean and 5th percentile; events, cuts: the mean over dropped event tokens, and over dropped tokens right "
-            "after a shot change. evenness: of the kept tokens over frames, at most 1. "
-            f"with {first}: Jaccard overlap of the kept tokens. ms: of one run; `stgraph bench` measures properly."
+            "m: merges tokens; ≈: approximate, the column exactness of the rows says why. layer mean: tokens on "
+            "average over the LLM's layers, in per cent of all. nearest, 5 %: cosine of dropped tokens to the nearest "
+            "token handed on, mean and 5th percentile; events, cuts: the mean over dropped event tokens, and over "
+            "dropped tokens right after a shot change. evenness: of the kept tokens over frames, at most 1. overlap: "
+            f"Jaccard, of the kept tokens with those of {first}. ms: of one run; `stgraph bench` measures properly."
         )
     return Text("\n".join(lines))
 

@@ -7,7 +7,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from stgraph.kernels.cpu.frame_similarity import bad_token, wide_rows
+from stgraph.errors import bad_token
+from stgraph.kernels.cpu.frame_similarity import wide_rows
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from stgraph.errors import FeatureError, InputError
+from stgraph.errors import InputError, bad_token
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
@@ -99,16 +99,6 @@ def wide_rows(x: Array, nodes: Array) -> Iterator[tuple[Array, Array]]:
     for start, stop in even_blocks(nodes.size, 256):
         part = nodes[start:stop]
         yield part, x[np.unravel_index(part, x.shape[:3])].astype(np.float64)
-
-
-def bad_token(node: int, H: int, W: int) -> FeatureError:
-    """The error about the first token with NaN or Inf."""
-    t, rest = divmod(node, H * W)
-    h, w = divmod(rest, W)
-    return FeatureError(
-        f"features hold NaN or Inf; the first bad token is {node} (frame {t}, row {h}, column {w}). "
-        "Replace or drop it before selecting"
-    )
 
 
 def _blocks(T: int, P: int) -> list[tuple[int, int, int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from stgraph.errors import FeatureError
+from stgraph.errors import bad_token
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
@@ -128,12 +128,7 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
     norms = np.empty((T, H, W), np.float64)
     bad = _cosines(source, square, products, weights, norms)
     if bad >= 0:
-        t, rest = divmod(bad, H * W)
-        h, w = divmod(rest, W)
-        raise FeatureError(
-            f"features hold NaN or Inf; the first bad token is {bad} (frame {t}, row {h}, column {w}). "
-            "Replace or drop it before building the graph"
-        )
+        raise bad_token(bad, H, W)
     return weights, norms
 
 

@@ -1,0 +1,169 @@
+"""compare_selectors: complete rows, honest figures, and what could not run is listed with its reason."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import CUT_FRAME, SHAPE, clip, nearest, unit_rows
+
+import stgraph
+from stgraph import VideoTokens
+from stgraph.bench.compare_selectors import SelectorComparison, compare_selectors
+from stgraph.bench.selector_plan import SelectorPlan
+from stgraph.bench.synthetic import synthetic_signals
+from stgraph.errors import InputError, MissingSignalError, UnknownNameError
+from stgraph.selection.base import SELECTORS
+
+Array = np.ndarray[Any, Any]
+Row = dict[str, Any]
+RATIOS = (0.1, 0.3, 0.5)
+N = math.prod(SHAPE)
+COLUMNS = {
+    *("dump", "selector", "backend", "seed", "retain_ratio", "kind", "exactness", "positions", "n_kept", "n_visual"),
+    *("n_input", "mean_layer_tokens", "mean_layer_ratio", "prune_layer", "n_layers", "newlines", "measured"),
+    *("select_s", "n_events_kept", "n_frames_kept", "frame_evenness", "fidelity_mean", "fidelity_p5"),
+    *("event_fidelity_mean", "event_fidelity_p5", "cut_fidelity_mean", "cut_fidelity_p5"),
+}
+
+
+@pytest.fixture(scope="module")
+def tokens() -> VideoTokens:
+    return synthetic_signals(clip())
+
+
+@pytest.fixture(scope="module")
+def everything(tokens: VideoTokens) -> SelectorComparison:
+    return compare_selectors(tokens, SelectorPlan(seeds=(0, 1)), dump="a clip")
+
+
+def test_every_selector_runs_at_every_ratio(everything: SelectorComparison) -> None:
+    expected = [
+        (name, seed, ratio)
+        for name in SELECTORS.names()
+        for seed in ((0, 1) if name.startswith("random") else (None,))
+        for ratio in RATIOS
+    ]
+    assert [(row["selector"], row["seed"], row["retain_ratio"]) for row in everything.rows] == expected
+    assert everything.skipped == []
+    for row in everything.rows:
+        assert set(row) == COLUMNS
+        assert row["dump"] == "a clip"
+        assert row["select_s"] > 0
+        target = math.ceil(Fraction(str(row["retain_ratio"])) * N)
+        assert row["n_kept"] == target or (row["selector"] == "st-simdiff-released" and row["n_kept"] <= target)
+        assert row["n_kept"] <= row["n_input"] <= row["n_visual"] == N
+        layers = row["n_input"] * row["prune_layer"] + row["n_kept"] * (row["n_layers"] - row["prune_layer"])
+        assert row["mean_layer_tokens"] == pytest.approx(layers / row["n_layers"])
+    assert {row["selector"] for row in everything.rows if row["kind"] == "merge"} >= {"sttm", "framefusion", "holitom"}
+    assert {row["selector"] for row in everything.rows if row["prune_layer"]} >= {"fastv", "st-simdiff-released"}
+
+
+def test_fidelity_is_the_cosine_to_the_nearest_token_handed_on(
+    tokens: VideoTokens, everything: SelectorComparison
+) -> None:
+    unit = unit_rows(tokens).reshape(*SHAPE, -1)
+    events, after_cut = np.zeros(SHAPE, np.bool_), np.zeros(SHAPE, np.bool_)
+    events[1:] = (unit[1:] * unit[:-1]).sum(-1) < 0.2
+    after_cut[CUT_FRAME] = True
+    kinds = set()
+    for row in everything.rows:
+        seed = {} if row["seed"] is None else {"seed": row["seed"]}
+        kept = stgraph.selector(row["selector"], retain_ratio=row["retain_ratio"], **seed).select(tokens)
+        mask = kept.mask.reshape(-1)
+        cosine = nearest(tokens, mask) if kept.features is None else nearest_of(tokens, kept.features)
+        for name, among in {"fidelity": ~mask, "event_fidelity": events, "cut_fidelity": after_cut}.items():
+            values = cosine[~mask & among.reshape(-1)]
+            if values.size:
+                kinds.add((name, kept.kind))
+                assert row[f"{name}_mean"] == pytest.approx(values.mean(), abs=1e-5)
+                assert row[f"{name}_p5"] == pytest.approx(np.percentile(values, 5), abs=1e-5)
+            else:
+                assert row[f"{name}_mean"] is None
+        assert row["n_events_kept"] == np.count_nonzero(mask & events.reshape(-1))
+        assert row["n_frames_kept"] == np.unique(kept.nodes // math.prod(SHAPE[1:])).size
+    assert len(kinds) == 6
+
+
+def nearest_of(tokens: VideoTokens, features: Array) -> Array:
+    rows = features.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    best: Array = (unit_rows(tokens) @ np.divide(rows, lengths, out=rows * 0, where=lengths > 0).T).max(axis=1)
+    return best
+
+
+def test_overlap_holds_every_pair(tokens: VideoTokens) -> None:
+    result = compare_selectors(tokens, SelectorPlan(selectors=("evs", "dets", "uniform"), fidelity=False))
+    found = {(p["selector_a"], p["selector_b"], p["retain_ratio"]): p["jaccard"] for p in result.overlap}
+    assert list(found) == [(a, b, r) for r in RATIOS for a, b in combinations(("evs", "dets", "uniform"), 2)]
+    for (a, b, ratio), value in found.items():
+        one, other = (set(stgraph.selector(n, retain_ratio=ratio).select(tokens).nodes.tolist()) for n in (a, b))
+        assert value == pytest.approx(len(one & other) / len(one | other))
+    assert all(row["fidelity_mean"] is None for row in result.rows)
+
+
+def test_selectors_without_their_signals_are_listed() -> None:
+    result = compare_selectors(clip(), SelectorPlan(fidelity=False, seeds=(0,)))
+    skipped = {row["selector"]: row["reason"] for row in result.skipped}
+    assert skipped["fastervlm"] == "needs signal enc_cls_attn"
+    assert skipped["vispruner"] == "needs signals enc_cls_attn, enc_features"
+    assert skipped["st-simdiff-attention"] == "needs signal importance"
+    assert {row["selector"] for row in result.rows} == set(SELECTORS.names()) - skipped.keys()
+    assert {"evs", "st-simdiff", "st-simdiff-released", "sttm"}.isdisjoint(skipped)
+
+
+def test_a_selector_asked_for_by_name_must_have_its_signals() -> None:
+    with pytest.raises(MissingSignalError, match="selector 'fastervlm' needs signal enc_cls_attn, absent from a clip"):
+        compare_selectors(clip(), SelectorPlan(selectors=("evs", "fastervlm")), dump="a clip")
+
+
+def test_a_ratio_a_method_cannot_meet_is_listed(tokens: VideoTokens) -> None:
+    plan = SelectorPlan(retain_ratios=(0.05, 0.5), measured="layers", fidelity=False, seeds=(0,))
+    result = compare_selectors(tokens, plan)
+    cannot = [row for row in result.skipped if row["selector"] == "fastv"]
+    assert [row["retain_ratio"] for row in cannot] == [0.05]
+    assert "cannot be met by pruning at layer 2" in cannot[0]["reason"]
+    (met,) = [row for row in result.rows if row["selector"] == "fastv"]
+    assert met["mean_layer_tokens"] == pytest.approx(0.5 * N, abs=1)
+
+
+def test_backends_and_options_go_to_the_selectors_that_know_them(tokens: VideoTokens) -> None:
+    plan = SelectorPlan(
+        selectors=("st-simdiff", "evs", "srts"),
+        backends=("lattice-components", "igraph-leiden"),
+        retain_ratios=(0.3,),
+        options={"tau_sim": 0.6, "importance": "norm"},
+    )
+    built = [(v.name, v.backend, v.selector) for v in plan.variants()]
+    assert [(name, backend) for name, backend, _ in built] == [
+        ("st-simdiff", "lattice-components"),
+        ("st-simdiff", "igraph-leiden"),
+        ("evs", None),
+        ("srts", "lattice-components"),
+        ("srts", "igraph-leiden"),
+    ]
+    one: Any = built[1][2]
+    assert (one.backend, one.tau_sim, one.importance) == ("igraph-leiden", 0.6, "norm")
+    srts: Any = built[3][2]
+    assert (srts.tau_sim, srts.importance) == (0.6, "centrality")
+    assert len(compare_selectors(tokens, plan).rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"selectors": ("evs", "fastvlm")}, UnknownNameError, "no selector 'fastvlm'. Did you mean"),
+        ({"retain_ratios": (0.3, 1.5)}, InputError, "retain_ratio is 1.5"),
+        ({"retain_ratios": ()}, InputError, "retain_ratios is empty"),
+        ({"seeds": ()}, InputError, "seeds is empty"),
+        ({"measured": "input"}, InputError, "measured is 'input'"),
+        ({"options": {"tau_sim": 7.0}}, InputError, "tau_sim is 7"),
+    ],
+)
+def test_plans_are_checked_before_any_work(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        SelectorPlan(**options).variants()
