@@ -1,0 +1,28 @@
+"""The sparse matrix of a merging method, from (kept token, member, weight) triples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def assignment(nodes: Array, kept: Array, members: Array, weights: Array, n_nodes: int) -> Any:
+    """[K, N] scipy.sparse.csr_array: row k holds the ``weights`` at the ``members`` of the triples with nodes[k].
+
+    Members ascend within a row, so sums over a row do not depend on the order of the triples.
+
+    Parameters
+    ----------
+    nodes : [K] ascending, unique
+    kept : [nnz] values of ``nodes``
+    members, weights : [nnz]; no pair (kept, member) occurs twice
+    """
+    from scipy.sparse import coo_array
+
+    rows = np.searchsorted(nodes, kept)
+    matrix = coo_array((weights.astype(np.float32), (rows, members)), shape=(nodes.size, n_nodes)).tocsr()
+    matrix.sort_indices()
+    return matrix

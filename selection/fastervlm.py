@@ -1,0 +1,62 @@
+"""FasterVLM: the tokens the vision encoder's CLS token attends to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.encoder_grid import cls_attention, exactness
+from stgraph.selection.method import Choice, Method
+from stgraph.selection.reasons import ATTENTION
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+def most_attended(attention: Array, counts: Array) -> Array:
+    """[T*P] bool: the counts[t] tokens of most attention in each frame t, ties to the smaller index.
+
+    Parameters
+    ----------
+    attention : [T, P] float32
+    counts : [T] integers, at most P
+    """
+    from stgraph.kernels.cpu.top import top_of_groups
+
+    T, P = attention.shape
+    nodes, starts = np.arange(T * P, dtype=np.int32), np.arange(T + 1) * P
+    return top_of_groups(attention.reshape(-1), nodes, starts, counts)
+
+
+def attention_kept(attention: Array, kept: Array) -> float:
+    """The share of all attention ([T, P]) that the kept nodes hold; 1 where there is none at all."""
+    total = float(attention.sum(dtype=np.float64))
+    return float(attention.reshape(-1)[kept].sum(dtype=np.float64)) / total if total else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FasterVlm(Method):
+    """FasterVLM (arXiv 2412.01818; ``llava/model/llava_arch.py``, branch ``video``): in every frame, the tokens with
+    most attention from the encoder's CLS token, mean over heads. The features are not read.
+
+    The budget is spread evenly over the frames. Scores are the attention. No parameters.
+    """
+
+    name: ClassVar[str] = "fastervlm"
+    paper: ClassVar[str] = "FasterVLM, 2024"
+    requires: ClassVar[frozenset[str]] = frozenset({"enc_cls_attn"})
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """In each frame, its share of ``n_keep`` with the most attention."""
+        attention = cls_attention(tokens, self.name)
+        nodes = np.flatnonzero(most_attended(attention, per_frame_counts(n_keep, tokens.grid.T)))
+        return Choice(
+            nodes,
+            ATTENTION,
+            attention.reshape(-1)[nodes],
+            exactness=exactness(tokens, tokens.signals["enc_cls_attn"].shape[-1]),
+            report={"attention_kept": attention_kept(attention, nodes)},
+        )
