@@ -1,4 +1,4 @@
-"""Results are rows: flat mappings of plain values, written as JSON, CSV or Parquet."""
+"""Results are rows: flat mappings of plain values, written as JSON, CSV, Parquet or JSON lines, and read back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from stgraph.files import atomic_path
 
 Row = Mapping[str, Any]
 FORMATS = ("json", "csv", "parquet")
+ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, from which :func:`read` gets the same rows back
 
 
-def format_of(path: str | os.PathLike[str] | None, named: str | None) -> str | None:
+def format_of(path: str | os.PathLike[str] | None, named: str | None, formats: Sequence[str] = FORMATS) -> str | None:
     """The format asked for by name, else the one the file's suffix stands for; None if neither is given.
 
     Raises
@@ -26,15 +27,16 @@ def format_of(path: str | os.PathLike[str] | None, named: str | None) -> str | N
         an unknown format or suffix
     """
     if named is not None:
-        if named not in FORMATS:
-            raise InputError(f"format is {named!r}; it must be one of {', '.join(FORMATS)}")
+        if named not in formats:
+            raise InputError(f"format is {named!r}; it must be one of {', '.join(formats)}")
         return named
     if path is None:
         return None
     suffix = Path(path).suffix.removeprefix(".").lower()
-    if suffix not in FORMATS:
+    if suffix not in formats:
+        *others, last = (f".{name}" for name in formats)
         raise InputError(
-            f"cannot tell the format of {path} by its suffix; end it in .json, .csv or .parquet, or pass --format"
+            f"cannot tell the format of {path} by its suffix; end it in {', '.join(others)} or {last}, or pass --format"
         )
     return suffix
 
@@ -49,16 +51,18 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def encode(tables: Mapping[str, Sequence[Row]], fmt: str) -> str:
-    """Tables as text: JSON holds all of them by name, CSV the first."""
+    """Tables as text: JSON holds all of them by name, CSV and JSON lines the first."""
     if fmt == "json":
         return json.dumps({name: list(rows) for name, rows in tables.items()}, indent=1) + "\n"
     if fmt == "csv":
         return _csv(next(iter(tables.values())))
+    if fmt == "jsonl":
+        return _json_lines(next(iter(tables.values())))
     raise InputError(f"format {fmt!r} cannot be printed; name a file with -o")
 
 
 def write(path: str | os.PathLike[str], tables: Mapping[str, Sequence[Row]], fmt: str) -> list[Path]:
-    """Write tables and return the files made: one for JSON; for CSV and Parquet one a table, the second and later
+    """Write tables and return the files made: one for JSON; for other formats one a table, the second and later
     named ``stem.table.suffix``.
 
     Raises
@@ -77,12 +81,58 @@ def write(path: str | os.PathLike[str], tables: Mapping[str, Sequence[Row]], fmt
     for i, (name, rows) in enumerate(tables.items()):
         file = target if i == 0 else target.with_name(f"{target.stem}.{name}{target.suffix}")
         with atomic_path(file) as temporary:
-            if fmt == "csv":
-                temporary.write_text(_csv(rows), encoding="utf-8", newline="")
-            else:
+            if fmt == "parquet":
                 _write_parquet(temporary, rows)
+            else:
+                text = _csv(rows) if fmt == "csv" else _json_lines(rows)
+                temporary.write_text(text, encoding="utf-8", newline="")
         made.append(file)
     return made
+
+
+def read(path: str | os.PathLike[str], fmt: str, columns: Mapping[str, type]) -> list[dict[str, Any]]:
+    """The rows of a file that :func:`write` made of one table, in one of :data:`ROW_FORMATS`.
+
+    Parameters
+    ----------
+    columns : name and type (str, int, float or bool) of every column; a value may be missing (None)
+
+    Raises
+    ------
+    InputError
+        the file cannot be read, holds other columns, or a value of another type
+    MissingDependencyError
+        Parquet without pyarrow
+    """
+    try:
+        if fmt == "parquet":
+            names, found = _read_parquet(Path(path))
+        else:
+            text = Path(path).read_text(encoding="utf-8")
+            names, found = _parse_csv(text) if fmt == "csv" else ([], _parse_lines(text))
+    except (OSError, ValueError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"it is no {fmt} file of rows"
+        raise InputError(f"cannot read {path}: {reason}") from error
+    for columns_there in ([names] if names else []) + [list(row) for row in found]:
+        odd = sorted(map(str, set(columns_there) ^ columns.keys()))
+        if odd:
+            more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+            raise InputError(f"{path} holds other columns; they differ in {', '.join(odd[:5])}{more}")
+    rows = []
+    for i, row in enumerate(found, 1):
+        try:
+            rows.append({name: _plain(row[name], kind) for name, kind in columns.items()})
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"cannot read {path}: row {i} holds a value that does not belong in its column") from None
+    return rows
+
+
+def _plain(value: Any, kind: type) -> Any:
+    if value is None or value == "":
+        return None
+    if kind is bool:
+        return {"True": True, "False": False, True: True, False: False}[value]
+    return kind(value)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
@@ -97,10 +147,37 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def _json_lines(rows: Sequence[Row]) -> str:
+    return "".join(json.dumps(dict(row)) + "\n" for row in rows)
+
+
+def _parse_csv(text: str) -> tuple[list[str], list[dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text))
+    return list(reader.fieldnames or ()), list(reader)
+
+
+def _parse_lines(text: str) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in text.splitlines()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is no JSON object")
+    return rows
+
+
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
+    pyarrow, parquet = _arrow("Parquet output")
+    parquet.write_table(pyarrow.table({key: [row.get(key) for row in rows] for key in _columns(rows)}), path)
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    _, parquet = _arrow("Reading Parquet")
+    with parquet.ParquetFile(path) as file:  # this one file: no folder of parts, no columns guessed from its path
+        return file.schema_arrow.names, file.read().to_pylist()
+
+
+def _arrow(feature: str) -> tuple[Any, Any]:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise missing_dependency("Parquet output", "pyarrow", "arrow") from None
-    parquet.write_table(pyarrow.table({key: [row.get(key) for row in rows] for key in _columns(rows)}), path)
+        raise missing_dependency(feature, "pyarrow", "arrow") from None
+    return pyarrow, parquet

@@ -1,0 +1,182 @@
+"""What a sweep covers: the product of its axes, every name and number checked when the plan is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from itertools import product
+from typing import Any
+
+from stgraph.community.base import available_backends, backend
+from stgraph.community.detect import check_detection
+from stgraph.errors import BackendUnavailableError, InputError
+from stgraph.graph import check_threshold
+from stgraph.selection.budget import Budget
+from stgraph.selection.events import parse_tau_diff
+from stgraph.selection.importance import check_importance
+from stgraph.selection.presets import ablation
+from stgraph.selection.st_simdiff import StSimDiff
+
+REFERENCE = (StSimDiff.tau_sim, StSimDiff.tau_diff)  # the thresholds whose kept tokens all others are compared with
+_MOST = 10_000
+
+
+def number_range(name: str, text: str) -> tuple[float, ...]:
+    """The numbers of ``"start:stop:step"``, each the exact decimal and the stop among them; or the one number given.
+
+    Raises
+    ------
+    InputError
+        ``text`` is neither, or names more than 10,000 numbers; ``name`` is the parameter
+
+    Examples
+    --------
+    >>> number_range("tau_sim", "0.6:0.8:0.05")
+    (0.6, 0.65, 0.7, 0.75, 0.8)
+    """
+    wanted = f"{name} is {text!r}; give a number, or a range start:stop:step like 0.6:0.95:0.05"
+    try:
+        parts = [Decimal(part.strip()) for part in text.split(":")]
+    except InvalidOperation:
+        raise InputError(wanted) from None
+    if len(parts) == 1:
+        return (float(parts[0]),)
+    if len(parts) != 3 or not all(part.is_finite() for part in parts):
+        raise InputError(wanted)
+    start, stop, step = parts
+    if step <= 0 or stop < start:
+        raise InputError(f"{name} is {text!r}; a range goes up from its start to its stop, by a step above 0")
+    if (stop - start) / step >= _MOST:
+        raise InputError(f"{name} is {text!r}, which are more than {_MOST:,} numbers; take a larger step")
+    return tuple(float(start + i * step) for i in range(int((stop - start) / step) + 1))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of a sweep. None where a value changes nothing: ``seed`` for a backend that uses none, ``tau_sim``
+    without edges (preset attention-only), ``tau_diff`` for a preset without events."""
+
+    backend: str
+    split: str
+    seed: int | None
+    spatial: bool
+    temporal: bool
+    tau_sim: float | None
+    preset: str
+    tau_diff: float | str | None
+    retain_ratio: float
+
+    @property
+    def communities(self) -> tuple[Any, ...]:
+        """What, together with ``tau_sim``, decides the communities."""
+        return self.backend, self.split, self.seed, self.spatial, self.temporal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """The axes of a sweep, and what is the same for all its rows.
+
+    Attributes
+    ----------
+    tau_sims, tau_diffs, retain_ratios, backends, splits, seeds : axes; parameters of the selector st-simdiff
+    presets : axis; rows of the paper's ablation (:data:`stgraph.selection.presets.ABLATION`), empty for "full"
+    importance : by what surplus candidates are dropped; None is "attention", as in the paper, where presets are named,
+        else "auto"
+    fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
+    max_size, resolution, protect_events : of st-simdiff, the same for all
+
+    Raises
+    ------
+    UnknownNameError, BackendUnavailableError, InputError
+        a name or number is wrong, or a backend cannot run here
+    """
+
+    tau_sims: tuple[float, ...] = number_range("tau_sim", "0.6:0.95:0.05")
+    tau_diffs: tuple[float | str, ...] = (0.1, 0.2, 0.3, 0.4)
+    retain_ratios: tuple[float, ...] = (0.3, 0.5)
+    backends: tuple[str, ...] = (StSimDiff.backend,)
+    splits: tuple[str, ...] = (StSimDiff.split,)
+    seeds: tuple[int, ...] = (0,)
+    presets: tuple[str, ...] = ()
+    importance: str | None = None
+    fidelity: bool = False
+    max_size: int | str | None = "sqrt"
+    resolution: float = 1.0
+    protect_events: bool = False
+
+    def __post_init__(self) -> None:
+        chosen = self.importance or ("attention" if self.presets else "auto")
+        object.__setattr__(self, "importance", chosen)
+        object.__setattr__(self, "presets", self.presets or ("full",))
+        object.__setattr__(self, "tau_sims", tuple(check_threshold("tau_sim", tau) for tau in self.tau_sims))
+        object.__setattr__(self, "tau_diffs", tuple(map(_plain_tau_diff, self.tau_diffs)))
+        for axis in ("tau_sims", "tau_diffs", "retain_ratios", "backends", "splits", "seeds", "presets"):
+            if not getattr(self, axis):
+                raise InputError(f"{axis} is empty; give at least one")
+            object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
+        for ratio in self.retain_ratios:
+            Budget(retain_ratio=ratio)
+        for preset in self.presets:
+            ablation(preset)
+        if not isinstance(chosen, str):
+            raise InputError("importance is an array; a sweep takes a name, which fits every dump")
+        check_importance(chosen)
+        for name in self.backends:
+            self._check_backend(name)
+
+    def _check_backend(self, name: str) -> None:
+        found = backend(name)
+        for split, seed in product(self.splits, self.seeds):
+            check_detection(name, self.max_size, split, self.resolution, seed)
+        reason = found.unavailable()
+        if reason is not None:
+            usable = ", ".join(available_backends())
+            raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
+        if found.capabilities.weighted and min(self.tau_sims) < 0:
+            raise InputError(
+                f"tau_sim is {min(self.tau_sims):g}, but {name} needs positive edge weights: "
+                "raise tau_sim to 0 or above, or use a components backend"
+            )
+
+    def configurations(self) -> Iterator[Configuration]:
+        """Every point once; those with the same communities follow each other."""
+        families: dict[tuple[bool, bool], list[str]] = {}
+        for preset in self.presets:
+            row = ablation(preset)
+            families.setdefault((row["spatial"], row["temporal"]), []).append(preset)
+        for name, split in product(self.backends, self.splits):
+            seeds = self.seeds if backend(name).capabilities.seeded else (None,)
+            for seed, (edges, presets) in product(seeds, families.items()):
+                for tau_sim, preset in product(self.tau_sims if any(edges) else (None,), presets):
+                    tau_diffs = self.tau_diffs if ablation(preset)["events"] else (None,)
+                    for tau_diff, ratio in product(tau_diffs, self.retain_ratios):
+                        yield Configuration(name, split, seed, *edges, tau_sim, preset, tau_diff, float(ratio))
+
+    def selector(self, point: Configuration) -> StSimDiff:
+        """The selector of one point."""
+        return StSimDiff(
+            budget=Budget(retain_ratio=point.retain_ratio),
+            tau_sim=REFERENCE[0] if point.tau_sim is None else point.tau_sim,
+            tau_diff=REFERENCE[1] if point.tau_diff is None else point.tau_diff,
+            events=point.tau_diff is not None,
+            backend=point.backend,
+            split=point.split,
+            seed=point.seed or 0,
+            spatial=point.spatial,
+            temporal=point.temporal,
+            max_size=self.max_size,
+            resolution=self.resolution,
+            importance=self.importance,
+            protect_events=self.protect_events,
+        )
+
+
+def tau_diff_text(tau_diff: float | str) -> str:
+    """An event threshold as rows name it: "0.2" or "p95"."""
+    return tau_diff if isinstance(tau_diff, str) else repr(tau_diff)
+
+
+def _plain_tau_diff(value: float | str) -> float | str:
+    percentile = parse_tau_diff(value)
+    return float(value) if percentile is None else "p" + repr(percentile).removesuffix(".0")
