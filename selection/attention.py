@@ -60,7 +60,13 @@ def shallow_attention(tokens: VideoTokens, needed_by: str) -> Array:
     InputError
         it holds NaN or Inf
     """
-    if "importance" not in tokens.signals and has_shallow_attention(tokens):
+    if not has_shallow_attention(tokens):
+        raise MissingSignalError(
+            f"{needed_by} needs the signal 'importance', or 'llm_attn_last' of decoder layer {SHALLOW_LAYER} with "
+            f"'llm_attn_layers' and 'seq_index'; these tokens carry: {', '.join(tokens.signals) or 'none'}. Where "
+            "newline tokens count, 'importance' has no value for them: use the others, or newlines='out'"
+        )
+    if "importance" not in tokens.signals:
         return layer_attention(tokens, SHALLOW_LAYER, needed_by)
     attention: Array = tokens.signal("importance", needed_by).reshape(-1).astype(np.float64)
     check_finite("signal 'importance'", attention)

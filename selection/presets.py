@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from stgraph.errors import UnknownNameError
@@ -42,7 +42,7 @@ def ablation(name: str) -> dict[str, Any]:
 class StSimDiffAttention(StSimDiff):
     """ST-SimDiff reduced by the LLM's shallow attention, as the paper has it; never by another importance."""
 
-    importance: Any = "attention"
+    importance: Any = field(default="attention", init=False)
 
     name: ClassVar[str] = "st-simdiff-attention"
 
@@ -52,6 +52,6 @@ class Srts(StSimDiff):
     """The similarity half of ST-SimDiff (section 4.3): representatives only, reduced by centrality."""
 
     importance: Any = "centrality"
-    events: bool = False
+    events: bool = field(default=False, init=False)
 
     name: ClassVar[str] = "srts"

@@ -64,9 +64,8 @@ def released_merge(
     members, starts = group_members(labels, n_groups)
     sizes = np.diff(starts)
     central = group_centrality(tokens.lattice, graph.norms, members, starts)
-    events = np.zeros(graph.grid.shape, np.bool_)
-    events[1:] = similarity[2, :-1] < np.float32(tau_diff)
-    events = events.reshape(-1)
+    events = np.zeros(n, np.bool_)
+    events[n // graph.grid.T :] = (similarity[2, :-1] < np.float32(tau_diff)).reshape(-1)
 
     share = 1.0 - (n_layers * retain_ratio) / n_layers
     quota = np.ceil(sizes * share).astype(np.int64)
