@@ -106,32 +106,25 @@ class LlavaScissor(FittedMethod):
 def _merges_in_frames(x: Array, norms: Array, tau: float) -> tuple[Array, Array, Array]:
     """The merges of single linkage inside each frame whose cosine exceeds tau, over all frames, strongest first and
     ties to the smaller pair: (low, high) [m] int32 node ids, cosine [m] float32."""
-    from stgraph.kernels.cpu.threads import run_blocks
-
     T, P = norms.shape
-
-    def frame(t: int) -> tuple[Array, Array, Array]:
+    found = []
+    for t in range(T):  # one after the other: the BLAS under it has threads of its own
         low, high, cosine = merges(unit_rows(x[t].reshape(P, -1), norms[t]), "the tokens of a frame")
         m = int(np.count_nonzero(cosine > tau))
-        return low[:m] + np.int32(t * P), high[:m] + np.int32(t * P), cosine[:m]
-
-    low, high, cosine = (np.concatenate(parts) for parts in zip(*run_blocks(frame, range(T)), strict=True))
+        found.append((low[:m] + np.int32(t * P), high[:m] + np.int32(t * P), cosine[:m]))
+    low, high, cosine = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((high, low, -cosine))
     return low[order], high[order], cosine[order]
 
 
 def _closest(x: Array, norms: Array, targets: Array) -> Array:
     """[N] int64: the row of ``targets`` most similar to each token."""
-    from stgraph.kernels.cpu.threads import even_blocks, run_blocks
+    from stgraph.kernels.cpu.threads import even_blocks
 
     T, P = norms.shape
     blocks = [(t, a, b) for t in range(T) for a, b in even_blocks(P, 1024)]
-
-    def block(part: tuple[int, int, int]) -> Array:
-        t, a, b = part
-        return nearest(unit_rows(x[t].reshape(P, -1)[a:b], norms[t, a:b]), targets)
-
-    return np.concatenate(run_blocks(block, blocks))
+    found = [nearest(unit_rows(x[t].reshape(P, -1)[a:b], norms[t, a:b]), targets) for t, a, b in blocks]
+    return np.concatenate(found)
 
 
 def _assignment(component: Array, weights: Array, closest: Array, counts: Array) -> Any:

@@ -47,7 +47,7 @@ def merges(units: Array, what: str) -> tuple[Array, Array, Array]:
     if n > MOST_NODES:
         raise InputError(
             f"{what} are {n:,}; their pairwise similarities would take {4e-9 * n * n:.1f} GB, and at most "
-            f"{MOST_NODES:,} are supported. Give fewer frames or a smaller grid, or lower tau"
+            f"{MOST_NODES:,} are supported. Give fewer frames, a smaller grid, or a lower tau"
         )
     from stgraph.kernels.cpu.spanning_tree import maximum_spanning_tree
 

@@ -21,7 +21,7 @@ def _cosine(a, b, norm_a, norm_b, dot):  # type: ignore[no-untyped-def]
     """The cosine of two rows from their float32 product, which is redone in float64 where it cannot be trusted."""
     if norm_a == 0.0 or norm_b == 0.0:
         return np.float32(0)
-    total = np.float64(dot)
+    total = float(dot)
     if not (_TINY < norm_a < _HUGE and _TINY < norm_b < _HUGE):
         total = 0.0
         for k in range(a.size):
