@@ -69,7 +69,7 @@ class FastVid(FittedMethod):
         attention = pooled.reshape(-1).astype(np.float64)
         check_finite("signal 'pool_attn'", attention)
         segments = frame_segments(_frame_vectors(tokens, self.name), self.segments, self.tau)
-        _, norms = frame_cosines(tokens.lattice, np.full(T, -1))  # refuses NaN and Inf
+        frame_cosines(tokens.lattice, np.full(T, -1))  # refuses NaN and Inf
 
         if self.exact_count:
             per_frame = per_frame_counts(n_keep, T)
@@ -93,7 +93,7 @@ class FastVid(FittedMethod):
             for anchor in anchors:
                 is_centre[anchor.centres], scores[anchor.centres] = True, np.exp(anchor.scores)
             if anchors:
-                entries.append(_merge(tokens.lattice, norms, salient, (first, end), anchors, self.beta))
+                entries.append(_merge(tokens.lattice, salient, (first, end), anchors, self.beta))
             if self.exact_count:
                 inside = slice(first * P, end * P)
                 left = int(per_frame[first:end].sum()) - int((salient.reshape(-1) | is_centre)[inside].sum())
@@ -150,7 +150,7 @@ def _anchor(x: Array, t: int, salient: Array, n_centres: int) -> _Anchor:
 
 
 def _merge(
-    x: Array, norms: Array, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
+    x: Array, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
 ) -> tuple[Array, Array, Array]:
     """Every token of the segment that is not salient joins its most similar centre, once an anchor frame.
 
@@ -164,8 +164,8 @@ def _merge(
     for a, end in zip(anchors, ends, strict=True):
         t = int(a.centres[0]) // (H * W)
         directions[end - a.centres.size : end] = _rows(x, t, a.centres - t * H * W)
-    length = norms.reshape(-1)[centres][:, None]
-    np.divide(directions, length, out=directions, where=length > 0)
+    lengths = np.sqrt((directions**2).sum(axis=1, keepdims=True))
+    np.divide(directions, lengths, out=directions, where=lengths > 0)
     joined, columns = [], []
     for t in range(*segment):
         others = np.flatnonzero(~salient[t])

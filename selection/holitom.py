@@ -72,16 +72,9 @@ class HoliTom(FittedMethod):
         dynamic = _most_attended(attention, ~static, share)
         is_centre = np.zeros(n, np.bool_)
         is_centre[np.concatenate([m.rows for m in merged])] = True
-        report = {
-            "windows": [list(window) for window in windows],
-            "n_saved": saved,
-            "share": share,
-            "n_static": int(np.count_nonzero(is_centre)),
-            "n_dynamic": int(np.count_nonzero(dynamic)),
-        }
-        change = 0
-        if self.exact_count:
-            change = n_keep - report["n_static"] - report["n_dynamic"]
+        n_static, n_dynamic = int(np.count_nonzero(is_centre)), int(np.count_nonzero(dynamic))
+        change = n_keep - n_static - n_dynamic if self.exact_count else 0
+        if change:
             dynamic, is_centre = _fit(attention, dynamic, is_centre, change)
         nodes = np.flatnonzero(dynamic | is_centre)
         return Choice(
@@ -90,7 +83,15 @@ class HoliTom(FittedMethod):
             scores=attention[nodes],
             merge=_assignment(merged, nodes, is_centre),
             exactness=_exactness(change),
-            report={**report, "n_added": max(change, 0), "n_dropped": max(-change, 0)},
+            report={
+                "windows": [list(window) for window in windows],
+                "n_saved": saved,
+                "share": share,
+                "n_static": n_static,
+                "n_dynamic": n_dynamic,
+                "n_added": max(change, 0),
+                "n_dropped": max(-change, 0),
+            },
         )
 
 
@@ -142,13 +143,12 @@ def _fit(attention: Array, dynamic: Array, is_centre: Array, change: int) -> tup
     """``change`` tokens more, or fewer: moving ones of least attention go first, then centres."""
     from stgraph.kernels.cpu.top import top_of
 
-    if change >= 0:
+    if change > 0:
         return dynamic | top_of(attention, np.flatnonzero(~(dynamic | is_centre)), change), is_centre
-    n_dynamic, n_centres = np.count_nonzero(dynamic), np.count_nonzero(is_centre)
-    fewer = max(0, n_dynamic + change)
-    remaining = min(n_centres, n_centres + n_dynamic + change)
-    kept = top_of(attention, np.flatnonzero(dynamic), fewer)
-    return kept, top_of(attention, np.flatnonzero(is_centre), remaining)
+    moving, centres = np.flatnonzero(dynamic), np.flatnonzero(is_centre)
+    n_moving = max(0, moving.size + change)
+    n_centres = min(centres.size, moving.size + centres.size + change)
+    return top_of(attention, moving, n_moving), top_of(attention, centres, n_centres)
 
 
 def _assignment(merged: list[_Merged], nodes: Array, is_centre: Array) -> Any:
