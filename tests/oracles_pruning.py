@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from parity_cases import Expected, Margin, Restatement, Video
+from parity_cases import Expected, Margin, Restatement, Video, cosine
 from selection_oracles import Oracle
 
 Array = np.ndarray[Any, Any]
@@ -36,13 +36,6 @@ def difference(video: Video, first: float) -> Array:
     T, H, W = video.shape
     P = H * W
     return np.array([first if i < P else 1 - video.cosine(i - P, i) for i in range(T * P)])
-
-
-def note_tie(margin: Margin, scores: list[float], k: int) -> None:
-    """Note the step from the k-th highest to the next, none at all included: rounding decides that one."""
-    ordered = sorted(scores, reverse=True)
-    if 0 < k < len(ordered):
-        margin.note(max(ordered[k - 1] - ordered[k], 1e-12))
 
 
 def uniform(axis: str) -> Restatement:
@@ -74,11 +67,32 @@ def dets(video: Video, n_keep: int, ratio: Fraction) -> Expected:
     return Expected(highest(scores, list(range(video.n)), n_keep), scores)
 
 
+class Rounded(Oracle):
+    """To 12 places, so that what is equal on paper is equal here; ties at the cut of a community are noted."""
+
+    def cosine(self, a: int, b: int) -> float:
+        return cosine(self.rows[a], self.rows[b])
+
+    def centrality(self, community: list[int]) -> dict[int, float]:
+        if len(community) == 1:
+            return {community[0]: 1.0}
+        x = self.rows[community] / np.sqrt((self.rows[community] ** 2).sum(axis=1, keepdims=True))
+        cosines = np.round(x @ x.T, 12)
+        means = (cosines.sum(axis=1) - np.diag(cosines)) / (len(community) - 1)
+        return {i: round(float(mean), 12) for i, mean in zip(community, means, strict=True)}
+
+    def top(self, scores: dict[int, float], k: int) -> set[int]:
+        ordered = sorted(scores.values(), reverse=True)
+        if 0 < k < len(ordered) and ordered[k - 1] == ordered[k]:
+            self.margin.note(1e-12)  # in float32 they may not be equal, and another stage follows
+        return super().top(scores, k)
+
+
 def st_simdiff(tau_sim: float = 0.8, tau_diff: float | str = 0.2, importance: str | None = None) -> Restatement:
     """The paper's method on connected components of any size. ``importance=None`` is the dump's attention."""
 
     def restate(video: Video, n_keep: int, ratio: Fraction) -> Expected:
-        oracle = Oracle(video.x)
+        oracle = Rounded(video.x)
         communities = oracle.components(tau_sim)
         values: Any = importance or np.asarray(video.signals["importance"], np.float64)
         found = oracle.select(communities, ratio, tau_diff, values)
@@ -86,19 +100,17 @@ def st_simdiff(tau_sim: float = 0.8, tau_diff: float | str = 0.2, importance: st
         # where they agree in both.
         figures = np.empty((video.n, 2))
         for community in communities:
-            scores = oracle.centrality(community)
-            note_tie(oracle.margin, list(scores.values()), math.ceil(len(community) * ratio))
-            for i, score in scores.items():
+            for i, score in oracle.centrality(community).items():
                 figures[i, 0] = score
         figures[:, 1] = oracle.difference() if importance else values.reshape(-1)
-        return Expected(found.kept, figures, margin=found.margin)
+        return Expected(found.kept, figures, margin=oracle.margin.value)
 
     return restate
 
 
 def srts(video: Video, n_keep: int, ratio: Fraction) -> Expected:
     """Representatives of every community (equations 4 and 5), and the K most central of them."""
-    oracle = Oracle(video.x)
+    oracle = Rounded(video.x)
     centrality: dict[int, float] = {}
     chosen: list[int] = []
     for community in oracle.components(0.8):

@@ -5,6 +5,7 @@ Each takes ``(video, n_keep, ratio)`` as :func:`parity_cases.parity` wants it. N
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -55,19 +56,20 @@ def released(
         cohesion: list[float] = []
         central: list[Array] = []
         for members in communities:
-            cosines = unit[members] @ unit[members].T
+            cosines = np.round(unit[members] @ unit[members].T, 12)
             size = len(members)
-            cohesion.append((float(cosines.sum()) - size) / (size - 1) / size)
-            central.append(cosines.mean(axis=1))
+            mean = (float(cosines.sum()) - size) / (size - 1) / size
+            cohesion.append(1.0 if abs(mean - 1) < 1e-6 else round(mean, 12))
+            central.append(np.round(cosines.mean(axis=1), 12))  # so that equals on paper are equal
         # Two communities within the noise of each other may be visited in either order.
         order = sorted(range(len(communities)), key=lambda c: (-cohesion[c], communities[c][0]))
         dropped: set[int] = set()
         decided = np.full(n, np.nan)
         community_of = np.full(n, -1)
-        for c, after in zip(order, [*order[1:], None], strict=True):
+        for c, after in itertools.pairwise([*order, -1]):
             members, scores = communities[c], central[c]
-            if after is not None:
-                margin.note(cohesion[c] - cohesion[after])
+            if after >= 0 and cohesion[c] < 1:
+                margin.note(max(cohesion[c] - cohesion[after], 1e-12))
             k = math.ceil(len(members) * drop_share)
             if (len(dropped) + k) / n > drop_share:
                 break
@@ -83,6 +85,8 @@ def released(
             return Expected(survivors, decided, community_of, margin.value)
         p = pruning_ratio([len(dropped) / n] if communities else [], cost)
         n_last = round(len(survivors) * (1 - p))
+        if n_last == 0:
+            raise Refused("no token would be left")
         scores = shallow_attention(video)
         if dropped:  # who reaches the last cut was decided by centrality, so no swap is explained by attention alone
             margin.note(_least_gap(decided, community_of, dropped))
@@ -108,7 +112,7 @@ def _graph(video: Video, tau_sim: float, tau_diff: float, margin: Margin) -> tup
     for i in range(video.n):
         t, y, x = i // P, i % P // W, i % W
         if t > 0:
-            weight = video.cosine(i - P, i)
+            weight = video.cosine(i - P, i) if video.rows[i - P].any() and video.rows[i].any() else math.nan
             margin.note(weight - tau_sim)
             margin.note(weight - tau_diff)
             if weight >= tau_sim:
