@@ -99,15 +99,14 @@ def _graph(video: Video, tau_sim: float, tau_diff: float, margin: Margin) -> tup
     """Components with at least one edge, by smallest token; and the event tokens."""
     _, H, W = video.shape
     P = H * W
-    group = list(range(video.n))
+    group = np.arange(video.n)
     touched: set[int] = set()
     events: set[int] = set()
 
     def join(a: int, b: int) -> None:
         touched.update((a, b))
         old, new = max(group[a], group[b]), min(group[a], group[b])
-        if old != new:
-            group[:] = [new if g == old else g for g in group]
+        group[group == old] = new
 
     for i in range(video.n):
         t, y, x = i // P, i % P // W, i % W
@@ -124,8 +123,8 @@ def _graph(video: Video, tau_sim: float, tau_diff: float, margin: Margin) -> tup
             margin.note(weight - tau_sim)
             if weight > tau_sim:
                 join(i, j)
-    firsts = sorted({group[i] for i in touched})
-    return [[i for i in range(video.n) if group[i] == first] for first in firsts], events
+    firsts = sorted({int(group[i]) for i in touched})
+    return [np.flatnonzero(group == first).tolist() for first in firsts], events
 
 
 def _unit(rows: Array) -> Array:

@@ -8,14 +8,14 @@ excused is counted, and few of the videos may need it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from parity_videos import CASES, Case, cases
+from parity_videos import CASES, Case, Video, cases, cosine
 from selection_oracles import Margin
 
 from stgraph import VideoTokens, selector
@@ -24,59 +24,20 @@ from stgraph.errors import InputError
 Array = np.ndarray[Any, Any]
 NOISE = 1e-5
 
-__all__ = ["CASES", "NOISE", "Case", "Expected", "Margin", "Outcome", "Refused", "Video", "cases", "compare", "parity"]
-
-
-@dataclass(frozen=True, eq=False)
-class Video:
-    """What a restatement sees: the nodes that count, and nothing of the library.
-
-    Attributes
-    ----------
-    x : [T, H, W, d] float64; W includes the newline column where newlines are nodes
-    row_of : [N] the row of each node in the dump
-    signals : as the dump has them
-    """
-
-    x: Array
-    row_of: Array
-    signals: Mapping[str, Array]
-
-    @classmethod
-    def of(cls, tokens: VideoTokens, newlines_in: bool = False) -> Video:
-        """Newline tokens are nodes where ``newlines_in`` and the dump has them."""
-        T, H, _ = tokens.grid.shape
-        kind = tokens.grid.kind
-        counted = np.ones(tokens.grid.n_tokens, np.bool_) if kind is None else kind <= (1 if newlines_in else 0)
-        row_of = np.flatnonzero(counted)
-        all_rows = tokens.features.reshape(-1, tokens.dimension).astype(np.float64)
-        return cls(all_rows[row_of].reshape(T, H, row_of.size // (T * H), -1), row_of, tokens.signals)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(T, H, W)."""
-        T, H, W, _ = self.x.shape
-        return T, H, W
-
-    @property
-    def rows(self) -> Array:
-        """[N, d]."""
-        return self.x.reshape(-1, self.x.shape[-1])
-
-    @property
-    def n(self) -> int:
-        """N."""
-        return int(self.row_of.size)
-
-    def cosine(self, a: int, b: int) -> float:
-        """0 where one of the two is zero."""
-        return cosine(self.rows[a], self.rows[b])
-
-
-def cosine(u: Array, v: Array) -> float:
-    """The cosine, 0 for a zero vector; to 12 places, so that what is equal on paper is equal here."""
-    length = math.sqrt(float(u @ u)) * math.sqrt(float(v @ v))
-    return round(float(u @ v) / length, 12) if length else 0.0
+__all__ = [
+    "CASES",
+    "NOISE",
+    "Case",
+    "Expected",
+    "Margin",
+    "Outcome",
+    "Refused",
+    "Video",
+    "cases",
+    "compare",
+    "cosine",
+    "parity",
+]
 
 
 class Refused(Exception):
@@ -148,7 +109,7 @@ def parity(
     chosen_cases = list(CASES if on is None else on)
     for case in chosen_cases:
         tokens = case.tokens()
-        video = Video.of(tokens, newlines_in)
+        video = case.video(newlines_in)
         n_keep, ratio = case.count(video.n), case.ratio(video.n)
         method = selector(name, **case.limits(), **parameters)
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -63,6 +64,10 @@ class Case:
     def tokens(self) -> VideoTokens:
         """The video with every signal."""
         return _tokens(self.kind, self.T, self.H, self.W, self.d, self.dtype, self.newlines, self.seed)
+
+    def video(self, newlines_in: bool = False) -> Video:
+        """The same video for a restatement."""
+        return _video(self, newlines_in)
 
 
 # Every value of each axis, and the combinations in which methods break: T = 1, T = 2, odd groups of four, more frames
@@ -180,3 +185,64 @@ def _tokens(kind: str, T: int, H: int, W: int, d: int, dtype: str, newlines: boo
         for name, values in tokens.signals.items()
     }
     return VideoTokens(tokens.features, tokens.grid, {**tokens.signals, **coarse}, tokens.metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """What a restatement sees: the nodes that count, and nothing of the library.
+
+    Attributes
+    ----------
+    x : [T, H, W, d] float64; W includes the newline column where newlines are nodes
+    row_of : [N] the row of each node in the dump
+    signals : as the dump has them
+    known : cosines computed before
+    """
+
+    x: Array
+    row_of: Array
+    signals: Mapping[str, Array]
+    known: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tokens: VideoTokens, newlines_in: bool = False) -> Video:
+        """Newline tokens are nodes where ``newlines_in`` and the dump has them."""
+        T, H, _ = tokens.grid.shape
+        kind = tokens.grid.kind
+        counted = np.ones(tokens.grid.n_tokens, np.bool_) if kind is None else kind <= (1 if newlines_in else 0)
+        row_of = np.flatnonzero(counted)
+        all_rows = tokens.features.reshape(-1, tokens.dimension).astype(np.float64)
+        return cls(all_rows[row_of].reshape(T, H, row_of.size // (T * H), -1), row_of, tokens.signals)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
+        T, H, W, _ = self.x.shape
+        return T, H, W
+
+    @property
+    def rows(self) -> Array:
+        """[N, d]."""
+        return self.x.reshape(-1, self.x.shape[-1])
+
+    @property
+    def n(self) -> int:
+        """N."""
+        return int(self.row_of.size)
+
+    def cosine(self, a: int, b: int) -> float:
+        """0 where one of the two is zero."""
+        if (a, b) not in self.known:
+            self.known[a, b] = cosine(self.rows[a], self.rows[b])
+        return self.known[a, b]
+
+
+def cosine(u: Array, v: Array) -> float:
+    """The cosine, 0 for a zero vector; to 12 places, so that what is equal on paper is equal here."""
+    length = math.sqrt(float(u @ u)) * math.sqrt(float(v @ v))
+    return round(float(u @ v) / length, 12) if length else 0.0
+
+
+@cache
+def _video(case: Case, newlines_in: bool) -> Video:
+    return Video.of(case.tokens(), newlines_in)
