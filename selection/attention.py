@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import MissingSignalError
+from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.method import check_finite
 from stgraph.tokens import VideoTokens
 
@@ -23,7 +23,7 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
     MissingSignalError
         no ``llm_attn_last``, ``llm_attn_layers`` or ``seq_index``, or that layer was not saved
     InputError
-        the attention holds NaN or Inf
+        the attention holds NaN or Inf, or ``seq_index`` points outside the sequence
     """
     saved = tokens.signal("llm_attn_last", needed_by)
     layers = tokens.signal("llm_attn_layers", needed_by)
@@ -34,7 +34,12 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
             f"{needed_by} needs the signal 'llm_attn_last' of decoder layer {layer}; saved are layers "
             f"{', '.join(map(str, layers.tolist()))}"
         )
-    attention: Array = saved[place[0]].astype(np.float64)[position[tokens.grid.rows]]
+    at = position[tokens.grid.rows]
+    if at.min() < 0 or at.max() >= saved.shape[1]:
+        raise InputError(
+            f"signal 'seq_index' runs from {at.min()} to {at.max()}, but 'llm_attn_last' has {saved.shape[1]} positions"
+        )
+    attention: Array = saved[place[0]].astype(np.float64)[at]
     check_finite(f"signal 'llm_attn_last' of layer {layer}", attention)
     return attention
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import ATTENTION
 from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,10 @@ class FastV(Method):
         """The layer at which the method prunes."""
         return self.layer
 
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack the attention of the layer before ``layer``."""
+        layer_attention(tokens, self.layer - 1, self.name)
+
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens of most attention."""
         from stgraph.kernels.cpu.top import top_of
@@ -72,9 +78,7 @@ class FastV(Method):
         )
 
 
-def _share(
-    attention: np.ndarray[tuple[int], np.dtype[np.float64]], nodes: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> float:
+def _share(attention: Array, nodes: Array) -> float:
     """Share of the attention to visual tokens that goes to ``nodes``."""
     total = float(attention.sum())
     return float(attention[nodes].sum()) / total if total > 0 else 0.0

@@ -58,7 +58,7 @@ class FrameFusion(FittedMethod):
             taken = _most_similar(similarity, n - max(n_keep, n_frame))
             below = int(np.count_nonzero(similarity[taken] < np.float32(self.tau)))
             if below:
-                exactness = f"approximate: {below:,} of {np.count_nonzero(taken):,} merged edges have a similarity below tau"
+                exactness = f"approximate: {below:,} of {np.count_nonzero(taken):,} merged edges lie below tau"
         else:
             taken, finished = _taken_by_the_authors(similarity, n, self.tau, budget.ratio(tokens.grid))
             if not finished:
