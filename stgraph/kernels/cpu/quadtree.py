@@ -115,8 +115,10 @@ def pair_cosines(x: Array, norms_x: Array, y: Array, norms_y: Array, a: Array, b
     -------
     [n] float32; 0 with a zero row, and 1 where it differs from 1 by rounding alone
     """
+    out = np.empty(a.size, np.float32)
+    if a.size == 0:  # x or y may then hold no row at all
+        return out
     _, H, W, _ = x.shape
     source, other = row_source(x), row_source(y[None, None])
-    out = np.empty(a.size, np.float32)
     run_blocks(lambda block: _pairs(source, H, W, norms_x, other, norms_y, a, b, *block, out), even_blocks(a.size, 256))
     return out
