@@ -47,6 +47,7 @@ class FastVid(FittedMethod):
 
     name: ClassVar[str] = "fastvid"
     paper: ClassVar[str] = "FastVID, NeurIPS 2025"
+    quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"pool_attn", "pool_feature"})
 
     def __post_init__(self) -> None:

@@ -40,6 +40,7 @@ class HoliTom(FittedMethod):
 
     name: ClassVar[str] = "holitom"
     paper: ClassVar[str] = "HoliTom, NeurIPS 2025"
+    quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_recv_attn"})
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class PruMerge(FittedMethod):
 
     name: ClassVar[str] = "prumerge"
     paper: ClassVar[str] = "LLaVA-PruMerge, ICCV 2025"
+    quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"prumerge_cls_attn", "enc_keys_full"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
@@ -160,9 +161,11 @@ def _nearest(keys: Array, at: Array, n: int) -> Array:
 
     if n == 0 or at.size == 0:
         return at[:0]
-    similar = cosines(keys, at, np.arange(keys.shape[0]))
+    P = keys.shape[0]
+    every = np.arange(P)
+    similar = cosines(keys, at, every) if 2 * at.size <= P else cosines(keys, every)[at]  # whichever costs less
     similar[np.arange(at.size), at] = -2
-    cut = keys.shape[0] - n
+    cut = P - n
     bound = np.partition(similar, cut, axis=1)[:, cut, None]
     above, equal = similar > bound, similar == bound
     open_places = n - above.sum(axis=1, keepdims=True)

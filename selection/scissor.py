@@ -41,6 +41,7 @@ class LlavaScissor(FittedMethod):
 
     name: ClassVar[str] = "llava-scissor"
     paper: ClassVar[str] = "LLaVA-Scissor, arXiv 2506.21862"
+    quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share("tau", self.tau)

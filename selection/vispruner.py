@@ -38,6 +38,7 @@ class VisPruner(Method):
 
     name: ClassVar[str] = "vispruner"
     paper: ClassVar[str] = "VisPruner, ICCV 2025"
+    quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_cls_attn", "enc_features"})
 
     def __post_init__(self) -> None:
