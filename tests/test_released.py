@@ -1,4 +1,4 @@
-"""ST-SimDiff as published: its count, its edge cases and switches; and the presets of the paper's selector."""
+"""ST-SimDiff as published: its count, its edge cases, its switches and what it refuses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from selection_oracles import features
 import stgraph
 from stgraph import Budget, TokenGrid, VideoTokens, selector
 from stgraph.bench.synthetic import synthetic_tokens
-from stgraph.errors import FeatureError, InputError, MissingSignalError, UnknownNameError
-from stgraph.selection.presets import ABLATION, ablation
+from stgraph.errors import FeatureError, InputError, MissingSignalError
 from stgraph.selection.reasons import BOTH, EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
 
@@ -245,38 +244,6 @@ def test_the_result_explains_itself(video: Array) -> None:
     assert np.isfinite(result.scores).all()
     again = selector(NAME, n_keep=100).select(VideoTokens.from_array(video), Budget(0.3))
     assert again.account.n_kept == len(released(video, 0.3))
-
-
-@pytest.mark.parametrize("name", list(ABLATION))
-def test_ablation_rows_are_configurations(name: str, video: Array) -> None:
-    attention = np.random.default_rng(7).random((8, 6, 7), np.float32)
-    tokens = VideoTokens.from_array(video, importance=attention)
-    result = selector("st-simdiff", retain_ratio=0.3, **ablation(name)).select(tokens)
-    assert len(result) == 101
-    assert result.report["importance"] == "attention"
-    if name == "attention-only":
-        best = np.argsort(-attention.reshape(-1), kind="stable")[:101]
-        assert result.indices.tolist() == sorted(best.tolist())
-    assert (result.report["n_events"] > 0) == (name == "full")
-
-
-def test_unknown_ablation_row() -> None:
-    with pytest.raises(UnknownNameError, match=r"no preset 'everything'\. Known: attention-only, spatial"):
-        ablation("everything")
-
-
-def test_presets_fix_what_names_them(video: Array) -> None:
-    tokens = VideoTokens.from_array(video)
-    halves = selector("srts", retain_ratio=0.3, tau_sim=0.7).select(tokens)
-    same = selector("st-simdiff", retain_ratio=0.3, tau_sim=0.7, events=False, importance="centrality").select(tokens)
-    assert halves.indices.tolist() == same.indices.tolist()
-    assert halves.reasons() == {"representative": 101}
-    with pytest.raises(InputError, match="'srts' has no parameter 'events'"):
-        selector("srts", retain_ratio=0.3, events=True)
-    with pytest.raises(InputError, match="'st-simdiff-attention' has no parameter 'importance'"):
-        selector("st-simdiff-attention", retain_ratio=0.3, importance="norm")
-    with pytest.raises(MissingSignalError, match="needs the signal 'importance'"):
-        selector("st-simdiff-attention", retain_ratio=0.3).select(tokens)
 
 
 def test_the_sample() -> None:
