@@ -232,7 +232,7 @@ def _selection_columns(analysis: Analysis, selection: Selection, mask: Array) ->
         **{f"n_{name}": reasons.get(name, 0) for name in ("representative", "event", "both")},
         **{name: account[name] for name in ("n_input", "mean_layer_tokens", "mean_layer_ratio")},
         "frame_evenness": frame_evenness(selection.mask),
-        "events_kept_ratio": np.count_nonzero(mask & analysis.events) / n_events if n_events else None,
+        "events_kept_ratio": float(np.count_nonzero(mask & analysis.events) / n_events) if n_events else None,
         "communities_kept_ratio": float(np.count_nonzero(served) / served.size),
         **{f"{stage}_s": value for stage, value in report["seconds"].items()},
     }

@@ -28,7 +28,7 @@ def dump(tmp_path: Path) -> str:
 
 
 def test_the_commands() -> None:
-    assert list(SUBCOMMANDS) == ["compare", "inspect", "communities", "select", "sample", "bench", "doctor"]
+    assert list(SUBCOMMANDS) == ["compare", "sweep", "inspect", "communities", "select", "sample", "bench", "doctor"]
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from stgraph.bench.rows import FORMATS, check_writable, encode, format_of, write
+from stgraph.bench import rows
+from stgraph.bench.rows import FORMATS, ROW_FORMATS, check_writable, encode, format_of, write
 from stgraph.errors import InputError, MissingDependencyError
 
 Row = dict[str, Any]
@@ -79,6 +80,24 @@ def test_a_table_may_be_empty(tmp_path: Path, fmt: str) -> None:
         assert json.loads(made[0].read_text())["overlap"] == []
     else:
         assert read(made[1]) == []
+
+
+@pytest.mark.parametrize("fmt", ROW_FORMATS)
+def test_rows_read_back_are_those_written(tmp_path: Path, fmt: str) -> None:
+    if fmt == "parquet":
+        pytest.importorskip("pyarrow")
+    types = {"name": str, "count": int, "share": float, "seed": int, "on": bool, "late": float}
+    written = [{name: row.get(name) for name in types} for row in ROWS]
+    (made,) = write(tmp_path / "a", {"rows": written}, fmt)
+    found = rows.read(made, fmt, types)
+    assert found == written
+    assert [[type(v) for v in row.values()] for row in found] == [[type(v) for v in row.values()] for row in written]
+    with pytest.raises(InputError, match="holds other columns; they differ in late, later"):
+        rows.read(made, fmt, {**{k: v for k, v in types.items() if k != "late"}, "later": float})
+    with pytest.raises(InputError, match="row 1 holds a value that does not belong in its column"):
+        rows.read(made, fmt, {**types, "name": float})
+    with pytest.raises(InputError, match="cannot read .*: No such file"):
+        rows.read(tmp_path / "none", fmt, types)
 
 
 def test_columns_of_none_only(tmp_path: Path) -> None:

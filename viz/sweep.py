@@ -79,14 +79,15 @@ def findings(rows: Sequence[Row], reference: tuple[float, str]) -> Text:
         if changes:
             lines.append(f"{label}: {', '.join(changes)}.")
         elif len(_distinct(here, "tau_sim")) == len(_distinct(here, "tau_diff")) == 1:
-            overlap = fmean(row["reference_overlap"] for row in here)
+            overlap, events = fmean(row["reference_overlap"] for row in here), fmean(map(_events, here))
             plays = here[0]["tau_sim"] is None and here[0]["tau_diff"] is None
-            lines.append(f"{label}: no threshold plays a part." if plays else f"{label}: overlap {overlap:.2f}.")
+            only = "no threshold plays a part" if plays else f"overlap {overlap:.2f}, events {events:,.0f}"
+            lines.append(f"{label}: {only}.")
     importances = ", ".join(_distinct(rows, "importance"))
     lines.append(
         f"\noverlap: Jaccard overlap of the kept tokens with those at tau_sim {tau_sim:g} and tau_diff {tau_diff}, all "
-        "else equal. events: kept tokens that are events. Columns: tau_diff; none: it plays no part. Surplus candidates "
-        f"were dropped by {importances}.{_means(rows)}"
+        "else equal. events: kept tokens that are events. Columns: tau_diff; none: it plays no part. Surplus "
+        f"candidates were dropped by {importances}.{_means(rows)}"
     )
     return Text("\n".join(lines))
 

@@ -130,9 +130,8 @@ def command(
         with options.progress_bar(quiet) as progress:
             rows = run(plan, inputs, store, progress)
     except KeyboardInterrupt:
-        kept = "no rows are kept without -o" if output is None else f"{output} holds {len(store):,} rows"
-        goes_on = "" if output is None else "; the same command goes on from there"
-        typer.echo(f"Interrupted: {kept}{goes_on}.", err=True)
+        there = f"{output} holds {len(store):,} rows; the same command goes on from there"
+        typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
         raise typer.Exit(130) from None
     if output is None and chosen is not None:
         typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
