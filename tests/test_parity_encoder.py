@@ -1,0 +1,103 @@
+"""FasterVLM, VisPruner, VisionZip and PruMerge beside their restatements."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from oracles_encoder import fastervlm, prumerge, vispruner, visionzip
+from parity_cases import CASES, Array, Case, cases, parity
+
+from stgraph import VideoTokens
+
+pytestmark = pytest.mark.slow
+
+SMALL = [case for case in CASES if case.T * case.H * case.W <= 400]
+
+
+@dataclass(frozen=True)
+class OneHead(Case):
+    """Attention of a single head: its order is then free of rounding."""
+
+    def tokens(self) -> VideoTokens:
+        tokens = super().tokens()
+        return with_signals(tokens, {"enc_cls_attn": tokens.signals["enc_cls_attn"][:, :1]})
+
+
+@dataclass(frozen=True)
+class WithCls(Case):
+    """Keys that begin with the CLS token's."""
+
+    def tokens(self) -> VideoTokens:
+        tokens = super().tokens()
+        keys = tokens.signals["enc_keys_mean"]
+        return with_signals(tokens, {"enc_keys_mean": np.concatenate([3 * keys[:, -1:], keys], axis=1)})
+
+
+@dataclass(frozen=True)
+class Pooled(Case):
+    """Encoder signals on a grid of twice the height and width, pooled by means."""
+
+    def tokens(self) -> VideoTokens:
+        tokens = super().tokens()
+        fine = replace(self, H=2 * self.H, W=2 * self.W, newlines=False)
+        larger = Case.tokens(fine)
+        metadata = {**tokens.metadata, "encoder_grid": [fine.H, fine.W], "pooling": "average"}
+        signals = {name: values for name, values in larger.signals.items() if name.startswith(("enc_", "pool_", "pru"))}
+        return VideoTokens(tokens.features, tokens.grid, {**tokens.signals, **signals}, metadata)
+
+
+def with_signals(tokens: VideoTokens, signals: dict[str, Array]) -> VideoTokens:
+    return VideoTokens(tokens.features, tokens.grid, {**tokens.signals, **signals}, tokens.metadata)
+
+
+def turned(kind: type[Case], on: list[Case]) -> list[Case]:
+    return [kind(**asdict(case)) for case in on]
+
+
+def test_fastervlm() -> None:
+    assert parity("fastervlm", fastervlm).equal == len(CASES)
+
+
+def test_vispruner() -> None:
+    outcome = parity("vispruner", vispruner, max_excused=2)
+    assert outcome.equal >= len(CASES) - 2
+
+
+def test_vispruner_where_the_order_of_attention_is_exact() -> None:
+    assert parity("vispruner", vispruner, on=turned(OneHead, list(CASES))).equal == len(CASES)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.75, 1.0])
+def test_vispruner_shares_of_attention(ratio: float) -> None:
+    parity("vispruner", partial(vispruner, ratio=ratio), on=turned(OneHead, SMALL), ratio=ratio)
+
+
+def test_visionzip() -> None:
+    assert parity("visionzip", visionzip).equal == len(CASES)
+    parity("visionzip", visionzip, on=turned(WithCls, cases("random", "cut")))
+
+
+@pytest.mark.parametrize("plus", [False, True])
+@pytest.mark.parametrize("exact_count", [True, False])
+def test_prumerge(plus: bool, exact_count: bool) -> None:
+    restate = partial(prumerge, plus=plus, exact_count=exact_count)
+    assert parity("prumerge+" if plus else "prumerge", restate, exact_count=exact_count).equal == len(CASES)
+
+
+@pytest.mark.parametrize(
+    ("name", "restate"),
+    [
+        ("fastervlm", fastervlm),
+        ("vispruner", vispruner),
+        ("visionzip", visionzip),
+        ("prumerge", prumerge),
+        ("prumerge+", partial(prumerge, plus=True)),
+    ],
+)
+def test_signals_of_a_finer_encoder_grid(name: str, restate: Any) -> None:
+    on = turned(Pooled, [case for case in SMALL if case.kind in ("scenes", "random", "cut")])
+    parity(name, restate, on=on, max_excused=1)

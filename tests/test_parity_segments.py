@@ -1,0 +1,51 @@
+"""HoliTom and FastVID beside their restatements."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from oracles_segments import fastvid, holitom
+from parity_cases import CASES, cases, parity
+
+pytestmark = pytest.mark.slow
+
+MOVING = [case for case in cases("scenes", "random", "cut", "signs") if case.T > 1 and case.H < 27]
+
+
+@pytest.mark.parametrize("exact_count", [True, False])
+def test_holitom(exact_count: bool) -> None:
+    restate = partial(holitom, exact_count=exact_count)
+    assert parity("holitom", restate, exact_count=exact_count).equal == len(CASES)
+
+
+@pytest.mark.parametrize("parameters", [{"tau": 0.5}, {"tau": 0.65, "beta": 0.9}, {"tau": 0.93, "beta": 0.0}])
+def test_holitom_parameters(parameters: dict[str, Any]) -> None:
+    for exact_count in (True, False):
+        values = {**parameters, "exact_count": exact_count}
+        parity("holitom", partial(holitom, **values), on=MOVING, **values)
+
+
+def test_fastvid() -> None:
+    assert parity("fastvid", fastvid).equal == len(CASES)
+
+
+def test_fastvid_by_the_authors_count() -> None:
+    some = [case for case in CASES if int(case.H * case.W * case.ratio(case.T * case.H * case.W)) > 0]
+    assert len(some) > 50
+    assert parity("fastvid", partial(fastvid, exact_count=False), on=some, exact_count=False).equal == len(some)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"tau": 0.0, "segments": 2},
+        {"tau": 0.5, "segments": 1, "context": 0.8},
+        {"anchor_step": 2, "segments": 3, "tau": 0.2, "beta": 0.1},
+        {"context": 1.0, "segments": 4, "anchor_step": 1},
+        {"context": 0.0},
+    ],
+)
+def test_fastvid_parameters(parameters: dict[str, Any]) -> None:
+    parity("fastvid", partial(fastvid, **parameters), on=MOVING, **parameters)
