@@ -68,8 +68,6 @@ class SelectorPlan:
         cls = SELECTORS.get(name)
         knows = inspect.signature(cls).parameters
         given = {key: value for key, value in self.options.items() if key in knows}
-        if name.startswith("st-simdiff-") or name == "srts":
-            given.pop("importance", None)  # these stand for one importance
         for backend in self.backends if "backend" in knows and self.backends else (None,):
             for seed in self.seeds if name.startswith("random") else (None,):
                 own = {**given, **({"backend": backend} if backend else {}), **({} if seed is None else {"seed": seed})}

@@ -51,7 +51,7 @@ class StSimDiffAttention(StSimDiff):
 class Srts(StSimDiff):
     """The similarity half of ST-SimDiff (section 4.3): representatives only, reduced by centrality."""
 
-    importance: Any = "centrality"
+    importance: Any = field(default="centrality", init=False)
     events: bool = field(default=False, init=False)
 
     name: ClassVar[str] = "srts"

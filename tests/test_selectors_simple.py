@@ -1,5 +1,4 @@
-"""Selectors that need features and grid alone, each by the laws of its own: random, uniform, evs, dets, vidcom2,
-dycoke-ttm. And their kernels against plain NumPy."""
+"""Laws of the selectors that need features and grid alone: random, uniform, evs, dets, vidcom2, dycoke-ttm."""
 
 from __future__ import annotations
 
@@ -8,14 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feature_zoo import DTYPES, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
+from feature_zoo import ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 
 from stgraph import Selection, VideoTokens, num_threads, selector, set_num_threads
 from stgraph.errors import FeatureError, InputError
-from stgraph.kernels.cpu.centre_distances import centre_distances
-from stgraph.kernels.cpu.channel_variance import channel_variances
-from stgraph.kernels.cpu.frame_similarity import frame_cosines
-from stgraph.kernels.cpu.neighbours import neighbour_cosines
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.dycoke import group_size, reference_frames
 from stgraph.selection.vidcom2 import frame_counts, lowest_half
@@ -261,78 +256,3 @@ def test_threads_change_nothing(name: str, threads: None) -> None:
     for other in results[1:]:
         np.testing.assert_array_equal(other.indices, results[0].indices)
         np.testing.assert_array_equal(other.scores, results[0].scores)
-
-
-# ---- kernels ----
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_frame_cosines_are_those_of_the_graph(layout: str, dtype: np.dtype[Any]) -> None:
-    x = features(SHAPE, dtype)
-    x[3, 1, 1] = 0
-    weights, norms = neighbour_cosines(x)
-    cosine, ours = frame_cosines(LAYOUTS[layout](x), np.arange(9) - 1)
-    np.testing.assert_allclose(cosine[1:], weights[2, :-1], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(ours, norms, rtol=1e-6)
-    assert not cosine[0].any()
-    assert not cosine[3:5, 1, 1].any()
-
-
-def test_frame_cosines_with_any_frame_and_any_size() -> None:
-    x = features(SHAPE)
-    reference = np.array([8, 0, -1, 3, 0, 7, 2, 1, 4])
-    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
-    expected = (unit * unit[reference]).sum(axis=-1)
-    expected[2] = 0
-    factors = np.float32(10.0) ** np.random.default_rng(0).choice([-25, 0, 18, 30], SHAPE[:3])
-    for scaled in (x, x * factors[..., None].astype(np.float32)):
-        cosine, _ = frame_cosines(scaled, reference)
-        np.testing.assert_allclose(cosine, expected, rtol=0, atol=2e-6)
-    np.testing.assert_array_equal(cosine[3], np.ones((3, 4)))
-
-
-@pytest.mark.parametrize("reference", [[0, 1], [-2, 0, 1], [0, 1, 3]])
-def test_a_reference_that_is_no_frame(reference: list[int]) -> None:
-    with pytest.raises(InputError, match=r"expected 3 integers from -1 to 2"):
-        frame_cosines(features((3, 2, 2, 4)), np.array(reference))
-
-
-def plain_distances(x: Array, channels: Array) -> tuple[Array, Array]:
-    unit = x.astype(np.float64)[..., channels]
-    norms = np.linalg.norm(unit, axis=-1, keepdims=True)
-    unit /= np.where(norms == 0, 1, norms)
-    centres = unit.mean(axis=(1, 2), keepdims=True), unit.mean(axis=(0, 1, 2))
-    to_frame, to_video = (((unit - c) ** 2).sum(axis=-1) for c in centres)
-    return to_frame, to_video
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_variances_and_distances(layout: str, dtype: np.dtype[Any]) -> None:
-    x = features((5, 3, 7, 18), dtype)
-    x[2, 1, 1] = 0
-    variances = channel_variances(LAYOUTS[layout](x))
-    np.testing.assert_allclose(variances, x.astype(np.float64).var(axis=(0, 1, 2)), rtol=1e-5)
-    channels = lowest_half(variances)
-    for ours, plain in zip(centre_distances(LAYOUTS[layout](x), channels), plain_distances(x, channels), strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 30, 40, 6), (3, 1, 1, 5), (300, 1, 2, 3)], ids=str)
-@pytest.mark.parametrize("factor", [1.0, 1e-25, 1e30])
-def test_variances_and_distances_of_any_size(shape: tuple[int, ...], factor: float) -> None:
-    x = features(shape) * np.float32(factor)
-    x[0, 0, 0] *= np.float32(1e-15)
-    wide = x.astype(np.float64)
-    scale = np.abs(wide).max() ** 2
-    np.testing.assert_allclose(channel_variances(x) / scale, wide.var(axis=(0, 1, 2)) / scale, rtol=1e-5, atol=1e-12)
-    channels = np.arange(shape[3]) % 2 == 0
-    for ours, plain in zip(centre_distances(x, channels), plain_distances(x, channels), strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
-
-
-def test_a_constant_channel_does_not_vary() -> None:
-    x = features((9, 3, 4, 5)) * np.float32(1e4)
-    x[..., 2] = 0.1
-    assert channel_variances(x)[2] == 0

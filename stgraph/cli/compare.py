@@ -129,7 +129,7 @@ def _selectors(
     from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.bench.selector_plan import SelectorPlan
     from stgraph.errors import InputError
-    from stgraph.viz.selectors import selector_tables
+    from stgraph.viz.selector_comparison import selector_tables
 
     if len(splits or ()) > 1:
         raise InputError("--selectors takes one --split")
