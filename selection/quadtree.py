@@ -88,8 +88,12 @@ class Pyramid:
         for level in self.boxes:
             first[level.reshape(-1)[::-1]] = np.arange(n_tokens)[::-1]
         parts, starts = group_members(parent[:below_root], n)
-        split, present = split.copy(), np.unique(self.cut(split))
-        count = present.size
+        present = np.unique(self.cut(split))
+        count, split = present.size, np.zeros(n, np.bool_)  # only what lies above the cut; below, nothing is decided
+        above = present
+        for _ in self.boxes[1:]:
+            above = np.unique(parent[above[above < below_root]])
+            split[above] = True
         waiting = list(zip(*(a[present].tolist() for a in (self.least, first)), present.tolist(), strict=True))
         heapq.heapify(waiting)
         while count < n_boxes:

@@ -53,6 +53,8 @@ def test_exactly_k_groups_whatever_the_video(grid: tuple[int, ...], look: str) -
         members = kept.assignment.tocsc()
         assert np.diff(members.indptr).max() == 1  # no token in two groups
         assert n - members.nnz == kept.report["n_tokens_dropped"]
+        if kept.report["n_boxes_at_tau_s"] < k:
+            assert k <= kept.report["n_boxes"] <= k + 2  # the last split adds three at most
         np.testing.assert_array_equal(kept.scores, np.diff(kept.assignment.indptr))
         np.testing.assert_array_equal(kept.indices, kept.assignment.indices[kept.assignment.indptr[:-1]])
 
