@@ -111,7 +111,8 @@ def read(path: str | os.PathLike[str], fmt: str, columns: Mapping[str, type]) ->
             text = Path(path).read_text(encoding="utf-8")
             names, found = _parse_csv(text) if fmt == "csv" else ([], _parse_lines(text))
     except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"it is no {fmt} file of rows"
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else f"it is no {fmt} file of rows"
         raise InputError(f"cannot read {path}: {reason}") from error
     for columns_there in ([names] if names else []) + [list(row) for row in found]:
         odd = sorted(map(str, set(columns_there) ^ columns.keys()))
