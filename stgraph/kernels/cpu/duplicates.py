@@ -11,10 +11,9 @@ Array = np.ndarray[Any, Any]
 
 
 @numba.njit(nogil=True, cache=True)
-def _remove(cosine, tokens, n_left, per_round, items, scores):  # type: ignore[no-untyped-def]
-    """Leaves the survivors at the start of ``items``; returns the number of rounds."""
+def _remove(cosine, tokens, n_left, per_round, items, kept, scores):  # type: ignore[no-untyped-def]
+    """Leaves the survivors at the start of ``items``; returns the number of rounds. ``kept``, ``scores``: room."""
     n, rounds = items.size, 0
-    kept = np.empty_like(items)
     while n > n_left:
         n_even = (n + 1) // 2
         drop = min(per_round, n - n_left, n_even)
@@ -43,7 +42,8 @@ def _remove(cosine, tokens, n_left, per_round, items, scores):  # type: ignore[n
         for j in range(1, n, 2):
             kept[n_even - drop + j // 2] = items[j]
         n -= drop
-        items[:n] = kept[:n]
+        for i in range(n):
+            items[i] = kept[i]
         rounds += 1
     return rounds
 
@@ -67,6 +67,6 @@ def remove_duplicates(cosine: Array, tokens: Array, n_left: int, per_round: int)
     [n_left] int64 places in the list
     """
     items = np.arange(tokens.size, dtype=np.int64)
-    scores = np.empty(tokens.size, np.float32)
-    rounds = _remove(cosine, tokens.astype(np.int64, copy=False), n_left, per_round, items, scores)
+    kept, scores = np.empty_like(items), np.empty(items.size, np.float32)
+    rounds = _remove(cosine, tokens.astype(np.int64, copy=False), n_left, per_round, items, kept, scores)
     return items[:n_left], int(rounds)
