@@ -63,7 +63,7 @@ def run(
         _check_attention(plan, name, tokens)
     dumps: dict[str, _Dump] = {}
     for name, tokens in inputs:
-        tell(f"reading {name}", 0.0)
+        tell("reading dumps", 0.0)
         dump = _Dump(name, tokens, plan)
         dumps.setdefault(dump.digest, dump)  # the same content under two names is swept once
     points = list(plan.configurations())
@@ -141,7 +141,7 @@ class _Dump:
 
     def sweep(self, points: Sequence[Configuration], store: SweepRows, tell: Callable[[str], None]) -> None:
         """Points that differ in thresholds, preset and ratio only: communities once for each ``tau_sim``."""
-        label = f"{self.name} {points[0].backend}"
+        label = points[0].backend
         tell(label)
         origin = None if points[0].tau_sim is None else REFERENCE[0]
         analysis = {origin: self._analyse(replace(points[0], tau_sim=origin))}
