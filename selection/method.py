@@ -98,12 +98,22 @@ class Method(ABC):
         budget = budget or self.budget
         start = perf_counter()
         view = budget.view(tokens, self.newlines)
+        self._check_newlines(tokens, view)
         n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
         whole = n_keep == view.grid.n_nodes and self.fits_budget
         choice = keep_everything(view.grid) if whole else self.choose(view, n_keep, budget)
         seconds = {"selection": perf_counter() - start}
         provenance = {"selector": self.name, "paper": self.paper, **self.parameters()}
         return finish(choice, tokens, view, budget, provenance, seconds, self.n_layers)
+
+    def _check_newlines(self, tokens: VideoTokens, view: VideoTokens) -> None:
+        """Encoder signals have no value for the newlines of ``view``; attention says so itself."""
+        lost = sorted(self.requires & tokens.signals.keys() - view.signals.keys() - {"importance"})
+        if lost:
+            raise InputError(
+                f"{self.name}: the signal {lost[0]!r} has no value for newline tokens, which count here; "
+                "pass newlines='out'"
+            )
 
     def parameters(self) -> dict[str, Any]:
         """The method's parameters as plain values; arrays are named, not copied."""

@@ -58,6 +58,11 @@ SIGNALS: dict[str, Signal] = {
 }
 
 
+def is_per_patch(name: str) -> bool:
+    """Whether a signal has a value for each patch of the lattice or of the encoder's grid, and so none for newlines."""
+    return name in SIGNALS and not {"H", "e", "ek"}.isdisjoint(SIGNALS[name].shape)
+
+
 def check_signals(signals: Mapping[str, tuple[tuple[int, ...], str]], symbols: Mapping[str, int]) -> None:
     """Check shapes and dtypes of known signals against the grid's ``symbols`` and each other.
 

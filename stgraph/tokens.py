@@ -12,7 +12,7 @@ import numpy as np
 from stgraph.arrays import feature_array, to_numpy
 from stgraph.errors import FeatureError, GridError, MissingSignalError
 from stgraph.grid import TokenGrid
-from stgraph.signals import check_signals
+from stgraph.signals import check_signals, is_per_patch
 
 Array = np.ndarray[Any, Any]
 
@@ -119,8 +119,8 @@ class VideoTokens:
 
     def with_newline_column(self) -> VideoTokens:
         """The same tokens on the grid in which newlines are nodes (:meth:`TokenGrid.with_newline_column`), without the
-        signal ``importance``, which has no value for a newline."""
-        signals = {name: values for name, values in self.signals.items() if name != "importance"}
+        signals that have a value a patch and none for a newline."""
+        signals = {name: values for name, values in self.signals.items() if not is_per_patch(name)}
         return VideoTokens(self.features, self.grid.with_newline_column(), signals, self.metadata)
 
     @property

@@ -95,7 +95,13 @@ def test_the_newline_column_is_the_next_column_of_the_lattice() -> None:
     view = tokens.with_newline_column()
     assert view.grid.shape == (4, 3, 6)
     np.testing.assert_array_equal(view.lattice.reshape(-1, 8), tokens.features)
-    assert "importance" in tokens.signals and "importance" not in view.signals
+    assert tokens.signals.keys() - view.signals.keys() == {
+        *("importance", "enc_cls_attn", "enc_features", "enc_keys_full", "enc_keys_mean", "enc_recv_attn"),
+        *("pool_attn", "prumerge_cls_attn"),
+    }
+    with pytest.raises(InputError, match="fastervlm: the signal 'enc_cls_attn' has no value for newline tokens"):
+        stgraph.selector("fastervlm", retain_ratio=0.5, newlines="in").select(tokens)
+    assert stgraph.selector("fastv", retain_ratio=0.5, newlines="in").select(tokens).account.n_visual == 72
 
 
 @pytest.mark.parametrize("kinds", [separator_per_frame, irregular])
