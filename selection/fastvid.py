@@ -11,7 +11,7 @@ from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.encoder_grid import on_lattice
-from stgraph.selection.method import Choice, FittedMethod, check_finite, check_share
+from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.segments import frame_segments
 from stgraph.tokens import VideoTokens
@@ -68,7 +68,6 @@ class FastVid(FittedMethod):
         n, (T, P) = grid.n_nodes, (grid.T, grid.H * grid.W)
         pooled = on_lattice(tokens, tokens.signal("pool_attn", self.name), "pool_attn")
         attention = pooled.reshape(-1).astype(np.float64)
-        check_finite("signal 'pool_attn'", attention)
         segments = frame_segments(_frame_vectors(tokens, self.name), self.segments, self.tau)
         frame_cosines(tokens.lattice, np.full(T, -1))  # refuses NaN and Inf
 
@@ -86,20 +85,15 @@ class FastVid(FittedMethod):
             at = np.arange(end - 1, first - 1, -self.anchor_step)[::-1]
             share, more = divmod(int(n_context[first:end].sum()), at.size)
             wanted = share + (np.arange(at.size) < more) * self.exact_count
-            anchors = [
-                _anchor(tokens.lattice, int(t), salient[t], min(int(w), P - int(n_salient[t])))
-                for t, w in zip(at, wanted, strict=True)
-                if w > 0
-            ]
+            wanted = np.minimum(wanted, P - n_salient[at])
+            anchors = [_anchor(tokens.lattice, t, salient[t], c) for t, c in zip(at, wanted, strict=True) if c > 0]
             for anchor in anchors:
                 is_centre[anchor.centres], scores[anchor.centres] = True, np.exp(anchor.scores)
             if anchors:
                 entries.append(_merge(tokens.lattice, salient, (first, end), anchors, self.beta))
             if self.exact_count:
-                inside = slice(first * P, end * P)
-                left = int(per_frame[first:end].sum()) - int((salient.reshape(-1) | is_centre)[inside].sum())
-                free = first * P + np.flatnonzero(~(salient.reshape(-1) | is_centre)[inside])
-                added |= top_of(attention, free, left)
+                unkept = first * P + np.flatnonzero(~(salient.reshape(-1) | is_centre)[first * P : end * P])
+                added |= top_of(attention, unkept, int(n_context[first:end].sum() - wanted.sum()))
             n_anchors += at.size
         whole = salient.reshape(-1) | added
         nodes = np.flatnonzero(whole | is_centre)
@@ -109,9 +103,7 @@ class FastVid(FittedMethod):
             reason=np.where(is_centre[nodes], CONTEXT, ATTENTION),
             scores=scores[nodes],
             merge=_assignment(entries, nodes, np.flatnonzero(whole), n),
-            exactness="exact"
-            if n_added == 0
-            else f"approximate: {n_added:,} tokens beyond what the anchors could take",
+            exactness=f"approximate: {n_added:,} tokens beyond what the anchors could take" if n_added else "exact",
             report={
                 "segments": [[first, end - 1] for first, end in segments],
                 "n_anchors": n_anchors,

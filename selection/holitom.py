@@ -11,7 +11,7 @@ import numpy as np
 from stgraph.selection.budget import Budget
 from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.encoder_grid import on_lattice
-from stgraph.selection.method import Choice, FittedMethod, check_finite, check_share
+from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.static_windows import static_windows
 from stgraph.tokens import VideoTokens
@@ -55,7 +55,6 @@ class HoliTom(FittedMethod):
         n, (T, P) = grid.n_nodes, (grid.T, grid.H * grid.W)
         received = on_lattice(tokens, tokens.signal("enc_recv_attn", self.name), "enc_recv_attn")
         attention = received.reshape(-1).astype(np.float64)
-        check_finite("signal 'enc_recv_attn'", attention)
         cosine, _ = frame_cosines(tokens.lattice, np.arange(T) - 1)
         still = cosine.reshape(T, P)[1:] > self.tau
         windows, saved = static_windows(still)
@@ -118,8 +117,8 @@ def _cluster(x: Array, first: int, last: int, positions: Array, n_centres: int, 
     frames = np.arange(first, last + 1)
     P, L, S = x.shape[1] * x.shape[2], frames.size, positions.size
     columns = frames * P + positions[:, None]  # [S, L]
-    means = weighted_sums(x, np.arange(S + 1) * L, columns.reshape(-1), np.full(S * L, 1 / L))
-    distance = scaled_distances(means)
+    sums = weighted_sums(x, np.arange(S + 1) * L, columns.reshape(-1), np.ones(S * L))
+    distance = scaled_distances(sums) / L  # of the means, but where sums are exact, equal distances stay equal
     centres = density_peaks(peak_scores(distance, min(NEIGHBOURS, n_centres)), n_centres)
     others = np.setdiff1d(np.arange(S), centres, assume_unique=True)
     joined = distance[np.ix_(others, centres)].argmin(axis=1)
