@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def budgets(n_keep: int, n_frames: int) -> list[int]:
 def signal(video: Video, name: str) -> Array:
     """[T, ..., P(, c)] float64; from an encoder grid of twice the height and width by means of 2 x 2."""
     values = np.asarray(video.signals[name]).astype(np.float64)
-    T, H, W = video.shape
+    _, H, W = video.shape
     axis = 2 if name == "enc_cls_attn" else 1
     if values.ndim <= axis or values.shape[axis] != 4 * H * W:
         return values
@@ -47,7 +48,7 @@ def ranked(scores: Array, candidates: list[int]) -> list[int]:
 
 def note_order(scores: Array, order: list[int], margin: Margin) -> None:
     """Note every step of an order."""
-    for a, b in zip(order[:-1], order[1:], strict=True):
+    for a, b in pairwise(order):
         margin.note(scores[a] - scores[b])
 
 

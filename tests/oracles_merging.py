@@ -1,7 +1,7 @@
 """Methods that merge similar tokens, restated plainly: LLaVA-Scissor and STTM.
 
-Cosines are whole tables in float64, components are relabelled one merge after the other, a node of the quadtree is a
-dictionary of the weights of its tokens. ``margin`` collects how close anything came to being decided otherwise.
+Cosines are whole tables in float64, components are relabelled one merge after the other, a quadtree node is a dictionary
+of its tokens' weights. ``margin`` collects how close anything came to being decided otherwise.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ def cosines(a: Array, b: Array) -> Array:
 def joins(pairs: Array, n: int) -> list[Join]:
     """The pairs that join two components when taken from the most similar to the least.
 
-    ``pairs`` [m, 3]: similarity, smaller node, larger node. Ties go by the smaller nodes; what differs by float64 noise
-    is a tie.
+    ``pairs`` [m, 3]: similarity, smaller node, larger node, ascending in the nodes. Ties keep that order; what differs
+    by float64 noise is a tie.
     """
     group = list(range(n))
     members = [[i] for i in range(n)]
     tree: list[Join] = []
-    order = np.lexsort((pairs[:, 2], pairs[:, 1], -np.round(pairs[:, 0], 12)))
-    for i, j, place in zip(pairs[order, 1].astype(int).tolist(), pairs[order, 2].astype(int).tolist(), order, strict=True):
+    ordered = pairs[np.argsort(-np.round(pairs[:, 0], 12), kind="stable")]
+    nodes = ordered[:, 1:].T.astype(int).tolist()
+    for place, (i, j) in enumerate(zip(*nodes, strict=True)):
         if group[i] == group[j]:
             continue
         small, large = sorted((group[i], group[j]), key=lambda g: len(members[g]))
         for node in members[small]:
             group[node] = large
         members[large] += members[small]
-        tree.append((float(pairs[place, 0]), i, j))
+        tree.append((float(ordered[place, 0]), i, j))
         if len(tree) == n - 1:
             break
     return tree
@@ -50,11 +51,12 @@ def joins(pairs: Array, n: int) -> list[Join]:
 
 def components(tree: Iterable[Join], n: int) -> list[list[int]]:
     """The components that some joins leave, each ascending, by their smallest node."""
-    group = list(range(n))
+    whole = {i: [i] for i in range(n)}
     for _, i, j in tree:
-        old, new = max(group[i], group[j]), min(group[i], group[j])
-        group = [new if g == old else g for g in group]
-    return [[i for i, g in enumerate(group) if g == first] for first in sorted(set(group))]
+        joined = whole[i] + whole[j]
+        for node in joined:
+            whole[node] = joined
+    return sorted({min(nodes): sorted(nodes) for nodes in whole.values()}.values())
 
 
 def first_joins(tree: list[Join], count: int, margin: Margin) -> list[Join]:
@@ -79,7 +81,7 @@ def scissor(video: Video, n_keep: int, ratio: Fraction, tau: float = 0.95, exact
         tree += joins(all_pairs(video.rows[t * P : (t + 1) * P], t * P), video.n)
     for similarity, _, _ in tree:
         margin.note(similarity - tau)
-    tree = sorted((join for join in tree if join[0] > tau), key=lambda join: (-round(join[0], 12), join[1], join[2]))
+    tree = sorted((join for join in tree if join[0] > tau), key=lambda join: (-round(join[0], 12), *join[1:]))
     if exact_count:
         tree = first_joins(tree, video.n - n_keep, margin)
     parts = components(tree, video.n)
@@ -108,8 +110,7 @@ def scissor(video: Video, n_keep: int, ratio: Fraction, tau: float = 0.95, exact
         counts[nearest] += 1
     matrix /= (counts + 1)[:, None]
     firsts = [min(min(parts[part]) for part in whole) for whole in wholes]
-    order = np.argsort(firsts)
-    return Expected(sorted(firsts), margin=margin.value, matrix=matrix[order])
+    return Expected(sorted(firsts), margin=margin.value, matrix=matrix[np.argsort(firsts)])
 
 
 def note_best(values: Array, margin: Margin) -> None:
@@ -119,7 +120,7 @@ def note_best(values: Array, margin: Margin) -> None:
         margin.note(float(largest[1] - largest[0]))
 
 
-@dataclass
+@dataclass(eq=False)
 class Cell:
     """A box of one frame at one level of the pyramid."""
 
@@ -135,16 +136,14 @@ class Cell:
 
 def halves(size: int) -> list[list[int]]:
     """Pairs of neighbours; an odd first row or column stays alone."""
-    start = size % 2
-    alone = [[0]] if start else []
-    return alone + [[i, i + 1] for i in range(start, size, 2)]
+    alone = [[0]] if size % 2 else []
+    return alone + [[i, i + 1] for i in range(size % 2, size, 2)]
 
 
 def pyramid(video: Video, t: int, root_level: int) -> list[Cell]:
     """The cells of the root level of a frame."""
     _, H, W = video.shape
-    h, w = H, W
-    depth = 0
+    h, w, depth = H, W, 0
     while h != 2 and w != 2 and (h, w) != (1, 1):
         h, w = math.ceil(h / 2), math.ceil(w / 2)
         depth += 1
@@ -168,6 +167,10 @@ def parent(children: list[Cell]) -> Cell:
     feature = sum(child.feature for child in children) / len(children)
     similarities = cosines(feature[None], np.array([child.feature for child in children]))[0]
     return Cell(box, weights, children, feature, float(similarities.min()))
+
+
+def least_similar_first(cell: Cell) -> tuple[float, int]:
+    return round(cell.similarity, 12), cell.first()
 
 
 def contains(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -212,20 +215,23 @@ def sttm(
         else:
             nodes.append(cell)
     while exact_count and len(nodes) < n_keep:
-        open_nodes = sorted((cell for cell in nodes if cell.children), key=lambda cell: (cell.similarity, cell.first()))
-        if len(open_nodes) > 1:
-            margin.note(open_nodes[1].similarity - open_nodes[0].similarity)
-        nodes.remove(open_nodes[0])
-        nodes += open_nodes[0].children
+        first, *others = sorted((cell for cell in nodes if cell.children), key=least_similar_first)
+        if others:
+            margin.note(others[0].similarity - first.similarity)
+        nodes.remove(first)
+        nodes += first.children
     nodes.sort(key=Cell.first)
 
-    frame = [cell.first() // (H * W) for cell in nodes]
+    in_frame: list[list[int]] = [[] for _ in range(T)]
+    for i, cell in enumerate(nodes):
+        in_frame[cell.first() // (H * W)].append(i)
     table = cosines(*[np.array([cell.feature for cell in nodes])] * 2)
     pairs = [
         (float(table[i, j]), i, j)
-        for i in range(len(nodes))
-        for j in range(i + 1, len(nodes))
-        if frame[j] == frame[i] + 1 and (contains(nodes[i].box, nodes[j].box) or contains(nodes[j].box, nodes[i].box))
+        for t in range(T - 1)
+        for i in in_frame[t]
+        for j in in_frame[t + 1]
+        if contains(nodes[i].box, nodes[j].box) or contains(nodes[j].box, nodes[i].box)
     ]
     if exact_count:
         tree = joins(np.array(pairs).reshape(-1, 3), len(nodes))

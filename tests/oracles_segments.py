@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from oracles_encoder import budgets, note_cut, one, ranked, scaled, signal
+from oracles_encoder import budgets, note_cut, note_order, one, ranked, scaled, signal
 from oracles_merging import cosines, note_best
 from parity_cases import Expected, Margin, Video
 
@@ -30,8 +30,7 @@ def density_peaks(x: Array, k: int, margin: Margin) -> Array:
     n = len(x)
     density = np.array([math.exp(-float((np.sort(row)[: min(k, n)] ** 2).mean())) for row in table])
     order = ranked(density, list(range(n)))
-    for a, b in zip(order[:-1], order[1:], strict=True):
-        margin.note(density[a] - density[b])
+    note_order(density, order, margin)
     scores = np.zeros(n)
     for place, i in enumerate(order):
         denser = order[:place]
