@@ -152,9 +152,9 @@ def visionzip(video: Video, n_keep: int, ratio: Fraction) -> Expected:
         targets = rest[:: max(1, len(rest) // n_context)][:n_context]
         joined: dict[int, list[int]] = {target: [] for target in targets}
         table = cosines(keys[t], keys[t][targets])
+        note_best(table[[i for i in rest if i not in joined]], margin)
         for i in rest:
             if i not in joined:
-                note_best(table[i], margin)
                 joined[targets[int(np.argmax(table[i]))]].append(i)
         for target, members in joined.items():
             out[target] = one(target, P)

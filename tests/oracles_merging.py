@@ -1,7 +1,7 @@
 """Methods that merge similar tokens, restated plainly: LLaVA-Scissor and STTM.
 
-Cosines are whole tables in float64, components are relabelled one merge after the other, a quadtree node is a dictionary
-of its tokens' weights. ``margin`` collects how close anything came to being decided otherwise.
+Cosines are whole tables in float64, components are relabelled one merge after the other, a box of the quadtree has the
+weights of its tokens. ``margin`` collects how close anything came to being decided otherwise.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def scissor(video: Video, n_keep: int, ratio: Fraction, tau: float = 0.95, exact
         for part in whole:
             matrix[k, parts[part]] += 1 / len(whole) / len(parts[part])
     counts = np.zeros(len(wholes))
+    note_best(table, margin)
     for i in range(video.n):
-        note_best(table[i], margin)
         nearest = int(np.argmax(table[i]))
         matrix[nearest, i] += 1
         counts[nearest] += 1
@@ -113,11 +113,10 @@ def scissor(video: Video, n_keep: int, ratio: Fraction, tau: float = 0.95, exact
     return Expected(sorted(firsts), margin=margin.value, matrix=matrix[np.argsort(firsts)])
 
 
-def note_best(values: Array, margin: Margin) -> None:
-    """Note the distance from the largest value to the next."""
-    if len(values) > 1:
-        largest = np.sort(values)[-2:]
-        margin.note(float(largest[1] - largest[0]))
+def note_best(table: Array, margin: Margin) -> None:
+    """Note, in every row, the distance from the largest value to the next."""
+    for gap in np.diff(np.sort(table, axis=1)[:, -2:]).ravel().tolist():
+        margin.note(gap)
 
 
 @dataclass(eq=False)

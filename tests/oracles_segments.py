@@ -120,9 +120,9 @@ def clusters(x: Array, n_clusters: int, beta: float, margin: Margin) -> dict[int
     centres = sorted(order[:n_clusters])
     table = distances(x)
     members: dict[int, list[int]] = {centre: [] for centre in centres}
+    note_best(-table[np.ix_([i for i in range(len(x)) if i not in members], centres)], margin)
     for i in range(len(x)):
         if i not in members:
-            note_best(-table[i, centres], margin)
             members[centres[int(np.argmin(table[i, centres]))]].append(i)
     out: dict[int, Array] = {}
     for centre, assigned in members.items():
@@ -208,8 +208,8 @@ def context_tokens(
     centres = sorted(own[place] for place in order[:count])
     table = cosines(video.rows[candidates], video.rows[centres])
     members: dict[int, list[int]] = {centre: [] for centre in centres}
+    note_best(table, margin)
     for row, i in zip(table, candidates, strict=True):
-        note_best(row, margin)
         members[centres[int(np.argmax(row))]].append(i)
     out = {}
     for centre, assigned in members.items():
