@@ -17,6 +17,7 @@ from command_line import flat, run, strict_json
 import stgraph
 from stgraph import container
 from stgraph.bench.speed import Case
+from stgraph.selection.base import SELECTORS
 
 
 @pytest.fixture
@@ -126,13 +127,20 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = [{"cache": "warm", "import_s": 0.5, "first_selection_s": 0.25, "second_selection_s": 0.125}]
     monkeypatch.setattr("stgraph.bench.speed.CASES", (Case(2, 3, 4, 8, peers=False), Case(2, 2, 3, 128)))
+    monkeypatch.setattr("stgraph.bench.selector_speed.CASE", Case(3, 4, 4, 8))
     monkeypatch.setattr("stgraph.bench.first_call.first_call", lambda: first)
     target = tmp_path / "bench.csv"
     text = run("bench", "--rounds", "1", "-o", str(target))
     rows = list(csv.DictReader(target.read_text().splitlines()))
-    assert {row["case"] for row in rows} == {"2x3x4x8 float32", "2x2x3x128 float32"}
+    assert {row["case"] for row in rows} == {"2x3x4x8 float32", "2x2x3x128 float32", "3x4x4x8 float32"}
+    selectors = [row for row in rows if row["stage"] == "selector"]
+    assert [row["by"] for row in selectors] == SELECTORS.names()
+    assert all(float(row["seconds"]) > 0 for row in selectors)
+    assert {row["by"] for row in selectors if row["quadratic"] == "True"} >= {"llava-scissor", "fastvid"}
     for part in ("2x3x4x8 float32 (24 tokens)", "2x2x3x128 float32 (12 tokens)", "igraph-leiden", "0.250"):
         assert part in text
+    assert "Selectors at r = 0.3, 3x4x4x8 float32 (48 tokens)" in text
+    assert text.count("quadratic as published") == sum(row["quadratic"] == "True" for row in selectors)
     assert text.endswith(f"Wrote {target}, {tmp_path / 'bench.first_call.csv'}\n")
     quick = strict_json(run("bench", "--quick", "--rounds", "1", "--format", "json"))
     assert {row["case"] for row in quick["rows"]} == {"2x2x3x128 float32"}
