@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.method import Choice, FittedMethod, check_share
+from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import EVENT, SAMPLE
 from stgraph.selection.uniform import even_places
 from stgraph.tokens import VideoTokens
@@ -68,7 +68,23 @@ class DyCokeTtm(FittedMethod):
             "n_whole_frames": int(whole.sum()) if nodes.size >= P else 0,
             "n_from_whole_frames": int(whole[nodes // P].sum()),
         }
-        return Choice(nodes, np.where(whole[nodes // P], SAMPLE, EVENT), difference[nodes], report=report)
+        return Choice(
+            nodes,
+            np.where(whole[nodes // P], SAMPLE, EVENT),
+            difference[nodes],
+            exactness=approximate(*self._departures(T, group, n_keep < P)),
+            report=report,
+        )
+
+    def _departures(self, T: int, group: int, part_of_one_frame: bool) -> list[str]:
+        """Where the choice is not what the authors' code would keep."""
+        if not self.exact_count:
+            return ["the odd last frame, which theirs loses, is kept"] if T % 2 else []
+        if part_of_one_frame:
+            return ["less than one whole frame fits the budget"]
+        if group > 4:
+            return [f"groups of {group} frames, not 4, to meet the budget"]
+        return ["the last group of frames is treated like the others, and the budget is met exactly"]
 
 
 def reference_frames(T: int) -> Array:

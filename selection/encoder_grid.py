@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import GridError, InputError
+from stgraph.selection.method import approximate
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -66,19 +67,20 @@ def cls_attention(tokens: VideoTokens, needed_by: str) -> Array:
     return on_lattice(tokens, saved.mean(axis=1, dtype=np.float32), "enc_cls_attn")
 
 
-def exactness(tokens: VideoTokens, n_patches: int, *, merges: bool = False) -> str:
+def exactness(tokens: VideoTokens, n_patches: int, *others: str, merges: bool = False) -> str:
     """How close a method defined on the encoder's own grid comes to its authors.
 
     Parameters
     ----------
     n_patches : e, the encoder's patches a frame
+    others : further reasons
     merges : whether features are merged. The authors merge before the projector, so this is theirs only where the dump
         holds what leaves the encoder: metadata ``pooling`` and ``projector`` both "none"
     """
     reasons = [POOLED] if n_patches != tokens.grid.H * tokens.grid.W else []
     if merges and not tokens.metadata.get("pooling") == tokens.metadata.get("projector") == "none":
         reasons.append(PROJECTED)
-    return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
+    return approximate(*reasons, *others)
 
 
 def _pooled(tokens: VideoTokens, values: Array, name: str) -> Array:

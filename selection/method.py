@@ -139,6 +139,11 @@ class FittedMethod(Method):
         return self.exact_count
 
 
+def approximate(*reasons: str) -> str:
+    """The exactness of a choice that departs from its authors for these reasons; "exact" where there are none."""
+    return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
+
+
 def keep_everything(grid: TokenGrid) -> Choice:
     """All tokens as they are: no method has anything to do at r = 1."""
     return Choice(np.arange(grid.n_nodes), SAMPLE, np.ones(grid.n_nodes))

@@ -77,7 +77,7 @@ class PruMerge(FittedMethod):
             reason.reshape(-1)[nodes],
             attention.reshape(-1)[nodes],
             merge=assignment(nodes, kept, members, np.concatenate([part[2] for part in frames]), T * P),
-            exactness=exactness(tokens, tokens.signals["prumerge_cls_attn"].shape[1], merges=True),
+            exactness=exactness(tokens, tokens.signals["prumerge_cls_attn"].shape[1], *self._fitted(), merges=True),
             report={
                 "n_outliers": int(n_outliers.sum()),
                 "n_ranked": int(np.count_nonzero(reason == ATTENTION)),
@@ -86,6 +86,9 @@ class PruMerge(FittedMethod):
                 "attention_kept": attention_kept(attention, np.flatnonzero(chosen)),
             },
         )
+
+    def _fitted(self) -> list[str]:
+        return ["the count follows the budget, not the outliers"] if self.exact_count else []
 
     def ranked(self, n_outliers: int, P: int, room: int | None) -> int:
         """How many tokens of a frame are kept for their attention; ``room`` is how many are kept, None for the
@@ -112,6 +115,9 @@ class PruMergePlus(PruMerge):
     """
 
     name: ClassVar[str] = "prumerge+"
+
+    def _fitted(self) -> list[str]:
+        return ["the count follows the budget, not the outliers"] if self.exact_count else []
 
     def ranked(self, n_outliers: int, P: int, room: int | None) -> int:
         """The outliers, as far as there is room."""

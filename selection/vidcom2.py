@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.selection.budget import Budget
-from stgraph.selection.method import Choice, FittedMethod
+from stgraph.selection.method import Choice, FittedMethod, approximate
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.tokens import VideoTokens
 
@@ -57,7 +57,10 @@ class VidCom2(FittedMethod):
             "fewest_in_a_frame": int(counts.min()),
             "most_in_a_frame": int(counts.max()),
         }
-        return Choice(nodes, DIVERSITY, uniqueness[nodes], report=report)
+        change = nodes.size - n_unfitted
+        how = "most like the rest dropped" if change < 0 else "least like the rest added"
+        fitted = [f"{abs(change):,} tokens {how} to meet the budget"] if change else []
+        return Choice(nodes, DIVERSITY, uniqueness[nodes], exactness=approximate(*fitted), report=report)
 
 
 def lowest_half(variances: Array) -> Array:
