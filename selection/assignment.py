@@ -12,17 +12,18 @@ Array = np.ndarray[Any, Any]
 def assignment(nodes: Array, kept: Array, members: Array, weights: Array, n_nodes: int) -> Any:
     """[K, N] scipy.sparse.csr_array: row k holds the ``weights`` at the ``members`` of the triples with nodes[k].
 
-    Members ascend within a row, so sums over a row do not depend on the order of the triples.
+    Members ascend within a row, so sums over a row do not depend on the order of the triples. Where a pair (kept,
+    member) occurs twice, its weights are added.
 
     Parameters
     ----------
     nodes : [K] ascending, unique
     kept : [nnz] values of ``nodes``
-    members, weights : [nnz]; no pair (kept, member) occurs twice
+    members, weights : [nnz]
     """
     from scipy.sparse import coo_array
 
     rows = np.searchsorted(nodes, kept)
-    matrix = coo_array((weights.astype(np.float32), (rows, members)), shape=(nodes.size, n_nodes)).tocsr()
+    matrix = coo_array((weights, (rows, members)), shape=(nodes.size, n_nodes)).tocsr()
     matrix.sort_indices()
     return matrix

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.encoder_grid import on_lattice
@@ -95,14 +96,16 @@ class FastVid(FittedMethod):
                 unkept = first * P + np.flatnonzero(~(salient.reshape(-1) | is_centre)[first * P : end * P])
                 added |= top_of(attention, unkept, int(n_context[first:end].sum() - wanted.sum()))
             n_anchors += at.size
-        whole = salient.reshape(-1) | added
-        nodes = np.flatnonzero(whole | is_centre)
+        whole = np.flatnonzero(salient.reshape(-1) | added)
+        entries.append((whole, whole, np.ones(whole.size)))
+        rows, columns, weights = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+        nodes = np.union1d(whole, np.flatnonzero(is_centre))
         n_added = int(np.count_nonzero(added))
         return Choice(
             nodes=nodes,
             reason=np.where(is_centre[nodes], CONTEXT, ATTENTION),
             scores=scores[nodes],
-            merge=_assignment(entries, nodes, np.flatnonzero(whole), n),
+            merge=assignment(nodes, rows, columns, weights, n),
             exactness=f"approximate: {n_added:,} tokens beyond what the anchors could take" if n_added else "exact",
             report={
                 "segments": [[first, end - 1] for first, end in segments],
@@ -185,14 +188,3 @@ def _rows(x: Array, t: int, positions: Array) -> Array:
     h, w = np.divmod(positions, x.shape[2])
     rows: Array = x[t, h, w].astype(np.float64)
     return rows
-
-
-def _assignment(entries: list[tuple[Array, Array, Array]], nodes: Array, whole: Array, n: int) -> Any:
-    """[K, N] csr_array: merged tokens, and those kept as they are (``whole``)."""
-    from scipy.sparse import csr_array
-
-    parts = [*entries, (whole, whole, np.ones(whole.size))]
-    rows, columns, weights = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    matrix = csr_array((weights, (np.searchsorted(nodes, rows), columns)), shape=(nodes.size, n))
-    matrix.sum_duplicates()
-    return matrix

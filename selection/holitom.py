@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.encoder_grid import on_lattice
@@ -81,7 +82,7 @@ class HoliTom(FittedMethod):
             nodes=nodes,
             reason=np.where(is_centre[nodes], CONTEXT, ATTENTION),
             scores=attention[nodes],
-            merge=_assignment(merged, nodes, is_centre),
+            merge=_merge(merged, nodes, is_centre),
             exactness=_exactness(change),
             report={
                 "windows": [list(window) for window in windows],
@@ -151,19 +152,14 @@ def _fit(attention: Array, dynamic: Array, is_centre: Array, change: int) -> tup
     return top_of(attention, moving, n_moving), top_of(attention, centres, n_centres)
 
 
-def _assignment(merged: list[_Merged], nodes: Array, is_centre: Array) -> Any:
+def _merge(merged: list[_Merged], nodes: Array, is_centre: Array) -> Any:
     """[K, N] csr_array: merged tokens that are kept, and the others as they are."""
-    from scipy.sparse import csr_array
-
     rows, columns, weights = (
         np.concatenate([getattr(m, name) for m in merged]) for name in ("rows", "columns", "weights")
     )
-    kept = is_centre[rows]
-    whole = nodes[~is_centre[nodes]]
-    at = np.append(rows[kept], whole)
-    weights = np.append(weights[kept], np.ones(whole.size))
-    place = np.searchsorted(nodes, at)
-    return csr_array((weights, (place, np.append(columns[kept], whole))), shape=(nodes.size, is_centre.size))
+    kept, whole = is_centre[rows], nodes[~is_centre[nodes]]
+    members, values = np.append(columns[kept], whole), np.append(weights[kept], np.ones(whole.size))
+    return assignment(nodes, np.append(rows[kept], whole), members, values, is_centre.size)
 
 
 def _exactness(change: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import CONTEXT
@@ -87,11 +88,12 @@ class LlavaScissor(FittedMethod):
         counts = np.bincount(closest, minlength=n_second)
         fitted = taken < low.size or taken2 != above
         weakest = [float(c[k - 1]) if k else None for c, k in ((cosine, min(taken, low.size)), (cosine2, taken2))]
+        nodes = members[starts[:-1]].astype(np.int64)
         return Choice(
-            members[starts[:-1]].astype(np.int64),
+            nodes,
             CONTEXT,
             counts.astype(np.float64),
-            merge=_assignment(component, weights, closest, counts),
+            merge=_merge(nodes, component, weights, closest, counts),
             positions="compact",
             exactness="approximate: tau is fitted to the budget" if fitted else "exact",
             report={
@@ -128,12 +130,9 @@ def _closest(x: Array, norms: Array, targets: Array) -> Array:
     return np.concatenate(found)
 
 
-def _assignment(component: Array, weights: Array, closest: Array, counts: Array) -> Any:
+def _merge(nodes: Array, component: Array, weights: Array, closest: Array, counts: Array) -> Any:
     """[K, N]: (mean of the component's means + sum of the tokens assigned) / (number assigned + 1)."""
-    from scipy.sparse import coo_array
-
-    nodes = np.arange(component.size)
+    every = np.arange(component.size)
     rows = np.concatenate([component, closest])
-    values = np.concatenate([weights, np.ones(nodes.size)]) / (counts[rows] + 1)
-    shape = (counts.size, nodes.size)
-    return coo_array((values, (rows, np.concatenate([nodes, nodes]))), shape=shape).tocsr()
+    values = np.concatenate([weights, np.ones(every.size)]) / (counts[rows] + 1)
+    return assignment(nodes, nodes[rows], np.concatenate([every, every]), values, every.size)
