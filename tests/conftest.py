@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 
 import pytest
+
+import stgraph
 
 GPU_TESTS = pytest.StashKey[set[str]]()
 
@@ -40,3 +43,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     reports = [r for key in ("passed", "failed", "xfailed", "xpassed") for r in terminalreporter.getreports(key)]
     run = {report.nodeid for report in reports if report.when == "call"} & gpu_tests
     terminalreporter.write_line(f"GPU tests: {len(run)} of {len(gpu_tests)} run")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restores the number of threads."""
+    before = stgraph.num_threads()
+    yield
+    stgraph.set_num_threads(before)

@@ -187,7 +187,10 @@ def test_one_wrong_value_of_several(refused: Refused) -> None:
         (("-n", "0"), "n_keep is 0; it must be an integer of at least 1"),
         (("-n", "181"), "n_keep is 181 but grid 6x5x6 has 180 tokens"),
         (("-s", "st-simdif"), "no selector 'st-simdif'. Did you mean 'st-simdiff'? Known: st-simdiff"),
-        (("--importance", "attention"), "importance='attention' needs the signal 'importance', or 'llm_attn_last' of decoder layer 1"),
+        (
+            ("--importance", "attention"),
+            "importance='attention' needs the signal 'importance', or 'llm_attn_last' of decoder layer 1",
+        ),
         (("--seed", "-1"), "seed is -1; it must be an integer from 0 to 2^31 - 1"),
     ],
 )

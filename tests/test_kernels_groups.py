@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stgraph import num_threads, set_num_threads
+from stgraph import set_num_threads
 from stgraph.kernels.cpu.centrality import group_centrality
 from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members, without_isolated
 from stgraph.kernels.cpu.neighbours import neighbour_cosines
@@ -134,14 +133,6 @@ def test_groups_that_are_shared_between_threads() -> None:
     labels[2:6000:3] = 2
     assert np.bincount(labels).tolist() == [4667, 3333, 2000]
     check_centrality(x, labels)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Restores the number of threads."""
-    before = num_threads()
-    yield
-    set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

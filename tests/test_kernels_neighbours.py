@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from feature_zoo import DTYPES, GRIDS, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stgraph import num_threads, set_num_threads
+from stgraph import set_num_threads
 from stgraph.errors import FeatureError
 from stgraph.kernels.cpu.components import connected_components
 from stgraph.kernels.cpu.edge_list import edges_above
@@ -22,14 +21,6 @@ from stgraph.kernels.cpu.neighbours import neighbour_cosines
 Array = np.ndarray[Any, Any]
 ON = (True, True, True)
 TOLERANCE = 2e-6
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Restores the number of threads."""
-    before = num_threads()
-    yield
-    set_num_threads(before)
 
 
 def check_against_oracle(x: Array, tolerance: float = TOLERANCE) -> None:

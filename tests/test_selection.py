@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -138,13 +137,6 @@ def test_lengths_of_features_do_not_matter(x: Array, seed: int) -> None:
     ]
     assert found[0].indices.tolist() == found[1].indices.tolist()
     assert found[0].reason.tolist() == found[1].reason.tolist()
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = stgraph.num_threads()
-    yield
-    stgraph.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

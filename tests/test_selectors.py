@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -132,13 +131,6 @@ def test_merged_features_are_the_assignment_times_the_features(name: str, dtype:
     noise = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}[dtype]
     np.testing.assert_allclose(kept.features.astype(np.float64), expected, atol=noise * np.abs(expected).max())
     np.testing.assert_array_equal(gathered, kept.features)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = stgraph.num_threads()
-    yield
-    stgraph.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from feature_zoo import ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 
-from stgraph import Selection, VideoTokens, num_threads, selector, set_num_threads
+from stgraph import Selection, VideoTokens, selector, set_num_threads
 from stgraph.errors import FeatureError, InputError
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.dycoke import group_size, reference_frames
@@ -20,14 +19,6 @@ SHAPE = (9, 3, 4, 21)
 FRAME = 12
 LAYOUTS = ROW_LAYOUTS | SCATTERED_LAYOUTS
 READING = ("evs", "dets", "vidcom2", "dycoke-ttm")
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Restores the number of threads."""
-    before = num_threads()
-    yield
-    set_num_threads(before)
 
 
 def select(name: str, x: Array, n_keep: int, **parameters: Any) -> Selection:
