@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from stgraph.selection.budget import Budget
-from stgraph.selection.evs import difference_before
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import EVENT
+from stgraph.selection.rivals.evs import difference_before
 from stgraph.tokens import VideoTokens
 
 

@@ -17,9 +17,9 @@ from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
 from stgraph.errors import FeatureError, InputError, MissingSignalError
 from stgraph.kernels.cpu.threads import num_threads, set_num_threads
 from stgraph.selection.budget import per_frame_counts
-from stgraph.selection.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.reasons import ATTENTION, CONTEXT
-from stgraph.selection.segments import frame_segments
+from stgraph.selection.rivals.density import density_peaks, peak_scores, scaled_distances
+from stgraph.selection.rivals.segments import frame_segments
 
 Array = np.ndarray[Any, Any]
 

@@ -18,7 +18,7 @@ from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
 from stgraph.errors import FeatureError, InputError, MissingSignalError
 from stgraph.kernels.cpu.threads import num_threads, set_num_threads
 from stgraph.selection.reasons import ATTENTION, CONTEXT
-from stgraph.selection.static_windows import static_windows
+from stgraph.selection.rivals.static_windows import static_windows
 
 Array = np.ndarray[Any, Any]
 Windows = list[tuple[int, int]]

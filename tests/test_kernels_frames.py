@@ -13,7 +13,7 @@ from stgraph.kernels.cpu.centre_distances import centre_distances
 from stgraph.kernels.cpu.channel_variance import channel_variances
 from stgraph.kernels.cpu.frame_similarity import frame_cosines
 from stgraph.kernels.cpu.neighbours import neighbour_cosines
-from stgraph.selection.vidcom2 import lowest_half
+from stgraph.selection.rivals.vidcom2 import lowest_half
 
 Array = np.ndarray[Any, Any]
 SHAPE = (9, 3, 4, 21)

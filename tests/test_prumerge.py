@@ -7,8 +7,8 @@ import pytest
 from encoder_videos import Shape, frames, replaced, select, video
 
 import stgraph
-from stgraph.selection.prumerge import outlier_counts
 from stgraph.selection.reasons import ATTENTION, CONTEXT, SAMPLE
+from stgraph.selection.rivals.prumerge import outlier_counts
 
 
 @pytest.mark.parametrize("name", ("prumerge", "prumerge+"))

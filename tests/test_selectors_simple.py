@@ -11,8 +11,8 @@ from feature_zoo import ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 from stgraph import Selection, VideoTokens, selector, set_num_threads
 from stgraph.errors import FeatureError, InputError
 from stgraph.selection.budget import per_frame_counts
-from stgraph.selection.dycoke import group_size, reference_frames
-from stgraph.selection.vidcom2 import frame_counts, lowest_half
+from stgraph.selection.rivals.dycoke import group_size, reference_frames
+from stgraph.selection.rivals.vidcom2 import frame_counts, lowest_half
 
 Array = np.ndarray[Any, Any]
 SHAPE = (9, 3, 4, 21)

@@ -12,8 +12,8 @@ from feature_zoo import GRIDS, features
 from stgraph import VideoTokens, selector
 from stgraph.errors import FeatureError, InputError
 from stgraph.kernels.cpu.threads import num_threads, set_num_threads
-from stgraph.selection.quadtree import Pyramid, axis_maps, build_pyramid, level_sizes
 from stgraph.selection.result import Selection
+from stgraph.selection.rivals.quadtree import Pyramid, axis_maps, build_pyramid, level_sizes
 
 Array = np.ndarray[Any, Any]
 

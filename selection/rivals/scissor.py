@@ -11,7 +11,7 @@ from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import CONTEXT
-from stgraph.selection.single_linkage import merges, nearest, unit_rows
+from stgraph.selection.rivals.single_linkage import merges, nearest, unit_rows
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ import numpy as np
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import EVENT, SAMPLE
-from stgraph.selection.uniform import even_places
+from stgraph.selection.rivals.uniform import even_places
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -10,8 +10,8 @@ import numpy as np
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, check_share
-from stgraph.selection.quadtree import Pyramid, build_pyramid
 from stgraph.selection.reasons import CONTEXT
+from stgraph.selection.rivals.quadtree import Pyramid, build_pyramid
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

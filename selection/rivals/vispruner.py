@@ -9,9 +9,9 @@ import numpy as np
 
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_grid import cls_attention, exactness, on_lattice
-from stgraph.selection.fastervlm import attention_kept
 from stgraph.selection.method import Choice, Method, check_share
 from stgraph.selection.reasons import ATTENTION, DIVERSITY
+from stgraph.selection.rivals.fastervlm import attention_kept
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -11,9 +11,9 @@ from stgraph.errors import GridError
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_grid import cls_attention, exactness, on_lattice
-from stgraph.selection.fastervlm import attention_kept, most_attended
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import ATTENTION, CONTEXT
+from stgraph.selection.rivals.fastervlm import attention_kept, most_attended
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
