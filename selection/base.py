@@ -62,6 +62,18 @@ SELECTORS = Registry(
 )
 
 
+def selectors() -> dict[str, frozenset[str]]:
+    """Every selector's name with the signals it needs.
+
+    Examples
+    --------
+    >>> sorted(selectors()["vispruner"])
+    ['enc_cls_attn', 'enc_features']
+    """
+    any_budget = Budget(retain_ratio=0.5)
+    return {name: SELECTORS.get(name)(budget=any_budget).requires for name in SELECTORS.names()}
+
+
 def selector(
     name: str,
     *,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stgraph.kernels.cpu.threads import num_threads as num_threads
     from stgraph.kernels.cpu.threads import set_num_threads as set_num_threads
     from stgraph.selection.base import selector as selector
+    from stgraph.selection.base import selectors as selectors
     from stgraph.selection.budget import Budget as Budget
     from stgraph.selection.result import Selection as Selection
     from stgraph.tokens import VideoTokens as VideoTokens
@@ -48,6 +49,7 @@ _HOME = {
     "sample": "stgraph.dump",
     "save_query": "stgraph.dump",
     "selector": "stgraph.selection.base",
+    "selectors": "stgraph.selection.base",
     "set_num_threads": "stgraph.kernels.cpu.threads",
 }
 __all__ = sorted(_HOME)

@@ -233,3 +233,4 @@ def test_the_class_says_where_the_method_comes_from(name: str) -> None:
     assert cls.__doc__ and len(cls.__doc__) > 60
     assert isinstance(cls.paper, str) and cls.paper
     assert isinstance(build(name, 0.3), Selector)
+    assert stgraph.selectors()[name] == build(name, 0.3).requires

@@ -6,7 +6,7 @@ from stgraph.cli import options
 
 
 def command() -> None:
-    """Show what is installed, what is not and how to get it, devices and threads."""
+    """Show backends, selectors, what is installed, what is not and how to get it, devices and threads."""
     import platform
     import sys
     from importlib.util import find_spec
@@ -35,6 +35,12 @@ def command() -> None:
         )
         table.add_row(name, c.device, c.objective, "yes" if c.seeded else "no", state)
     console.print(table)
+    methods = new_table("Selectors")
+    for title in ("selector", "signals it needs beside features and grid"):
+        methods.add_column(title, overflow="fold")
+    for name, signals in stgraph.selectors().items():
+        methods.add_row(name, ", ".join(sorted(signals)) or "none")
+    console.print(methods)
     extras = new_table("Optional packages")
     for title in ("package", "for", "installed"):
         extras.add_column(title, overflow="fold")

@@ -17,7 +17,9 @@ def command(
         Path | None, typer.Option("-o", "--output", help="Write the kept tokens as a dump.", show_default=False)
     ] = None,
     query: options.Query = None,
-    selector: Annotated[str, typer.Option("-s", "--selector", help="Selector.")] = "st-simdiff",
+    selector: Annotated[
+        str, typer.Option("-s", "--selector", help="Selector; `stgraph doctor` lists them.")
+    ] = "st-simdiff",
     ratio: Annotated[
         float | None,
         typer.Option("-r", "--retain-ratio", help="Share of tokens to keep.  [default: 0.3]", show_default=False),
