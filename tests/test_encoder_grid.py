@@ -186,6 +186,6 @@ def test_an_assignment_does_not_depend_on_the_order_of_its_triples() -> None:
     other = assignment(nodes, kept[order], members[order], weights[order], 12)
     for name in ("indptr", "indices", "data"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    expected = np.zeros((3, 12), np.float32)
+    expected = np.zeros((3, 12))
     expected[cells // 12, members] = weights
     np.testing.assert_array_equal(one.toarray(), expected)
