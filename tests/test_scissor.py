@@ -14,9 +14,9 @@ from stgraph import VideoTokens, selector
 from stgraph.errors import FeatureError, InputError
 from stgraph.kernels.cpu.spanning_tree import joining_edges, maximum_spanning_tree
 from stgraph.kernels.cpu.threads import num_threads, set_num_threads
-from stgraph.selection import single_linkage
 from stgraph.selection.reasons import CONTEXT
 from stgraph.selection.result import Selection
+from stgraph.selection.rivals import single_linkage
 
 Array = np.ndarray[Any, Any]
 
