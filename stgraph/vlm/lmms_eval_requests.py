@@ -1,0 +1,80 @@
+"""Requests of lmms-eval: which are generated together, how, and what is logged with their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class RequestCounts:
+    """The token counts of one request as lmms-eval logs them with the sample, and what the selection did.
+
+    ``selection`` holds sums over the videos of the request: n_visual, n_kept, n_candidates tokens, select_s, probe_s;
+    further generate_s, the batch's seconds divided by its requests.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int | None = None
+    selection: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row in the log of samples."""
+        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens, **self.selection}
+
+
+def batches(arguments: list[dict[str, Any]], size: int) -> list[list[int]]:
+    """Places of the requests, at most ``size`` together, all of a batch with equal generation arguments.
+
+    Examples
+    --------
+    >>> batches([{"max_new_tokens": 8}, {"max_new_tokens": 1}, {"max_new_tokens": 8}], 2)
+    [[0, 2], [1]]
+    """
+    alike: dict[str, list[int]] = {}
+    for place, given in enumerate(arguments):
+        alike.setdefault(repr(sorted(given.items())), []).append(place)
+    return [places[i : i + size] for places in alike.values() for i in range(0, len(places), size)]
+
+
+def generation_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """A task's arguments as ``generate`` takes them: greedy unless the temperature is above 0.
+
+    Examples
+    --------
+    >>> generation_arguments({"max_new_tokens": 16, "temperature": 0, "num_beams": 1})
+    {'max_new_tokens': 16, 'temperature': None, 'num_beams': 1, 'do_sample': False, 'top_p': None, 'top_k': None}
+    """
+    if given.get("temperature"):
+        return {"max_new_tokens": 1024, **given, "do_sample": True}
+    # None takes away what the checkpoint's own generation config says about sampling.
+    greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    return {"max_new_tokens": 1024, **given, **greedy}
+
+
+def cut(text: str, until: list[str]) -> str:
+    """The text before the first of the stop strings.
+
+    Examples
+    --------
+    >>> cut("B. A red ball", [".", "!"])
+    'B'
+    """
+    for stop in until:
+        text = text.split(stop)[0] if stop else text
+    return text.strip()
+
+
+def sums(videos: list[Any]) -> dict[str, Any]:
+    """The sums over the videos of a request; nothing where none was compressed."""
+    names = ("n_visual", "n_kept", "n_candidates", "select_s", "probe_s") if videos else ()
+    found = {name: [getattr(video, name) for video in videos] for name in names}
+    return {name: sum(values) for name, values in found.items() if None not in values}
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each figure over the requests that have it."""
+    names = {name: None for row in rows for name in row}
+    found = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}

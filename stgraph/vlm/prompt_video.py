@@ -1,0 +1,78 @@
+"""A video file as Hugging Face processors take it: sampled frames and where they lie in time."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.vlm.video import probe_video, read_frames
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptVideo:
+    """Sampled frames of a video and their metadata.
+
+    Attributes
+    ----------
+    rgb : [T, h, w, 3] uint8
+    times : [T] float64 seconds
+    duration_s : of the whole video
+    metadata : the entry of ``video_metadata=`` that belongs to it; processors that write timestamps into the prompt
+        (Qwen3-VL, SmolVLM2, VideoLLaMA3) or scale positions by time (Qwen2.5-VL) need it
+    """
+
+    rgb: Array
+    times: Array
+    duration_s: float
+    metadata: dict[str, Any]
+
+    @property
+    def instruction(self) -> str:
+        """The sentence LLaVA-Video was trained with, which tells the model when its frames were taken."""
+        at = ",".join(f"{time:.2f}s" for time in self.times)
+        return (
+            f"The video lasts for {self.duration_s:.2f} seconds, and {len(self.times)} frames are uniformly sampled "
+            f"from it. These frames are located at {at}.Please answer the following questions related to this video.\n"
+        )
+
+
+def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: float | None = None) -> PromptVideo:
+    """The frames of a video for a prompt; pass them with ``do_sample_frames=False``.
+
+    Parameters
+    ----------
+    frames : how many, at even distances; all that the video holds, where these are fewer
+    fps : that many a second instead. Given both, ``fps`` holds as long as it gives no more than ``frames``, as
+        LLaVA-Video samples
+
+    Raises
+    ------
+    InputError
+        ``path`` is no path, neither of the two is given, or see :func:`stgraph.vlm.video.read_frames`
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"video is a {type(path).__name__}; expected the path of a file")
+    info = probe_video(path)
+    if fps is not None and (frames is None or info.duration_s * fps <= frames):
+        sampled = read_frames(path, fps=fps)
+    elif frames is not None:
+        sampled = read_frames(path, n_frames=min(frames, info.n_frames))
+    else:
+        raise InputError("frames and fps are both None; give at least one of them")
+    indices = np.minimum(np.rint(sampled.times * info.fps).astype(int), info.n_frames - 1)
+    metadata = {
+        "total_num_frames": info.n_frames,
+        "fps": info.fps,
+        "duration": info.duration_s,
+        "height": sampled.size[0],
+        "width": sampled.size[1],
+        "frames_indices": indices.tolist(),
+        "video_backend": "pyav",
+    }
+    return PromptVideo(sampled.rgb, sampled.times, info.duration_s, metadata)
