@@ -1,6 +1,6 @@
 """The model ``stgraph_hf`` of lmms-eval: any Hugging Face video VLM, its video tokens selected by stgraph.
 
-lmms-eval finds :func:`manifest` through the entry-point group ``lmms_eval.models``, and is imported by nothing else here:
+lmms-eval finds :func:`manifest` through the entry-point group ``lmms_eval.models``, and nothing else here imports it:
 stgraph does not depend on it. Written for the chat models of lmms-eval 0.7.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import selector as build_selector
 from stgraph.vlm.compress import compress
-from stgraph.vlm.lmms_eval_requests import RequestCounts, batches, cut, generation_arguments, means, sums
+from stgraph.vlm.lmms_eval_requests import RequestCounts, batches, cut, generation_arguments, means, selection_row
 from stgraph.vlm.prompt_video import PromptVideo, prompt_video
 
 MODEL, CLASS = "stgraph_hf", "StgraphHf"
@@ -146,15 +146,17 @@ class VideoChat:
         with hooks as stats:
             start = perf_counter()
             ids = self.model.generate(**inputs, pad_token_id=pad, **generation_arguments(generation))
-            seconds = (perf_counter() - start) / len(batch)
+            seconds = {"generate_s": (perf_counter() - start) / len(batch)}
+        if stats is not None:
+            seconds["probe_s"] = sum(prompt.probe_s for prompt in stats.prompts) / len(batch)
         new = ids[:, inputs["input_ids"].shape[1] :]
         texts = self.processor.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         entered, written = inputs["attention_mask"].sum(1).tolist(), (new != pad).sum(1).tolist()
         rows = []
         for sample, text in enumerate(texts):
-            selection = sums([] if stats is None else [video for video in stats.videos if video.sample == sample])
-            dropped = selection.get("n_visual", 0) - selection.get("n_kept", 0)
-            selection["generate_s"] = seconds
+            videos = [] if stats is None else [video for video in stats.videos if video.sample == sample]
+            dropped = sum(video.n_visual - video.n_kept for video in videos)
+            selection = selection_row(videos, seconds)
             counts = RequestCounts(entered[sample] - dropped, written[sample], selection=selection)
             rows.append((cut(text, [until] if isinstance(until, str) else until), counts))
         return rows

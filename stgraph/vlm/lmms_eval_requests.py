@@ -10,8 +10,7 @@ from typing import Any
 class RequestCounts:
     """The token counts of one request as lmms-eval logs them with the sample, and what the selection did.
 
-    ``selection`` holds sums over the videos of the request: n_visual, n_kept, n_candidates tokens, select_s, probe_s;
-    further generate_s, the batch's seconds divided by its requests.
+    ``input_tokens`` are those that enter the LLM, after the selection; ``selection`` see :func:`selection_row`.
     """
 
     input_tokens: int
@@ -66,15 +65,24 @@ def cut(text: str, until: list[str]) -> str:
     return text.strip()
 
 
-def sums(videos: list[Any]) -> dict[str, Any]:
-    """The sums over the videos of a request; nothing where none was compressed."""
-    names = ("n_visual", "n_kept", "n_candidates", "select_s", "probe_s") if videos else ()
+def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, Any]:
+    """What is logged of the selection for one request.
+
+    Parameters
+    ----------
+    videos : the :class:`stgraph.vlm.stats.VideoRecord` of its videos; the figures are their sums, and all else about
+        them is in "videos"
+    shared_s : its part of the seconds that the whole batch took
+    """
+    names = ("n_visual", "n_kept", "n_candidates", "select_s") if videos else ()
     found = {name: [getattr(video, name) for video in videos] for name in names}
-    return {name: sum(values) for name, values in found.items() if None not in values}
+    row: dict[str, Any] = {name: sum(values) for name, values in found.items() if None not in values}
+    row.update(shared_s)
+    return {**row, "videos": [video.to_dict() for video in videos]} if videos else row
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The mean of each figure over the requests that have it."""
-    names = {name: None for row in rows for name in row}
+    names = {name: None for row in rows for name in row if name != "videos"}
     found = {name: [row[name] for row in rows if name in row] for name in names}
     return {name: sum(values) / len(values) for name, values in found.items()}

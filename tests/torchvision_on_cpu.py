@@ -1,0 +1,33 @@
+"""Lets the Python half of a CUDA build of torchvision be imported beside a torch without CUDA.
+
+The video processors of transformers need torchvision's transforms, which are plain Python. The wheels of the package
+index are built for CUDA: beside a CPU torch their compiled half does not load, and the import fails where it registers
+operators that nobody has defined. So those operators are defined first, and never called.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def define_operators() -> Any:
+    """The library that holds the operators, which has to be kept; None where nothing has to be defined."""
+    import torch
+
+    try:
+        files = distribution("torchvision").files or []
+    except PackageNotFoundError:
+        return None
+    if torch.version.cuda is not None or version("torchvision").endswith("+cpu"):
+        return None
+    source = next(file.locate() for file in files if file.name == "_meta_registrations.py")
+    text = Path(str(source)).read_text(encoding="utf-8")
+    library = torch.library.Library("torchvision", "DEF")
+    for name in dict.fromkeys(re.findall(r'register_(?:fake|meta)\("(?:torchvision::)?(\w+)"', text)):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    return library
