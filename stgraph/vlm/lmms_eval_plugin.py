@@ -14,7 +14,15 @@ from typing import Any
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import selector as build_selector
 from stgraph.vlm.compress import compress
-from stgraph.vlm.lmms_eval_requests import RequestCounts, batches, cut, generation_arguments, means, selection_row
+from stgraph.vlm.lmms_eval_requests import (
+    RequestCounts,
+    batches,
+    cut,
+    generation_arguments,
+    means,
+    records_of,
+    selection_row,
+)
 from stgraph.vlm.prompt_video import PromptVideo, prompt_video
 
 MODEL, CLASS = "stgraph_hf", "StgraphHf"
@@ -84,7 +92,7 @@ class VideoChat:
         super().__init__()
         self.selector = _selector(selector, parameters)
         self.frames, self.fps, self.time_instruction = frames, fps, time_instruction
-        self.hooks = {"probe_layer": probe_layer, "positions": positions}
+        self.hooks: dict[str, Any] = {"probe_layer": probe_layer, "positions": positions}
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise InputError(f"batch_size is {batch_size!r}; {MODEL} needs a number of at least 1")
         self.batch_size = int(batch_size)
@@ -123,9 +131,9 @@ class VideoChat:
                 for place, (text, counts) in zip(places, self._answer([requests[p].args for p in places]), strict=True):
                     results[place] = GenerationResult(text, counts)
                 progress.update(len(places))
-        counts = [result.token_counts for result in results]
-        seconds, tokens = perf_counter() - start, sum(c.output_tokens for c in counts)
-        log_metrics(seconds, tokens, tokens / seconds, means([c.selection for c in counts]))
+        logged: list[RequestCounts] = [result.token_counts for result in results]
+        seconds, tokens = perf_counter() - start, sum(counts.output_tokens for counts in logged)
+        log_metrics(seconds, tokens, tokens / seconds, means([counts.selection for counts in logged]))
         return results
 
     def _answer(self, batch: list[Any]) -> list[tuple[str, RequestCounts]]:
@@ -154,7 +162,7 @@ class VideoChat:
         entered, written = inputs["attention_mask"].sum(1).tolist(), (new != pad).sum(1).tolist()
         rows = []
         for sample, text in enumerate(texts):
-            videos = [] if stats is None else [video for video in stats.videos if video.sample == sample]
+            videos = [] if stats is None else records_of(stats, sample, len(batch))
             dropped = sum(video.n_visual - video.n_kept for video in videos)
             selection = selection_row(videos, seconds)
             counts = RequestCounts(entered[sample] - dropped, written[sample], selection=selection)
@@ -190,7 +198,9 @@ class VideoChat:
 def _selector(name: str, parameters: dict[str, Any]) -> Any:
     """The selector of ``--model_args``, where the word none is None; None for the selector "none"."""
     if name != "none":
-        plain = {key: None if str(value).lower() == "none" else value for key, value in parameters.items()}
+        plain: dict[str, Any] = {
+            key: None if str(value).lower() == "none" else value for key, value in parameters.items()
+        }
         return build_selector(name, **plain)
     if parameters:
         raise InputError(f"selector=none takes no {next(iter(parameters))!r}; leave it out, or name a selector")

@@ -65,6 +65,17 @@ def cut(text: str, until: list[str]) -> str:
     return text.strip()
 
 
+def records_of(stats: Any, request: int, n_requests: int) -> list[Any]:
+    """The records of one request's videos in a batch.
+
+    Beams make several rows of a request, and neighbouring requests that are equal share the records of the first.
+    """
+    if not stats.prompts:
+        return []
+    row = request * (stats.prompts[0].n_rows // n_requests)
+    return [video for video in stats.videos if video.sample <= row < video.sample + video.n_rows]
+
+
 def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, Any]:
     """What is logged of the selection for one request.
 

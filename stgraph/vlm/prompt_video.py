@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.vlm.video import probe_video, read_frames
+from stgraph.vlm.video import read_frames
+from stgraph.vlm.video_file import probe_video
 
 Array = np.ndarray[Any, Any]
 
