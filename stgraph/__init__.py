@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stgraph.selection.budget import Budget as Budget
     from stgraph.selection.result import Selection as Selection
     from stgraph.tokens import VideoTokens as VideoTokens
+    from stgraph.vlm.compress import compress as compress
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ _HOME = {
     "available_backends": "stgraph.community.base",
     "backends": "stgraph.community.base",
     "build_graph": "stgraph.graph",
+    "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
     "load": "stgraph.dump",
     "num_threads": "stgraph.kernels.cpu.threads",

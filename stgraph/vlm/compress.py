@@ -1,0 +1,79 @@
+"""``stgraph.compress``: fewer video tokens for an unmodified Hugging Face model."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from stgraph.errors import InputError
+from stgraph.selection.base import Selector
+from stgraph.vlm.families import parts_of
+from stgraph.vlm.grids import Grids
+from stgraph.vlm.hooks import Hooks
+from stgraph.vlm.probe import check_layer
+from stgraph.vlm.stages import check_selector, probe_layer_of
+from stgraph.vlm.stats import Stats
+
+
+def compress(
+    model: Any,
+    selector: Selector,
+    probe_layer: int = 1,
+    positions: str = "original",
+    grids: Grids | None = None,
+) -> Compression:
+    """While the returned context is open, prompts of ``model`` reach its language model with fewer video tokens.
+
+    Nothing of the model is changed but hooks on this one instance, which are gone on exit and after an exception. With
+    ``retain_ratio=1`` logits and generated tokens are bit-identical to those without.
+
+    Parameters
+    ----------
+    model : a Hugging Face ...ForConditionalGeneration; ``docs/vlm.md`` lists the families
+    selector : of :func:`stgraph.selector`
+    probe_layer : decoder layer whose attention ranks surplus candidates (``st-simdiff``), or is the selector's signal
+    positions : "original": kept tokens keep their rotary positions, unless the selector renumbers; "compact": rows are
+        renumbered 0, 1, ... on every axis, for ablations
+    grids : where the videos are, for models that do not say it themselves: for each row of the batch a list with a
+        (T, H, W) or a TokenGrid a video, and a number of tokens for what is to be left alone, in the order of the
+        prompt; or a function from token ids [B, S] to such a list
+
+    Returns
+    -------
+    a context manager; entering it gives :class:`stgraph.vlm.stats.Stats`
+
+    Raises
+    ------
+    InputError
+        no model or selector of the right kind, or (on entering) a model that is being compressed already
+    UnknownNameError
+        a model type that is not known, without ``grids``
+    MissingSignalError
+        the selector needs signals of the vision encoder
+    """
+    parts = parts_of(model, grids is not None)
+    check_selector(selector)
+    if positions not in ("original", "compact"):
+        raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
+    layer = probe_layer_of(selector, probe_layer)
+    if layer is not None:
+        check_layer(parts.text, layer)
+    stats = Stats()
+    return Compression(Hooks(parts, selector, probe_layer, positions, grids, stats), stats)
+
+
+class Compression:
+    """The context manager :func:`compress` returns; it may be entered again after it was left."""
+
+    def __init__(self, hooks: Hooks, stats: Stats) -> None:
+        self._hooks = hooks
+        self.stats = stats
+
+    def __enter__(self) -> Stats:
+        self._hooks.attach()
+        return self.stats
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.detach()

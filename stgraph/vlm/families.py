@@ -1,0 +1,167 @@
+"""What differs between model families: where their parts are, which token stands for video, how tokens are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stgraph.errors import InputError, UnknownNameError
+
+Side = Callable[[Any], tuple[int, int]]
+
+# The names LLaVA-Video's own configuration gives to the newlines of a video, and ours.
+NEWLINE_POSITIONS = {"grid": "row", "frame": "frame", "one_token": "video", "no_token": "none"}
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one model type lays out video tokens.
+
+    Attributes
+    ----------
+    token : "video" or "image": whose placeholder the frames of a video use
+    side : (H, W) of a frame's tokens from the configuration; None where the vision tower is told the grid
+    per_run : whether each unbroken run of placeholders is a video of its own; else all of a row are one video
+    newlines : newline tokens among the placeholders, see :data:`stgraph.vlm.grids.NEWLINES`
+    hint : what to look at when the number of placeholders does not match the grid
+    """
+
+    token: str
+    side: Side | None = None
+    per_run: bool = False
+    newlines: str = "none"
+    hint: str = ""
+
+
+def _patches(config: Any) -> tuple[int, int]:
+    vision = config.vision_config
+    height, width = _pair(vision.image_size)
+    patch_height, patch_width = _pair(vision.patch_size)
+    return height // patch_height, width // patch_width
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    height, width = value if isinstance(value, (list, tuple)) else (value, value)
+    return int(height), int(width)
+
+
+def _onevision(config: Any) -> tuple[int, int]:
+    height, width = _patches(config)
+    return -(-height // 2), -(-width // 2)
+
+
+def _next_video(config: Any) -> tuple[int, int]:
+    height, width = _patches(config)
+    return height // config.spatial_pool_stride, width // config.spatial_pool_stride
+
+
+def _internvl(config: Any) -> tuple[int, int]:
+    height, width = _patches(config)
+    return int(height * config.downsample_ratio), int(width * config.downsample_ratio)
+
+
+def _smolvlm(config: Any) -> tuple[int, int]:
+    height, width = _patches(config)
+    return height // config.scale_factor, width // config.scale_factor
+
+
+_ROW_IS_VIDEO = "images and frames share a placeholder here, so that all of a row count as one video: pass grids="
+
+FAMILIES = {
+    "llava_onevision": Family("video", _onevision, per_run=True, newlines="video"),
+    "llava_next_video": Family("video", _next_video, per_run=True),
+    "qwen2_vl": Family("video"),
+    "qwen2_5_vl": Family("video"),
+    "qwen3_vl": Family("video"),
+    "internvl": Family("image", _internvl, hint=_ROW_IS_VIDEO),
+    "smolvlm": Family("image", _smolvlm, hint=_ROW_IS_VIDEO),
+    "video_llama_3": Family(
+        "video", hint="the processor must not drop tokens itself: processor(..., use_token_compression=False)"
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The modules of one model that hooks go to, and what the family says about it."""
+
+    model: Any
+    base: Any
+    text: Any
+    vision: Any
+    family: Family
+    model_type: str
+    token_id: int
+    newlines: str
+
+
+def parts_of(model: Any, has_grids: bool = False) -> Parts:
+    """Find the parts of a Hugging Face model.
+
+    Parameters
+    ----------
+    has_grids : the caller says where the videos are, so that the family need not be known
+
+    Raises
+    ------
+    InputError
+        not a Hugging Face model with a text model inside, or no placeholder token
+    UnknownNameError
+        a model type whose layout we do not know
+    """
+    config = getattr(model, "config", None)
+    base = getattr(model, "model", None)
+    if config is None or base is None or not hasattr(model, "generate"):
+        raise InputError(
+            f"model is {type(model).__name__}; expected a Hugging Face ...ForConditionalGeneration with .config, "
+            ".model and .generate (unwrap it first if it is wrapped)"
+        )
+    model_type = str(getattr(config, "model_type", ""))
+    family = FAMILIES.get(model_type)
+    if family is None:
+        if not has_grids:
+            raise UnknownNameError(
+                f"compress() does not know how model type {model_type!r} lays out video tokens; known are "
+                f"{', '.join(FAMILIES)}. Pass grids= to say where the videos are"
+            )
+        family = Family("video" if _token_id(config, "video") is not None else "image")
+    token_id = _token_id(config, family.token)
+    if token_id is None:
+        raise InputError(f"the configuration of {type(model).__name__} names no {family.token}_token_id")
+    text = _first(base, "language_model", "text_model")
+    if text is None or not hasattr(text, "layers"):
+        raise InputError(f"{type(base).__name__} has no text model with decoder layers that compress() can find")
+    return Parts(
+        model=model,
+        base=base,
+        text=text,
+        vision=_first(base, "visual", "vision_tower", "vision_model"),
+        family=family,
+        model_type=model_type,
+        token_id=token_id,
+        newlines=_newlines(config, family),
+    )
+
+
+def _first(module: Any, *names: str) -> Any:
+    """The first of these attributes that is there."""
+    found = (getattr(module, name, None) for name in names)
+    return next((part for part in found if part is not None), None)
+
+
+def _token_id(config: Any, kind: str) -> int | None:
+    token = _first(config, f"{kind}_token_id", f"{kind}_token_index")
+    return None if token is None else int(token)
+
+
+def _newlines(config: Any, family: Family) -> str:
+    """The newline layout: the family's, or what a configuration of LLaVA-Video says."""
+    position = getattr(config, "mm_newline_position", None)
+    if position is None or family.newlines == "none":
+        return family.newlines
+    if position not in NEWLINE_POSITIONS:
+        raise InputError(
+            f"config.mm_newline_position is {position!r}; known are {', '.join(NEWLINE_POSITIONS)}. Or pass grids="
+        )
+    return NEWLINE_POSITIONS[position]

@@ -1,0 +1,183 @@
+"""Where the videos of a prompt are: spans of placeholder tokens and the lattice they form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import GridError, InputError
+from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
+from stgraph.vlm.families import Parts
+
+Array = np.ndarray[Any, Any]
+# What compress(grids=) takes for a row of the batch: a grid or (T, H, W) a video, or a number of tokens to leave alone.
+RowGrids = Sequence[TokenGrid | tuple[int, int, int] | int]
+Grids = Sequence[RowGrids] | Callable[[Array], Sequence[RowGrids]]
+
+NEWLINES = ("none", "video", "frame", "row")
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """One video in one row of the batch.
+
+    Attributes
+    ----------
+    row, index : of the batch; of the row's videos
+    start, stop : its columns of the prompt, text between frames included
+    grid : over these columns; text between frames is of kind "other"
+    """
+
+    row: int
+    index: int
+    start: int
+    stop: int
+    grid: TokenGrid
+
+    @property
+    def stays(self) -> Array:
+        """[n] bool: tokens that no selector decides on. All that are no patches, but for the newlines of a grid with
+        one after each row: these belong to their rows."""
+        kind = self.grid.kind
+        if kind is None:
+            return np.zeros(self.grid.n_tokens, np.bool_)
+        n_rows = self.grid.T * self.grid.H
+        newlines = (kind == NEWLINE) if self.grid.n_newline_rows == n_rows > 1 else False
+        stays: Array = (kind != PATCH) & ~np.asarray(newlines)
+        return stays
+
+
+def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
+    """The grid of a video whose encoder output carries newline tokens.
+
+    Parameters
+    ----------
+    newlines : "none"; "video": one at the end, as LLaVA-OneVision; "frame": one after each frame; "row": one after
+        each row of each frame, as LLaVA-Video, whose 14 x 14 patches a frame are 14 x 15 tokens
+
+    Raises
+    ------
+    InputError
+        another name
+
+    Examples
+    --------
+    >>> newline_grid(64, 14, 14, "row").n_tokens
+    13440
+    """
+    if newlines not in NEWLINES:
+        raise InputError(f"newlines is {newlines!r}; it must be one of {', '.join(NEWLINES)}")
+    if newlines == "none":
+        return TokenGrid(T, H, W)
+    if newlines == "video":
+        return TokenGrid(T, H, W, np.append(np.full(T * H * W, PATCH), NEWLINE))
+    parts = (T * H, W, NEWLINE) if newlines == "row" else (T, H * W, SEPARATOR)
+    kind = np.full((parts[0], parts[1] + 1), PATCH)
+    kind[:, -1] = parts[2]
+    return TokenGrid(T, H, W, kind.reshape(-1))
+
+
+def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, grids: Grids | None) -> list[Video]:
+    """The videos of a batch.
+
+    Parameters
+    ----------
+    ids : [B, S] int64, token ids
+    encoded : grids the vision tower was given, where the family needs them
+    grids : what the caller says, in place of all else
+
+    Raises
+    ------
+    GridError
+        the placeholder tokens do not fit the grids
+    """
+    columns = [np.flatnonzero(row) for row in ids == parts.token_id]
+    if grids is not None:
+        given = grids(ids) if callable(grids) else grids
+        rows = _repeat([list(row) for row in given], columns, parts, "grids= has")
+    elif parts.family.side is not None:
+        rows = [_fixed(at, parts, row) for row, at in enumerate(columns)]
+    else:
+        rows = _split_encoded(columns, parts, encoded)
+    return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
+
+
+def _row_videos(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list[Video]:
+    """Hand the placeholders of one row out to its grids, in order."""
+    videos: list[Video] = []
+    used = 0
+    for entry in grids:
+        if isinstance(entry, (int, np.integer)):
+            used += int(entry)
+            continue
+        grid = entry if isinstance(entry, TokenGrid) else TokenGrid(*entry)
+        at = columns[used : used + grid.n_tokens]
+        used += grid.n_tokens
+        if used > columns.size:
+            break
+        start, stop = int(at[0]), int(at[-1]) + 1
+        kind = np.full(stop - start, OTHER)
+        kind[at - start] = PATCH if grid.kind is None else grid.kind
+        videos.append(Video(row, len(videos), start, stop, TokenGrid(*grid.shape, kind)))
+    if used != columns.size:
+        raise _mismatch(f"row {row} of the batch", columns.size, f"its grids have {used:,}", parts)
+    return videos
+
+
+def _fixed(columns: Array, parts: Parts, row: int) -> list[TokenGrid]:
+    """Grids of a family whose frames all have the same size."""
+    assert parts.family.side is not None
+    H, W = parts.family.side(parts.model.config)
+    runs = [columns]
+    if parts.family.per_run:
+        runs = np.split(columns, np.flatnonzero(np.diff(columns) != 1) + 1)
+    grids: list[TokenGrid] = []
+    for run in runs:
+        if not run.size:
+            continue
+        # Two videos without a token between them are one run; only final newlines tell how many there are.
+        n_videos = max(1, run.size % (H * W)) if parts.newlines == "video" else 1
+        per_frame = {"row": H * (W + 1), "frame": H * W + 1}.get(parts.newlines, H * W)
+        n_tokens = run.size - (n_videos if parts.newlines == "video" else 0)
+        T, rest = divmod(n_tokens, per_frame * n_videos)
+        if rest or T < 1:
+            layout = f"frames have {per_frame:,} ({H}x{W}, newlines {parts.newlines!r})"
+            raise _mismatch(f"a run in row {row} of the batch", run.size, layout, parts)
+        grids += [newline_grid(T, H, W, parts.newlines)] * n_videos
+    return grids
+
+
+def _split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGrid] | None) -> list[RowGrids]:
+    """Grids the vision tower saw, a list a row."""
+    if encoded is None:
+        raise GridError(
+            f"the prompt has video tokens, but the vision tower of {parts.model_type!r} was not run on them inside "
+            "compress(): enter it before the video is encoded, or pass grids="
+        )
+    total, n_encoded = sum(at.size for at in columns), sum(grid.n_tokens for grid in encoded)
+    if total % n_encoded:
+        raise _mismatch("the batch", total, f"the vision tower's grids have {n_encoded:,}", parts)
+    left, factor = list(encoded), total // n_encoded
+    rows: list[RowGrids] = []
+    for at in columns[::factor]:
+        row: list[TokenGrid] = []
+        while left and sum(grid.n_tokens for grid in row) < at.size:
+            row.append(left.pop(0))
+        rows.append(row)
+    return _repeat(rows, columns, parts, "the vision tower saw grids of")
+
+
+def _repeat(rows: list[Any], columns: list[Array], parts: Parts, source: str) -> list[Any]:
+    """One entry a row of the batch; beams and returned sequences repeat each row in place."""
+    factor, rest = divmod(len(columns), max(1, len(rows)))
+    if rest or not rows:
+        raise GridError(f"{source} {len(rows)} rows, but the batch has {len(columns)}; pass a list a row")
+    return [row for row in rows for _ in range(factor)]
+
+
+def _mismatch(where: str, found: int, expected: str, parts: Parts) -> GridError:
+    hint = parts.family.hint or "do the processor and the checkpoint belong together? Or pass grids="
+    return GridError(f"{where} has {found:,} {parts.family.token} placeholder tokens, but {expected}; {hint}")

@@ -1,0 +1,41 @@
+"""Merged tokens in place of the embeddings they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stgraph.selection.result import Selection
+
+
+def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Selection) -> dict[str, Any]:
+    """Inputs of the text model in which the kept tokens of one video are the merged ones, in the model's dtype.
+
+    Visual features that enter deeper layers (DeepStack) are merged with the same weights.
+
+    Parameters
+    ----------
+    inputs : keyword arguments of the text model, not changed
+    row, start : row of the batch, and column at which the video starts
+    """
+    import torch
+
+    embeds = inputs["inputs_embeds"].clone()
+    stop = start + selection.grid.n_tokens
+    kept = torch.from_numpy(selection.indices).to(embeds.device)
+    embeds[row, start + kept] = selection.gather(embeds[row, start:stop])
+    out = {**inputs, "inputs_embeds": embeds}
+    visual = inputs.get("visual_pos_masks")
+    if visual is None:
+        return out
+    entry = visual.reshape(-1).cumsum(0).view(visual.shape)[row, start:stop] - 1
+    there = visual[row, start:stop]
+    levels = []
+    for level in inputs["deepstack_visual_embeds"]:
+        span = level.new_zeros(stop - start, level.shape[1])
+        span[there] = level[entry[there]]
+        merged = level.clone()
+        merged[entry[kept]] = selection.gather(span)
+        levels.append(merged)
+    out["deepstack_visual_embeds"] = levels
+    return out

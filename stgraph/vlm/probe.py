@@ -1,0 +1,116 @@
+"""Attention of the last prompt token in one shallow layer, read without eager attention.
+
+The decoder layers before the probed one run as they are, on any attention backend. The probed layer alone gets a copy
+of its configuration that names another attention function, registered through transformers' public
+``AttentionInterface``: it sees queries and keys after normalisation and rotation, computes one row of the attention,
+and ends the pass.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from stgraph.errors import InputError, UnavailableError, missing_dependency
+
+ATTENTION = "stgraph_last_row"
+_NO_CACHE = ("past_key_values", "cache_position", "use_cache", "output_attentions", "output_hidden_states")
+
+
+class _Found(Exception):
+    """Carries the attention out of the forward pass it ends."""
+
+    def __init__(self, attention: Any) -> None:
+        self.attention = attention
+
+
+_valid: ContextVar[Any] = ContextVar("valid columns of the probe under way")
+
+
+def check_layer(text: Any, layer: int) -> None:
+    """Raise unless decoder layer ``layer`` of this text model has an attention that can be probed."""
+    n_layers = len(text.layers)
+    if not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer < n_layers:
+        raise InputError(f"probe layer is {layer!r}; the text model has decoder layers 0 to {n_layers - 1}")
+    if not hasattr(getattr(text.layers[layer], "self_attn", None), "config"):
+        raise UnavailableError(
+            f"decoder layer {layer} of {type(text).__name__} has no attention that can be probed; choose another "
+            "probe_layer, or a selector that needs no attention"
+        )
+
+
+def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any, layer: int) -> Any:
+    """[B, L] float32: attention of the last token to all tokens in decoder layer ``layer``, mean over heads.
+
+    Parameters
+    ----------
+    text : the text model
+    inputs : keyword arguments of its forward pass, without padding on the right
+    valid : [B, L] bool, False at padding
+
+    Raises
+    ------
+    UnavailableError
+        the layer's attention does not go through transformers' attention interface
+    """
+    import torch
+
+    _register()
+    kept = {name: value for name, value in inputs.items() if name not in _NO_CACHE}
+    token = _valid.set(valid)
+    try:
+        with _attention_named(text.layers[layer].self_attn, ATTENTION), torch.no_grad():
+            text(**kept, use_cache=False, output_attentions=False, output_hidden_states=False)
+    except _Found as found:
+        return found.attention
+    finally:
+        _valid.reset(token)
+    raise UnavailableError(
+        f"{type(text).__name__} computes attention without transformers' attention interface; its attention cannot be "
+        "probed. Choose a selector that needs none, such as st-simdiff with importance='centrality'"
+    )
+
+
+def _last_row(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+    """An attention function of transformers: query [B, heads, L, c], key [B, kv_heads, L, c]."""
+    import torch
+
+    unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
+    if unknown:
+        raise UnavailableError(f"attention with {unknown[0]!r} cannot be probed; choose a selector that needs none")
+    B, heads, L, c = query.shape
+    kv_heads = key.shape[1]
+    last = query[:, :, -1].float().view(B, kv_heads, heads // kv_heads, c)
+    scaling = options.get("scaling")
+    scores = torch.matmul(last, key.float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
+    seen = _valid.get()
+    window = options.get("sliding_window")
+    if window is not None:
+        seen = seen & (torch.arange(L, device=seen.device) > L - 1 - window)
+    scores = scores.masked_fill(~seen.to(scores.device)[:, None, None, :], float("-inf"))
+    raise _Found(scores.softmax(-1).mean((1, 2)))
+
+
+def _register() -> None:
+    """Make the function known under its name; a second time changes nothing."""
+    try:
+        from transformers import AttentionInterface
+    except ImportError:
+        raise missing_dependency("probing attention", "transformers", "hf") from None
+    AttentionInterface.register(ATTENTION, _last_row)
+
+
+@contextmanager
+def _attention_named(attention: Any, name: str) -> Iterator[None]:
+    """Give one attention module, and no other that shares its configuration, another implementation."""
+    shared = attention.config
+    own = copy.copy(shared)
+    own._attn_implementation_internal = name
+    attention.config = own
+    try:
+        yield
+    finally:
+        attention.config = shared

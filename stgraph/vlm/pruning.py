@@ -1,0 +1,226 @@
+"""One prompt on its way into the text model: select for each of its videos, probe once, cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.base import Selector
+from stgraph.selection.result import Selection
+from stgraph.tokens import VideoTokens
+from stgraph.vlm.families import Parts
+from stgraph.vlm.grids import Video
+from stgraph.vlm.merging import with_merged
+from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
+from stgraph.vlm.probe import last_token_attention
+from stgraph.vlm.sequence import Continuation, cut_inputs, cut_of, following, with_positions
+from stgraph.vlm.stages import Pending, begin, exactness_of, probe_layer_of
+from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class _Job:
+    """One video on its way to a selection."""
+
+    video: Video
+    state: Selection | Pending
+    select_s: float
+    host_copy: str | None
+    n_candidates: int | None = None
+    probe_s: float = 0.0
+
+    @property
+    def selection(self) -> Selection:
+        """The result, once there is one."""
+        assert isinstance(self.state, Selection)
+        return self.state
+
+    @property
+    def kept(self) -> Array:
+        """[n] bool over the video's columns: what stays of it, or takes part in the probe."""
+        grid = self.video.grid
+        rows = self.state.indices if isinstance(self.state, Selection) else self.state.candidates
+        if rows is None or _is_whole(self.state):
+            return np.ones(grid.n_tokens, np.bool_)
+        kept = self.video.stays
+        kept[rows] = True
+        return kept
+
+
+def _is_whole(state: Selection | Pending) -> bool:
+    """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
+    return isinstance(state, Selection) and state.kind == "subset" and state.nodes.size == state.grid.n_nodes
+
+
+@dataclass
+class Pruner:
+    """Cuts prompts for one model and one selector."""
+
+    parts: Parts
+    selector: Selector
+    probe_layer: int
+    positions: str
+    stats: Stats
+    probing: bool = field(default=False, init=False)
+    _calls: int = field(default=0, init=False)
+
+    def prune(
+        self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], per_token: str | None
+    ) -> tuple[dict[str, Any], Continuation] | None:
+        """The text model's inputs without the dropped tokens; None where nothing is dropped.
+
+        Parameters
+        ----------
+        kwargs : keyword arguments of the text model
+        ids : [B, S], token ids
+        per_token : an argument of the call that refers to positions of the whole prompt, None without one
+
+        Raises
+        ------
+        InputError
+            tokens would be dropped under an argument or a padding that does not allow it
+        """
+        import torch
+
+        embeds = kwargs["inputs_embeds"]
+        real = padding_of(kwargs.get("attention_mask"), embeds)
+        first = first_of_equal(ids, embeds, real)
+        jobs = [self._begin(video, embeds) for video in videos if first[video.row] == video.row]
+        full = with_positions(kwargs)
+        probe_length, probe_s = None, 0.0
+        waiting = [job for job in jobs if isinstance(job.state, Pending)]
+        if waiting:
+            check_last_token(real)
+            probe_length, probe_s = self._probe(full, real, jobs, waiting)
+        by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
+        for job in jobs:
+            by_row[job.video.row].append(job)
+        keep = real.clone()
+        for row in range(len(ids)):
+            for job in by_row[first[row]]:
+                span = slice(job.video.start, job.video.stop)
+                keep[row, span] &= torch.from_numpy(job.kept).to(keep.device)
+        self._record(jobs, first, ids.shape[1], int(keep.sum(1).max()), probe_length, probe_s)
+        merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if job.selection.kind == "merge"]
+        if not merging and torch.equal(keep, real):
+            return None
+        if per_token is not None:
+            raise InputError(
+                f"{per_token} refers to the positions of the whole prompt, of which tokens are dropped here; leave "
+                "compress(), or use a selector with retain_ratio=1"
+            )
+        check_last_token(real)
+        for row, job in merging:
+            full = with_merged(full, row, job.video.start, job.selection)
+        cut = cut_of(keep)
+        compact = [any(self._policy(job) == "compact" for job in by_row[first[row]]) for row in range(len(ids))]
+        new = cut_inputs(full, cut, torch.tensor(compact, device=embeds.device) if any(compact) else None)
+        after = following(full["position_ids"])
+        return new, Continuation(
+            valid=cut.valid,
+            padded=not bool(cut.valid.all()),
+            length=ids.shape[1],
+            kept_length=cut.columns.shape[1],
+            next_position=after,
+            shift=after - following(new["position_ids"]) if any(compact) else torch.zeros_like(after),
+        )
+
+    def _policy(self, job: _Job) -> str:
+        return "compact" if self.positions == "compact" else job.selection.positions
+
+    def _begin(self, video: Video, embeds: Any) -> _Job:
+        """The first stage of one video; its features are the rows of the input embeddings, read where they lie."""
+        span = embeds[video.row, video.start : video.stop].detach()
+        why = None
+        if span.device.type != "cpu":
+            why = f"the selection kernels run on the CPU, and the features were on {span.device}"
+            span = span.cpu()
+        start = perf_counter()
+        metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index}
+        state = begin(self.selector, VideoTokens(span, video.grid, {}, metadata), video.start, self.probe_layer)
+        return _Job(video, state, perf_counter() - start, why)
+
+    def _probe(
+        self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[_Job], waiting: Sequence[_Job]
+    ) -> tuple[int, float]:
+        """One pass through the first layers for all rows with a waiting video; finishes these."""
+        import torch
+
+        started = perf_counter()
+        rows = sorted({job.video.row for job in waiting})
+        keep = real.clone()
+        for job in jobs:
+            span = slice(job.video.start, job.video.stop)
+            keep[job.video.row, span] &= torch.from_numpy(job.kept).to(keep.device)
+        for job in jobs:
+            if job.video.row in rows and isinstance(job.state, Selection) and job.state.kind == "merge":
+                inputs = with_merged(inputs, job.video.row, job.video.start, job.state)
+        cut = cut_of(keep, rows)
+        layer = next(job.state.layer for job in waiting if isinstance(job.state, Pending))
+        self.probing = True
+        try:
+            found = last_token_attention(self.parts.text, cut_inputs(inputs, cut), cut.valid, layer)
+        finally:
+            self.probing = False
+        attention = np.zeros((len(rows), real.shape[1]))
+        columns, valid = cut.columns.cpu().numpy(), cut.valid.cpu().numpy()
+        at, _ = np.nonzero(valid)
+        attention[at, columns[valid]] = found.double().cpu().numpy()[valid]
+        probe_s = perf_counter() - started
+        for job in waiting:
+            assert isinstance(job.state, Pending)
+            start = perf_counter()
+            candidates = job.state.candidates
+            job.n_candidates = job.video.grid.n_nodes if candidates is None else int(candidates.size)
+            job.state = job.state.finish(attention[rows.index(job.video.row)])
+            job.select_s += perf_counter() - start
+            job.probe_s = probe_s
+        return int(cut.columns.shape[1]), probe_s
+
+    def _record(
+        self,
+        jobs: Sequence[_Job],
+        first: Sequence[int],
+        length: int,
+        kept: int,
+        probe_length: int | None,
+        probe_s: float,
+    ) -> None:
+        """One record a video, and one for the prompt."""
+        layer = probe_layer_of(self.selector, self.probe_layer)
+        n_layers = len(self.parts.text.layers)
+        for job in jobs:
+            chosen, video = job.selection, job.video
+            n_visual, n_kept = chosen.account.n_visual, len(chosen)
+            record = VideoRecord(
+                call=self._calls,
+                sample=video.row,
+                index=video.index,
+                n_rows=list(first).count(video.row),
+                selector=self.selector.name,
+                grid=video.grid.shape,
+                n_visual=n_visual,
+                n_kept=n_kept,
+                n_candidates=job.n_candidates,
+                n_extra=int(np.count_nonzero(video.stays)),
+                account=TokenAccount(n_visual, n_kept, n_kept, 0, n_layers, chosen.account.newlines),
+                kind=chosen.kind,
+                positions=self._policy(job),
+                exactness=exactness_of(chosen, layer if job.n_candidates is not None else None, self.selector),
+                select_s=job.select_s,
+                probe_s=job.probe_s,
+                host_copy=job.host_copy,
+                nodes=chosen.nodes,
+                report=chosen.report,
+            )
+            self.stats.videos.append(record)
+        self.stats.prompts.append(PromptRecord(self._calls, len(first), length, kept, probe_length, probe_s))
+        self._calls += 1

@@ -1,0 +1,95 @@
+"""What a compression did: one record a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stgraph.selection.accounting import TokenAccount
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class VideoRecord:
+    """One video of one prompt.
+
+    Attributes
+    ----------
+    call : the prompt it belongs to, counted from 0 since compression began
+    sample : row of the batch; of equal rows (beams, returned sequences) the first
+    index : which video of that row
+    n_rows : rows that share this selection
+    selector : its name
+    grid : (T, H, W)
+    n_visual : tokens the budget refers to
+    n_kept : of them, tokens that entered the LLM
+    n_candidates : tokens in the probe pass, None where the selector needed none
+    n_extra : separators and final newlines among the video's tokens, which no selector counts and which always stay
+    account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
+    kind, positions : of the selection
+    exactness : "exact", or "approximate: why"
+    select_s : seconds in the selector
+    probe_s : seconds in the probe pass, which all videos of the prompt share; 0 without one
+    host_copy : why the features were copied to host memory, None where the selector read them in place
+    nodes : [K'] int64, kept lattice nodes
+    report : of the selection
+    """
+
+    call: int
+    sample: int
+    index: int
+    n_rows: int
+    selector: str
+    grid: tuple[int, int, int]
+    n_visual: int
+    n_kept: int
+    n_candidates: int | None
+    n_extra: int
+    account: TokenAccount
+    kind: str
+    positions: str
+    exactness: str
+    select_s: float
+    probe_s: float
+    host_copy: str | None
+    nodes: Array
+    report: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures of a result row."""
+        names = "call sample index n_rows selector n_visual n_kept n_candidates n_extra kind positions exactness "
+        names += "select_s probe_s host_copy"
+        row = {name: getattr(self, name) for name in names.split()}
+        return {**row, "grid": "x".join(map(str, self.grid)), **self.account.to_dict()}
+
+
+@dataclass(frozen=True)
+class PromptRecord:
+    """One prompt (a batch): its padded length before and after, and that of the probe pass (None without one)."""
+
+    call: int
+    n_rows: int
+    length: int
+    kept_length: int
+    probe_length: int | None
+    probe_s: float
+
+
+@dataclass
+class Stats:
+    """What has been compressed so far, in order; both lists may be emptied by the caller."""
+
+    videos: list[VideoRecord] = field(default_factory=list)
+    prompts: list[PromptRecord] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        kept, total = sum(v.n_kept for v in self.videos), sum(v.n_visual for v in self.videos)
+        select_s, probe_s = sum(v.select_s for v in self.videos), sum(p.probe_s for p in self.prompts)
+        return (
+            f"Stats({len(self.videos):,} videos in {len(self.prompts):,} prompts, {kept:,} of {total:,} visual tokens "
+            f"kept, {select_s:.3f} s selecting, {probe_s:.3f} s probing)"
+        )
