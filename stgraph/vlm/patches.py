@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -39,20 +39,24 @@ class PatchEncoder:
     """
 
     grid: tuple[int, int] = (16, 16)
-    name: ClassVar[str] = "patches"
 
     def __post_init__(self) -> None:
         if len(self.grid) != 2 or min(self.grid) < 1 or max(self.grid) > 256:
             raise InputError(f"grid is {self.grid}; it must be height x width, 1 to 256 each")
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decides the features."""
+        return {"encoder": "patches", "encoder_version": 1, "grid": list(self.grid)}
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """What a dump records of it."""
         return {"encoder": "patches", "encoder_version": 1, "pooling": "none", "projector": "none"}
 
-    def encode(self, rgb: Array) -> Array:
-        """[B, H, W, 100] float32 descriptors of length 1 of [B, h, w, 3] uint8 frames."""
-        return np.stack([self._one(frame) for frame in rgb])
+    def encode(self, rgb: Array) -> tuple[Array, Mapping[str, Array]]:
+        """[B, H, W, 100] float32 descriptors of length 1 of [B, h, w, 3] uint8 frames; no signals."""
+        return np.stack([self._one(frame) for frame in rgb]), {}
 
     def _one(self, rgb: Array) -> Array:
         H, W = self.grid

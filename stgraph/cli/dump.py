@@ -1,0 +1,166 @@
+"""``stgraph dump``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stgraph.cli import options
+
+
+def command(
+    video: Annotated[Path, typer.Argument(help="A video file, or a folder of them.", metavar="VIDEO|DIR")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The dump to write (.safetensors), or the folder for those of a folder."),
+    ],
+    n_frames: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--frames", help="Frames to take, at the centres of equal spans.  [default: 64]", show_default=False
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", help="Frames to take a second, from the first on, instead.", show_default=False),
+    ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option("-e", "--encoder", help="patches (needs no weights), or hf:NAME_OR_PATH of a vision backbone."),
+    ] = "patches",
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid", help="Height x width of the encoder patches, in tokens.  [default: 16x16]", show_default=False
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            "--layer",
+            help="Hidden state of hf: to take: 0 embeddings, -1 last block; default: output.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Take the tokens a VLM's language model gets: NAME_OR_PATH.", show_default=False),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Question to the VLM, for signals of the LLM.", show_default=False)
+    ] = None,
+    signals: Annotated[
+        str | None,
+        typer.Option(
+            "--signals",
+            help="Signals to add, with commas between: enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_features, "
+            "llm_attn_last, importance.",
+            show_default=False,
+        ),
+    ] = None,
+    llm_layers: Annotated[
+        str | None,
+        typer.Option(
+            "--llm-layers", help="Decoder layers for llm_attn_last, as 1,2,13.  [default: all]", show_default=False
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            help="float32, float16 or bfloat16 for networks; default: the checkpoint's.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Where networks run: cpu, cuda, cuda:1, ...", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Frames encoded at a time.")] = 16,
+    thumbnails: Annotated[
+        bool, typer.Option("--frames-jpeg/--no-frames-jpeg", help="Add small pictures of the frames.")
+    ] = True,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn a video into a token dump, or all videos of a folder; dumps that are there already are left as they are."""
+    from stgraph.errors import InputError
+    from stgraph.vlm.dump_video import Sampling, dump_folder, dump_video
+
+    if n_frames is not None and fps is not None:
+        raise InputError("--frames and --fps exclude each other; give one")
+    sampling = Sampling(n_frames=64 if fps is None and n_frames is None else n_frames, fps=fps, thumbnails=thumbnails)
+    if not video.exists():
+        raise InputError(f"cannot read {video}: it does not exist; give the path of a video or of a folder of them")
+    named = {"layer": layer, "dtype": dtype, "device": device, "signals": _names(signals)}
+    if model is None:
+        if prompt is not None or llm_layers is not None:
+            raise InputError("--prompt and --llm-layers belong to --model; name a VLM")
+        source = _encoder_source(encoder, grid, batch, named)
+    else:
+        if encoder != "patches" or grid is not None or layer is not None:
+            raise InputError("--encoder, --grid and --layer exclude --model, which brings its own encoder")
+        source = _model_source(model, prompt, llm_layers, named)
+    try:
+        with options.progress_bar(quiet) as progress:
+            if not video.is_dir():
+                target = output / f"{video.stem}.safetensors" if output.is_dir() else output
+                written = dump_video(video, target, source, sampling, progress)
+            else:
+                report = dump_folder(video, output, source, sampling, progress)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: the same command goes on after the dumps that are written", err=True)
+        raise typer.Exit(130) from None
+    if not video.is_dir():
+        if not quiet:
+            _tell(target, written)
+        return
+    if not quiet:
+        typer.echo(
+            f"{len(report.made)} dumps written to {output}, {len(report.present)} there already, "
+            f"{len(report.failed)} failed"
+        )
+    for reason in report.failed.values():
+        typer.echo(f"error: {options.printable(reason)}", err=True)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _encoder_source(encoder: str, grid: str | None, batch: int, named: dict[str, Any]) -> Any:
+    from stgraph.errors import InputError
+    from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
+
+    size = None
+    if grid is not None:
+        height, _, width = grid.lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise InputError(f"--grid is {grid!r}; write height x width, such as 16x16")
+        size = (int(height), int(width))
+    return EncoderSource(frame_encoder(encoder, grid=size, **named), batch)
+
+
+def _model_source(model: str, prompt: str | None, llm_layers: str | None, named: dict[str, Any]) -> Any:
+    from stgraph.errors import InputError
+    from stgraph.vlm.model_dump import load_model_source
+
+    layers = None
+    if llm_layers is not None:
+        parts = [part.strip() for part in llm_layers.split(",")]
+        if not all(part.isdecimal() for part in parts):
+            raise InputError(f"--llm-layers is {llm_layers!r}; write layer numbers with commas between, such as 1,2,13")
+        layers = tuple(int(part) for part in parts)
+    given = {key: value for key, value in named.items() if value is not None}
+    return load_model_source(model, prompt=prompt, llm_layers=layers, **given)
+
+
+def _tell(target: Path, written: bool) -> None:
+    import stgraph
+
+    if written:
+        typer.echo(f"Wrote {target}: {stgraph.load(target)}")
+    else:
+        typer.echo(f"Nothing to do: {target} holds this video with these settings already")

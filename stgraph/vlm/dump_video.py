@@ -1,0 +1,233 @@
+"""A video file to a token dump; a folder of them to many, with those that are there already left as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from stgraph import container
+from stgraph.dump import save_query
+from stgraph.errors import DumpError, InputError, MissingDependencyError
+from stgraph.grid import TokenGrid
+from stgraph.tokens import VideoTokens
+from stgraph.vlm.thumbnails import jpeg, thumbnail_signals
+from stgraph.vlm.video import iter_frames, sample_times
+from stgraph.vlm.video_file import VideoInfo, probe_video
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[str, float], None]
+
+SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+DUMP, QUERY = ".safetensors", ".query.safetensors"
+_ENDS = 1 << 20  # bytes at either end of a file that go into its digest
+
+
+class Extracted(NamedTuple):
+    """What a source makes of a video's frames.
+
+    ``features`` [n, d] or [T, H, W, d] on ``grid``; ``signals`` of the video; ``query``, those that depend on the
+    prompt; ``metadata``.
+    """
+
+    features: Array
+    grid: TokenGrid
+    signals: Mapping[str, Array]
+    query: Mapping[str, Array]
+    metadata: Mapping[str, Any]
+
+
+class TokenSource(Protocol):
+    """What makes tokens of frames: an encoder, or a whole VLM."""
+
+    settings: Mapping[str, Any]
+    """JSON values that decide what comes out; a dump made with other ones is made again."""
+
+    def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
+        """The tokens of frames [h, w, 3] uint8, which are decoded as they are read; ``times`` fills while they are."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which frames are taken: ``n_frames`` at the centres of equal spans, or ``fps`` a second; see ``sample_times``."""
+
+    n_frames: int | None = None
+    fps: float | None = None
+    thumbnails: bool = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"frames": self.n_frames, "fps": self.fps, "thumbnails": self.thumbnails}
+
+
+@dataclass
+class FolderReport:
+    """What became of a folder: dumps written, dumps that were there, and videos that could not be read, with the reason."""
+
+    made: list[Path] = field(default_factory=list)
+    present: list[Path] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
+def video_tokens(
+    path: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
+) -> tuple[VideoTokens, Mapping[str, Array]]:
+    """The tokens of a video, and the signals that depend on the prompt.
+
+    Raises
+    ------
+    InputError
+        the file cannot be read, or the source cannot use it; names the file
+    """
+    info = probe_video(path)
+    try:
+        times = sample_times(info, sampling.n_frames, sampling.fps)
+    except InputError as error:
+        raise InputError(f"cannot sample {path}: {error}") from None
+    shown_at = np.empty(len(times))
+    pictures: list[bytes] = []
+
+    def frames() -> Iterable[Array]:
+        for i, (seconds, rgb) in enumerate(iter_frames(path, times)):
+            shown_at[i] = seconds
+            if sampling.thumbnails:
+                pictures.append(jpeg(rgb))
+            if progress is not None:
+                progress(path.name, i / len(times))
+            yield rgb
+
+    found = source.extract(frames(), shown_at, info)
+    T = found.grid.T
+    if len(times) % T:
+        raise InputError(f"{path}: {len(times)} frames became {T} time steps; ask for a multiple of {T} frames")
+    signals = {**found.signals, "frame_time": shown_at.reshape(T, -1).mean(axis=1)}
+    if sampling.thumbnails:
+        signals |= thumbnail_signals(pictures[:: len(times) // T])
+    metadata = {
+        "title": path.stem,
+        **_identity(path),
+        "video": {"duration_s": info.duration_s, "fps": info.fps, "size": list(info.size), "codec": info.codec},
+        "n_frames": len(times),
+        **found.metadata,
+        "settings": _settings(source, sampling),
+    }
+    return VideoTokens(found.features, found.grid, signals, metadata), found.query
+
+
+def dump_video(
+    path: Path, output: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
+) -> bool:
+    """Write the dump of a video, and beside it ``<stem>.query.safetensors`` where signals depend on the prompt.
+
+    Returns
+    -------
+    whether anything was written: not, where ``output`` holds this file's dump with these settings
+
+    Raises
+    ------
+    InputError
+        see :func:`video_tokens`; or ``output`` cannot be written
+    """
+    if output.suffix != DUMP or output.name.endswith(QUERY):
+        raise InputError(f"output is {output}; a dump's name ends in {DUMP} (and not in {QUERY})")
+    if is_present(path, output, source, sampling):
+        return False
+    tokens, query = video_tokens(path, source, sampling, progress)
+    if query:  # before the dump, whose presence says that all is there
+        save_query(query_path(output), query, tokens.metadata)
+    tokens.save(output)
+    return True
+
+
+def dump_folder(
+    folder: Path, output: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
+) -> FolderReport:
+    """Write the dumps of all videos under ``folder`` to the same places under ``output``.
+
+    A video that fails is noted, and the others go on.
+
+    Raises
+    ------
+    InputError
+        no video in the folder, two of one name, or no place to write
+    MissingDependencyError
+        a package that every video would need
+    """
+    pairs = folder_plan(folder, output)
+    report = FolderReport()
+    for i, (path, target) in enumerate(pairs):
+
+        def shown(label: str, share: float, done: int = i) -> None:
+            if progress is not None:
+                progress(f"{done + 1}/{len(pairs)} {label}", (done + share) / len(pairs))
+
+        shown(path.name, 0.0)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written = dump_video(path, target, source, sampling, shown)
+        except MissingDependencyError:
+            raise
+        except Exception as error:  # whatever is wrong with one video must not end a run of hours
+            report.failed[path] = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        else:
+            (report.made if written else report.present).append(target)
+    return report
+
+
+def folder_plan(folder: Path, output: Path) -> list[tuple[Path, Path]]:
+    """(video, dump) for every video under ``folder``, in order."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise InputError(f"{folder} holds no video; names that end in {', '.join(SUFFIXES)} are taken")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output is the file {output}; the dumps of a folder go into a folder")
+    targets: dict[Path, Path] = {}
+    for path in found:
+        target = output / path.relative_to(folder).with_suffix(DUMP)
+        if target in targets:
+            raise InputError(f"{targets[target]} and {path} would both become {target}; rename one")
+        targets[target] = path
+    return [(path, target) for target, path in targets.items()]
+
+
+def query_path(output: Path) -> Path:
+    """Where the query file of a dump lies."""
+    return output.with_name(output.name.removesuffix(DUMP) + QUERY)
+
+
+def is_present(path: Path, output: Path, source: TokenSource, sampling: Sampling) -> bool:
+    """Whether ``output`` is a dump of this very file with these settings."""
+    try:
+        _, metadata = container.read(output, "tokens")
+        if source.settings.get("query"):
+            _, asked = container.read(query_path(output), "query")
+            if asked.get("settings") != metadata.get("settings"):
+                return False
+    except DumpError:
+        return False
+    wanted = {**_identity(path), "settings": _settings(source, sampling)}
+    return all(metadata.get(key) == value for key, value in wanted.items())
+
+
+def _settings(source: TokenSource, sampling: Sampling) -> dict[str, Any]:
+    return {**source.settings, **sampling.settings}
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    """Name, size and a digest of both ends of a file; reading all of a film would take longer than sampling it."""
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            digest = blake2b(stream.read(_ENDS), digest_size=16)
+            stream.seek(max(_ENDS, size - _ENDS))
+            digest.update(stream.read(_ENDS))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; give the path of a video file") from None
+    return {"source": path.name, "source_bytes": size, "source_digest": digest.hexdigest()}
