@@ -159,3 +159,13 @@ def save_task(folder: Path) -> None:
             out.write(json.dumps({"video": str(clip), "answer": answer}) + "\n")
     (folder / f"{TASK}.yaml").write_text(TASK_YAML.format(task=TASK, questions=questions), encoding="utf-8")
     (folder / "clips_task.py").write_text(TASK_CODE, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import sys
+
+    import torchvision_on_cpu
+
+    torchvision_on_cpu.define_operators()
+    save_checkpoint(Path(sys.argv[1], "checkpoint"))
+    save_task(Path(sys.argv[1], "task"))
