@@ -69,7 +69,7 @@ class Sampling:
 
 @dataclass
 class FolderReport:
-    """What became of a folder: dumps written, dumps that were there, and videos that could not be read, with the reason."""
+    """What became of a folder: dumps written, dumps there already, and why other videos could not be read."""
 
     made: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
