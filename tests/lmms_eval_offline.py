@@ -113,11 +113,12 @@ def save_checkpoint(folder: Path) -> None:
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
     )
-    torch.manual_seed(0)
     model = LlavaOnevisionForConditionalGeneration(config)
+    torch.manual_seed(3)
     for weight in model.parameters():
-        if weight.ndim >= 2:  # spread out, so that tokens differ and so do answers
-            torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
+        if weight.ndim >= 2:  # spread out, so that each clip and each selection gets an answer of its own
+            torch.nn.init.normal_(weight, std=1.5 * weight.shape[-1] ** -0.5)
+    model.lm_head.weight.data[: len(special)] = 0  # answers are words
     model.save_pretrained(folder)
     size = {"height": SIDE, "width": SIDE}
     LlavaOnevisionProcessor(

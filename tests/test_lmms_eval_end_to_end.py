@@ -94,6 +94,7 @@ def test_every_question_is_answered_and_scored(name: str, samples: dict[str, lis
 
 def test_all_tokens_answer_as_the_model_itself(samples: dict[str, list[dict[str, Any]]]) -> None:
     full, same = samples["full"], samples["all"]
+    assert len(set(answers(full))) == 3
     assert answers(same) == answers(full)
     assert [row["input_tokens"] for row in counts(same)] == [row["input_tokens"] for row in counts(full)]
     assert all("n_kept" not in row for row in counts(full))
@@ -101,6 +102,7 @@ def test_all_tokens_answer_as_the_model_itself(samples: dict[str, list[dict[str,
 
 
 def test_the_log_says_what_was_kept(samples: dict[str, list[dict[str, Any]]]) -> None:
+    assert answers(samples["third"]) != answers(samples["full"])
     for before, after in zip(counts(samples["full"]), counts(samples["third"]), strict=True):
         assert (after["n_visual"], after["n_kept"]) == (N, KEPT)
         assert after["input_tokens"] == before["input_tokens"] - (N - KEPT)
