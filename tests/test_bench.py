@@ -19,6 +19,7 @@ from stgraph import VideoTokens
 from stgraph.bench import peers, reference, timing
 from stgraph.bench.first_call import first_call
 from stgraph.bench.plain_read import plain_reads
+from stgraph.bench.prefill import PrefillCase, measure_prefill
 from stgraph.bench.speed import CASES, Case, measure
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.community.base import available_backends, backend
@@ -208,3 +209,15 @@ def test_the_first_call_with_an_empty_and_a_warm_cache() -> None:
     for row in rows:
         assert set(row) == {"cache", "import_s", "first_selection_s", "second_selection_s"}
         assert all(seconds > 0 for name, seconds in row.items() if name != "cache")
+
+
+def test_prefill_rows() -> None:
+    pytest.importorskip("transformers", reason="needs transformers and torch: pip install 'stgraph-video[hf]'")
+    rows = measure_prefill(PrefillCase(n_frames=4, side=4, n_layers=2, width=64), 1)
+    assert [row["by"] for row in rows] == ["full", "evs", "st-simdiff, one pass", "st-simdiff, two passes"]
+    assert [row["n_kept"] for row in rows] == [64, 20, 20, 20]
+    assert rows[0]["speedup"] == 1
+    assert all(row["seconds"] > 0 and row["speedup"] == rows[0]["seconds"] / row["seconds"] for row in rows)
+    two_passes = rows[-1]
+    assert two_passes["n_candidates"] > 20 and two_passes["probe_s"] > 0
+    assert all(row["probe_s"] == 0 for row in rows[:-1])

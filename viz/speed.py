@@ -30,6 +30,25 @@ def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     return Group(*parts, table)
 
 
+def prefill_table(rows: Sequence[Row]) -> RenderableType:
+    """Prefill rows: tokens that enter the language model, time, and how many times faster than the full prompt."""
+    table = new_table(f"Prefill of a random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens")
+    table.add_column("selector", no_wrap=True)
+    for title in ("kept", "candidates", "select ms", "probe s", "median s", "faster"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(
+            row["by"],
+            f"{row['n_kept']:,}",
+            "" if row["n_candidates"] is None else f"{row['n_candidates']:,}",
+            f"{1e3 * row['select_s']:,.1f}",
+            f"{row['probe_s']:,.3f}",
+            f"{row['seconds']:,.3f}",
+            f"{row['speedup']:,.2f}",
+        )
+    return table
+
+
 def _selector_table(rows: Sequence[Row]) -> RenderableType:
     table = new_table(f"Selectors at r = 0.3, {rows[0]['case']} ({rows[0]['n_tokens']:,} tokens)")
     table.add_column("selector", no_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,10 @@ from stgraph.cli import options, results
 def command(
     n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds whose medians are shown.")] = 15,
     quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size: does it run?")] = False,
+    prefill: Annotated[
+        bool,
+        typer.Option("--prefill", help="Only the prefill of a random 28-layer VLM, full and compressed."),
+    ] = False,
     fmt: options.Format = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -24,6 +29,9 @@ def command(
     from stgraph.bench.speed import CASES, machine, measure
 
     chosen = results.check_output(output, fmt)
+    if prefill:
+        _prefill(n_rounds, quick, output, chosen, quiet)
+        return
     cases = [case for case in CASES if case.d == 128][:1] if quick else CASES
     tables: dict[str, list[dict[str, object]]] = {"rows": [], "first_call": []}
     with options.progress_bar(quiet) as progress:
@@ -40,3 +48,19 @@ def command(
         console.print(machine(), style="bold")
         console.print(speed_tables(tables["rows"], tables["first_call"]))
     results.deliver(tables, output, chosen, quiet)
+
+
+def _prefill(n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:
+    from stgraph.bench.prefill import PrefillCase, measure_prefill
+    from stgraph.bench.speed import machine
+
+    with options.progress_bar(quiet) as progress:
+        case = PrefillCase(4, 4, 2, 64) if quick else PrefillCase()
+        rows = measure_prefill(case, n_rounds, lambda label: progress(label, 0.5))
+    if results.wants_table(output, chosen, quiet):
+        from stgraph.viz.speed import prefill_table
+
+        console = options.console()
+        console.print(machine(), style="bold")
+        console.print(prefill_table(rows))
+    results.deliver({"rows": rows}, output, chosen, quiet)
