@@ -34,7 +34,7 @@ def prefill_table(rows: Sequence[Row]) -> RenderableType:
     """Prefill rows: tokens that enter the language model, time, and how many times faster than the full prompt."""
     table = new_table(f"Prefill of a random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens")
     table.add_column("selector", no_wrap=True)
-    for title in ("kept", "candidates", "select ms", "probe s", "median s", "faster"):
+    for title in ("kept", "candi-\ndates", "select\nms", "probe\ns", "median\ns", "times\nfaster"):
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(
