@@ -113,7 +113,7 @@ def load_encoder(
     unknown = [name for name in signals if name not in ATTENTION_SIGNALS]
     if unknown:
         raise MissingSignalError(
-            f"signal {unknown[0]!r} does not come from a vision backbone alone; known are {', '.join(ATTENTION_SIGNALS)} "
+            f"signal {unknown[0]!r} comes from no backbone alone; known are {', '.join(ATTENTION_SIGNALS)} "
             "(its features are enc_features already). Take it from a whole model with --model"
         )
     check_dtype(dtype)

@@ -54,7 +54,7 @@ class Preprocessing:
             height, width = self.crop
             missing = max(height - x.shape[2], 0), max(width - x.shape[3], 0)
             x = pad(x, (missing[1] // 2, (missing[1] + 1) // 2, missing[0] // 2, (missing[0] + 1) // 2))
-            top, left = round((x.shape[2] - height) / 2), round((x.shape[3] - width) / 2)
+            top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
             x = x[:, :, top : top + height, left : left + width]
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (x.float() * self.scale - mean) / std

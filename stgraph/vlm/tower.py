@@ -70,7 +70,7 @@ def tower_of(model: Any, name: str) -> Tower:
         module = inner
     config = getattr(module, "config", None)
     patch = getattr(config, "patch_size", None)
-    if getattr(module, "main_input_name", None) != "pixel_values" or patch is None:
+    if patch is None or not hasattr(config, "image_size"):  # those of Qwen take patches, not pictures
         raise InputError(
             f"{name} is a {type(model).__name__}, in which no vision transformer for whole pictures was found; give a "
             "checkpoint such as DINOv2, SigLIP or CLIP, or take the tokens of the whole model with --model"

@@ -1,0 +1,149 @@
+"""The visual tokens a VLM's language model gets for one video, and signals of the run, read by hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from stgraph.arrays import feature_array
+from stgraph.errors import InputError, MissingSignalError
+from stgraph.grid import OTHER, TokenGrid
+from stgraph.selection.attention import SHALLOW_LAYER
+from stgraph.selection.base import selector
+from stgraph.vlm.dump_video import Extracted
+from stgraph.vlm.families import Parts, parts_of
+from stgraph.vlm.grids import Video
+from stgraph.vlm.hooks import Hooks
+from stgraph.vlm.llm_attention import recording
+from stgraph.vlm.model_tower import ENCODER_SIGNALS, watching_encoder
+from stgraph.vlm.probe import check_layer
+from stgraph.vlm.pruning import Pruner
+from stgraph.vlm.stats import Stats
+
+Array = np.ndarray[Any, Any]
+
+LLM_SIGNALS = ("llm_attn_last", "importance")
+ALWAYS = ("seq_index",)
+
+
+def check_signals(signals: Sequence[str]) -> None:
+    """Raise for a signal that cannot be read from a running model."""
+    known = (*ALWAYS, *LLM_SIGNALS, *ENCODER_SIGNALS)
+    unknown = [name for name in signals if name not in known]
+    if unknown:
+        raise MissingSignalError(
+            f"signal {unknown[0]!r} is not read from a running model; known are {', '.join(known)}"
+        )
+
+
+def model_tokens(
+    model: Any, inputs: Mapping[str, Any], signals: Sequence[str] = (), llm_layers: Sequence[int] | None = None
+) -> Extracted:
+    """Run a prompt with one video through a model, and read what its language model gets.
+
+    Parameters
+    ----------
+    model : a Hugging Face ...ForConditionalGeneration of a known family
+    inputs : what its processor gives: one prompt with one video, unpadded
+    signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run) and of
+        :data:`stgraph.vlm.model_tower.ENCODER_SIGNALS`
+    llm_layers : decoder layers for ``llm_attn_last``; all without
+
+    Raises
+    ------
+    InputError, GridError
+        not one prompt with one video; a layout that is not known
+    MissingSignalError
+        a signal that this model cannot give
+    """
+    import torch
+
+    check_signals(signals)
+    parts = parts_of(model)
+    layers = _layers(parts, signals, llm_layers)
+    reader = _Reader(parts, ends=not layers)
+    hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, Stats())
+    hooks.pruner = reader
+    base_inputs = {name: value for name, value in inputs.items() if name != "labels"}
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        encoder = stack.enter_context(watching_encoder(parts, signals))
+        rows = stack.enter_context(recording(parts.text, layers))
+        hooks.attach()
+        stack.callback(hooks.detach)
+        try:
+            parts.base(**base_inputs, use_cache=False)
+        except _Enough:
+            pass
+    if reader.video is None:
+        raise InputError("the prompt holds no video; its chat template has to place one")
+    grid, at = reader.place()
+    found, metadata = encoder.signals(grid) if encoder is not None else ({}, {})
+    query: dict[str, Array] = {}
+    if "llm_attn_last" in signals:
+        chosen = layers if llm_layers is None else list(llm_layers)
+        query["llm_attn_last"] = np.stack([rows[layer].cpu().numpy() for layer in chosen])
+        query["llm_attn_layers"] = np.array(chosen, np.int32)
+    if "importance" in signals:
+        query["importance"] = rows[SHALLOW_LAYER].cpu().numpy()[at][grid.rows].reshape(grid.shape)
+    return Extracted(reader.features, grid, {**found, "seq_index": at.astype(np.int32)}, query, metadata)
+
+
+def _layers(parts: Parts, signals: Sequence[str], llm_layers: Sequence[int] | None) -> list[int]:
+    """The decoder layers whose attention is read."""
+    layers: set[int] = set()
+    if "llm_attn_last" in signals:
+        layers |= set(range(len(parts.text.layers)) if llm_layers is None else llm_layers)
+    elif llm_layers is not None:
+        raise InputError("llm_layers belongs to the signal llm_attn_last, which was not asked for")
+    if "importance" in signals:
+        layers.add(SHALLOW_LAYER)
+    for layer in sorted(layers):
+        check_layer(parts.text, layer)
+    return sorted(layers)
+
+
+class _Enough(Exception):
+    """Ends a pass from which everything has been read."""
+
+
+class _Reader(Pruner):
+    """Stands where the pruner stands, and takes the video's tokens down instead of cutting."""
+
+    def __init__(self, parts: Parts, ends: bool) -> None:
+        super().__init__(parts, selector("uniform", retain_ratio=1.0), SHALLOW_LAYER, "original", Stats())
+        self.ends = ends
+        self.video: Video | None = None
+        self.features: Array = np.empty(0)
+
+    def prune(self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], per_token: str | None) -> None:
+        """Note features and place; nothing is dropped."""
+        if len(ids) != 1 or len(videos) != 1:
+            raise InputError(f"a dump is made of one prompt with one video; this has {len(ids)} with {len(videos)}")
+        mask = kwargs.get("attention_mask")
+        if mask is not None and mask.ndim == 2 and not bool(mask.all()):
+            raise InputError("a dump is made of one unpadded prompt; this one is padded")
+        self.video = videos[0]
+        embeds = kwargs["inputs_embeds"][0, self.video.start : self.video.stop]
+        visual = self._visual()
+        rows = embeds if visual.all() else embeds[visual.nonzero()[0]]
+        self.features = feature_array(rows.detach().contiguous().cpu()).copy()
+        if self.ends:
+            raise _Enough
+
+    def place(self) -> tuple[TokenGrid, Array]:
+        """The grid over the visual tokens, and the column of the prompt of each."""
+        assert self.video is not None
+        visual = self._visual()
+        grid = self.video.grid
+        kind = None if grid.kind is None else grid.kind[visual]
+        return TokenGrid(*grid.shape, kind), self.video.start + np.flatnonzero(visual)
+
+    def _visual(self) -> Array:
+        """[n] bool over the video's columns: tokens that are no text between frames."""
+        assert self.video is not None
+        kind = self.video.grid.kind
+        return np.ones(self.video.grid.n_tokens, np.bool_) if kind is None else np.asarray(kind != OTHER)
