@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 import tomllib
@@ -31,6 +33,25 @@ from stgraph.vlm.prompt_video import prompt_video
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "tests" / "data" / "bbb_6s.mp4"
 needs_av = pytest.mark.skipif(find_spec("av") is None, reason="needs the package 'av'")
+
+
+def documented_arguments() -> list[str]:
+    """What docs/reproduce.md tells to pass as ``--model_args``, and the rows of its ablation."""
+    page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    commands = re.findall(r"--model_args (\S+)", page)
+    ablation = re.findall(r"^\|[^|]*\| `([a-z]+=[a-z=,]+)` \|", page, re.MULTILINE)
+    assert len(commands) >= 4 and len(ablation) == 4
+    return commands + ablation
+
+
+def spelled(text: str) -> Any:
+    """A value as lmms-eval reads it from the command line."""
+    if text.startswith("$"):
+        return 0.3
+    try:
+        return {"true": True, "false": False}.get(text) if text in ("true", "false") else float(text)
+    except ValueError:
+        return text
 
 
 # The plugin
@@ -83,9 +104,19 @@ def test_wrong_arguments_are_refused_before_anything_is_loaded(
 
 
 def test_the_word_none_is_none() -> None:
-    selector = lmms_eval_plugin._selector("st-simdiff", {"retain_ratio": 0.3, "max_size": "none", "tau_diff": "p95"})
-    assert (selector.max_size, selector.tau_diff) == (None, "p95")
+    assert lmms_eval_plugin._with_none({"max_size": "none", "tau_diff": "p95"}) == {"max_size": None, "tau_diff": "p95"}
     assert lmms_eval_plugin._selector("none", {}) is None
+
+
+@pytest.mark.parametrize("line", documented_arguments())
+def test_documented_arguments_make_a_selector(line: str) -> None:
+    own = set(inspect.signature(VideoChat.__init__).parameters) - {"selector"}
+    given = dict(part.split("=", 1) for part in line.split(",") if not part.startswith("$"))
+    parameters = {name: spelled(value) for name, value in given.items() if name not in own}
+    name = parameters.pop("selector", "st-simdiff")
+    if name != "none":
+        parameters = {"retain_ratio": 0.3, **parameters}
+    lmms_eval_plugin._selector(str(name), lmms_eval_plugin._with_none(parameters))
 
 
 def test_what_it_cannot_do_is_said() -> None:

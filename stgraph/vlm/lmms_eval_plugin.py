@@ -56,7 +56,7 @@ class VideoChat:
     ----------
     pretrained : name or folder of the checkpoint
     selector, **parameters : :func:`stgraph.selector`'s; "none" as the selector runs the model as it is
-    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
+    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`; the word none is None, here and in parameters
     time_instruction : tell length, number and times of the frames before the question, as LLaVA-Video does
     dtype, device, device_map, attn_implementation, trust_remote_code : of ``from_pretrained``; under accelerate, each
         process takes its own device
@@ -75,8 +75,8 @@ class VideoChat:
         self,
         pretrained: str,
         selector: str = "st-simdiff",
-        frames: int | None = 64,
-        fps: float | None = None,
+        frames: int | str | None = 64,
+        fps: float | str | None = None,
         time_instruction: bool = False,
         dtype: str = "auto",
         device: str | None = None,
@@ -90,8 +90,9 @@ class VideoChat:
         **parameters: Any,
     ) -> None:
         super().__init__()
-        self.selector = _selector(selector, parameters)
-        self.frames, self.fps, self.time_instruction = frames, fps, time_instruction
+        self.selector = _selector(selector, _with_none(parameters))
+        self.sampling = _with_none({"frames": frames, "fps": fps})
+        self.time_instruction = time_instruction
         self.hooks: dict[str, Any] = {"probe_layer": probe_layer, "positions": positions}
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise InputError(f"batch_size is {batch_size!r}; {MODEL} needs a number of at least 1")
@@ -177,7 +178,7 @@ class VideoChat:
         images, paths, audios = chat.extract_media()
         if audios:
             raise InputError(f"task {task}, document {doc_id} holds audio, which {MODEL} cannot pass on")
-        videos: list[PromptVideo] = [prompt_video(path, self.frames, self.fps) for path in paths]
+        videos: list[PromptVideo] = [prompt_video(path, **self.sampling) for path in paths]
         content = chat.to_hf_messages()
         if self.time_instruction:
             turn = next(message["content"] for message in content if message["role"] == "user")
@@ -195,13 +196,15 @@ class VideoChat:
         raise UnavailableError(f"{MODEL} answers one round; a cache with dropped tokens cannot be continued")
 
 
+def _with_none(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, where the word none is None: ``--model_args`` has no other way to say it."""
+    return {name: None if value in ("none", "None") else value for name, value in arguments.items()}
+
+
 def _selector(name: str, parameters: dict[str, Any]) -> Any:
-    """The selector of ``--model_args``, where the word none is None; None for the selector "none"."""
+    """The selector of that name; None for "none"."""
     if name != "none":
-        plain: dict[str, Any] = {
-            key: None if str(value).lower() == "none" else value for key, value in parameters.items()
-        }
-        return build_selector(name, **plain)
+        return build_selector(name, **parameters)
     if parameters:
         raise InputError(f"selector=none takes no {next(iter(parameters))!r}; leave it out, or name a selector")
     return None
