@@ -52,7 +52,7 @@ def test_cuts_are_where_they_are_said_to_be() -> None:
     frames = read_frames(CLIP, n_frames=N_FRAMES)
     change = np.abs(np.diff(frames.rgb.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
     two = np.sort(np.argsort(change)[-2:]) + 1
-    assert frames.times[two].tolist() == pytest.approx(CUTS_S, abs=1e-3)
+    assert frames.times[two].tolist() == pytest.approx(list(CUTS_S), abs=1e-3)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "mov"])

@@ -18,7 +18,7 @@ CLIP = (
     Path(__file__).parent / "data" / "bbb_6s.mp4"
 )  # 147 frames at 24 a second, 320 x 180; key frames at 0, 1.9, 4.0 s
 N_FRAMES, RATE = 147, 24
-CUTS_S = (1.833, 4.0)
+CUTS_S = (1.875, 4.042)
 
 Array = np.ndarray[Any, Any]
 
