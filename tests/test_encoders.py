@@ -41,9 +41,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def backbone(request: pytest.FixtureRequest, saved: dict[str, str]) -> tuple[str, BackboneEncoder, Any]:
     """(name, encoder, what the network itself gives for FRAMES with eager attention)."""
     encoder = load_encoder(saved[request.param])
-    model = transformers.AutoModel.from_pretrained(saved[request.param], attn_implementation="eager").eval()
+    alone = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}.get(request.param, "AutoModel")
+    network = getattr(transformers, alone).from_pretrained(saved[request.param], attn_implementation="eager").eval()
     with torch.no_grad():
-        network = getattr(model, "vision_model", model)
         output = network(encoder.preprocessing(FRAMES), output_hidden_states=True, output_attentions=True)
     return request.param, encoder, output
 

@@ -114,7 +114,7 @@ def test_signals_of_the_tower(name: str) -> None:
     if name in ("internvl", "smolvlm"):
         pixels = pixels.reshape(T, 3, 32, 32)
     with torch.no_grad():
-        output = tower(pixel_values=pixels, output_hidden_states=True)
+        output = tower(pixel_values=pixels, **({} if layer is None else {"output_hidden_states": True}))
     hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
     assert np.abs(found.signals["enc_features"] - hidden[:, first:].numpy()).max() < 1e-5
 

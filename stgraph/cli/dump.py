@@ -113,7 +113,7 @@ def command(
         raise typer.Exit(130) from None
     if not video.is_dir():
         if not quiet:
-            _tell(target, written)
+            _tell(target, written, source)
         return
     if not quiet:
         typer.echo(
@@ -157,10 +157,13 @@ def _model_source(model: str, prompt: str | None, llm_layers: str | None, named:
     return load_model_source(model, prompt=prompt, llm_layers=layers, **given)
 
 
-def _tell(target: Path, written: bool) -> None:
+def _tell(target: Path, written: bool, source: Any) -> None:
     import stgraph
+    from stgraph.vlm.dump_video import query_path
 
-    if written:
-        typer.echo(f"Wrote {target}: {stgraph.load(target)}")
-    else:
+    if not written:
         typer.echo(f"Nothing to do: {target} holds this video with these settings already")
+        return
+    typer.echo(f"Wrote {target}: {stgraph.load(target)}")
+    if source.settings.get("query"):
+        typer.echo(f"Wrote {query_path(target)}: what depends on the prompt; read both with --query")
