@@ -13,7 +13,7 @@ from stgraph.grid import TokenGrid
 from stgraph.selection.base import Selector
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos
-from stgraph.vlm.pruning import Pruner
+from stgraph.vlm.pruning import Asked, Pruner
 from stgraph.vlm.sequence import Continuation, continued
 from stgraph.vlm.stats import Stats
 
@@ -42,7 +42,7 @@ class Hooks:
         self._handles: list[Any] = []
         self._encoded: list[list[TokenGrid]] = []
         self._call: _Call | None = None
-        self._per_token: str | None = None
+        self._asked = Asked()
         self._made: Continuation | None = None
 
     def attach(self) -> None:
@@ -74,16 +74,20 @@ class Hooks:
         while self._handles:
             self._handles.pop().remove()
         self._encoded.clear()
-        self._call = self._per_token = self._made = None
+        self._call = self._made = None
+        self._asked = Asked()
 
     def _before_model(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        logits = kwargs.get("logits_to_keep")
         if kwargs.get("labels") is not None:
-            self._per_token = "labels"
-        elif getattr(kwargs.get("logits_to_keep"), "ndim", 0):
-            self._per_token = "logits_to_keep (positions)"
+            self._asked = Asked(per_token="labels")
+        elif getattr(logits, "ndim", 0):
+            self._asked = Asked(per_token="logits_to_keep (positions)")
+        elif isinstance(logits, int):
+            self._asked = Asked(n_last=logits)
 
     def _after_model(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
-        self._per_token = None
+        self._asked = Asked()
 
     def _before_base(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         given = kwargs.get("position_ids") is not None or kwargs.get("cache_position") is not None
@@ -130,7 +134,7 @@ class Hooks:
         if not (ids == self.parts.token_id).any():
             return None
         videos = find_videos(ids, self.parts, self._last_video_grids(ids), self.grids)
-        cut = self.pruner.prune(kwargs, ids, videos, self._per_token)
+        cut = self.pruner.prune(kwargs, ids, videos, self._asked)
         if cut is None:
             return None
         new, self._made = cut

@@ -26,6 +26,18 @@ from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the caller of the model wants that a shorter prompt may not give.
+
+    ``per_token`` names an argument that refers to positions of the whole prompt; of ``n_last`` last tokens logits are
+    wanted, which are more than one where guesses are verified.
+    """
+
+    per_token: str | None = None
+    n_last: int = 1
+
+
 @dataclass
 class _Job:
     """One video on its way to a selection."""
@@ -60,6 +72,16 @@ def _is_whole(state: Selection | Pending) -> bool:
     return isinstance(state, Selection) and state.kind == "subset" and state.nodes.size == state.grid.n_nodes
 
 
+def _check_one_query(asked: Asked) -> None:
+    """Raise where the last token may not be the prompt's: its attention decides what is kept."""
+    if asked.n_last > 1:
+        raise InputError(
+            f"logits of the last {asked.n_last} tokens are wanted, as for guesses in assisted decoding, but the "
+            "attention of the very last one would decide what is kept: leave out assistant_model, "
+            "prompt_lookup_num_tokens and logits_to_keep, or use a selector without attention"
+        )
+
+
 @dataclass
 class Pruner:
     """Cuts prompts for one model and one selector."""
@@ -73,7 +95,7 @@ class Pruner:
     _calls: int = field(default=0, init=False)
 
     def prune(
-        self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], per_token: str | None
+        self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], asked: Asked
     ) -> tuple[dict[str, Any], Continuation] | None:
         """The text model's inputs without the dropped tokens; None where nothing is dropped.
 
@@ -81,7 +103,7 @@ class Pruner:
         ----------
         kwargs : keyword arguments of the text model
         ids : [B, S], token ids
-        per_token : an argument of the call that refers to positions of the whole prompt, None without one
+        asked : by the caller of the model
 
         Raises
         ------
@@ -99,6 +121,7 @@ class Pruner:
         waiting = [job for job in jobs if isinstance(job.state, Pending)]
         if waiting:
             check_last_token(real)
+            _check_one_query(asked)
             probe_length, probe_s = self._probe(full, real, jobs, waiting)
         by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
         for job in jobs:
@@ -112,10 +135,10 @@ class Pruner:
         merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if job.selection.kind == "merge"]
         if not merging and torch.equal(keep, real):
             return None
-        if per_token is not None:
+        if asked.per_token is not None:
             raise InputError(
-                f"{per_token} refers to the positions of the whole prompt, of which tokens are dropped here; leave "
-                "compress(), or use a selector with retain_ratio=1"
+                f"{asked.per_token} refers to the positions of the whole prompt, of which tokens are dropped here; "
+                "leave compress(), or use a selector with retain_ratio=1"
             )
         check_last_token(real)
         for row, job in merging:
@@ -209,7 +232,7 @@ class Pruner:
                 grid=video.grid.shape,
                 n_visual=n_visual,
                 n_kept=n_kept,
-                n_candidates=job.n_candidates,
+                n_candidates=job.n_candidates or chosen.report.get("n_candidates"),
                 n_extra=int(np.count_nonzero(video.stays)),
                 account=TokenAccount(n_visual, n_kept, n_kept, 0, n_layers, chosen.account.newlines),
                 kind=chosen.kind,

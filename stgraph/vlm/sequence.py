@@ -164,24 +164,25 @@ class Continuation:
         """The mask over what the cache really holds, and the new tokens."""
         import torch
 
-        generated = past + n_new - self.kept_length
+        held = min(past, self.kept_length)  # of the prompt; a guess at its end may have been cropped again
+        valid = self.valid[:, :held]
         if isinstance(mask, dict) or (mask is not None and mask.ndim != 2) or (mask is None and self.padded):
-            return torch.cat([self.valid, self.valid.new_ones(len(self.valid), generated)], 1).long()
+            return torch.cat([valid, valid.new_ones(len(valid), past + n_new - held)], 1).long()
         if mask is None:
             return None
-        counted_from = {past + n_new + self.n_dropped: self.length}
+        counted_from = {past + n_new + self.n_dropped: held + self.n_dropped}
         if not given:  # a loop of one's own may count what the cache really holds
-            counted_from.setdefault(past + n_new, self.kept_length)
+            counted_from.setdefault(past + n_new, held)
         if mask.shape[1] not in counted_from:
             raise continued(past)
         tail = mask[:, counted_from[mask.shape[1]] :]
-        return torch.cat([self.valid.to(tail), tail], 1)
+        return torch.cat([valid.to(tail), tail], 1)
 
 
 def continued(past: int) -> InputError:
     """The one message for a compressed cache that is used as if it held the whole prompt."""
     return InputError(
-        f"this cache holds {past:,} tokens of a compressed prompt, but the caller counts on the whole prompt: a further "
-        "turn with generate(past_key_values=cache), assisted decoding or a cropped cache would feed tokens twice. Start "
-        "each turn without past_key_values, or feed only the new tokens to forward"
+        f"this cache holds {past:,} tokens of a compressed prompt, but the caller counts on the whole prompt: a turn "
+        "with generate(past_key_values=cache), prefill_chunk_size, assisted decoding or a cropped cache would feed "
+        "tokens twice. Start each turn without past_key_values, or feed only the new tokens to forward"
     )

@@ -27,7 +27,7 @@ class VideoRecord:
     grid : (T, H, W)
     n_visual : tokens the budget refers to
     n_kept : of them, tokens that entered the LLM
-    n_candidates : tokens in the probe pass, None where the selector needed none
+    n_candidates : tokens the last cut was made from, None where the selector makes none
     n_extra : separators and final newlines among the video's tokens, which no selector counts and which always stay
     account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
     kind, positions : of the selection

@@ -1,0 +1,119 @@
+"""Which tokens of a prompt are which video; needs no model."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stgraph.errors import GridError, InputError
+from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
+from stgraph.vlm.families import FAMILIES, Parts, parts_of
+from stgraph.vlm.grids import find_videos, newline_grid
+
+VIDEO = 9
+
+
+def parts(family: str, **config: Any) -> Parts:
+    """The parts of a model that is nothing but its configuration."""
+    vision = SimpleNamespace(image_size=config.pop("image_size", 48), patch_size=8)
+    token = {f"{FAMILIES[family].token}_token_id": VIDEO}
+    text = SimpleNamespace(layers=[])
+    model = SimpleNamespace(
+        config=SimpleNamespace(model_type=family, vision_config=vision, **token, **config),
+        model=SimpleNamespace(language_model=text),
+        generate=None,
+    )
+    return parts_of(model)
+
+
+def prompt(*runs: int) -> np.ndarray[Any, Any]:
+    """One row: runs of placeholders with two text tokens before each, and one at the end."""
+    return np.array([[token for run in runs for token in [1, 2, *[VIDEO] * run]] + [3]])
+
+
+def spans(ids: Any, *args: Any) -> list[tuple[int, int, str]]:
+    return [(video.start, video.stop, str(video.grid)) for video in find_videos(ids, *args)]
+
+
+def test_layouts_of_newlines() -> None:
+    assert newline_grid(2, 2, 2, "none").kind is None
+    assert newline_grid(2, 1, 2, "video").kind.tolist() == [PATCH] * 4 + [NEWLINE]  # type: ignore[union-attr]
+    assert newline_grid(2, 1, 2, "frame").kind.tolist() == [PATCH, PATCH, SEPARATOR] * 2  # type: ignore[union-attr]
+    assert newline_grid(1, 2, 2, "row").kind.tolist() == [PATCH, PATCH, NEWLINE] * 2  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="one of none, video, frame, row"):
+        newline_grid(1, 1, 1, "page")
+
+
+def test_the_papers_model_has_14_by_15_tokens_a_frame() -> None:
+    """LLaVA-Video's configuration says "grid"; 384 pixels and patches of 14 give 27 x 27, pooled to 14 x 14."""
+    llava_video = parts("llava_onevision", mm_newline_position="grid", image_size=27 * 8)
+    (video,) = find_videos(prompt(64 * 210), llava_video, None, None)
+    assert video.grid.shape == (64, 14, 14)
+    assert video.grid.with_newline_column().shape == (64, 14, 15)
+    assert not video.stays.any()  # newlines belong to their rows
+
+
+@pytest.mark.parametrize(
+    ("position", "tokens", "kept"), [(None, 37, 1), ("one_token", 37, 1), ("no_token", 36, 0), ("frame", 40, 4)]
+)
+def test_newlines_of_the_configuration(position: str | None, tokens: int, kept: int) -> None:
+    config = {} if position is None else {"mm_newline_position": position}
+    (video,) = find_videos(prompt(tokens), parts("llava_onevision", **config), None, None)
+    assert video.grid.shape == (4, 3, 3)
+    assert int(video.stays.sum()) == kept
+
+
+def test_unknown_newlines_are_named() -> None:
+    with pytest.raises(InputError, match="mm_newline_position is 'diagonal'; known are grid, frame"):
+        parts("llava_onevision", mm_newline_position="diagonal")
+
+
+def test_runs_are_videos_where_a_token_stands_between_them() -> None:
+    onevision = parts("llava_onevision")
+    assert spans(prompt(10, 19), onevision, None, None) == [(2, 12, "1x3x3"), (14, 33, "2x3x3")]
+    assert spans(prompt(38), onevision, None, None) == [(2, 21, "2x3x3"), (21, 40, "2x3x3")]  # two final newlines
+    next_video = parts("llava_next_video", spatial_pool_stride=2)
+    assert spans(prompt(9, 18), next_video, None, None) == [(2, 11, "1x3x3"), (13, 31, "2x3x3")]
+
+
+def test_frames_with_text_between_them_are_one_video() -> None:
+    internvl = parts("internvl", downsample_ratio=0.5)
+    (video,) = find_videos(prompt(9, 9, 9), internvl, None, None)
+    assert (video.start, video.stop, video.grid.shape) == (2, 33, (3, 3, 3))
+    assert video.grid.kind is not None
+    assert np.flatnonzero(video.grid.kind == OTHER).tolist() == [9, 10, 20, 21] == np.flatnonzero(video.stays).tolist()
+    assert spans(prompt(9, 9, 9), internvl, None, [[9, (2, 3, 3)]]) == [(13, 33, "2x3x3")]  # the first is an image
+
+
+def test_grids_of_the_vision_tower_are_split_over_rows_and_copies() -> None:
+    qwen, grids = parts("qwen2_vl"), [TokenGrid(2, 1, 3), TokenGrid(1, 2, 2), TokenGrid(1, 1, 10)]
+    ids = np.concatenate([prompt(6, 4)] * 2)
+    found = find_videos(ids, qwen, grids[:2], None)
+    assert [(video.row, video.index, video.grid.shape) for video in found] == [
+        (0, 0, (2, 1, 3)),
+        (0, 1, (1, 2, 2)),
+        (1, 0, (2, 1, 3)),
+        (1, 1, (1, 2, 2)),
+    ]
+    assert spans(np.concatenate([prompt(6, 4), prompt(5, 5)]), qwen, [*grids[:2], *[TokenGrid(1, 1, 5)] * 2], None)
+    with pytest.raises(GridError, match="tower's grids have 20"):
+        find_videos(ids[:1], qwen, grids, None)
+    with pytest.raises(GridError, match="vision tower of 'qwen2_vl' was not run"):
+        find_videos(ids, qwen, None, None)
+
+
+@pytest.mark.parametrize("tokens", [36, 8, 45])
+def test_a_run_that_is_no_whole_frames(tokens: int) -> None:
+    with pytest.raises(GridError, match=f"row 0 of the batch has {tokens} video placeholder tokens.*pass grids="):
+        find_videos(prompt(tokens), parts("llava_onevision"), None, None)
+
+
+def test_grids_may_be_a_function_and_carry_newlines() -> None:
+    """The layout of another model: its grid, given a row at a time."""
+    qwen = parts("qwen2_vl")
+    (video,) = find_videos(prompt(24), qwen, None, lambda ids: [[newline_grid(2, 3, 3)]] * len(ids))
+    assert video.grid.n_newline_rows == 6
+    assert not video.stays.any()
