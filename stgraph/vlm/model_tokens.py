@@ -119,7 +119,7 @@ class _Reader(Pruner):
         self.video: Video | None = None
         self.features: Array = np.empty(0)
 
-    def prune(self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], per_token: str | None) -> None:
+    def prune(self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], asked: Any) -> None:
         """Note features and place; nothing is dropped."""
         if len(ids) != 1 or len(videos) != 1:
             raise InputError(f"a dump is made of one prompt with one video; this has {len(ids)} with {len(videos)}")
