@@ -157,7 +157,7 @@ def attention_signals(seen: Seen, n_patches: int, n_first: int, signals: Sequenc
 
 
 def _blocks(module: Any, name: str) -> Sequence[Any]:
-    """The longest list of modules of one class inside, each with a query projection."""
+    """The longest list of modules of one class inside: the blocks of a transformer."""
     import torch
 
     lists = [m for m in module.modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
