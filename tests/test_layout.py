@@ -40,6 +40,7 @@ FRONT_DOOR = "__init__"
 NEVER = {("bench", "viz"), ("viz", "vlm")}
 
 OPTIONAL_OR_SLOW = {
+    "av",
     "cudf",
     "cugraph",
     "cupy",

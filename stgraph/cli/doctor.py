@@ -50,6 +50,8 @@ def command() -> None:
         ("networkit", "networkit-louvain, networkit-leiden", "fast"),
         ("graspologic_native", "graspologic-leiden", "fast"),
         ("torch", "hand-off to a VLM", "hf"),
+        ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
+        ("av", "stgraph dump: reading videos", "video"),
         ("cupy", "GPU arrays", "cuda13"),
         ("cudf", "graph.to_cudf()", "cuda13"),
         ("cugraph", "the cugraph backends, graph.to_cugraph()", "cuda13"),
