@@ -124,12 +124,15 @@ def test_several_videos_and_images(name: str, beams: int) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_loop_of_ones_own(copied: bool) -> None:
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl", "qwen3_vl"])
+def test_a_loop_of_ones_own(family: str, copied: bool) -> None:
     """New tokens fed to forward with the cache, or a copy of it, and nothing else."""
-    case = CASES["llava_onevision"](1)
+    if family != "llava_onevision" and transformers.__version__ < "5":
+        pytest.skip("transformers 4.57 cannot go on with Qwen without being told the positions, compressed or not")
+    case = CASES[family](1)
     inputs = {name: value for name, value in case.inputs.items() if name != "attention_mask"}
     with seen_by_text_model(case) as plain:
-        case.model(**case.inputs)
+        case.model.generate(**case.inputs, **GREEDY | {"max_new_tokens": 3})
     with stgraph.compress(case.model, evs()) as stats:
         out = case.model(**inputs)
         tokens, found = [], []
@@ -138,11 +141,9 @@ def test_a_loop_of_ones_own(copied: bool) -> None:
             found.append(out.logits[:, -1])
             cache = copy.deepcopy(out.past_key_values) if copied else out.past_key_values
             out = case.model(input_ids=tokens[-1], past_key_values=cache)
-    keep = kept_columns(case, stats)
     sequences = torch.cat([case.inputs["input_ids"], *tokens[:-1]], 1)
-    expected = masked_logits(case, keep, sequences, torch.arange(sequences.shape[1])[None])
+    expected = masked_logits(case, kept_columns(case, stats), sequences, positions_of(plain))
     assert (torch.stack(found, 1) - expected[:, -3:]).abs().max() < 1e-5
-    assert len(plain) == 1
 
 
 def test_hooks_are_gone_after_exit_and_after_exceptions() -> None:

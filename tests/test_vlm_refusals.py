@@ -128,6 +128,17 @@ def test_padding_on_the_right(name: str) -> None:
         case.model(**inputs)
 
 
+@pytest.mark.parametrize("name", ["evs", "st-simdiff"])
+def test_a_prompt_that_ends_in_video(name: str) -> None:
+    case = CASES["llava_onevision"](1)
+    inputs = case.inputs | {key: case.inputs[key][:, :-7] for key in ("input_ids", "attention_mask")}
+    expected = case.model(**inputs).logits
+    with compressed(case, 1.0, name):
+        assert torch.equal(case.model(**inputs).logits, expected)
+    with compressed(case, 0.3, name), pytest.raises(InputError, match="row 0 of the batch ends in video tokens"):
+        case.model(**inputs)
+
+
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl"])
 def test_prepared_masks_with_padding(family: str) -> None:
     case = CASES[family](2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,25 @@ def padding_of(mask: Any, embeds: Any) -> Any:
     return real
 
 
-def check_last_token(real: Any) -> None:
-    """Raise unless the last column of every row is a token: the one whose attention counts and that is continued."""
+def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
+    """Raise unless every row ends in a token of text: its attention ranks tokens, and what is generated follows it.
+
+    Parameters
+    ----------
+    real : [B, S] bool, of :func:`padding_of`
+    ends : (row, column after the last) of each video
+    """
     if not bool(real[:, -1].all()):
         row = int(real[:, -1].int().argmin())
         raise InputError(
             f"row {row} of the batch is padded on the right; pad on the left: processor.tokenizer.padding_side = 'left'"
         )
+    for row, stop in ends:
+        if stop == real.shape[1]:
+            raise InputError(
+                f"row {row} of the batch ends in video tokens; put the question, or the chat template's generation "
+                "prompt, behind the video, in the same forward pass (no prefill_chunk_size)"
+            )
 
 
 def first_of_equal(ids: Array, embeds: Any, real: Any) -> list[int]:

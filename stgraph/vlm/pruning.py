@@ -117,10 +117,11 @@ class Pruner:
         first = first_of_equal(ids, embeds, real)
         jobs = [self._begin(video, embeds) for video in videos if first[video.row] == video.row]
         full = with_positions(kwargs)
+        ends = [(video.row, video.stop) for video in videos]
         probe_length, probe_s = None, 0.0
         waiting = [job for job in jobs if isinstance(job.state, Pending)]
         if waiting:
-            check_last_token(real)
+            check_last_token(real, ends)
             _check_one_query(asked)
             probe_length, probe_s = self._probe(full, real, jobs, waiting)
         by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
@@ -140,7 +141,7 @@ class Pruner:
                 f"{asked.per_token} refers to the positions of the whole prompt, of which tokens are dropped here; "
                 "leave compress(), or use a selector with retain_ratio=1"
             )
-        check_last_token(real)
+        check_last_token(real, ends)
         for row, job in merging:
             full = with_merged(full, row, job.video.start, job.selection)
         cut = cut_of(keep)
@@ -196,7 +197,7 @@ class Pruner:
         attention = np.zeros((len(rows), real.shape[1]))
         columns, valid = cut.columns.cpu().numpy(), cut.valid.cpu().numpy()
         at, _ = np.nonzero(valid)
-        attention[at, columns[valid]] = found.double().cpu().numpy()[valid]
+        attention[at, columns[valid]] = found.cpu().double().numpy()[valid]
         probe_s = perf_counter() - started
         for job in waiting:
             assert isinstance(job.state, Pending)

@@ -91,11 +91,8 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
 
 
 def following(positions: Any) -> Any:
-    """[..., B, 1]: the position of the first token after these [..., B, S]; the axes of M-RoPE go on together."""
-    top = positions.amax(-1, keepdim=True)
-    if positions.ndim == 3:
-        top[-3:] = top[-3:].amax(0)
-    return top + 1
+    """[..., B, 1]: the position of the first token after these [..., B, S], of which the last is text."""
+    return positions[..., -1:] + 1
 
 
 @dataclass(frozen=True, eq=False)
