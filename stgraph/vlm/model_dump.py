@@ -13,6 +13,7 @@ from stgraph.vlm.dump_video import Extracted
 from stgraph.vlm.encoders import check_dtype, on_device
 from stgraph.vlm.families import parts_of
 from stgraph.vlm.model_tokens import LLM_SIGNALS, check_signals, model_tokens
+from stgraph.vlm.prompt_video import video_metadata
 from stgraph.vlm.video_file import VideoInfo
 
 Array = np.ndarray[Any, Any]
@@ -73,15 +74,7 @@ class ModelSource:
         text = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        metadata = {
-            "total_num_frames": info.n_frames,
-            "fps": info.fps,
-            "duration": info.duration_s,
-            "height": rgb.shape[1],
-            "width": rgb.shape[2],
-            "frames_indices": np.minimum(np.rint(times * info.fps).astype(int), info.n_frames - 1).tolist(),
-            "video_backend": "pyav",
-        }
+        metadata = video_metadata(info, times, (rgb.shape[1], rgb.shape[2]))
         made = self.processor(
             text=[text], videos=[rgb], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt"
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.vlm.video import read_frames
-from stgraph.vlm.video_file import probe_video
+from stgraph.vlm.video_file import VideoInfo, probe_video
 
 Array = np.ndarray[Any, Any]
 
@@ -66,14 +66,20 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
         sampled = read_frames(path, n_frames=min(frames, info.n_frames))
     else:
         raise InputError("frames and fps are both None; give at least one of them")
-    indices = np.minimum(np.rint(sampled.times * info.fps).astype(int), info.n_frames - 1)
-    metadata = {
+    metadata = video_metadata(info, sampled.times, sampled.size)
+    return PromptVideo(sampled.rgb, sampled.times, info.duration_s, metadata)
+
+
+def video_metadata(info: VideoInfo, times: Array, size: tuple[int, int]) -> dict[str, Any]:
+    """The entry of ``video_metadata=`` of Hugging Face processors for frames at ``times`` ([T] float64, seconds) of
+    ``size`` (height, width)."""
+    indices = np.minimum(np.rint(times * info.fps).astype(int), info.n_frames - 1)
+    return {
         "total_num_frames": info.n_frames,
         "fps": info.fps,
         "duration": info.duration_s,
-        "height": sampled.size[0],
-        "width": sampled.size[1],
+        "height": size[0],
+        "width": size[1],
         "frames_indices": indices.tolist(),
         "video_backend": "pyav",
     }
-    return PromptVideo(sampled.rgb, sampled.times, info.duration_s, metadata)
