@@ -12,6 +12,9 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
+# "pixel-shuffle" puts the patches of a square side by side in one token: a signal of the token is their mean.
+POOLINGS = ("average", "max", "bilinear", "pixel-shuffle")
+
 POOLED = "the encoder's signals are pooled to the tokens' grid"
 PROJECTED = "merges the dump's features; the authors merge encoder features before the projector"
 
@@ -32,7 +35,7 @@ def on_lattice(tokens: VideoTokens, values: Array, name: str) -> Array:
     ------
     GridError
         e is not H*W, and the metadata do not say how the encoder's grid was pooled: ``encoder_grid`` [height, width]
-        and ``pooling`` "average", "max" or "bilinear"
+        and ``pooling``, one of :data:`POOLINGS`
     InputError
         the value of a token is NaN or Inf (the first one is named)
     """
@@ -87,20 +90,20 @@ def _pooled(tokens: VideoTokens, values: Array, name: str) -> Array:
     grid, e = tokens.grid, int(values.shape[1])
     height, width = tokens.metadata.get("encoder_grid") or (0, 0)
     pooling = tokens.metadata.get("pooling")
-    if height * width != e or pooling not in ("average", "max", "bilinear"):
+    if height * width != e or pooling not in POOLINGS:
         is_newline = e == grid.H * (grid.W - 1)
         newlines = "The encoder has no value for a newline: use newlines='out'. " if is_newline else ""
         raise GridError(
             f"signal {name!r} has {e} values a frame, but the grid has {grid.H} x {grid.W} tokens. {newlines}Say how "
-            "the encoder's grid was pooled: metadata 'encoder_grid' [height, width] and 'pooling' average, max or "
-            f"bilinear (they are {tokens.metadata.get('encoder_grid')} and {pooling!r})"
+            "the encoder's grid was pooled: metadata 'encoder_grid' [height, width] and 'pooling' "
+            f"{', '.join(POOLINGS)} (they are {tokens.metadata.get('encoder_grid')} and {pooling!r})"
         )
     maps = values.reshape(grid.T, height, width, -1)
     if pooling == "bilinear":
         pooled = _weighted(maps, _linear(height, grid.H), _linear(width, grid.W))
     else:
         stride = _stride(height, width, grid.H, grid.W, name)
-        if pooling == "average":
+        if pooling in ("average", "pixel-shuffle"):
             pooled = _weighted(maps, _means(grid.H, stride), _means(grid.W, stride))
         else:
             pooled = _maxima(maps, grid.H, grid.W, stride)

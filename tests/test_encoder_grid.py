@@ -37,7 +37,8 @@ def pooled_by_torch(x: Array, encoder: tuple[int, int], grid: tuple[int, int], p
     if pooling == "bilinear":
         made = torch.nn.functional.interpolate(maps, grid, mode="bilinear", align_corners=False)
     else:
-        pool = {"average": torch.nn.functional.avg_pool2d, "max": torch.nn.functional.max_pool2d}[pooling]
+        mean = torch.nn.functional.avg_pool2d
+        pool = {"average": mean, "pixel-shuffle": mean, "max": torch.nn.functional.max_pool2d}[pooling]
         made = pool(maps, encoder[0] // grid[0])
     flat: Array = made.flatten(2).transpose(1, 2).numpy()
     return flat
@@ -46,7 +47,8 @@ def pooled_by_torch(x: Array, encoder: tuple[int, int], grid: tuple[int, int], p
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16], ids=lambda dtype: np.dtype(dtype).name)
 @pytest.mark.parametrize(
     ("pooling", "encoder", "grid"),
-    [("bilinear", *case) for case in LINEAR] + [(pooling, *case) for pooling in ("average", "max") for case in STRIDED],
+    [("bilinear", *case) for case in LINEAR]
+    + [(pooling, *case) for pooling in ("average", "pixel-shuffle", "max") for case in STRIDED],
 )
 def test_pooling_is_torchs(pooling: str, encoder: tuple[int, int], grid: tuple[int, int], dtype: Any) -> None:
     x = values(encoder, dtype)
