@@ -10,6 +10,7 @@ from stgraph.arrays import to_numpy
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.method import approximate
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -34,6 +35,22 @@ def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
     if importance == "auto":
         return "attention" if has_shallow_attention(tokens) else _FALLBACK
     return importance
+
+
+def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
+    """How far an offline reduction is the authors', who rank by the attention ``ranked`` tokens get in the LLM.
+
+    Parameters
+    ----------
+    importance : as :func:`resolve_importance` names it
+    ranked : the tokens that are ranked, for the message
+    cut : what happens to those that are surplus, for the message
+    """
+    if importance == "given":
+        return "exact"
+    if importance == "attention":
+        return approximate(f"attention of the unpruned sequence, not of the {ranked} alone")
+    return approximate(f"{cut} by {importance}, not by the LLM's attention")
 
 
 def importance_values(

@@ -17,7 +17,7 @@ from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
 from stgraph.selection.events import event_threshold, event_tokens, parse_tau_diff, temporal_difference
-from stgraph.selection.importance import check_importance, importance_values, resolve_importance
+from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
 from stgraph.selection.method import Choice, finish
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.reduction import reduce_candidates
@@ -200,7 +200,9 @@ class StSimDiff:
             nodes=nodes,
             reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
             scores=importance[nodes],
-            exactness=_exactness(importance_name) if self.reduce and n_candidates > n_target else "exact",
+            exactness=reduction_exactness(importance_name, "candidates", "surplus candidates dropped")
+            if self.reduce and n_candidates > n_target
+            else "exact",
             report=report,
         )
         provenance = {
@@ -216,12 +218,3 @@ class StSimDiff:
             "community": analysis.partition.provenance.to_dict(),
         }
         return finish(choice, source or tokens, tokens, budget, provenance, seconds)
-
-
-def _exactness(importance: str) -> str:
-    """How far an offline reduction is the paper's, which ranks candidates by the attention they get in the LLM."""
-    if importance == "attention":
-        return "approximate: attention of the unpruned sequence, not of the candidates alone"
-    if importance == "given":
-        return "exact"
-    return f"approximate: surplus candidates dropped by {importance}, not by the LLM's attention"

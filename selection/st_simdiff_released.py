@@ -12,7 +12,7 @@ from stgraph.graph import build_graph, check_threshold
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import temporal_difference
-from stgraph.selection.importance import check_importance, importance_values, resolve_importance
+from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
 from stgraph.selection.method import Choice, Method, check_share, keep_everything
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.released_merge import ReleasedMerge, final_count, released_merge
@@ -100,7 +100,9 @@ class StSimDiffReleased(Method):
             nodes=nodes,
             reason=REPRESENTATIVE * representative + EVENT * merged.events[nodes],
             scores=importance[nodes],
-            exactness=_exactness(importance_name) if nodes.size < survivors.size else "exact",
+            exactness=reduction_exactness(importance_name, "survivors", "survivors cut")
+            if nodes.size < survivors.size
+            else "exact",
             n_input=survivors.size,
             prune_layer=1 if self.reduce else 0,
             report=_report(merged, survivors.size, importance_name),
@@ -119,12 +121,3 @@ def _report(merged: ReleasedMerge, n_survivors: int, importance: str) -> dict[st
         "n_exempted": int(np.count_nonzero(merged.exempted)),
         "importance": importance,
     }
-
-
-def _exactness(importance: str) -> str:
-    """How far the final cut is the authors', who rank the survivors by the attention they get in the LLM."""
-    if importance == "given":
-        return "exact"
-    if importance == "attention":
-        return "approximate: attention of the unpruned sequence, not of the survivors alone"
-    return f"approximate: survivors cut by {importance}, not by the LLM's attention"

@@ -34,6 +34,21 @@ def features(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0) -> 
     return (rng.standard_normal(shape) + rng.standard_normal(shape[-1])).astype(dtype)
 
 
+LOOKS = ("mixed", "equal", "frames-equal", "zero", "some-zero")
+
+
+def disguise(x: Array, look: str, every: int) -> None:
+    """Give features [T, H, W, d] one of :data:`LOOKS`, in place; of "some-zero" each ``every``-th token is 0."""
+    if look == "equal":
+        x[:] = x[0, 0, 0]
+    elif look == "frames-equal":
+        x[:] = x[:1]
+    elif look == "zero":
+        x[:] = 0
+    elif look == "some-zero":
+        x.reshape(-1, x.shape[-1])[::every] = 0
+
+
 def _in_larger(x: Array, larger: tuple[int, ...], part: tuple[slice, ...]) -> Array:
     room = np.zeros(larger, x.dtype)
     room[part] = x

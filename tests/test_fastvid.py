@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from encoder_videos import frames, replaced, select, video
-from feature_zoo import DTYPES, features
+from feature_zoo import DTYPES, LOOKS, disguise, features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stgraph import VideoTokens
 from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
 from stgraph.errors import FeatureError, InputError, MissingSignalError
-from stgraph.kernels.cpu.threads import num_threads, set_num_threads
+from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.density import density_peaks, peak_scores, scaled_distances
@@ -143,18 +143,11 @@ def test_the_authors_count() -> None:
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1), (1, 1, 5), (1, 3, 4), (3, 1, 1), (2, 3, 4), (9, 2, 3), (13, 1, 2)])
-@pytest.mark.parametrize("look", ["mixed", "equal", "frames-equal", "zero", "some-zero"])
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("how", [{}, {"segments": 1, "tau": -1.0}, {"context": 1.0, "segments": 2, "tau": 0.0}])
 def test_any_video_and_any_count(grid: tuple[int, int, int], look: str, how: dict[str, Any]) -> None:
     x = features((*grid, 5))
-    if look == "equal":
-        x[:] = x[0, 0, 0]
-    elif look == "frames-equal":
-        x[:] = x[:1]
-    elif look == "zero":
-        x[:] = 0
-    elif look == "some-zero":
-        x.reshape(-1, 5)[::2] = 0
+    disguise(x, look, 2)
     tokens = synthetic_signals(VideoTokens.from_array(x), d_encoder=8)
     for n_keep in range(1, tokens.grid.n_nodes):
         kept = fastvid(tokens, n_keep, **how)
@@ -163,17 +156,14 @@ def test_any_video_and_any_count(grid: tuple[int, int, int], look: str, how: dic
         np.testing.assert_allclose(kept.assignment.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes_and_threads(dtype: Any) -> None:
     tokens = synthetic_signals(VideoTokens.from_array(synthetic_tokens(18, 4, 6, 33).astype(dtype)))
-    before = num_threads()
-    try:
-        results = []
-        for n_threads in (1, 3):
-            set_num_threads(n_threads)
-            results.append(fastvid(tokens, 0.25))
-    finally:
-        set_num_threads(before)
+    results = []
+    for n_threads in (1, 3):
+        set_num_threads(n_threads)
+        results.append(fastvid(tokens, 0.25))
     one, three = results
     assert one.features.dtype == dtype
     np.testing.assert_array_equal(one.indices, three.indices)

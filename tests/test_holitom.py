@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from encoder_videos import replaced, select, video
-from feature_zoo import DTYPES, features
+from feature_zoo import DTYPES, LOOKS, disguise, features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stgraph import VideoTokens
 from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
 from stgraph.errors import FeatureError, InputError, MissingSignalError
-from stgraph.kernels.cpu.threads import num_threads, set_num_threads
+from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.static_windows import static_windows
 
@@ -150,18 +150,11 @@ def test_too_few_add_unkept_tokens_of_most_attention_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("grid", [(1, 1, 1), (1, 1, 5), (1, 3, 4), (3, 1, 1), (2, 3, 4), (9, 2, 3)])
-@pytest.mark.parametrize("look", ["mixed", "equal", "frames-equal", "zero", "some-zero"])
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("tau", [-1.0, 0.5, 1.0])
 def test_any_video_and_any_count(grid: tuple[int, int, int], look: str, tau: float) -> None:
     x = features((*grid, 5))
-    if look == "equal":
-        x[:] = x[0, 0, 0]
-    elif look == "frames-equal":
-        x[:] = x[:1]
-    elif look == "zero":
-        x[:] = 0
-    elif look == "some-zero":
-        x.reshape(-1, 5)[::2] = 0
+    disguise(x, look, 2)
     tokens = synthetic_signals(VideoTokens.from_array(x), d_encoder=8)
     for n_keep in range(1, tokens.grid.n_nodes):
         kept = holitom(tokens, n_keep, tau=tau)
@@ -175,17 +168,14 @@ def test_equal_attention_keeps_the_smaller_index() -> None:
     assert holitom(attended(x, np.ones(16)), 4, tau=1.0).indices.tolist() == [0, 1, 8, 9]
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes_and_threads(dtype: Any) -> None:
     tokens = synthetic_signals(VideoTokens.from_array(synthetic_tokens(10, 4, 6, 33).astype(dtype)))
-    before = num_threads()
-    try:
-        results = []
-        for n_threads in (1, 3):
-            set_num_threads(n_threads)
-            results.append(holitom(tokens, 0.25))
-    finally:
-        set_num_threads(before)
+    results = []
+    for n_threads in (1, 3):
+        set_num_threads(n_threads)
+        results.append(holitom(tokens, 0.25))
     one, three = results
     assert one.features.dtype == dtype
     np.testing.assert_array_equal(one.indices, three.indices)

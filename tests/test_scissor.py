@@ -8,12 +8,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from feature_zoo import GRIDS, features
+from feature_zoo import GRIDS, LOOKS, disguise, features
 
 from stgraph import VideoTokens, selector
 from stgraph.errors import FeatureError, InputError
 from stgraph.kernels.cpu.spanning_tree import joining_edges, maximum_spanning_tree
-from stgraph.kernels.cpu.threads import num_threads, set_num_threads
+from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.reasons import CONTEXT
 from stgraph.selection.result import Selection
 from stgraph.selection.rivals import single_linkage
@@ -31,17 +31,10 @@ def directions(*names: int, d: int = 6) -> Array:
 
 
 @pytest.mark.parametrize("grid", GRIDS[1:])
-@pytest.mark.parametrize("look", ["mixed", "equal", "frames-equal", "zero", "some-zero"])
+@pytest.mark.parametrize("look", LOOKS)
 def test_exactly_k_components_whatever_the_video(grid: tuple[int, ...], look: str) -> None:
     x = features(grid)
-    if look == "equal":
-        x[:] = x[0, 0, 0]
-    elif look == "frames-equal":
-        x[:] = x[:1]
-    elif look == "zero":
-        x[:] = 0
-    elif look == "some-zero":
-        x.reshape(-1, grid[-1])[::3] = 0
+    disguise(x, look, 3)
     n = int(np.prod(grid[:3]))
     for k in sorted({1, 2, n // 3, n // 2, n - 1} - {0}):
         kept = scissor(x, n_keep=k, tau=0.8)
@@ -122,13 +115,13 @@ def test_extreme_lengths_change_nothing(scale: float) -> None:
     np.testing.assert_array_equal(scissor(x, n_keep=7).indices, scissor(x * np.float32(scale), n_keep=7).indices)
 
 
+@pytest.mark.usefixtures("threads")
 def test_the_number_of_threads_changes_nothing() -> None:
-    x, before = features((6, 5, 4, 24)), num_threads()
+    x = features((6, 5, 4, 24))
     results = []
     for n in (1, 3):
         set_num_threads(n)
         results.append(scissor(x, n_keep=20, tau=0.7))
-    set_num_threads(before)
     np.testing.assert_array_equal(results[0].indices, results[1].indices)
     np.testing.assert_array_equal(results[0].features, results[1].features)
 

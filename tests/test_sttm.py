@@ -7,11 +7,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from feature_zoo import GRIDS, features
+from feature_zoo import GRIDS, LOOKS, disguise, features
 
 from stgraph import VideoTokens, selector
 from stgraph.errors import FeatureError, InputError
-from stgraph.kernels.cpu.threads import num_threads, set_num_threads
+from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.result import Selection
 from stgraph.selection.rivals.quadtree import Pyramid, axis_maps, build_pyramid, level_sizes
 
@@ -31,17 +31,10 @@ def cosine(a: Array, b: Array) -> float:
 
 
 @pytest.mark.parametrize("grid", [*GRIDS[1:], (3, 14, 14, 20), (2, 9, 16, 8)])
-@pytest.mark.parametrize("look", ["mixed", "equal", "frames-equal", "zero", "some-zero"])
+@pytest.mark.parametrize("look", LOOKS)
 def test_exactly_k_groups_whatever_the_video(grid: tuple[int, ...], look: str) -> None:
     x = features(grid)
-    if look == "equal":
-        x[:] = x[0, 0, 0]
-    elif look == "frames-equal":
-        x[:] = x[:1]
-    elif look == "zero":
-        x[:] = 0
-    elif look == "some-zero":
-        x.reshape(-1, grid[-1])[::3] = 0
+    disguise(x, look, 3)
     n = int(np.prod(grid[:3]))
     for k in sorted({1, 2, n // 3, n // 2, n - 1} - {0}):
         kept = sttm(x, n_keep=k)
@@ -178,13 +171,13 @@ def test_extreme_lengths_change_nothing(scale: float) -> None:
     np.testing.assert_array_equal(plain.assignment.toarray(), scaled.assignment.toarray())
 
 
+@pytest.mark.usefixtures("threads")
 def test_the_number_of_threads_changes_nothing() -> None:
-    x, before = features((9, 14, 14, 24)), num_threads()
+    x = features((9, 14, 14, 24))
     results = []
     for n in (1, 3):
         set_num_threads(n)
         results.append(sttm(x, retain_ratio=0.2))
-    set_num_threads(before)
     np.testing.assert_array_equal(results[0].indices, results[1].indices)
     np.testing.assert_array_equal(results[0].features, results[1].features)
 

@@ -11,7 +11,7 @@ import numpy as np
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import Selector
-from stgraph.selection.method import Method
+from stgraph.selection.method import Method, approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.rivals.fastv import FastV
 from stgraph.selection.st_simdiff import StSimDiff
@@ -94,7 +94,7 @@ def exactness_of(selection: Selection, layer: int | None, selector: Selector) ->
         reasons.append(_BEFORE)
     if layer not in (None, SHALLOW_LAYER) and isinstance(selector, (StSimDiff, StSimDiffReleased)):
         reasons.append(f"attention of decoder layer {layer}; the authors take layer {SHALLOW_LAYER}")
-    return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
+    return approximate(*reasons)
 
 
 def _attended(selector: Selector, tokens: VideoTokens, start: int, layer: int) -> Selection | Pending:
