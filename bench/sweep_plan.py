@@ -8,9 +8,9 @@ from decimal import Decimal, InvalidOperation
 from itertools import product
 from typing import Any
 
-from stgraph.community.base import available_backends, backend
+from stgraph.community.base import backend, usable_backend
 from stgraph.community.detect import check_detection
-from stgraph.errors import BackendUnavailableError, InputError
+from stgraph.errors import InputError
 from stgraph.graph import check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import parse_tau_diff
@@ -126,13 +126,9 @@ class SweepPlan:
             self._check_backend(name)
 
     def _check_backend(self, name: str) -> None:
-        found = backend(name)
         for split, seed in product(self.splits, self.seeds):
             check_detection(name, self.max_size, split, self.resolution, seed)
-        reason = found.unavailable()
-        if reason is not None:
-            usable = ", ".join(available_backends())
-            raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
+        found = usable_backend(name)
         if found.capabilities.weighted and min(self.tau_sims) < 0:
             raise InputError(
                 f"tau_sim is {min(self.tau_sims):g}, but {name} needs positive edge weights: "

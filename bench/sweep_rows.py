@@ -1,25 +1,20 @@
-"""The rows of a sweep: their columns, their key, and a file that is never more than seconds behind."""
+"""The rows of a sweep: their columns, their key, and the file that keeps them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
-from time import monotonic
 from typing import Any, get_type_hints
 
 import numpy as np
 
 import stgraph
-from stgraph.bench import rows as tables
+from stgraph.bench.row_file import Key, RowFile
 from stgraph.community.quality import PartitionQuality
-from stgraph.errors import InputError
 from stgraph.tokens import VideoTokens
 
-Row = dict[str, Any]
-Key = tuple[Any, ...]
 _BLOCK_BYTES = 1 << 23
 
 # "digest" stands for what the dump holds, so that a renamed dump is the same and a changed one is not.
@@ -92,20 +87,8 @@ def content_digest(tokens: VideoTokens) -> str:
     return digest.hexdigest()
 
 
-class SweepRows:
-    """Rows by key, in the order they came, and the file that keeps them.
-
-    Parameters
-    ----------
-    path, fmt : the file and its format, one of :data:`stgraph.bench.rows.ROW_FORMATS`; None keeps rows in memory only
-    restart : forget what the file holds; it is replaced by the first save
-    every_s : seconds between two saves
-
-    Raises
-    ------
-    InputError
-        the file holds anything but rows of a sweep by this version of stgraph
-    """
+class SweepRows(RowFile):
+    """The rows of a sweep by this version of stgraph; parameters and errors are those of :class:`RowFile`."""
 
     def __init__(
         self,
@@ -115,61 +98,14 @@ class SweepRows:
         restart: bool = False,
         every_s: float = 3.0,
     ) -> None:
-        self.path = None if path is None else Path(path)
-        self.fmt = fmt
-        self.every_s = every_s
-        self.n_new = 0
-        self._rows: dict[Key, Row] = {}
-        self._saved_at = monotonic()
-        self._unsaved = False
-        if self.path is not None and os.path.lexists(self.path) and not restart:
-            self._rows = {key_of(row): row for row in _read(self.path, fmt)}
-
-    def __len__(self) -> int:
-        return len(self._rows)
+        same = {"stgraph": stgraph.__version__}
+        super().__init__(COLUMNS, KEY, same, path, fmt, restart=restart, every_s=every_s)
 
     def holds(self, key: Key, fidelity: bool) -> bool:
         """Whether that row is there, with the nearest-kept figures where they are wanted."""
-        row = self._rows.get(key)
-        return row is not None and (row["has_fidelity"] or not fidelity)
-
-    def get(self, keys: Iterable[Key]) -> list[Row]:
-        """The rows of these keys that are there."""
-        return [self._rows[key] for key in keys if key in self._rows]
+        return any(row["has_fidelity"] or not fidelity for row in self.get([key]))
 
     def superseded(self, digests: Mapping[str, str]) -> list[str]:
         """Of the dumps (name -> digest) those of which there are rows from when they held something else."""
-        older = {row["dump"] for row in self._rows.values() if digests.get(row["dump"], row["digest"]) != row["digest"]}
+        older = {row["dump"] for row in self.all() if digests.get(row["dump"], row["digest"]) != row["digest"]}
         return sorted(older)
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Take rows in, and save all of them if the last save is some seconds ago."""
-        for row in rows:
-            if row.keys() != COLUMNS.keys():
-                raise InputError(f"a row of a sweep has the columns {', '.join(COLUMNS)}; this one {', '.join(row)}")
-            self._rows[key_of(row)] = {name: row[name] for name in COLUMNS}
-            self.n_new += 1
-            self._unsaved = True
-        if monotonic() - self._saved_at >= self.every_s:
-            self.save()
-
-    def save(self) -> None:
-        """Replace the file by one with all rows, in one step; nothing where nothing is new."""
-        if self.path is not None and self._unsaved:
-            tables.write(self.path, {"rows": list(self._rows.values())}, self.fmt)
-            self._unsaved = False
-        self._saved_at = monotonic()
-
-
-def _read(path: Path, fmt: str) -> list[Row]:
-    try:
-        found = tables.read(path, fmt, COLUMNS)
-    except InputError as error:
-        raise InputError(f"{error}; name another file with -o, or replace it with --restart") from None
-    for row in found:
-        if row["stgraph"] != stgraph.__version__:
-            raise InputError(
-                f"{path} holds rows of stgraph {row['stgraph']}, this is {stgraph.__version__}; "
-                "name another file with -o, or replace it with --restart"
-            )
-    return found

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from stgraph.edges import EdgeList
+from stgraph.errors import BackendUnavailableError
 from stgraph.registry import Registry
 
 Array = np.ndarray[Any, Any]
@@ -129,6 +130,24 @@ def backends() -> dict[str, str | None]:
 def available_backends() -> list[str]:
     """The backends that run here."""
     return [name for name, reason in backends().items() if reason is None]
+
+
+def usable_backend(name: str) -> CommunityBackend:
+    """The backend registered under ``name``, which runs here.
+
+    Raises
+    ------
+    UnknownNameError
+        no backend of that name
+    BackendUnavailableError
+        it cannot run here; the message says why, and names those that can
+    """
+    found = backend(name)
+    reason = found.unavailable()
+    if reason is not None:
+        usable = ", ".join(available_backends())
+        raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
+    return found
 
 
 def missing_package(module: str, distribution: str, extra: str | None = None) -> str | None:

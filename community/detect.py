@@ -14,6 +14,7 @@ from stgraph.community.base import (
     CommunityBackend,
     available_backends,
     package_version,
+    usable_backend,
 )
 from stgraph.community.base import backend as get_backend
 from stgraph.community.partition import Partition, Provenance
@@ -169,12 +170,7 @@ def _apply_cap(
 
 def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
     if name != "auto":
-        engine = get_backend(name)
-        reason = engine.unavailable()
-        if reason is not None:
-            usable = ", ".join(available_backends())
-            raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
-        return engine, ()
+        return usable_backend(name), ()
     skipped: list[str] = []
     for candidate in AUTO_ORDER:
         engine = BACKENDS.get(candidate)

@@ -1,0 +1,103 @@
+"""Rows that are computed one after the other, and a file of them that is never more than seconds behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from stgraph.bench import rows as tables
+from stgraph.errors import InputError
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+REMEDY = "name another file with -o, or replace it with --restart"
+
+
+class RowFile:
+    """Rows by key, in the order they came, and the file that keeps them.
+
+    Parameters
+    ----------
+    columns : name and type of every column
+    key : the columns that tell a row from all others
+    same : what all rows share, by column: rows computed otherwise are not mixed with these
+    path, fmt : the file and its format, one of :data:`stgraph.bench.rows.ROW_FORMATS`; None keeps rows in memory only
+    restart : forget what the file holds; it is replaced by the first save
+    every_s : seconds between two saves; more where saving takes long, so that it takes a twentieth of the time at most
+
+    Raises
+    ------
+    InputError
+        the file holds anything but such rows
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, type],
+        key: Iterable[str],
+        same: Mapping[str, Any],
+        path: str | os.PathLike[str] | None = None,
+        fmt: str = "csv",
+        *,
+        restart: bool = False,
+        every_s: float = 3.0,
+    ) -> None:
+        self.columns, self.key = columns, tuple(key)
+        self.path = None if path is None else Path(path)
+        self.fmt = fmt
+        self.every_s = every_s
+        self.n_new = 0
+        self._rows: dict[Key, Row] = {}
+        self._due_at = monotonic() + every_s
+        self._unsaved = False
+        if self.path is not None and os.path.lexists(self.path) and not restart:
+            self._rows = {self.key_of(row): row for row in self._read(self.path, same)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        """What tells a row from all others."""
+        return tuple(row[name] for name in self.key)
+
+    def get(self, keys: Iterable[Key]) -> list[Row]:
+        """The rows of these keys that are there."""
+        return [self._rows[key] for key in keys if key in self._rows]
+
+    def all(self) -> list[Row]:
+        """Every row."""
+        return list(self._rows.values())
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in, each in the place of one with the same key, and save if the last save is some seconds ago."""
+        for row in rows:
+            if row.keys() != self.columns.keys():
+                raise InputError(f"a row here has the columns {', '.join(self.columns)}; this one {', '.join(row)}")
+            self._rows[self.key_of(row)] = {name: row[name] for name in self.columns}
+            self.n_new += 1
+            self._unsaved = True
+        if monotonic() >= self._due_at:
+            self.save()
+
+    def save(self) -> None:
+        """Replace the file by one with all rows, in one step; nothing where nothing is new."""
+        start = monotonic()
+        if self.path is not None and self._unsaved:
+            tables.write(self.path, {"rows": self.all()}, self.fmt)
+            self._unsaved = False
+        end = monotonic()
+        self._due_at = end + max(self.every_s, 19 * (end - start))
+
+    def _read(self, path: Path, same: Mapping[str, Any]) -> list[Row]:
+        try:
+            found = tables.read(path, self.fmt, self.columns)
+        except InputError as error:
+            raise InputError(f"{error}; {REMEDY}") from None
+        for row in found:
+            for name, value in same.items():
+                if row[name] != value:
+                    raise InputError(f"{path} holds rows of {name} {row[name]}, this is {value}; {REMEDY}")
+        return found
