@@ -97,7 +97,7 @@ def _able(
             skipped.append(_skip(dump, variant, f"needs {_signals(missing)}", None))
         else:
             able.append(variant)
-    warm_up(able, tokens.features.dtype)
+    warm_up({variant.name: variant.selector for variant in able}.values(), tokens.features.dtype)
     return able, skipped
 
 

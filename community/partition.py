@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,12 @@ class Partition:
     def uncapped_sizes(self) -> Array:
         """[k'] int64: sizes before the cap."""
         return np.bincount(self.uncapped_labels)
+
+    @property
+    def oversized_ratio(self) -> float:
+        """Share of all nodes in communities above sqrt(N) before the cap."""
+        before = self.uncapped_sizes
+        return float(before[before > math.isqrt(max(self.n_nodes, 1))].sum() / max(self.n_nodes, 1))
 
     @cached_property
     def grouped(self) -> tuple[Array, Array]:

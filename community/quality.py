@@ -106,7 +106,7 @@ def partition_quality(partition: Partition) -> PartitionQuality:
         n_uncapped=int(before.size),
         largest_uncapped=int(before.max(initial=0)),
         n_oversized=int(np.count_nonzero(over)),
-        oversized_ratio=float(before[over].sum() / max(partition.n_nodes, 1)),
+        oversized_ratio=partition.oversized_ratio,
         modularity=modularity(edges, labels),
         uncapped_modularity=modularity(edges, partition.uncapped_labels),
         cpm=cpm(edges, labels) / max(partition.n_nodes, 1),

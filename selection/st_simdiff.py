@@ -193,6 +193,7 @@ class StSimDiff:
             "excess": max(0, n_candidates - n_target),
             "n_communities": analysis.partition.n_communities,
             "largest_community": int(analysis.partition.sizes.max()),
+            "oversized_ratio": analysis.partition.oversized_ratio,
             "event_threshold": analysis.event_threshold,
             "importance": importance_name,
         }

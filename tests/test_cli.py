@@ -29,7 +29,7 @@ def dump(tmp_path: Path) -> str:
 
 def test_the_commands() -> None:
     front = ["compare", "sweep", "inspect", "communities", "select", "sample", "dump"]
-    assert list(SUBCOMMANDS) == [*front, "bench", "doctor"]
+    assert list(SUBCOMMANDS) == [*front, "eval", "bench", "doctor"]
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)

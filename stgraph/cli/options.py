@@ -39,6 +39,12 @@ Importance = Annotated[
 ProtectEvents = Annotated[bool, typer.Option("--protect-events", help="Drop event tokens only after all others.")]
 Spatial = Annotated[bool, typer.Option("--spatial/--no-spatial", help="Spatial edges in the community graph.")]
 Temporal = Annotated[bool, typer.Option("--temporal/--no-temporal", help="Temporal edges in the community graph.")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p", "--param", help="Any other parameter of the selector, as name=value; repeat.", show_default=False
+    ),
+]
 Measured = Annotated[
     str, typer.Option("--measured", help="What the ratio counts: kept, or layers (mean over the LLM's layers).")
 ]

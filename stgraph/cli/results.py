@@ -24,6 +24,35 @@ def check_output(output: Path | None, fmt: str | None) -> str | None:
     return chosen
 
 
+def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str | None:
+    """The same for a file of rows that a later run goes on with."""
+    from stgraph.bench import rows
+    from stgraph.errors import InputError
+
+    chosen = rows.format_of(output, fmt, rows.ROW_FORMATS)
+    if output is not None:
+        rows.check_writable(output)
+    elif chosen == "parquet":
+        raise InputError("--format parquet needs a file; name one with -o")
+    if restart and output is None:
+        raise InputError("--restart replaces the output file; name one with -o")
+    return chosen
+
+
+def tell_row_file(output: Path, n_wanted: int, store: Any) -> None:
+    """What became of the file of rows."""
+    if store.n_new == 0:
+        typer.echo(f"Nothing to do: all {n_wanted:,} rows are in {output} already")
+    else:
+        typer.echo(f"Wrote {output}: {store.n_new:,} new rows, {len(store):,} in all")
+
+
+def tell_interrupted(output: Path | None, store: Any) -> None:
+    """What an interrupted run leaves."""
+    there = f"{output} holds {len(store):,} rows; the same command goes on from there"
+    typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
+
+
 def wants_table(output: Path | None, chosen: str | None, quiet: bool) -> bool:
     """Whether to show tables: not with --quiet, and not where rows go to standard output."""
     return not quiet and (chosen is None or output is not None)

@@ -41,12 +41,7 @@ def command(
     temporal: options.Temporal = True,
     measured: options.Measured = "kept",
     newlines: options.Newlines = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p", "--param", help="Any other parameter of the selector, as name=value; repeat.", show_default=False
-        ),
-    ] = None,
+    parameters: options.Parameters = None,
     preset: Annotated[
         str | None,
         typer.Option(

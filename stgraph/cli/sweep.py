@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 
 _AXIS = "repeat, or give start:stop:step."
 
@@ -101,13 +101,7 @@ def command(
     from stgraph.bench.sweep_rows import SweepRows
     from stgraph.errors import InputError
 
-    chosen = tables.format_of(output, fmt, tables.ROW_FORMATS)
-    if output is not None:
-        tables.check_writable(output)
-    elif chosen == "parquet":
-        raise InputError("--format parquet needs a file; name one with -o")
-    if restart and output is None:
-        raise InputError("--restart replaces the output file; name one with -o")
+    chosen = results.check_row_file(output, fmt, restart)
     if query is not None and len(dumps or ()) != 1:
         raise InputError("--query belongs to one dump; name that one")
     plan = _plan(
@@ -130,8 +124,7 @@ def command(
         with options.progress_bar(quiet) as progress:
             rows = run(plan, inputs, store, progress)
     except KeyboardInterrupt:
-        there = f"{output} holds {len(store):,} rows; the same command goes on from there"
-        typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
+        results.tell_interrupted(output, store)
         raise typer.Exit(130) from None
     if output is None and chosen is not None:
         typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
@@ -172,9 +165,6 @@ def _plan(**given: Any) -> Any:
 
 def _tell(output: Path, n_wanted: int, store: Any, digests: dict[str, str]) -> None:
     """What became of the output file."""
-    if store.n_new == 0:
-        typer.echo(f"Nothing to do: all {n_wanted:,} rows are in {output} already")
-    else:
-        typer.echo(f"Wrote {output}: {store.n_new:,} new rows, {len(store):,} in all")
+    results.tell_row_file(output, n_wanted, store)
     for name in store.superseded(digests):
         typer.echo(f"Note: {name} has changed since; rows of what it held before are kept under their own digest")

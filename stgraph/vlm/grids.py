@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,19 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
     return TokenGrid(T, H, W, kind.reshape(-1))
 
 
+def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
+    """The grids of videos or images as the language model gets them.
+
+    Parameters
+    ----------
+    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None
+    thw : [n, 3] integers, patches before merging
+    merge : [n] integers, patches merged along each side
+    """
+    sides = [int(vision.spatial_merge_size)] * len(thw) if merge is None else merge.tolist()
+    return [TokenGrid(t, y // side, x // side) for (t, y, x), side in zip(thw.tolist(), sides, strict=True)]
+
+
 def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, grids: Grids | None) -> list[Video]:
     """The videos of a batch.
 
@@ -103,6 +116,23 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     else:
         rows = _split_encoded(columns, parts, encoded)
     return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
+
+
+def videos_of(parts: Parts, inputs: Mapping[str, Any]) -> list[Video]:
+    """The videos of a prepared prompt, before any model sees it.
+
+    Parameters
+    ----------
+    inputs : of the model, as its processor makes them
+
+    Raises
+    ------
+    GridError
+        see :func:`find_videos`
+    """
+    thw = inputs.get("video_grid_thw")
+    encoded = None if thw is None else merged_grids(parts.vision, thw, inputs.get("video_merge_sizes"))
+    return find_videos(inputs["input_ids"].cpu().numpy(), parts, encoded, None)
 
 
 def _row_videos(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list[Video]:

@@ -12,7 +12,7 @@ from stgraph.errors import InputError, UnavailableError
 from stgraph.grid import TokenGrid
 from stgraph.selection.base import Selector
 from stgraph.vlm.families import Parts
-from stgraph.vlm.grids import Grids, find_videos
+from stgraph.vlm.grids import Grids, find_videos, merged_grids
 from stgraph.vlm.pruning import Asked, Pruner
 from stgraph.vlm.sequence import Continuation, continued
 from stgraph.vlm.stats import Stats
@@ -99,8 +99,7 @@ class Hooks:
         if thw is None:
             return
         merge = kwargs.get("merge_sizes", args[2] if len(args) > 2 else None)
-        sides = [int(module.spatial_merge_size)] * len(thw) if merge is None else merge.tolist()
-        grids = [TokenGrid(t, y // side, x // side) for (t, y, x), side in zip(thw.tolist(), sides, strict=True)]
+        grids = merged_grids(module, thw, merge)
         self._encoded = [*self._encoded[-1:], grids]
 
     def _before_text(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import selector as build_selector
+from stgraph.vlm.checkpoint import load_processor
 from stgraph.vlm.compress import compress
 from stgraph.vlm.lmms_eval_requests import (
     RequestCounts,
@@ -23,7 +24,7 @@ from stgraph.vlm.lmms_eval_requests import (
     records_of,
     selection_row,
 )
-from stgraph.vlm.prompt_video import PromptVideo, prompt_video
+from stgraph.vlm.prompt_video import PromptVideo, chat_text, prompt_inputs, prompt_video
 
 MODEL, CLASS = "stgraph_hf", "StgraphHf"
 
@@ -98,7 +99,7 @@ class VideoChat:
             raise InputError(f"batch_size is {batch_size!r}; {MODEL} needs a number of at least 1")
         self.batch_size = int(batch_size)
         from accelerate import Accelerator
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
 
         self.accelerator = Accelerator()
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
@@ -114,10 +115,8 @@ class VideoChat:
         if device_map is None:
             self.model.to(self.accelerator.device if self._world_size > 1 or device is None else device)
         self.device = self.model.device
-        self.processor = AutoProcessor.from_pretrained(pretrained, trust_remote_code=trust_remote_code)
+        self.processor = load_processor(pretrained, trust_remote_code=trust_remote_code)
         self.processor.tokenizer.padding_side = "left"
-        if getattr(self.processor.video_processor, "use_token_compression", False):
-            self.processor.video_processor.use_token_compression = False  # VideoLLaMA3 drops tokens on its own
 
     def generate_until(self, requests: list[Any]) -> list[Any]:
         """A ``GenerationResult`` for each request, in order."""
@@ -143,13 +142,9 @@ class VideoChat:
         until = generation.pop("until", [])
         images = [image for chat in chats for image in chat[1]]
         videos = [video for chat in chats for video in chat[2]]
-        given: dict[str, Any] = {"images": images} if images else {}
-        if videos:
-            given["videos"] = [video.rgb for video in videos]
-            given["video_metadata"] = [video.metadata for video in videos]
-            given["do_sample_frames"] = False
-        inputs = self.processor(text=[chat[0] for chat in chats], padding=True, return_tensors="pt", **given)
-        inputs = inputs.to(device=self.device, dtype=self.model.dtype)
+        texts = [chat[0] for chat in chats]
+        frames = [(video.rgb, video.metadata) for video in videos]
+        inputs = prompt_inputs(self.processor, texts, frames, images, device=self.device, dtype=self.model.dtype)
         pad = self.processor.tokenizer.pad_token_id
         hooks = nullcontext() if self.selector is None else compress(self.model, self.selector, **self.hooks)
         with hooks as stats:
@@ -159,10 +154,10 @@ class VideoChat:
         if stats is not None:
             seconds["probe_s"] = sum(prompt.probe_s for prompt in stats.prompts) / len(batch)
         new = ids[:, inputs["input_ids"].shape[1] :]
-        texts = self.processor.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        answers = self.processor.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         entered, written = inputs["attention_mask"].sum(1).tolist(), (new != pad).sum(1).tolist()
         rows = []
-        for sample, text in enumerate(texts):
+        for sample, text in enumerate(answers):
             videos = [] if stats is None else records_of(stats, sample, len(batch))
             dropped = sum(video.n_visual - video.n_kept for video in videos)
             selection = selection_row(videos, seconds)
@@ -184,8 +179,7 @@ class VideoChat:
             turn = next(message["content"] for message in content if message["role"] == "user")
             at = 1 + max((i for i, part in enumerate(turn) if part["type"] == "video"), default=-1)
             turn[at:at] = [{"type": "text", "text": video.instruction} for video in videos]
-        text = self.processor.apply_chat_template(content, tokenize=False, add_generation_prompt=True)
-        return text, images, videos
+        return chat_text(self.processor, content), images, videos
 
     def loglikelihood(self, requests: list[Any]) -> Any:
         """Not offered: the paper's benchmarks generate."""

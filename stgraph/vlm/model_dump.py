@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError, UnavailableError, missing_dependency
+from stgraph.errors import InputError
+from stgraph.vlm.checkpoint import load_checkpoint
 from stgraph.vlm.dump_video import Extracted
-from stgraph.vlm.encoders import check_dtype, on_device
-from stgraph.vlm.families import parts_of
 from stgraph.vlm.model_tokens import LLM_SIGNALS, check_signals, model_tokens
-from stgraph.vlm.prompt_video import video_metadata
+from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
 from stgraph.vlm.video_file import VideoInfo
 
 Array = np.ndarray[Any, Any]
@@ -71,14 +70,10 @@ class ModelSource:
         import torch
 
         content = [{"type": "video"}, *([{"type": "text", "text": self.prompt}] if self.prompt else [])]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        metadata = video_metadata(info, times, (rgb.shape[1], rgb.shape[2]))
-        made = self.processor(
-            text=[text], videos=[rgb], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt"
-        )
-        inputs: dict[str, Any] = dict(made.to(device=self.device, dtype=getattr(torch, self.dtype)))
+        text = chat_text(self.processor, [{"role": "user", "content": content}])
+        video = (rgb, video_metadata(info, times, (rgb.shape[1], rgb.shape[2])))
+        made = prompt_inputs(self.processor, [text], [video], device=self.device, dtype=getattr(torch, self.dtype))
+        inputs: dict[str, Any] = dict(made)
         return inputs
 
 
@@ -95,48 +90,18 @@ def load_model_source(
 
     Raises
     ------
-    MissingDependencyError
-        torch, transformers, or torchvision, which the video processors of transformers need, is not installed
     InputError
-        the checkpoint cannot be read; LLM signals without a prompt
-    UnknownNameError, MissingSignalError
-        a model type or signal that is not known
+        LLM signals without a prompt
+    MissingSignalError
+        a signal that is not known
+    StgraphError
+        the checkpoint cannot be used, see :func:`stgraph.vlm.checkpoint.load_checkpoint`
     """
     check_signals(signals)
-    check_dtype(dtype)
     needing = next((name for name in signals if name in LLM_SIGNALS), None)
     if needing is not None and not prompt:
         raise InputError(f"{needing} is attention of the last prompt token; give the question it answers as prompt")
-    try:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-    except ImportError:
-        raise missing_dependency("reading a VLM", "transformers", "hf") from None
-    processor = _processor(AutoProcessor, checkpoint)
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype or "auto").eval()
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot load {checkpoint}: {str(error).splitlines()[0]}") from None
-    parts_of(model)  # a type that is not known is said before a video is read
-    if getattr(processor.video_processor, "use_token_compression", False):
-        processor.video_processor.use_token_compression = False  # VideoLLaMA3 drops tokens on its own
-    place = on_device(model, device)
-    used = str(model.dtype).removeprefix("torch.")
-    return ModelSource(model, processor, checkpoint, prompt, tuple(signals), llm_layers, used, place)
-
-
-def _processor(loader: Any, checkpoint: str) -> Any:
-    """The processor of a checkpoint, which has to take videos."""
-    try:
-        processor = loader.from_pretrained(checkpoint)
-    except ImportError as error:
-        if "torchvision" in str(error).lower():
-            raise missing_dependency(f"the processor of {checkpoint}", "torchvision") from error
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot load the processor of {checkpoint}: {str(error).splitlines()[0]}") from None
-    if getattr(processor, "video_processor", None) is None:
-        raise UnavailableError(
-            f"the processor of {checkpoint} ({type(processor).__name__}) takes no videos; name a video VLM, "
-            "or take a vision backbone with --encoder hf:NAME_OR_PATH"
-        )
-    return processor
+    loaded = load_checkpoint(checkpoint, dtype=dtype, device=device)
+    return ModelSource(
+        loaded.model, loaded.processor, checkpoint, prompt, tuple(signals), llm_layers, loaded.dtype, loaded.device
+    )

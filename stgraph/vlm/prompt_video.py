@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,44 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
         raise InputError("frames and fps are both None; give at least one of them")
     metadata = video_metadata(info, sampled.times, sampled.size)
     return PromptVideo(sampled.rgb, sampled.times, info.duration_s, metadata)
+
+
+def chat_text(processor: Any, messages: Sequence[Mapping[str, Any]]) -> str:
+    """A chat as the text that :func:`prompt_inputs` takes, up to where the model is to answer."""
+    text: str = processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    return text
+
+
+def prompt_inputs(
+    processor: Any,
+    texts: Sequence[str],
+    videos: Sequence[tuple[Array, Mapping[str, Any]]] = (),
+    images: Sequence[Any] = (),
+    *,
+    device: Any,
+    dtype: Any,
+) -> Any:
+    """What a Hugging Face processor makes of prompts and their videos, ready for the model.
+
+    Parameters
+    ----------
+    texts : one a prompt; see :func:`chat_text`
+    videos : (frames [T, h, w, 3] uint8, metadata) of each video, in the order of the prompts
+    images : of all prompts, in their order
+    device, dtype : of the model
+
+    Returns
+    -------
+    a ``BatchFeature``, which unpacks into keyword arguments
+    """
+    given: dict[str, Any] = {"images": list(images)} if images else {}
+    if videos:
+        given["videos"] = [rgb for rgb, _ in videos]
+        given["video_metadata"] = [dict(metadata) for _, metadata in videos]
+        given["do_sample_frames"] = False  # they are sampled already
+    if len(texts) > 1:
+        given["padding"] = True
+    return processor(text=list(texts), return_tensors="pt", **given).to(device=device, dtype=dtype)
 
 
 def video_metadata(info: VideoInfo, times: Array, size: tuple[int, int]) -> dict[str, Any]:

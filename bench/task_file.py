@@ -1,0 +1,164 @@
+"""Task files: multiple-choice questions about local videos, one JSON object a line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stgraph.errors import InputError
+from stgraph.vlm.multiple_choice import LETTERS
+
+FIELDS = "video, question, options and answer, and may have id and family"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one video.
+
+    Attributes
+    ----------
+    id : as the file gives it, else the digest
+    video, path : as the file names it; where it is
+    text, options : the question and 2 to 26 answers to choose from
+    answer : index of the right one, from 0
+    family : what kind of question it is; None where the file does not say
+    digest : 12 hexadecimal digits that stand for all of these but ``path``
+    """
+
+    id: str
+    video: str
+    path: Path
+    text: str
+    options: tuple[str, ...]
+    answer: int
+    family: str | None
+    digest: str
+
+
+def read_task(path: str | os.PathLike[str]) -> list[Question]:
+    """The questions of a task file, all of them checked.
+
+    Each line is an object with video (a path, relative to the folder of the file), question, options (2 to 26 strings),
+    answer (an option's letter, its index from 0, or its text), and, if wanted, id and family (or category). Other
+    fields are ignored, and so are empty lines.
+
+    Raises
+    ------
+    InputError
+        the file cannot be read or holds no question; a line that is none, with its number, what it says and what it
+        should; two lines with the same id; no video that is there
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else "it is no text in UTF-8"
+        raise InputError(f"cannot read {file}: {reason}; give a file of JSON lines, see docs/eval-task.md") from None
+    questions: list[Question] = []
+    line_of: dict[str, int] = {}
+    wrong: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            question = _question(line, file.parent)
+            if question.id in line_of:
+                raise InputError(
+                    f"repeats line {line_of[question.id]} (id {question.id!r}); leave one out, or give each its own id"
+                )
+            line_of[question.id] = number
+            questions.append(question)
+        except InputError as error:
+            wrong.append(f"{file}, line {number}: {error}")
+    if wrong:
+        more = f" ({len(wrong) - 1} more lines are wrong)" if len(wrong) > 1 else ""
+        raise InputError(wrong[0] + more)
+    if not questions:
+        raise InputError(f"{file} holds no question; write one JSON object a line, with {FIELDS}")
+    if not any(question.path.exists() for question in questions):
+        raise InputError(
+            f"{file}: none of its videos is there, not even {questions[0].path}; paths are relative to the folder of "
+            "the task file"
+        )
+    return questions
+
+
+def _question(line: str, folder: Path) -> Question:
+    """The question of one line; errors begin with what is wrong with it."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InputError(f"{_shown(line)} is no JSON; write one JSON object a line, with {FIELDS}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{_shown(line)} is no JSON object; write one a line, with {FIELDS}")
+    lacking = [name for name in ("video", "question", "options", "answer") if name not in found]
+    if lacking:
+        raise InputError(f"{_shown(line)} lacks {lacking[0]!r}; a question has {FIELDS}")
+    video = os.path.normpath(_text(found, "video"))
+    if "\0" in video:
+        raise InputError(f"video is {video!r}; a path holds no NUL")
+    text, options = _text(found, "question"), _options(found["options"])
+    if "family" in found and "category" in found:
+        raise InputError("has both family and category, which mean the same; leave one out")
+    family = next((_name(found, key) for key in ("family", "category") if found.get(key) is not None), None)
+    answer = _answer(found["answer"], options)
+    named = None if found.get("id") is None else _name(found, "id")
+    facts = {"video": video, "question": text, "options": options, "answer": answer, "id": named, "family": family}
+    digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return Question(named or digest, video, folder / video, text, tuple(options), answer, family, digest)
+
+
+def _text(found: Mapping[str, Any], name: str) -> str:
+    value = found[name]
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{name} is {_shown(value)}; it must be text")
+    return value
+
+
+def _name(found: Mapping[str, Any], name: str) -> str:
+    value = found[name]
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise InputError(f"{name} is {_shown(value)}; it must be text or an integer")
+    return str(value)
+
+
+def _options(value: Any) -> list[str]:
+    if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
+        raise InputError(f"options is {_shown(value)}; it must be a list of 2 to {len(LETTERS)} answers")
+    for letter, option in zip(LETTERS, value, strict=False):
+        if not isinstance(option, str) or not option.strip():
+            raise InputError(f"option {letter} is {_shown(option)}; it must be text")
+    again = next((option for i, option in enumerate(value) if option in value[:i]), None)
+    if again is not None:
+        raise InputError(f"option {_shown(again)} is there twice; options must differ")
+    return value
+
+
+def _answer(value: Any, options: list[str]) -> int:
+    """The index of the right option; what could mean two of them is refused."""
+    choices = f"{LETTERS[0]} to {LETTERS[len(options) - 1]}, an index from 0 to {len(options) - 1}, or an option's text"
+    meant: dict[str, int] = {}
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
+        meant["index"] = value
+    if isinstance(value, str) and len(value.strip()) == 1 and value.strip().upper() in LETTERS[: len(options)]:
+        meant["letter"] = LETTERS.index(value.strip().upper())
+    if not isinstance(value, bool) and str(value) in options:
+        meant["text"] = options.index(str(value))
+    if not meant:
+        raise InputError(f"answer is {_shown(value)}; it must be {choices}")
+    if len(set(meant.values())) > 1:
+        readings = " and ".join(f"option {LETTERS[i]} by {way}" for way, i in meant.items())
+        raise InputError(f"answer is {_shown(value)}, which is {readings}; write it in a way that means one of them")
+    return next(iter(meant.values()))
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return repr(text if len(text) <= 60 else text[:57] + "...") if isinstance(value, str) else text[:60]

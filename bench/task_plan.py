@@ -1,0 +1,125 @@
+"""What a task is answered with: the product of its axes, every name and number checked when the plan is made."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import product
+from typing import Any
+
+from stgraph.community.base import usable_backend
+from stgraph.errors import InputError
+from stgraph.selection.base import SELECTORS, Selector
+from stgraph.selection.budget import Budget
+from stgraph.vlm.encoders import check_dtype
+from stgraph.vlm.stages import check_selector
+
+FULL, BLIND = "full", "blind"  # the model as it is; the model without the video
+BASELINES = (FULL, BLIND)
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """One way to answer. ``selector`` is None for the baselines, ``backend`` and ``split`` where there is none."""
+
+    name: str
+    selector: Selector | None = None
+    backend: str | None = None
+    split: str | None = None
+    parameters: str | None = None
+    retain_ratio: float | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What a row is known by, beside the question and the frames."""
+        return {
+            "selector": self.name,
+            "backend": self.backend,
+            "split": self.split,
+            "parameters": self.parameters,
+            "retain_ratio": self.retain_ratio,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlan:
+    """The axes of an evaluation.
+
+    Attributes
+    ----------
+    selectors : names; "full" is the model as it is, "blind" the prompt without the video
+    retain_ratios : r values, for every selector
+    backends, splits : for the selectors that know them; empty for their default
+    options : further parameters; each goes to the selectors that know it
+    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
+    dtype : of the model: float32, float16 or bfloat16; None: the checkpoint's
+
+    Raises
+    ------
+    UnknownNameError, BackendUnavailableError, InputError, MissingSignalError
+        a name or number is wrong, a backend cannot run here, or a selector cannot work in a running model
+    """
+
+    selectors: tuple[str, ...] = (FULL, BLIND, "st-simdiff")
+    retain_ratios: tuple[float, ...] = (0.3,)
+    backends: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    frames: int | None = 64
+    fps: float | None = None
+    dtype: str | None = None
+    configurations: tuple[Configuration, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for axis in ("selectors", "retain_ratios", "backends", "splits"):
+            object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
+        for axis in ("selectors", "retain_ratios"):
+            if not getattr(self, axis):
+                raise InputError(f"{axis} is empty; give at least one")
+        if self.frames is None and self.fps is None:
+            raise InputError("frames and fps are both None; give at least one of them")
+        if self.frames is not None and (isinstance(self.frames, bool) or self.frames < 1):
+            raise InputError(f"frames is {self.frames!r}; it must be an integer of at least 1")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames a second")
+        check_dtype(self.dtype)
+        self._check_options()
+        made = [found for name in self.selectors for found in self._configurations_of(name)]
+        object.__setattr__(self, "configurations", tuple(made))
+
+    def _check_options(self) -> None:
+        given = [*self.options, *(["backend"] if self.backends else []), *(["split"] if self.splits else [])]
+        chosen = [name for name in self.selectors if name not in BASELINES]
+        known = {parameter for name in chosen for parameter in inspect.signature(SELECTORS.get(name)).parameters}
+        for name in given:
+            if name not in known - {"budget"}:
+                raise InputError(f"none of the selectors {', '.join(self.selectors)} has a parameter {name!r}")
+
+    def _configurations_of(self, name: str) -> Iterator[Configuration]:
+        if name in BASELINES:
+            yield Configuration(name)
+            return
+        cls = SELECTORS.get(name)
+        knows = inspect.signature(cls).parameters
+        given = {key: value for key, value in self.options.items() if key in knows}
+        axes = {"backend": self.backends, "split": self.splits}
+        used = [[(axis, value) for value in values] for axis, values in axes.items() if values and axis in knows]
+        for chosen, ratio in product(product(*used), self.retain_ratios):
+            own = {**given, **dict(chosen)}
+            selector = cls(budget=Budget(retain_ratio=float(ratio)), **own)
+            check_selector(selector)
+            facts = _parameters(selector, own)
+            if facts.get("backend") is not None:
+                usable_backend(facts["backend"])
+            backend, split = facts.pop("backend", None), facts.pop("split", None)
+            yield Configuration(name, selector, backend, split, json.dumps(facts, sort_keys=True), float(ratio))
+
+
+def _parameters(selector: Selector, given: dict[str, Any]) -> dict[str, Any]:
+    """All parameters as plain values, defaults too; of a selector that is no dataclass those that were given."""
+    if is_dataclass(selector):
+        given = {part.name: getattr(selector, part.name) for part in fields(selector) if part.name != "budget"}
+    plain = (str, int, float, bool, type(None))
+    return {name: value if isinstance(value, plain) else str(value) for name, value in given.items()}

@@ -1,0 +1,106 @@
+"""``stgraph eval --model``: a checkpoint on a task file."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stgraph.cli import options, results
+
+_SHOWN = 5  # failed questions named on stderr; the rows name all
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it some seconds before it kills."""
+
+
+def evaluate(
+    model: str,
+    task: Path,
+    plan: dict[str, Any],
+    *,
+    limit: int | None,
+    device: str | None,
+    output: Path | None,
+    fmt: str | None,
+    restart: bool,
+    quiet: bool,
+) -> None:
+    """Answer the questions of ``task`` with ``model``, write the rows, and show what they come to.
+
+    Parameters
+    ----------
+    plan : arguments of :class:`stgraph.bench.task_plan.TaskPlan`
+    limit : take the first so many questions; None: all
+    """
+    from stgraph.bench import rows as tables
+    from stgraph.bench.task import run
+    from stgraph.bench.task_file import read_task
+    from stgraph.bench.task_plan import TaskPlan
+    from stgraph.bench.task_rows import TaskRows, failed
+    from stgraph.vlm.checkpoint import load_checkpoint
+
+    chosen = results.check_row_file(output, fmt, restart)
+    checked = TaskPlan(**plan)
+    questions = read_task(task)[:limit]
+    store = TaskRows(model, output, chosen or "csv", restart=restart)
+    load = partial(load_checkpoint, model, dtype=checked.dtype, device=device)
+    try:
+        with _sigterm_interrupts(), options.progress_bar(quiet) as progress:
+            rows = run(checked, questions, load, store, progress)
+    except KeyboardInterrupt as stop:
+        results.tell_interrupted(output, store)
+        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+    if output is None and chosen is not None:
+        typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
+    elif not quiet:
+        _show(f"{model} on {task}", rows)
+        if output is not None:
+            results.tell_row_file(output, len(rows), store)
+    if failed(rows):
+        _tell_failed(failed(rows))
+        raise typer.Exit(1)
+
+
+def _show(title: str, rows: list[dict[str, Any]]) -> None:
+    from stgraph.bench.task_summary import by_family, summarise
+    from stgraph.viz.task import task_tables
+
+    console = options.console()
+    console.print(options.printable(title), style="bold", markup=False)
+    console.print(task_tables(summarise(rows), by_family(rows)))
+
+
+def _tell_failed(rows: list[dict[str, Any]]) -> None:
+    """One line on stderr for each of the first failed questions."""
+    reasons: dict[str, str] = {}
+    for row in rows:
+        reasons.setdefault(row["id"], row["error"])
+    for name, reason in list(reasons.items())[:_SHOWN]:
+        typer.echo(f"error: {options.printable(f'{name}: {reason}')}", err=True)
+    shown = f", of which {_SHOWN} are shown" if len(reasons) > _SHOWN else ""
+    typer.echo(f"Failed questions: {len(reasons):,}{shown}; the same command tries them again", err=True)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """While open, SIGTERM ends the run as Ctrl-C does, so that rows are saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
