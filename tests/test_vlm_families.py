@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from vlm_models import CASES, Case, torch
+from vlm_models import CACHE, CASES, Case, torch
 from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
 
 import stgraph
@@ -37,7 +37,7 @@ def eager_attention(case: Case, inputs: dict[str, Any], layer: int) -> Any:
     before = case.text.config._attn_implementation
     case.model.set_attn_implementation("eager")
     try:
-        plain = {name: value for name, value in inputs.items() if name not in ("past_key_values", "use_cache")}
+        plain = {name: value for name, value in inputs.items() if name not in (CACHE, "use_cache")}
         out = case.text(**plain | {"output_attentions": True, "use_cache": False})
     finally:
         case.model.set_attn_implementation(before)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from vlm_models import (
+    CACHE,
     CASES,
     IMAGE,
     START,
@@ -139,8 +140,8 @@ def test_a_loop_of_ones_own(family: str, copied: bool) -> None:
         for _ in range(3):
             tokens.append(out.logits[:, -1].argmax(-1, keepdim=True))
             found.append(out.logits[:, -1])
-            cache = copy.deepcopy(out.past_key_values) if copied else out.past_key_values
-            out = case.model(input_ids=tokens[-1], past_key_values=cache)
+            cache = copy.deepcopy(out[CACHE]) if copied else out[CACHE]
+            out = case.model(input_ids=tokens[-1], **{CACHE: cache})
     sequences = torch.cat([case.inputs["input_ids"], *tokens[:-1]], 1)
     expected = masked_logits(case, kept_columns(case, stats), sequences, positions_of(plain))
     assert (torch.stack(found, 1) - expected[:, -3:]).abs().max() < 1e-5

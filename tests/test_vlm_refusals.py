@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from vlm_models import (
+    CACHE,
     CASES,
     VIDEO,
     Case,
@@ -50,11 +51,11 @@ def test_a_further_turn_on_a_compressed_cache(family: str) -> None:
     with compressed(case):
         first = case.model.generate(**case.inputs, **GREEDY, return_dict_in_generate=True)
         turn = torch.cat([first.sequences, torch.tensor([[7, 8, 9, 10, 11]])], 1)
-        cache = first.past_key_values
+        cache = first[CACHE]
         with pytest.raises(InputError, match="without past_key_values"):
-            case.model.generate(input_ids=turn, attention_mask=torch.ones_like(turn), past_key_values=cache, **GREEDY)
+            case.model.generate(input_ids=turn, attention_mask=torch.ones_like(turn), **{CACHE: cache}, **GREEDY)
         with pytest.raises(InputError, match="without past_key_values"):
-            case.model.generate(input_ids=turn, past_key_values=copy.deepcopy(cache), **GREEDY)
+            case.model.generate(input_ids=turn, **{CACHE: copy.deepcopy(cache)}, **GREEDY)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -99,7 +100,7 @@ def test_video_after_a_cache_without_one() -> None:
     with compressed(case), torch.no_grad():
         start = case.model(input_ids=torch.tensor([[5, 6, 7]]), use_cache=True)
         with pytest.raises(InputError, match="whole prompt in one forward pass"):
-            case.model(**case.inputs | {"attention_mask": None}, past_key_values=start.past_key_values)
+            case.model(**case.inputs | {"attention_mask": None, CACHE: start[CACHE]})
 
 
 @pytest.mark.parametrize("more", [{"labels": 1}, {"logits_to_keep": torch.tensor([3, 4])}], ids=lambda d: next(iter(d)))

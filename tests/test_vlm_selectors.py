@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vlm_models import CASES, Case, torch
+from vlm_models import CACHE, CASES, Case, torch
 from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
 
 import stgraph
@@ -81,7 +81,7 @@ def test_attention_is_the_selectors_signal(name: str, layer: int) -> None:
         keep[0, columns[torch.from_numpy(survivors.select(tokens).indices)]] = 1
     case.model.set_attn_implementation("eager")
     try:
-        plain = {name: value for name, value in inputs.items() if name not in ("past_key_values", "use_cache")}
+        plain = {name: value for name, value in inputs.items() if name not in (CACHE, "use_cache")}
         weights = case.text(**plain | {"attention_mask": keep, "output_attentions": True}).attentions
     finally:
         case.model.set_attn_implementation("sdpa")

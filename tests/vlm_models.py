@@ -32,6 +32,10 @@ TEXT = dict(
 SPECIAL = dict(image_token_id=IMAGE, video_token_id=VIDEO, vision_start_token_id=START, vision_end_token_id=END)
 FRAMES = 4
 
+# transformers 5.24 renamed the cache, of arguments and of outputs.
+_ARGUMENTS = inspect.signature(transformers.LlavaOnevisionForConditionalGeneration.forward).parameters
+CACHE = "cache" if "cache" in _ARGUMENTS else "past_key_values"
+
 Shape = tuple[int, int, int]
 
 

@@ -14,7 +14,7 @@ from stgraph.selection.base import Selector
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, merged_grids
 from stgraph.vlm.pruning import Asked, Pruner
-from stgraph.vlm.sequence import Continuation, continued
+from stgraph.vlm.sequence import Continuation, cache_of, continued
 from stgraph.vlm.stats import Stats
 
 Array = np.ndarray[Any, Any]
@@ -110,7 +110,7 @@ class Hooks:
 
         if torch.compiler.is_compiling():
             raise UnavailableError("compress() cannot cut inside a compiled model: generate(..., disable_compile=True)")
-        cache = kwargs.get("past_key_values")
+        cache = cache_of(kwargs)
         past = 0 if cache is None else int(cache.get_seq_length())
         if past:
             return self._continue(kwargs, cache, past, call)
@@ -165,6 +165,6 @@ class Hooks:
     def _after_text(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Remember the cut on a cache that the text model made itself."""
         made, self._made = self._made, None
-        cache = getattr(output, "past_key_values", None)
+        cache = cache_of(output)
         if made is not None and cache is not None:
             setattr(cache, _STATE, made)

@@ -15,9 +15,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError, missing_dependency
+from stgraph.vlm.sequence import CACHE_NAMES
 
 ATTENTION = "stgraph_last_row"
-_NO_CACHE = ("past_key_values", "cache_position", "use_cache", "output_attentions", "output_hidden_states")
+_NO_CACHE = (*CACHE_NAMES, "cache_position", "use_cache", "output_attentions", "output_hidden_states")
 
 
 class _Found(Exception):

@@ -8,6 +8,8 @@ from typing import Any
 
 from stgraph.errors import InputError
 
+CACHE_NAMES = ("cache", "past_key_values")
+
 
 @dataclass(frozen=True, eq=False)
 class Cut:
@@ -88,6 +90,11 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
         entries = left[visual]
         out["deepstack_visual_embeds"] = [level[entries] for level in inputs["deepstack_visual_embeds"]]
     return out
+
+
+def cache_of(named: Mapping[str, Any]) -> Any:
+    """The cache among keyword arguments or outputs, None without: transformers 5.24 renamed it."""
+    return next((named[name] for name in CACHE_NAMES if named.get(name) is not None), None)
 
 
 def following(positions: Any) -> Any:
