@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import sqrt
+from math import isnan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,8 @@ def bootstrap_by_video(
 
     A drawn video brings all of its questions, so that the mean of a draw is (sum of the drawn videos' scores) / (number
     of their questions). The same seed and number of videos give the same draws, whatever is measured: intervals of
-    several configurations on the same questions move together. The order of the questions plays no part.
+    several configurations on the same questions move together. Videos are drawn by their place among the sorted names;
+    the order of the questions plays no part.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def accuracy_by_video(
     Interval(mean=1.0, low=0.342..., high=1.0)
     """
     found = bootstrap_by_video(correct, videos, seed=seed, n=n, level=level)
-    if found.mean not in (0.0, 1.0):
+    if found.mean not in (0.0, 1.0) or isnan(found.low):
         return found
     n_videos = len(_by_video(correct, videos)[0])
     return wilson(n_videos if found.mean else 0, n_videos, level=level)

@@ -16,7 +16,7 @@ from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import Configuration, TaskPlan
 from stgraph.bench.task_rows import COLUMNS, TaskRows
-from stgraph.errors import MissingDependencyError, StgraphError, missing_dependency
+from stgraph.errors import InputError, MissingDependencyError, StgraphError, missing_dependency
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.multiple_choice import LETTERS
 
@@ -63,6 +63,8 @@ def run(
         _check_av()
         tell("loading the model", 0.0)
         checkpoint = load()
+        if checkpoint.name != store.model:
+            raise InputError(f"the rows are of model {store.model}, but {checkpoint.name} was loaded; pass the one")
         model = TaskModel(checkpoint, plan.configurations, max(len(question.options) for question in questions))
         tell("compiling kernels, loading libraries", 0.0)
         warm_up(

@@ -81,7 +81,7 @@ def read_task(path: str | os.PathLike[str]) -> list[Question]:
         raise InputError(wrong[0] + more)
     if not questions:
         raise InputError(f"{file} holds no question; write one JSON object a line, with {FIELDS}")
-    if not any(question.path.exists() for question in questions):
+    if not any(os.path.exists(question.path) for question in questions):
         raise InputError(
             f"{file}: none of its videos is there, not even {questions[0].path}; paths are relative to the folder of "
             "the task file"
@@ -115,25 +115,28 @@ def _question(line: str, folder: Path) -> Question:
 
 
 def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found[name]
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{name} is {_shown(value)}; it must be text")
-    return value
+    return _plain(name, found[name])
 
 
 def _name(found: Mapping[str, Any], name: str) -> str:
     value = found[name]
     if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
         raise InputError(f"{name} is {_shown(value)}; it must be text or an integer")
-    return str(value)
+    return _plain(name, str(value))
+
+
+def _plain(name: str, value: Any) -> str:
+    """``value``, which must be text that can be written to a file: no half of a surrogate pair."""
+    if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
+        raise InputError(f"{name} is {_shown(value)}; it must be text")
+    return value
 
 
 def _options(value: Any) -> list[str]:
     if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
         raise InputError(f"options is {_shown(value)}; it must be a list of 2 to {len(LETTERS)} answers")
     for letter, option in zip(LETTERS, value, strict=False):
-        if not isinstance(option, str) or not option.strip():
-            raise InputError(f"option {letter} is {_shown(option)}; it must be text")
+        _plain(f"option {letter}", option)
     again = next((option for i, option in enumerate(value) if option in value[:i]), None)
     if again is not None:
         raise InputError(f"option {_shown(again)} is there twice; options must differ")

@@ -111,6 +111,9 @@ class TaskModel:
         """
         prompt = self._prompt(question, clip, configuration.name != BLIND)
         compression = self.compressions.get(configuration)
+        if compression is not None:  # a call that failed may have left its records
+            compression.stats.videos.clear()
+            compression.stats.prompts.clear()
         start = perf_counter()
         with compression or nullcontext():
             scores = letter_scores(self.checkpoint.model, prompt.inputs, self.letters[: len(question.options)])
@@ -129,10 +132,7 @@ class TaskModel:
             "total_s": total_s,
         }
         if compression is not None:
-            records = list(compression.stats.videos)
-            compression.stats.videos.clear()
-            compression.stats.prompts.clear()
-            row |= _selection_columns(records)
+            row |= _selection_columns(compression.stats.videos)
         return row
 
     def _prompt(self, question: Question, clip: Clip, with_video: bool) -> _Prompt:

@@ -80,7 +80,8 @@ class TaskPlan:
                 raise InputError(f"{axis} is empty; give at least one")
         if self.frames is None and self.fps is None:
             raise InputError("frames and fps are both None; give at least one of them")
-        if self.frames is not None and (isinstance(self.frames, bool) or self.frames < 1):
+        whole = isinstance(self.frames, int) and not isinstance(self.frames, bool)
+        if self.frames is not None and (not whole or self.frames < 1):
             raise InputError(f"frames is {self.frames!r}; it must be an integer of at least 1")
         if self.fps is not None and not 0 < self.fps < float("inf"):
             raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames a second")

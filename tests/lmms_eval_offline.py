@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def process_results(doc, results):
 """
 
 
-def save_checkpoint(folder: Path) -> None:
+def save_checkpoint(folder: Path, words: Sequence[str] = WORDS) -> None:
     """A random LLaVA-OneVision of two layers with its processor, loadable by name of the folder alone."""
     import torch
     from tokenizers import Tokenizer
@@ -74,11 +75,11 @@ def save_checkpoint(folder: Path) -> None:
     )
 
     special = ["<pad>", "<eos>", "<unk>", "<image>", "<video>"]
-    vocabulary = {word: i for i, word in enumerate(special + WORDS)}
-    words = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    vocabulary = {word: i for i, word in enumerate([*special, *words])}
+    level = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    level.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
+        tokenizer_object=level,
         pad_token="<pad>",
         eos_token="<eos>",
         unk_token="<unk>",

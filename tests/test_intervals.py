@@ -75,6 +75,7 @@ def test_one_video_has_a_mean_but_no_interval():
     assert mean == 0.5
     assert math.isnan(low)
     assert math.isnan(high)
+    assert math.isnan(accuracy_by_video([1, 1], ["a", "a"]).low)
 
 
 @pytest.mark.parametrize("value", [0, 1])

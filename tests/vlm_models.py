@@ -33,8 +33,7 @@ SPECIAL = dict(image_token_id=IMAGE, video_token_id=VIDEO, vision_start_token_id
 FRAMES = 4
 
 # transformers 5.24 renamed the cache, of arguments and of outputs.
-_ARGUMENTS = inspect.signature(transformers.LlavaOnevisionForConditionalGeneration.forward).parameters
-CACHE = "cache" if "cache" in _ARGUMENTS else "past_key_values"
+CACHE = "cache" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24) else "past_key_values"
 
 Shape = tuple[int, int, int]
 

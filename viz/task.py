@@ -27,7 +27,7 @@ def task_tables(summary: Sequence[Row], families: Sequence[Row] = ()) -> Rendera
     parts: list[RenderableType] = [_accuracy_table(summary, label)]
     if len({row["family"] for row in families}) > 1:
         parts.append(_family_table(families, label))
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), _legend(summary))
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), _legend(summary, label))
 
 
 def _accuracy_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> Table:
@@ -74,17 +74,20 @@ def _family_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> 
     return table
 
 
-def _legend(rows: Sequence[Row]) -> Text:
+def _legend(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> Text:
     most = max(rows, key=lambda row: row["n_questions"])
     chance = f", {_percent(most['chance'])} by chance" if most["chance"] is not None else ""
     lines = [
-        f"{most['n_questions']:,} questions on {most['n_videos']:,} videos{chance}. right: in per cent. 95 %: bootstrap "
-        "over videos, whose questions stand or fall together; the difference is paired. kept, of: visual tokens, "
+        f"{most['n_questions']:,} questions on {most['n_videos']:,} videos{chance}. right: in per cent. 95 %: bootstrap"
+        " over videos, whose questions stand or fall together; the difference is paired. kept, of: visual tokens, "
         "means. ms: of one forward pass, selection included."
     ]
-    if most["n_videos"] < 2:
+    unanswered = [f"{label[_key(row)]} {row['n_failed']:,}" for row in rows if row["n_failed"]]
+    if unanswered:
+        lines.append(f"Failed and left out: {', '.join(unanswered)} questions.")
+    if most["n_videos"] == 1:
         lines.append("One video says nothing of others: there is no interval.")
-    elif most["n_videos"] < _FEW:
+    elif 1 < most["n_videos"] < _FEW:
         lines.append(f"With fewer than {_FEW} videos the intervals are too narrow.")
     unsure = [row["p_letters"] for row in rows if row["p_letters"] is not None and row["p_letters"] < 0.5]
     if unsure:

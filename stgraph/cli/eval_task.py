@@ -75,7 +75,8 @@ def _show(title: str, rows: list[dict[str, Any]]) -> None:
 
     console = options.console()
     console.print(options.printable(title), style="bold", markup=False)
-    console.print(task_tables(summarise(rows), by_family(rows)))
+    families = [{**row, "family": options.printable(row["family"])} for row in by_family(rows)]
+    console.print(task_tables(summarise(rows), families))
 
 
 def _tell_failed(rows: list[dict[str, Any]]) -> None:

@@ -134,8 +134,8 @@ def progress_bar(quiet: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<40}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<40}", markup=False), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda label, share: bar.update(task, description=label, completed=share)
+        yield lambda label, share: bar.update(task, description=printable(label), completed=share)

@@ -75,11 +75,18 @@ def letter_scores(model: Any, inputs: Mapping[str, Any], tokens: Sequence[Sequen
     model : a Hugging Face ...ForConditionalGeneration; hooks of :func:`stgraph.compress` take effect
     inputs : of one prompt, without padding
     tokens : see :func:`letter_tokens`
+
+    Raises
+    ------
+    InputError
+        the logits hold NaN
     """
     import torch
 
     last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     with torch.inference_mode():
         logits = model(**inputs, use_cache=False, **last).logits[0, -1].float().cpu().numpy().astype(np.float64)
+    if np.isnan(logits).any():
+        raise InputError(f"the logits hold NaN, as when {model.dtype} overflows; run the model in bfloat16 or float32")
     total = np.logaddexp.reduce(logits)
     return np.array([np.logaddexp.reduce(logits[list(ids)]) - total for ids in tokens])
