@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+STUDY := bench/results/study
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench venv clean
+.PHONY: help demo test check bench study venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -25,6 +26,12 @@ check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 
 bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
+
+study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe (needs torch in $(VENV))
+	@$(BIN)/stgraph eval --study $(STUDY) $(ARGS)
+	@$(BIN)/stgraph compare --split tree --split raster --split redetect -o $(STUDY)/sample.csv
+	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
+	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
 
 venv: $(VENV)/.created ## create the virtual environment only
 

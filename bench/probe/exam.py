@@ -1,0 +1,154 @@
+"""One model and the videos it is asked about: what selectors see, and how it answers from what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from stgraph.bench.probe.encoder import Encoder
+from stgraph.bench.probe.model import N_TOKENS, PROBED_LAYER, ProbeModel
+from stgraph.bench.probe.plan import FEATURES
+from stgraph.bench.probe.questions import ORDER, answer_ids, ask, encoded
+from stgraph.bench.probe.scene import FRAMES, GRID, make_scene
+from stgraph.bench.probe.splits import seed_of
+from stgraph.errors import InputError
+from stgraph.selection.result import Selection
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+_TOKENS_A_PASS = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Encoded videos with their questions.
+
+    Attributes
+    ----------
+    features : [V, N, WIDTH] float32, of the encoder
+    questions : [V, Q, 4] int64
+    answers : [V, Q] int64
+    families : Q names
+    """
+
+    features: torch.Tensor
+    questions: torch.Tensor
+    answers: torch.Tensor
+    families: tuple[str, ...]
+
+    @property
+    def n_videos(self) -> int:
+        """V."""
+        return len(self.answers)
+
+
+def make_clips(encoder: Encoder, split: str, n_videos: int, families: Collection[str]) -> Clips:
+    """The first ``n_videos`` of a split, with the questions of the families named."""
+    asked = [i for i, family in enumerate(ORDER) if family in families]
+    features, questions, answers = [], [], []
+    for start in range(0, n_videos, 16):
+        seeds = [seed_of(split, i) for i in range(start, min(start + 16, n_videos))]
+        scenes = [make_scene(seed) for seed in seeds]
+        with torch.inference_mode():
+            features.append(encoder(torch.from_numpy(np.stack([scene.frames for scene in scenes]))))
+        for scene, seed in zip(scenes, seeds, strict=True):
+            words, right = encoded(ask(scene, seed))
+            questions.append(words[asked])
+            answers.append(right[asked])
+    return Clips(
+        torch.cat(features),
+        torch.from_numpy(np.stack(questions)),
+        torch.from_numpy(np.stack(answers)),
+        tuple(ORDER[i] for i in asked),
+    )
+
+
+class Exam:
+    """A model in front of clips.
+
+    The attention that ranks tokens is the mean over the questions of a video, in the pass over all of its tokens: one
+    selection serves all questions.
+
+    Attributes
+    ----------
+    clips : what is asked
+    """
+
+    def __init__(self, model: ProbeModel, clips: Clips) -> None:
+        self.clips = clips
+        self._model = model.eval()
+        self._choices = [torch.from_numpy(answer_ids(family)) for family in clips.families]
+        every = torch.arange(N_TOKENS)[None]
+        with torch.inference_mode():
+            self._visual = torch.cat([model.projector(part) for part in clips.features.split(16)])
+            self._attention = torch.cat(
+                [
+                    model.attention(self._visual[part], every.expand(len(part), -1), clips.questions[part]).mean(1)
+                    for part in torch.arange(clips.n_videos).split(_TOKENS_A_PASS // N_TOKENS)
+                ]
+            ).numpy()
+
+    def tokens(self, features: str = "projector") -> list[VideoTokens]:
+        """What a selector gets of each video: features [16, 8, 8, 128] and the LLM's attention.
+
+        Raises
+        ------
+        InputError
+            ``features`` is none of :data:`FEATURES`
+        """
+        if features not in FEATURES:
+            raise InputError(f"features is {features!r}; it must be one of {', '.join(FEATURES)}")
+        rows = (self.clips.features if features == "encoder" else self._visual).numpy()
+        if features == "projector-centred":
+            rows = rows - rows.mean(1, keepdims=True)
+        at = np.arange(N_TOKENS)
+        return [
+            VideoTokens.from_array(
+                x.reshape(FRAMES, GRID, GRID, -1),
+                importance=attention,
+                signals={
+                    "llm_attn_last": attention[None].astype(np.float32),
+                    "llm_attn_layers": np.array([PROBED_LAYER], np.int32),
+                    "seq_index": at,
+                },
+            )
+            for x, attention in zip(rows, self._attention, strict=True)
+        ]
+
+    def answer(self, kept: Sequence[Selection]) -> Array:
+        """[V, Q] bool: which questions are answered right from the kept tokens of each video, merged where the
+        selector merges; kept tokens keep their positions."""
+        right = np.zeros(tuple(self.clips.answers.shape), np.bool_)
+        sizes = np.array([len(selection) for selection in kept])
+        for size in np.unique(sizes):
+            videos = np.flatnonzero(sizes == size)
+            step = max(1, _TOKENS_A_PASS // (int(size) + 4 * len(self.clips.families)))
+            for start in range(0, len(videos), step):
+                part = videos[start : start + step]
+                nodes = torch.from_numpy(np.stack([kept[v].nodes for v in part]))
+                visual = torch.stack([kept[v].gather(self._visual[v]) for v in part])
+                right[part] = self._right(visual, nodes, torch.from_numpy(part))
+        return right
+
+    def answer_all(self) -> Array:
+        """[V, Q] bool: answered from all tokens (r = 1)."""
+        every = torch.arange(N_TOKENS)[None]
+        parts = torch.arange(self.clips.n_videos).split(_TOKENS_A_PASS // N_TOKENS)
+        return np.concatenate([self._right(self._visual[part], every.expand(len(part), -1), part) for part in parts])
+
+    def answer_blind(self) -> Array:
+        """[V, Q] bool: answered from no token at all (r = 0), by what is usual."""
+        part = torch.arange(self.clips.n_videos)
+        return self._right(self._visual[:, :0], torch.zeros(len(part), 0, dtype=torch.int64), part)
+
+    def _right(self, visual: torch.Tensor, nodes: torch.Tensor, videos: torch.Tensor) -> Array:
+        with torch.inference_mode():
+            logits = self._model(visual, nodes, self.clips.questions[videos])
+        chosen = [ids[logits[:, i, ids].argmax(-1)] for i, ids in enumerate(self._choices)]
+        right: Array = (torch.stack(chosen, 1) == self.clips.answers[videos]).numpy()
+        return right

@@ -1,0 +1,153 @@
+"""What a probe run covers: ways of keeping tokens, ratios, models and videos, checked when the plan is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from stgraph.bench.probe.questions import ORDER
+from stgraph.bench.probe.splits import N_VIDEOS, seed_of
+from stgraph.bench.probe.weights import asked_families, model_names
+from stgraph.community.base import usable_backend
+from stgraph.errors import InputError, MissingSignalError
+from stgraph.selection.base import SELECTORS, Selector
+from stgraph.selection.budget import Budget
+
+SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})  # what the probe's model gives
+# What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens
+# share; what the vision encoder gives.
+FEATURES = ("projector", "projector-centred", "encoder")
+REFERENCES = ("full", "blind")  # all tokens, and none
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way of keeping tokens.
+
+    Attributes
+    ----------
+    selector : name
+    parameters : of the selector, beyond its budget
+    features : what its graph is built on, see :data:`FEATURES`
+    """
+
+    selector: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    features: str = "projector"
+
+    def made(self, ratio: float) -> Selector:
+        """The selector with its budget.
+
+        Raises
+        ------
+        UnknownNameError, InputError, BackendUnavailableError
+            a name or parameter is wrong, or the backend cannot run here
+        MissingSignalError
+            it needs what the probe's model does not give
+        """
+        cls = SELECTORS.get(self.selector)
+        known = [name for name in inspect.signature(cls).parameters if name != "budget"]
+        for name in self.parameters:
+            if name not in known:
+                raise InputError(f"selector {self.selector!r} has no parameter {name!r}; it has: {', '.join(known)}")
+        if "backend" in self.parameters:
+            usable_backend(self.parameters["backend"])
+        made: Selector = cls(budget=Budget(retain_ratio=ratio), **self.parameters)
+        missing = sorted(made.requires - SIGNALS)
+        if missing:
+            raise MissingSignalError(
+                f"{self.selector} needs the signal {missing[0]!r}, which the probe's model does not give; "
+                "it has attention of the language model and none of the vision encoder: leave this selector out"
+            )
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbePlan:
+    """Settings x ratios x models; "full" (all tokens) and "blind" (none) are run with every model.
+
+    Attributes
+    ----------
+    settings, retain_ratios : axes
+    models : axis; names of :func:`stgraph.bench.probe.weights.model_names`
+    videos : "test", or "dev", on which thresholds may be chosen
+    n_questions : at least; whole videos are taken
+
+    Raises
+    ------
+    UnknownNameError, InputError, MissingSignalError, BackendUnavailableError
+        see :meth:`Setting.made`; a model or split that does not exist, or too many questions
+    """
+
+    settings: tuple[Setting, ...]
+    retain_ratios: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
+    models: tuple[str, ...] = ()
+    videos: str = "test"
+    n_questions: int = 2000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", self.models or model_names()[:1])
+        for axis in ("settings", "retain_ratios"):
+            if not getattr(self, axis):
+                raise InputError(f"{axis} is empty; give at least one")
+        unknown = sorted(set(self.models) - set(model_names()))
+        if unknown:
+            raise InputError(f"model is {unknown[0]!r}; it must be one of {', '.join(model_names())}")
+        if not isinstance(self.n_questions, int) or self.n_questions < 1:
+            raise InputError(f"n_questions is {self.n_questions!r}; it must be a positive integer")
+        most = N_VIDEOS["dev"] * self.questions_a_video
+        if self.n_questions > most:
+            raise InputError(f"n_questions is {self.n_questions:,}; the probe has {most:,}")
+        seed_of(self.videos, 0)
+        if self.videos == "train":
+            raise InputError("videos is 'train'; measure on 'test', choose thresholds on 'dev'")
+        for setting, ratio in product(self.settings, self.retain_ratios):
+            if setting.features not in FEATURES:
+                raise InputError(f"features is {setting.features!r}; it must be one of {', '.join(FEATURES)}")
+            setting.made(ratio)
+
+    @property
+    def questions_a_video(self) -> int:
+        """Questions of the families that are asked."""
+        return sum(family in asked_families() for family in ORDER)
+
+    @property
+    def n_videos(self) -> int:
+        """Videos that hold ``n_questions``."""
+        return -(-self.n_questions // self.questions_a_video)
+
+
+def settings_of(
+    selectors: Iterable[str], axes: Mapping[str, Iterable[Any]], features: Iterable[str] = ("projector",)
+) -> tuple[Setting, ...]:
+    """The product of selectors, parameters and features; a parameter goes to the selectors that know it.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        no selector of that name, or a parameter that none of them knows
+
+    Examples
+    --------
+    >>> [s.parameters for s in settings_of(["uniform", "st-simdiff"], {"tau_sim": (0.8, 0.9)})]
+    [{}, {'tau_sim': 0.8}, {'tau_sim': 0.9}]
+    """
+    found: list[Setting] = []
+    selectors = tuple(selectors)
+    known = {parameter for name in selectors for parameter in inspect.signature(SELECTORS.get(name)).parameters}
+    for parameter in axes:
+        if parameter not in known:
+            raise InputError(f"parameter {parameter!r} is known to none of the selectors {', '.join(selectors)}")
+    for name in selectors:
+        knows = inspect.signature(SELECTORS.get(name)).parameters
+        mine = {key: tuple(values) for key, values in axes.items() if key in knows}
+        graph = features if "tau_sim" in knows else ("projector",)
+        for values in product(*mine.values()):
+            for kind in graph:
+                setting = Setting(name, dict(zip(mine, values, strict=True)), kind)
+                if setting not in found:
+                    found.append(setting)
+    return tuple(found)

@@ -1,0 +1,78 @@
+"""How the probe's models are trained: stages of steps, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stgraph.bench.probe.scene import FRAMES, GRID
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps of one kind.
+
+    Attributes
+    ----------
+    steps : how many
+    n_frames : length of the videos
+    tokens : about how many visual tokens a step has, all videos together
+    n_kept : (low, high), visual tokens a video keeps, drawn log-uniformly; None keeps all
+    whole : share of the steps in which a video keeps between half and all of its tokens
+    enriched : share of the videos in which patches with an object are kept more readily, by a random degree
+    """
+
+    steps: int
+    n_frames: int
+    tokens: int
+    n_kept: tuple[int, int] | None = None
+    whole: float = 0.0
+    enriched: float = 0.0
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
+        """(videos, tokens a video keeps) of one step."""
+        n = self.n_frames * GRID * GRID
+        if self.n_kept is None:
+            return max(1, self.tokens // n), n
+        low, high = (n // 2, n) if rng.random() < self.whole else self.n_kept
+        kept = min(n, int(np.exp(rng.uniform(np.log(low), np.log(high + 1)))))
+        return max(2, min(32, self.tokens // kept)), kept
+
+
+# "dropped": random tokens are dropped in most steps, so that a pruned prompt is nothing new to the model. "whole": no
+# token of any video is ever dropped; the videos grow longer instead, which makes training affordable on a CPU.
+RECIPES: dict[str, tuple[Stage, ...]] = {
+    "dropped": (
+        Stage(1000, FRAMES, 2400, (40, 120), enriched=0.8),
+        Stage(3000, FRAMES, 3600, (48, 400), whole=0.3, enriched=0.4),
+    ),
+    "whole": (
+        Stage(1200, 4, 4096),
+        Stage(1000, 8, 4096),
+        Stage(2500, FRAMES, 4096),
+    ),
+}
+
+
+def stage_of(recipe: str, step: int) -> tuple[Stage, int]:
+    """The stage a step belongs to, and its number within that stage."""
+    for stage in RECIPES[recipe]:
+        if step < stage.steps:
+            return stage, step
+        step -= stage.steps
+    raise IndexError(f"step beyond the end of recipe {recipe!r}")
+
+
+def n_steps(recipe: str) -> int:
+    """Steps of all stages."""
+    return sum(stage.steps for stage in RECIPES[recipe])
+
+
+def learning_rate(share: float, peak: float, step: int) -> float:
+    """At ``share`` (0 to 1) of the steps: 200 to warm up, level to 55 %, then a cosine down to 3 % of the peak."""
+    late = max(0.0, (share - 0.55) / 0.45)
+    return float(peak * min(1.0, (step + 1) / 200) * (0.03 + 0.97 * (0.5 + 0.5 * np.cos(np.pi * late))))

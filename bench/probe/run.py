@@ -1,0 +1,115 @@
+"""From a plan to rows: every setting on every video, answered by the probe's models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import stgraph
+from stgraph.bench.probe.choosing import Chooser, Chosen, exactness_of
+from stgraph.bench.probe.exam import Exam, make_clips
+from stgraph.bench.probe.plan import ProbePlan, Setting
+from stgraph.bench.probe.rows import COMMUNITIES, PARAMETERS, ProbeRows, accuracy_columns
+from stgraph.bench.probe.splits import DIGEST
+from stgraph.bench.probe.weights import asked_families, load_model, weights_digest
+from stgraph.bench.row_file import Row
+from stgraph.bench.sweep_plan import tau_diff_text
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[str, float], None]
+
+
+def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | None = None) -> list[Row]:
+    """The rows of a plan: those ``store`` holds, and those computed now.
+
+    Parameters
+    ----------
+    plan : what to run
+    store : rows of earlier runs, and where new ones go; None for memory. It is saved even if the run is interrupted
+    progress : called with a label and the share of the work done, 0 to 1
+
+    Returns
+    -------
+    list of Row
+        columns :data:`stgraph.bench.probe.rows.COLUMNS`; for each model "full", "blind", then settings by ratio
+    """
+    store = ProbeRows() if store is None else store
+    tell = progress or (lambda label, share: None)
+    points: list[tuple[Setting, float]] = [(Setting("full"), 1.0), (Setting("blind"), 0.0)]
+    points += [(setting, ratio) for setting in plan.settings for ratio in plan.retain_ratios]
+    keys = {model: [store.key_of(_key(plan, model, *point)) for point in points] for model in plan.models}
+    total, done = len(points) * len(plan.models), 0
+    tell("loading the probe", 0.0)
+    clips = None
+    try:
+        for model in plan.models:
+            missing = [point for point, key in zip(points, keys[model], strict=True) if not store.get([key])]
+            if missing:
+                loaded = load_model(model)
+                clips = clips or make_clips(loaded.visual, plan.videos, plan.n_videos, asked_families())
+                chooser = Chooser(exam := Exam(loaded, clips))
+                for i, (setting, ratio) in enumerate(missing):
+                    tell(f"{model}: {setting.selector}, r = {ratio:g}", (done + i) / total)
+                    store.add([_row(plan, model, setting, ratio, exam, chooser)])
+            done += len(points)
+    finally:
+        store.save()
+    tell("done", 1.0)
+    return store.get(key for model in plan.models for key in keys[model])
+
+
+def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
+    """The columns of :data:`stgraph.bench.probe.rows.KEY`."""
+    row: Row = {
+        "model": model,
+        "videos": plan.videos,
+        "n_questions": plan.n_videos * plan.questions_a_video,
+        "selector": setting.selector,
+        "features": setting.features,
+    }
+    selector = setting.made(ratio) if 0 < ratio < 1 else None
+    for name in PARAMETERS:
+        value = getattr(selector, name, None)
+        if value is not None and name == "tau_diff":
+            value = tau_diff_text(value)
+        if name == "max_size" and hasattr(selector, name):
+            value = "none" if value is None else str(value)
+        row[name] = value
+    return {**row, "retain_ratio": float(ratio)}
+
+
+def _row(plan: ProbePlan, model: str, setting: Setting, ratio: float, exam: Exam, chooser: Chooser) -> Row:
+    chosen = None
+    if setting.selector in ("full", "blind"):
+        right = exam.answer_all() if setting.selector == "full" else exam.answer_blind()
+    else:
+        chosen = chooser.choose(setting, ratio)
+        right = exam.answer(chosen.selections)
+    return {
+        **_key(plan, model, setting, ratio),
+        "stgraph": stgraph.__version__,
+        "generator": DIGEST,
+        "weights": weights_digest(model),
+        "n_videos": plan.n_videos,
+        **_choice_columns(chosen, ratio),
+        **accuracy_columns(right, exam.clips.families),
+    }
+
+
+def _choice_columns(chosen: Chosen | None, ratio: float) -> Row:
+    if chosen is None:
+        from stgraph.bench.probe.model import N_TOKENS
+
+        return {"library": None, "n_kept": ratio * N_TOKENS, "exactness": "exact", **dict.fromkeys(COMMUNITIES)}
+    library = None
+    if chosen.analyses is not None:
+        provenance = chosen.analyses[0].partition.provenance
+        library = f"{provenance.library} {provenance.library_version}"
+    return {
+        "library": library,
+        "n_kept": float(np.mean([len(selection) for selection in chosen.selections])),
+        "exactness": exactness_of(chosen.selections),
+        **chosen.communities(),
+    }

@@ -1,0 +1,172 @@
+"""What the choice of clustering changes: the study behind ``stgraph eval --study DIR`` and ``make study``.
+
+Thresholds are chosen on the dev videos, everything else is measured on the test videos, with every model. The rows go
+into files of their own, which later runs go on from; ``docs/what-clustering-changes.md`` is written from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from stgraph.bench import rows as tables
+from stgraph.bench.probe.contrasts import against, contrast
+from stgraph.bench.probe.features import probe_statistics, sample_statistics
+from stgraph.bench.probe.plan import FEATURES, ProbePlan, Setting
+from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
+from stgraph.bench.probe.rows import ProbeRows
+from stgraph.bench.probe.run import Progress, run
+from stgraph.bench.probe.weights import model_names
+from stgraph.bench.row_file import Row
+from stgraph.selection.presets import ABLATION, ablation
+
+TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+RATIOS = (0.05, 0.1, 0.3, 0.5)
+_COMPONENTS, _, _LEIDEN = DEFAULT_BACKENDS
+_BASE: Mapping[str, Any] = {"importance": "attention"}
+
+
+def threshold_settings() -> Iterator[Setting]:
+    """Candidates for the similarity threshold: the paper's method, for each kind of features."""
+    for features, tau_sim in product(FEATURES, TAU_SIMS):
+        yield Setting("st-simdiff", {**_BASE, "tau_sim": tau_sim}, features)
+
+
+def chosen_thresholds(rows: Sequence[Row]) -> dict[str, float]:
+    """Features -> the tau_sim of the highest accuracy on dev, mean over models and ratios; of equals the lowest."""
+    mean: dict[tuple[str, float], list[float]] = {}
+    for row in rows:
+        if row["tau_sim"] is not None:
+            mean.setdefault((row["features"], row["tau_sim"]), []).append(row["accuracy"])
+    best = sorted(mean, key=lambda key: (-fmean(mean[key]), key[1]))
+    return {features: next(tau for kind, tau in best if kind == features) for features in FEATURES}
+
+
+def study_settings(tau: Mapping[str, float]) -> tuple[Setting, ...]:
+    """Everything the study compares; ``tau`` are the thresholds chosen on dev."""
+    found: list[Setting] = [Setting(name) for name in DEFAULT_SELECTORS if name != "st-simdiff"]
+    for setting in (
+        *_backends_and_cap(tau),
+        *_splitters(tau),
+        *_thresholds(),
+        *_features(tau),
+        *_edges_and_events(tau),
+        *_reductions(tau),
+    ):
+        if setting not in found:
+            found.append(setting)
+    # Settings of the same communities next to each other: these are then computed once.
+    fixed = found[: len(DEFAULT_SELECTORS) - 1]
+    return (*fixed, *sorted(found[len(fixed) :], key=_communities))
+
+
+def _communities(setting: Setting) -> tuple[str, ...]:
+    names = ("backend", "split", "max_size", "tau_sim", "spatial", "temporal")
+    return (setting.features, *(str(setting.parameters.get(name)) for name in names))
+
+
+def _taus(tau: Mapping[str, float]) -> tuple[float, ...]:
+    """The paper's threshold and the one chosen on dev."""
+    return tuple(dict.fromkeys((0.8, tau["projector"])))
+
+
+def _backends_and_cap(tau: Mapping[str, float]) -> Iterator[Setting]:
+    for backend, tau_sim, max_size, events in product(DEFAULT_BACKENDS, _taus(tau), ("sqrt", None), (True, False)):
+        yield _setting(backend=backend, tau_sim=tau_sim, max_size=max_size, events=events)
+
+
+def _splitters(tau: Mapping[str, float]) -> Iterator[Setting]:
+    for backend, tau_sim, split in product((_COMPONENTS, _LEIDEN), _taus(tau), ("tree", "raster", "redetect")):
+        yield _setting(backend=backend, tau_sim=tau_sim, split=split)
+
+
+def _thresholds() -> Iterator[Setting]:
+    for backend, tau_sim in product((_COMPONENTS, _LEIDEN), TAU_SIMS):
+        yield _setting(backend=backend, tau_sim=tau_sim)
+    for tau_diff in (0.1, 0.3, 0.4, "p90", "p95"):
+        yield _setting(tau_diff=tau_diff)
+
+
+def _features(tau: Mapping[str, float]) -> Iterator[Setting]:
+    for features, backend in product(FEATURES, (_COMPONENTS, _LEIDEN)):
+        for tau_sim in dict.fromkeys((0.8, tau[features])):
+            yield _setting(features, backend=backend, tau_sim=tau_sim)
+
+
+def _edges_and_events(tau: Mapping[str, float]) -> Iterator[Setting]:
+    for tau_sim, row in product(_taus(tau), ABLATION):
+        yield _setting(tau_sim=tau_sim, **ablation(row))
+
+
+def _reductions(tau: Mapping[str, float]) -> Iterator[Setting]:
+    rankings = ("attention", "difference-then-centrality", "centrality")
+    for backend, tau_sim in product((_COMPONENTS, _LEIDEN), _taus(tau)):
+        for importance, protect_events in product(rankings, (False, True)):
+            yield _setting(backend=backend, tau_sim=tau_sim, importance=importance, protect_events=protect_events)
+
+
+def _setting(features: str = "projector", **parameters: Any) -> Setting:
+    """Of st-simdiff, every axis of the study written out, so that equal settings are one."""
+    written = {
+        "backend": _COMPONENTS,
+        "split": "tree",
+        "max_size": "sqrt",
+        "tau_sim": 0.8,
+        "tau_diff": 0.2,
+        "spatial": True,
+        "temporal": True,
+        "events": True,
+        "protect_events": False,
+        **_BASE,
+    }
+    return Setting("st-simdiff", {**written, **parameters}, features)
+
+
+# What the study asks: (column, one value, the other).
+QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
+    ("backend", "igraph-louvain", _COMPONENTS),
+    ("backend", "igraph-leiden", _COMPONENTS),
+    ("backend", "igraph-leiden", "igraph-louvain"),
+    ("max_size", "sqrt", "none"),
+    ("split", "raster", "tree"),
+    ("split", "redetect", "tree"),
+    ("features", "projector-centred", "projector"),
+    ("features", "encoder", "projector"),
+    ("events", True, False),
+    ("spatial", True, False),
+    ("temporal", True, False),
+    ("protect_events", True, False),
+    ("importance", "attention", "difference-then-centrality"),
+    ("importance", "attention", "centrality"),
+    *(("tau_sim", tau, 0.8) for tau in TAU_SIMS if tau != 0.8),
+    *(("tau_diff", tau, "0.2") for tau in ("0.1", "0.3", "0.4", "p90", "p95")),
+)
+
+
+def study(out: Path, n_questions: int, progress: Progress | None = None) -> list[Path]:
+    """Run everything, with every model, and return the files written.
+
+    Parameters
+    ----------
+    out : folder; rows that are there already are not computed again
+    n_questions : at least so many of the dev videos, and of the test videos
+    progress : called with a label and the share of the work done on dev, then on test
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    common: dict[str, Any] = {"models": model_names(), "retain_ratios": RATIOS, "n_questions": n_questions}
+    dev = run(
+        ProbePlan(settings=tuple(threshold_settings()), videos="dev", **common), ProbeRows(out / "dev.csv"), progress
+    )
+    tau = chosen_thresholds(dev)
+    test = run(ProbePlan(settings=study_settings(tau), videos="test", **common), ProbeRows(out / "test.csv"), progress)
+    found = [row for question in QUESTIONS for row in contrast(test, *question)]
+    found += [row for reference in ("random", "full") for row in against(test, reference)]
+    features = [row for model in model_names() for row in probe_statistics(model, FEATURES)]
+    chosen = [{"features": features, "tau_sim": value} for features, value in tau.items()]
+    written = tables.write(out / "contrasts.csv", {"rows": found}, "csv")
+    written += tables.write(out / "thresholds.csv", {"rows": chosen}, "csv")
+    written += tables.write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
+    return [out / "dev.csv", out / "test.csv", *written]

@@ -1,0 +1,201 @@
+"""Train the probe's models: ``python -m stgraph.bench.probe.train --out DIR``.
+
+First the encoder, by the labels of its patches; then, with the encoder frozen, one projector and decoder for each seed.
+Interrupted, the same command goes on where it was. On a CPU matrix products are computed in bfloat16 where that is
+faster; weights and their updates are float32 everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stgraph.bench.probe.checkpoint import load_checkpoint, save_checkpoint
+from stgraph.bench.probe.encoder import Encoder, PatchHeads
+from stgraph.bench.probe.exam import Exam, make_clips
+from stgraph.bench.probe.model import ProbeModel
+from stgraph.bench.probe.questions import TRAINING_ORDER
+from stgraph.bench.probe.recipes import RECIPES, learning_rate, n_steps, stage_of
+from stgraph.bench.probe.scene import make_scene
+from stgraph.bench.probe.splits import N_VIDEOS, seed_of
+from stgraph.bench.probe.stream import Batch, Stream
+from stgraph.bench.probe.weights import save_model
+from stgraph.bench.probe.words import FAMILIES
+from stgraph.files import atomic_path
+
+Array = np.ndarray[Any, Any]
+Log = Callable[[dict[str, Any]], None]
+ENCODER_STEPS, ENCODER_VIDEOS = 3000, 8
+_SAVE_EVERY, _LOG_EVERY = 200, 100
+_RING = 1536  # videos held in memory
+_VIDEOS_OF_A_SEED = 50_000  # more than a run takes; the runs' videos do not meet
+
+
+def train_encoder(out: Path, device: torch.device, log: Log, steps: int = ENCODER_STEPS) -> Encoder:
+    """The encoder, trained by shape, colour and background of every patch; frozen."""
+    torch.manual_seed(0)
+    both = nn.ModuleDict({"encoder": Encoder(), "heads": PatchHeads()}).to(device)
+    optimiser = torch.optim.AdamW(both.parameters(), 3e-3, weight_decay=1e-4)
+    run, path = {"part": "encoder", "steps": steps}, out / "encoder.checkpoint"
+    start, begun = load_checkpoint(path, both, optimiser, run), perf_counter()
+    for step in range(start, steps):
+        last = N_VIDEOS["train"] - 1 - step * ENCODER_VIDEOS  # from the far end: the decoders see other videos
+        scenes = [make_scene(seed_of("train", last - i)) for i in range(ENCODER_VIDEOS)]
+        frames = torch.from_numpy(np.stack([scene.frames for scene in scenes])).to(device)
+        labels = np.stack([[getattr(s, name).ravel() for s in scenes] for name in ("shapes", "colours", "grounds")])
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step / steps, 3e-3, step)
+        with _autocast(device):
+            features = both["encoder"](frames)
+        loss, right = both["heads"].loss(features.float(), torch.from_numpy(labels).to(device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if (step + 1) % _LOG_EVERY == 0:
+            figures = {"loss": float(loss.detach()), **right}
+            log({"part": "encoder", "step": step + 1, "seconds": perf_counter() - begun, **_rounded(figures)})
+        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == steps:
+            save_checkpoint(path, both, optimiser, step + 1, run)
+    encoder: Encoder = both["encoder"].eval().requires_grad_(False)
+    return encoder
+
+
+def train_model(
+    encoder: Encoder, out: Path, recipe: str, seed: int, device: torch.device, log: Log, peak: float = 2e-3
+) -> ProbeModel:
+    """A projector and decoder on top of the frozen encoder."""
+    torch.manual_seed(seed)
+    model = ProbeModel()
+    model.visual.load_state_dict(encoder.state_dict())
+    model.to(device).visual.requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, peak, betas=(0.9, 0.98))
+    run, path = {"part": recipe, "seed": seed, "peak": peak}, out / f"{recipe}-{seed}.checkpoint"
+    start, total, begun = load_checkpoint(path, model, optimiser, run), n_steps(recipe), perf_counter()
+    streams: dict[int, Stream] = {}
+    tally = _Tally()
+    for step in range(start, total):
+        rng = np.random.default_rng((seed, step))
+        stage, within = stage_of(recipe, step)
+        if stage.n_frames not in streams:
+            streams = {stage.n_frames: Stream(encoder, stage.n_frames, seed * _VIDEOS_OF_A_SEED, _RING, 3)}
+        n_videos, n_kept = stage.draw(rng)
+        batch = streams[stage.n_frames].batch(within, n_videos, rng)
+        nodes = _draw_nodes(batch, n_kept, stage.enriched, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step / total, peak, step)
+        with _autocast(device):
+            kept = torch.gather(batch.features, 1, nodes[..., None].expand(-1, -1, batch.features.shape[-1]))
+            logits = model(model.projector(kept), nodes, batch.questions).float()
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.answers.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        tally.add(logits, batch.answers, float(loss.detach()), n_videos)
+        if (step + 1) % _LOG_EVERY == 0:
+            figures = {"step": step + 1, "seconds": perf_counter() - begun, **tally.figures()}
+            log({"part": recipe, "seed": seed, **_rounded(figures)})
+            tally = _Tally()
+        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == total:
+            save_checkpoint(path, model, optimiser, step + 1, run)
+    model.eval()
+    return model
+
+
+def dev_accuracy(model: ProbeModel, n_videos: int = 300) -> dict[str, float]:
+    """Accuracy of every family on the dev videos, from all tokens."""
+    clips = make_clips(model.visual, "dev", n_videos, FAMILIES)
+    right, family = Exam(model, clips).answer_all(), np.array(clips.families)
+    return {name: round(float(right[:, family == name].mean()), 4) for name in FAMILIES}
+
+
+def _draw_nodes(batch: Batch, n_kept: int, enriched: float, rng: np.random.Generator) -> torch.Tensor:
+    """[B, n_kept] ascending: the tokens each video keeps."""
+    n_videos, n = batch.objects.shape
+    score = rng.random((n_videos, n), np.float32)
+    boost = rng.random((n_videos, 1), np.float32) * (rng.random((n_videos, 1)) < enriched)
+    score += boost * batch.objects.cpu().numpy()
+    kept = np.sort(np.argpartition(-score, n_kept - 1, axis=1)[:, :n_kept], axis=1)
+    return torch.from_numpy(kept).to(batch.objects.device)
+
+
+def _autocast(device: torch.device) -> Any:
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+class _Tally:
+    """Accuracy of a family since the last line of the log."""
+
+    def __init__(self) -> None:
+        self.right = np.zeros(len(TRAINING_ORDER))
+        self.losses: list[float] = []
+        self.n_videos = 0
+
+    def add(self, logits: torch.Tensor, answers: torch.Tensor, loss: float, n_videos: int) -> None:
+        self.right += (logits.argmax(-1) == answers).sum(0).cpu().numpy()
+        self.losses.append(loss)
+        self.n_videos += n_videos
+
+    def figures(self) -> dict[str, float]:
+        family = np.array(TRAINING_ORDER)
+        right = {name: self.right[family == name].sum() / self.n_videos / (family == name).sum() for name in FAMILIES}
+        return {"loss": float(np.mean(self.losses)), "videos": self.n_videos, **right}
+
+
+def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(float(v), 3) if isinstance(v, (float, np.floating)) else v for k, v in figures.items()}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m stgraph.bench.probe.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and weights")
+    parser.add_argument("--recipe", choices=list(RECIPES), help="train one model of this recipe; without it, all three")
+    parser.add_argument("--seed", type=int, help="with --recipe: the seed")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a CPU")
+    asked = parser.parse_args()
+    if (asked.recipe is None) != (asked.seed is None):
+        parser.error("--recipe and --seed belong together")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(asked.threads)
+    device = torch.device(asked.device)
+    encoder = train_encoder(asked.out, device, _log_to(asked.out / "encoder.log.jsonl"))
+    models = [("dropped", 1), ("dropped", 2), ("whole", 3)]
+    for recipe, seed in models if asked.recipe is None else [(asked.recipe, asked.seed)]:
+        model = train_model(encoder, asked.out, recipe, seed, device, _log_to(asked.out / f"{recipe}-{seed}.log.jsonl"))
+        model.half().float()  # as they are shipped
+        entry = {"recipe": recipe, "seed": seed, "steps": n_steps(recipe), "dev": dev_accuracy(model)}
+        save_model(model, asked.out, f"{recipe}-{seed}", entry)
+
+
+def _log_to(path: Path) -> Log:
+    """Show lines and keep them in a file, one a step: those of steps that an interrupted run repeats are replaced."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+
+    def log(figures: dict[str, Any]) -> None:
+        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in before if json.loads(line)["step"] < figures["step"]]
+        with atomic_path(path) as temporary:
+            temporary.write_text("\n".join([*kept, json.dumps(figures)]) + "\n", encoding="utf-8")
+        console.print("  ".join(f"{name} {value}" for name, value in figures.items()), soft_wrap=True)
+
+    return log
+
+
+if __name__ == "__main__":
+    main()
