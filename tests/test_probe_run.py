@@ -77,6 +77,17 @@ def test_rows_of_another_generator_are_refused(tmp_path: Path) -> None:
         ProbeRows(path)
 
 
+def test_settings_of_other_parameters_are_other_rows() -> None:
+    """Those without a column of their own tell rows apart as well, and show in the result."""
+    store = ProbeRows()
+    few = {"retain_ratios": (0.1,), "n_questions": 10}
+    plain = run(plan(Setting("st-simdiff"), **few), store)
+    other = run(plan(Setting("st-simdiff", {"right": False, "bottom": False}), **few), store)
+    assert store.n_new == 4 and plain[-1]["parameters"] is None
+    assert other[-1]["parameters"] == '{"bottom": false, "right": false}'
+    assert other[-1]["n_communities"] > plain[-1]["n_communities"]
+
+
 def test_accuracy_is_that_of_the_answers() -> None:
     for row in run(plan()):
         right = unpack(row)

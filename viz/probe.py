@@ -14,7 +14,9 @@ from rich.text import Text
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
-_PARAMETERS = "backend split max_size tau_sim tau_diff spatial temporal events protect_events importance features seed"
+_PARAMETERS = (
+    "backend split max_size tau_sim tau_diff spatial temporal events protect_events importance features seed parameters"
+)
 _NAMED = {"spatial": ("spatial", "no spatial"), "temporal": ("temporal", "no temporal")} | {
     "events": ("events", "no events"),
     "protect_events": ("events kept last", "events not protected"),
@@ -44,7 +46,7 @@ def probe_tables(
         feature_table(features),
     ]
     shown = [Padding(part, (1, 0, 0, 0)) for part in parts if part is not None]
-    return Group(*shown, Text(), _notes(rows, families))
+    return Group(*shown, Text(), _notes(rows, families, [family for family in chance if family not in families]))
 
 
 def setting_labels(rows: Sequence[Row]) -> dict[tuple[Any, ...], str]:
@@ -215,12 +217,12 @@ def _figure(rows: Sequence[Row], name: str) -> str:
 def _value(name: str, value: Any) -> str:
     if name in _NAMED:
         return _NAMED[name][0 if value else 1]
-    if name in ("backend", "split", "importance", "features"):
+    if name in ("backend", "split", "importance", "features", "parameters"):
         return str(value)
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def _notes(rows: Sequence[Row], families: Sequence[str]) -> Text:
+def _notes(rows: Sequence[Row], families: Sequence[str], left_out: Sequence[str]) -> Text:
     models = list(dict.fromkeys(row["model"] for row in rows))
     first = rows[0]
     full, blind = ([row for row in rows if row["selector"] == name] for name in REFERENCES)
@@ -231,6 +233,8 @@ def _notes(rows: Sequence[Row], families: Sequence[str]) -> Text:
         "Families: " + ", ".join(f"{_SHORT.get(family, family)} ({_MEANING[family]})" for family in families) + ".",
         "A synthetic probe: it shows what a selection loses of what is asked for; it is no substitute for VideoMME.",
     ]
+    if left_out:
+        lines.insert(2, f"Not asked, for not every model answers them from all tokens: {', '.join(left_out)}.")
     return Text("\n".join(lines))
 
 

@@ -36,6 +36,7 @@ KEY: Mapping[str, type] = {
     "selector": str,
     "features": str,
     **PARAMETERS,
+    "parameters": str,  # those given beyond these, as JSON
     "retain_ratio": float,
 }
 COMMUNITIES = ("n_communities", "largest", "n_uncapped", "largest_uncapped", "oversized_ratio", "n_events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,8 @@ def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
         if name == "max_size" and hasattr(selector, name):
             value = "none" if value is None else str(value)
         row[name] = value
+    others = {name: value for name, value in setting.parameters.items() if name not in PARAMETERS}
+    row["parameters"] = json.dumps(others, sort_keys=True) if others else None
     return {**row, "retain_ratio": float(ratio)}
 
 

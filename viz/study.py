@@ -1,0 +1,183 @@
+"""The rows of the study of clusterings as Markdown tables: what ``docs/what-clustering-changes.md`` is made of.
+
+``python -m stgraph.viz.study DIR`` prints them; a test holds the page against the rows that are in the repository.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+Row = Mapping[str, str]
+BASE = {
+    "selector": "st-simdiff",
+    "features": "projector",
+    "backend": "lattice-components",
+    "split": "tree",
+    "max_size": "sqrt",
+    "tau_sim": "0.8",
+    "tau_diff": "0.2",
+    "spatial": "True",
+    "temporal": "True",
+    "events": "True",
+    "protect_events": "False",
+    "importance": "attention",
+}
+
+
+def study_tables(folder: Path) -> dict[str, str]:
+    """Tables by name, of the files that ``stgraph eval --study`` writes."""
+    dev, test, contrasts, features, thresholds = (
+        read(folder / f"{name}.csv") for name in ("dev", "test", "contrasts", "features", "thresholds")
+    )
+    chosen = next(row["tau_sim"] for row in thresholds if row["features"] == "projector")
+    taus = list(dict.fromkeys(("0.8", chosen)))
+    return {
+        "features": feature_table(features),
+        "thresholds": threshold_table(dev),
+        "methods": method_table(test, taus),
+        "backends": backend_table(test, taus),
+        "contrasts": contrast_table(contrasts, taus, "all"),
+        "contrasts-evt": contrast_table(
+            [row for row in contrasts if row["contrast"] in ("events", "backend", "max_size")], taus, "evt"
+        ),
+        "recipes": recipe_table(test, chosen),
+    }
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a CSV file, as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def feature_table(features: Iterable[Row]) -> str:
+    """Statistics of the features, the probe's beside real ones."""
+    head = "features|spatial|temporal|random pairs|> 0.8|< 0.2|components|in the largest|in those above √N"
+    body = []
+    for row in features:
+        means = [f"{float(row[name]):.2f}" for name in ("spatial_mean", "temporal_mean", "random_mean")]
+        shares = [f"{100 * float(row[name]):.1f} %" for name in ("above", "below")]
+        held = [f"{100 * float(row[name]):.0f} %" for name in ("largest_ratio", "oversized_ratio")]
+        body.append([row["features"], *means, *shares, f"{float(row['n_components']):,.0f}", *held])
+    return _markdown(head.split("|"), body)
+
+
+def threshold_table(dev: Sequence[Row]) -> str:
+    """Accuracy on dev for each tau_sim and kind of features, mean over models and ratios."""
+    rows = [row for row in dev if row["selector"] == "st-simdiff"]
+    taus, kinds = _distinct(rows, "tau_sim"), _distinct(rows, "features")
+    body = []
+    for kind in kinds:
+        mean = [_mean(row for row in rows if (row["features"], row["tau_sim"]) == (kind, tau)) for tau in taus]
+        body.append([kind, *(f"**{m:.1f}**" if m == max(mean) else f"{m:.1f}" for m in mean)])
+    return _markdown(["graph built on", *taus], body)
+
+
+def method_table(test: Sequence[Row], taus: Sequence[str]) -> str:
+    """Accuracy of every method at every ratio; st-simdiff as the paper has it, at the two thresholds."""
+    ratios = _ratios(test)
+    body = []
+    for name in dict.fromkeys(row["selector"] for row in test):
+        if name not in ("full", "blind", "st-simdiff"):
+            body.append([f"`{name}`", *(_accuracy(test, ratio, selector=name) for ratio in ratios)])
+    for tau in taus:
+        cells = [_accuracy(test, ratio, **{**BASE, "tau_sim": tau}) for ratio in ratios]
+        body.append([f"`st-simdiff`, tau_sim {tau}", *cells])
+    for name, label in (("full", "all tokens"), ("blind", "no token")):
+        (cell,) = {_accuracy([row for row in test if row["selector"] == name], None)}
+        body.append([label, *[cell] * len(ratios)])
+    return _markdown(["kept by", *(f"r = {ratio}" for ratio in ratios)], body)
+
+
+def backend_table(test: Sequence[Row], taus: Sequence[str]) -> str:
+    """Backends with and without the cap: the communities, and the accuracy."""
+    ratios = _ratios(test)
+    rows = [row for row in test if row["selector"] == "st-simdiff"]
+    body = []
+    for tau in taus:
+        for cap in ("none", "sqrt"):
+            for backend in _distinct(rows, "backend"):
+                setting = {**BASE, "tau_sim": tau, "max_size": cap, "backend": backend}
+                here = [row for row in rows if _is(row, setting)]
+                found = {name: fmean(float(row[name]) for row in here) for name in ("n_communities", "largest")}
+                share = fmean(float(row["oversized_ratio"]) for row in here)
+                counts = [f"{found['n_communities']:.0f}", f"{found['largest']:.0f}", f"{100 * share:.0f} %"]
+                accuracy = [_accuracy(rows, ratio, **setting) for ratio in ratios]
+                body.append([tau, "√N" if cap == "sqrt" else "none", f"`{backend}`", *counts, *accuracy])
+    head = ["tau_sim", "cap", "backend", "communities", "largest", "above √N before"]
+    return _markdown([*head, *(f"r = {ratio}" for ratio in ratios)], body)
+
+
+def contrast_table(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> str:
+    """What one choice changes with all else as the paper has it, in points with 95 % intervals."""
+    rows = [row for row in contrasts if row["family"] == family and not row["contrast"].startswith("against")]
+    ratios, body = _ratios(rows), []
+    for column, a, b in dict.fromkeys((row["contrast"], row["a"], row["b"]) for row in rows):
+        for tau in [""] if column == "tau_sim" else taus:
+            setting = {**BASE, "tau_sim": tau} if tau else dict(BASE)
+            wanted = {name: value for name, value in setting.items() if name != column}
+            here = [row for row in rows if (row["contrast"], row["a"], row["b"]) == (column, a, b) and _is(row, wanted)]
+            cells = [_difference(row for row in here if row["retain_ratio"] == ratio) for ratio in ratios]
+            if any(cells):
+                body.append([f"{column}: {a} over {b}", tau or "-", *cells])
+    return _markdown(["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios)], body)
+
+
+def recipe_table(test: Sequence[Row], tau: str) -> str:
+    """Accuracy by model: those that were trained on dropped tokens, and the one that was not."""
+    ratios = _ratios(test)
+    body = []
+    for model in _distinct(test, "model"):
+        mine = [row for row in test if row["model"] == model]
+        for name, setting in (("random", {"selector": "random"}), ("st-simdiff", {**BASE, "tau_sim": tau})):
+            body.append([model, f"`{name}`", *(_accuracy(mine, ratio, **setting) for ratio in ratios)])
+        full = [row for row in mine if row["selector"] == "full"]
+        body.append([model, "all tokens", *[_accuracy(full, None)] * len(ratios)])
+    return _markdown(["model", "kept by", *(f"r = {ratio}" for ratio in ratios)], body)
+
+
+def _accuracy(rows: Iterable[Row], ratio: str | None, **setting: str) -> str:
+    """Mean over models, and half the mean width of their intervals."""
+    here = [row for row in rows if (ratio is None or row["retain_ratio"] == ratio) and _is(row, setting)]
+    half = fmean((float(row["accuracy_high"]) - float(row["accuracy_low"])) / 2 for row in here)
+    return f"{_mean(here):.1f} ± {100 * half:.1f}"
+
+
+def _difference(rows: Iterable[Row]) -> str:
+    found = list(rows)
+    if not found:
+        return ""
+    (row,) = found
+    value, low, high = (100 * float(row[name]) for name in ("difference", "low", "high"))
+    text = f"{value:+.1f} [{low:.1f}, {high:.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _mean(rows: Iterable[Row]) -> float:
+    return 100 * fmean(float(row["accuracy"]) for row in rows)
+
+
+def _is(row: Row, setting: Mapping[str, str]) -> bool:
+    return all(row[name] == value for name, value in setting.items())
+
+
+def _distinct(rows: Iterable[Row], name: str) -> list[str]:
+    return list(dict.fromkeys(row[name] for row in rows))
+
+
+def _ratios(rows: Iterable[Row]) -> list[str]:
+    return sorted({row["retain_ratio"] for row in rows} - {"0.0", "1.0"}, key=float)
+
+
+def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    for title, table in study_tables(Path(sys.argv[1])).items():
+        sys.stdout.write(f"## {title}\n\n{table}\n\n")
