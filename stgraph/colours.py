@@ -1,0 +1,43 @@
+"""The colours of pages, figures and notebooks: one table, so that yellow means the same everywhere."""
+
+from __future__ import annotations
+
+# Communities. Paul Tol's "muted" scheme, which readers with any colour vision tell apart, and three darker or lighter
+# companions. A community is never known by its colour alone: outlines, numbers and highlighting say the same.
+COMMUNITY = (
+    "#4c72d9",
+    "#44aa99",
+    "#cc6677",
+    "#999933",
+    "#88ccee",
+    "#aa4499",
+    "#117733",
+    "#ddcc77",
+    "#882255",
+    "#6e5bd0",
+    "#d98c4a",
+    "#8fbf6b",
+)
+ALONE = "#8a8f98"  # tokens that are a community by themselves
+
+# Why a token is kept, as in figure 4 of the paper. Yellow and red differ in lightness too, and "both" is drawn as one
+# box in the other.
+REPRESENTATIVE = "#ffd60a"
+EVENT = "#e5383b"
+BOTH = "#ff8c1a"
+OTHER_REASON = "#56b4e9"
+DROPPED = "#2b2f36"
+
+# From low to high; lightness rises throughout, so it also reads in grey (stops of "inferno").
+HEAT = ("#000004", "#320a5e", "#781c6d", "#bc3754", "#ed6925", "#fbb61a", "#fcffa4")
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of ``#rrggbb``.
+
+    Examples
+    --------
+    >>> rgb("#ffd60a")
+    (255, 214, 10)
+    """
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

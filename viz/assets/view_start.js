@@ -1,0 +1,30 @@
+// Everything is put together.
+
+document.title = `${page.title}: stgraph view`;
+get("title").textContent = page.title;
+get("facts").textContent =
+  `${whole(T)} frames of ${H} × ${W} tokens, ${whole(N)} in all; tokens are joined above a cosine of ${page.tau_sim}. ` +
+  "Point at a token, or tap it, to see what is known of it.";
+describe(get("about"), page.about);
+
+startSwitches();
+startTime();
+startStrip();
+startCharts();
+startToken();
+
+watch(["setting", "ratio", "versus"], tellStory);
+watch(["mode", "setting", "versus"], showLegend);
+watch(["frame", "token", "mode", "setting", "ratio", "versus", "focus", "opacity", "theme", "pictures", "size"], paintFrame);
+watch(["mode", "setting", "ratio", "versus", "focus", "opacity", "theme", "pictures", "size"], paintStrip);
+watch(["frame"], () => thumbs.forEach(({ button }, t) => button.setAttribute("aria-current", String(t === state.frame))));
+watch(["frame", "mode"], () => {
+  get("frame").setAttribute("aria-label", `Frame ${state.frame}, overlay: ${state.mode}. Shift and arrow keys move over its tokens`);
+});
+
+document.addEventListener("keydown", onKey);
+addEventListener("resize", () => update({ size: `${innerWidth} ${innerHeight}` }));
+document.documentElement.style.setProperty("--aspect", String(aspect()));
+themeButton(get("theme"), () => update({ theme: state.theme + 1 }));
+for (const { act } of watchers) act();
+loadPictures();

@@ -1,0 +1,105 @@
+// What is shown now, and who wants to know when it changes.
+
+const [T, H, W] = page.grid;
+const frameSize = H * W;
+const N = T * frameSize;
+const arrays = page.arrays.map(decoded);
+const similarity = arrays[page.similarity];
+const rows = page.rows === null ? null : arrays[page.rows];
+const REPRESENTATIVE = 1, EVENT = 2, KEPT = 4;
+const MODES = ["Kept", "Communities", "Before the cap", "Change", "Centrality", "Frame only"];
+
+const settings = page.settings.map((s) => ({
+  ...s,
+  after: community(arrays[s.labels], arrays[s.colours]),
+  before: community(arrays[s.uncapped], arrays[s.uncapped_colours]),
+  centrality: arrays[s.centrality],
+  codes: s.codes.map((i) => arrays[i]),
+}));
+
+const state = {
+  frame: 0, token: -1, mode: "Kept", setting: 0, ratio: Math.max(0, page.ratios.indexOf(0.3)), versus: -1,
+  focus: null, playing: false, opacity: 0.6, theme: 0, pictures: 0,
+};
+
+const watchers = [];
+let changed = new Set();
+
+/** Run `act` after any of `keys` of the state has changed, once a screen refresh. */
+function watch(keys, act) {
+  watchers.push({ keys, act });
+}
+
+function update(change) {
+  for (const [key, value] of Object.entries(change)) {
+    if (state[key] === value) continue;
+    state[key] = value;
+    if (changed.size === 0) requestAnimationFrame(refresh);
+    changed.add(key);
+  }
+}
+
+function refresh() {
+  const keys = changed;
+  changed = new Set();
+  for (const { keys: wanted, act } of watchers) if (wanted.some((key) => keys.has(key))) act();
+}
+
+function community(labels, colours) {
+  const sizes = new Uint32Array(colours.length);
+  for (const c of labels) sizes[c]++;
+  return { labels, colours, sizes };
+}
+
+const current = () => settings[state.setting];
+const codesNow = () => current().codes[state.ratio];
+const other = () => (state.versus < 0 ? null : settings[state.versus]);
+
+function settingOf(backend, split) {
+  return settings.findIndex((s) => s.backend === backend && s.split === split);
+}
+
+/** The communities the mode shows: before the cap, or after it. */
+const partitionOf = (kind) => (kind === "before" ? current().before : current().after);
+const kindOfMode = () => (state.mode === "Before the cap" ? "before" : "after");
+
+/** Labels and number of the highlighted community, or null. It is known by a token, so it outlives a switch. */
+function highlighted() {
+  if (state.focus === null) return null;
+  const { labels, sizes, colours } = partitionOf(state.focus.kind);
+  const c = labels[state.focus.token];
+  return { labels, c, size: sizes[c], colour: colours[c], kind: state.focus.kind };
+}
+
+/** Difference of a token to the same place one frame earlier; NaN in the first frame. */
+function change(i) {
+  return i < frameSize ? NaN : 1 - similarity[2 * N + i - frameSize];
+}
+
+/** Cosine similarities of a token to its neighbours, NaN where there is none. */
+function neighbours(i) {
+  const x = i % W, y = Math.floor(i / W) % H;
+  return {
+    left: x > 0 ? similarity[i - 1] : NaN,
+    right: similarity[i],
+    above: y > 0 ? similarity[N + i - W] : NaN,
+    below: similarity[N + i],
+    previous: i >= frameSize ? similarity[2 * N + i - frameSize] : NaN,
+    next: similarity[2 * N + i],
+  };
+}
+
+function clock(t) {
+  return page.times === null ? "" : `${page.times[t].toFixed(1)} s`;
+}
+
+/** Share of the tokens either keeps that both keep. */
+function overlap(a, b) {
+  let both = 0, either = 0;
+  for (let i = 0; i < N; i++) {
+    const ka = a[i] & KEPT, kb = b[i] & KEPT;
+    if (ka || kb) either++;
+    if (ka && kb) both++;
+  }
+  return either ? both / either : 1;
+}
