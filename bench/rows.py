@@ -169,6 +169,11 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
     parquet.write_table(pyarrow.table({key: [row.get(key) for row in rows] for key in _columns(rows)}), path)
 
 
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet file, whatever its columns; errors are those of pyarrow."""
+    return _read_parquet(path)[1]
+
+
 def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     _, parquet = _arrow("Reading Parquet")
     with parquet.ParquetFile(path) as file:  # this one file: no folder of parts, no columns guessed from its path

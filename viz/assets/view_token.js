@@ -110,7 +110,9 @@ function startToken() {
   canvas.addEventListener("click", (event) => {
     const i = tokenAt(event);
     if (i < 0) return;
+    const again = state.token === i;
     update({ token: i, playing: false });
+    if (event.pointerType === "touch" && !again) return; // the first tap tells, the second highlights
     toggleFocus(i, kindOfMode());
   });
   document.addEventListener("pointerdown", (event) => event.target !== canvas && update({ token: -1 }));

@@ -1,0 +1,157 @@
+"""``stgraph plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stgraph.cli import options
+
+OF_A_DUMP = ("process", "sizes", "similarity", "frames")
+OF_ROWS = ("accuracy", "sweep", "backends", "selectors")
+
+
+def command(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A dump (process, sizes, similarity, frames; without one, the bundled sample), or rows (.csv, .json, "
+            ".jsonl, .parquet) of eval (accuracy), sweep or eval (sweep), compare (backends), compare --selectors "
+            "(selectors).",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="process: frames, communities and kept tokens, as the paper's figure 4; sizes: community sizes; "
+            "similarity: of neighbouring tokens; frames: kept tokens per frame; accuracy: against the ratio; sweep: "
+            "over the thresholds, as figures 5 and 6; backends, selectors: a comparison.",
+        ),
+    ] = "process",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Figure to write: .png, .svg or .pdf.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            help="Column of the rows to draw; repeat for a panel each. accuracy: a question family; sweep and "
+            "selectors: any figure.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        list[int] | None, typer.Option("--frame", help="Frame to show (process); repeat.", show_default=False)
+    ] = None,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-b",
+            "--backend",
+            help="Community backend; repeat to compare (sizes). Default: lattice-components; for sizes the usual ones.",
+            show_default=False,
+        ),
+    ] = None,
+    ratio: Annotated[
+        float | None,
+        typer.Option("-r", "--retain-ratio", help="Share of tokens to keep. Default: 0.3.", show_default=False),
+    ] = None,
+    tau_sim: options.TauSim = 0.8,
+    tau_diff: options.TauDiff = "0.2",
+    max_size: options.MaxSize = "sqrt",
+    split: options.Split = "tree",
+    resolution: options.Resolution = 1.0,
+    seed: options.Seed = 0,
+    importance: options.Importance = "auto",
+    protect_events: options.ProtectEvents = False,
+    query: options.Query = None,
+    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels an inch of a PNG.")] = 160,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw a figure of a dump or of rows, with matplotlib."""
+    from stgraph.bench import rows
+    from stgraph.errors import InputError
+    from stgraph.viz.figure_style import figure_format, save_figure
+
+    if kind not in OF_A_DUMP + OF_ROWS:
+        raise InputError(f"--kind is {kind!r}; it must be one of {', '.join(OF_A_DUMP + OF_ROWS)}")
+    if output is None:
+        raise InputError("name the figure to write with -o, as -o figure.png")
+    figure_format(output)
+    rows.check_writable(output)
+    if kind in OF_ROWS:
+        if source is None:
+            raise InputError(f"--kind {kind} needs a file of rows; name one")
+        figure = _of_rows(kind, source, tuple(columns or ()), ratio)
+    else:
+        if columns:
+            raise InputError(f"--column belongs to figures of rows ({', '.join(OF_ROWS)})")
+        thresholds = {
+            "tau_sim": tau_sim,
+            "tau_diff": options.tau_diff(tau_diff),
+            "max_size": options.max_size(max_size),
+            "resolution": resolution,
+            "seed": seed,
+            "importance": importance,
+            "protect_events": protect_events,
+        }
+        figure = _of_dump(kind, source, query, 0.3 if ratio is None else ratio, backends, split, thresholds, frames)
+    save_figure(figure, output, dpi)
+    if not quiet:
+        typer.echo(f"Wrote {output}")
+
+
+def _of_rows(kind: str, source: Path, columns: tuple[str, ...], ratio: float | None) -> Any:
+    from stgraph.bench.any_rows import read_tables
+    from stgraph.viz.figure_accuracy import accuracy_figure
+    from stgraph.viz.figure_backends import backend_figure, selector_figure
+    from stgraph.viz.figure_sweep import sweep_figure
+
+    tables = read_tables(source)
+    found = tables["rows"]
+    if kind == "accuracy":
+        return accuracy_figure(found, columns or ("accuracy",))
+    if kind == "sweep":
+        return sweep_figure(found, columns)
+    if kind == "selectors":
+        return selector_figure(found, columns)
+    return backend_figure(found, tables.get("overlap", []), ratio)
+
+
+def _of_dump(
+    kind: str,
+    source: Path | None,
+    query: Path | None,
+    ratio: float,
+    backends: list[str] | None,
+    split: str,
+    thresholds: dict[str, Any],
+    frames: list[int] | None,
+) -> Any:
+    from stgraph.cli.settings import planned
+    from stgraph.errors import InputError
+    from stgraph.graph import build_graph
+    from stgraph.viz.figure_process import process_figure
+    from stgraph.viz.figure_sizes import size_figure
+    from stgraph.viz.figure_video import kept_per_frame_figure, similarity_figure
+
+    if kind != "sizes":
+        backends = backends or ["lattice-components"]
+        if len(backends) > 1:
+            raise InputError(f"--kind {kind} shows one backend; name one with -b")
+    selectors = planned(backends or (), (split,), (ratio,), thresholds)
+    _, tokens = options.open_tokens(source, query)
+    graph = build_graph(tokens)
+    if kind == "sizes":
+        return size_figure({one.backend: one.analyse(tokens, graph).partition for one in selectors})
+    (one,) = selectors
+    one.check_signals(tokens)
+    analysis = one.analyse(tokens, graph)
+    if kind == "similarity":
+        return similarity_figure(analysis.graph, analysis.event_threshold)
+    kept = one.select_from(analysis)
+    return process_figure(analysis, kept, frames) if kind == "process" else kept_per_frame_figure(tokens, kept)

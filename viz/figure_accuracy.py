@@ -1,0 +1,89 @@
+"""Accuracy against the retain ratio, with intervals, from rows of ``stgraph eval``. Reads rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stgraph.errors import InputError
+from stgraph.viz.figure_style import line_style, panelled, styled
+from stgraph.viz.row_curves import Curve, curves, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+FULL, BLIND = "full", "blind"  # the selectors of the reference rows: all tokens, none
+# What tells one curve from another, in the order it is named.
+SETTINGS = (
+    *("model", "selector", "features", "backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "importance"),
+    *("events", "protect_events", "spatial", "temporal"),
+)
+
+
+@styled
+def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",)) -> Figure:
+    """Accuracy against the retain ratio, a panel for each column, a curve for each setting.
+
+    Parameters
+    ----------
+    rows : with ``selector``, ``retain_ratio`` and for each column C the values ``C``, ``C_low``, ``C_high`` in [0, 1];
+        rows whose selector is "full" (all tokens) or "blind" (none) become horizontal lines
+    columns : "accuracy", or names of question families
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        percent on the y axes; the interval of each curve is a band
+
+    Raises
+    ------
+    InputError
+        no rows, or rows without these columns
+    MissingDependencyError
+        matplotlib is not installed
+    """
+    if not columns:
+        raise InputError("columns is empty; name at least one, like 'accuracy'")
+    references = [row for row in rows if row.get("selector") in (FULL, BLIND)]
+    others = [row for row in rows if row.get("selector") not in (FULL, BLIND)]
+    if not rows:
+        raise InputError("there are no rows to draw; give a file of rows of stgraph eval")
+    figure, panels = panelled(len(columns))
+    for axes, column in zip(panels, columns, strict=True):
+        found = curves(others, "retain_ratio", column, SETTINGS)
+        for i, curve in enumerate(found):
+            draw_curve(axes, curve, i)
+        for name, style in ((FULL, "-"), (BLIND, ":")):
+            for row in [r for r in references if r["selector"] == name][:1]:
+                _reference(axes, row, column, name, style)
+        axes.set(xlabel="retain ratio r", ylabel="accuracy, %", title=column)
+        axes.grid(True)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
+    return figure
+
+
+def draw_curve(axes: Axes, curve: Curve, i: int, factor: float = 100.0) -> None:
+    """One curve with its band, in the i-th style; values times ``factor``."""
+    style = line_style(i)
+    axes.plot(curve.x, [factor * y for y in curve.y], label=curve.label, **style)
+    band = [(x, lo, hi) for x, lo, hi in zip(curve.x, curve.low, curve.high, strict=True) if lo is not None is not hi]
+    if band:
+        at, low, high = zip(*band, strict=True)
+        axes.fill_between(
+            at, [factor * v for v in low], [factor * v for v in high], color=style["color"], alpha=0.15, linewidth=0
+        )
+
+
+def _reference(axes: Axes, row: Row, column: str, name: str, style: str) -> None:
+    value = number(row, column)
+    if value is None:
+        return
+    label = "all tokens" if name == FULL else "no tokens (blind)"
+    axes.axhline(100 * value, color="#5b6470", linestyle=style, linewidth=1.2, label=label)
+    low, high = number(row, f"{column}_low", required=False), number(row, f"{column}_high", required=False)
+    if low is not None and high is not None:
+        axes.axhspan(100 * low, 100 * high, color="#5b6470", alpha=0.10, linewidth=0)

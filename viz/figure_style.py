@@ -1,0 +1,123 @@
+"""What all figures share: matplotlib when it is needed, one style, files. No figure touches pyplot's global state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from stgraph.errors import InputError, missing_dependency
+from stgraph.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FORMATS = ("png", "svg", "pdf")
+# Okabe and Ito's colours, which readers with any colour vision tell apart; in turn with line styles and markers.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = "osD^vPX"
+MARK = "#b3261e"  # thresholds and shot changes, as on the page
+BEFORE, AFTER = "#b3b8c2", "#0b63a8"
+_STYLE = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure looks the same everywhere
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#8a8f98",
+    "grid.color": "#e3e3e3",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "stgraph",  # the same figure is the same file
+    "pdf.fonttype": 42,
+}
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the style of this package; the user's own settings stay as they are.
+
+    Raises
+    ------
+    MissingDependencyError
+        matplotlib is not installed
+    """
+
+    @wraps(draw)
+    def inside(*args: P.args, **options: P.kwargs) -> R:
+        try:
+            import matplotlib
+        except ImportError:
+            raise missing_dependency("drawing figures", "matplotlib", "viz") from None
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **options)
+
+    return inside
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches; without pyplot, so nothing keeps it alive and no window opens."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panelled(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels in reading order, up to three side by side, and room for a legend on the right."""
+    wide = 2 if count == 4 else min(count, 3)
+    tall = -(-count // wide)
+    figure = new_figure(4.1 * wide + 2.0, 3.1 * tall)
+    grid = figure.add_gridspec(tall, wide)
+    return figure, [figure.add_subplot(grid[i // wide, i % wide]) for i in range(count)]
+
+
+def line_style(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th curve; the line style changes when the colours start over."""
+    styles = ("-", "--", ":", "-.")
+    return {
+        "color": LINES[i % len(LINES)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": styles[i // len(LINES) % len(styles)],
+        "markersize": 4,
+        "linewidth": 1.6,
+    }
+
+
+def figure_format(path: str | os.PathLike[str]) -> str:
+    """png, svg or pdf, by the file's suffix.
+
+    Raises
+    ------
+    InputError
+        another suffix
+    """
+    suffix = Path(path).suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
+        raise InputError(f"cannot tell the format of {path} by its suffix; end it in .png, .svg or .pdf")
+    return suffix
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float = 160) -> None:
+    """Write a figure; the suffix of ``path`` names the format, ``dpi`` the pixels an inch of a PNG.
+
+    Raises
+    ------
+    InputError
+        an unknown suffix, or the path cannot be written
+    """
+    fmt = figure_format(path)
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with atomic_path(path) as temporary:
+        _save(figure, temporary, fmt, dpi, dates.get(fmt, {}))
+
+
+@styled
+def _save(figure: Figure, path: Path, fmt: str, dpi: float, metadata: dict[str, Any]) -> None:
+    figure.savefig(path, format=fmt, dpi=dpi, metadata=metadata)

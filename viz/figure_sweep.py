@@ -1,0 +1,104 @@
+"""The layout of the paper's figures 5 and 6: what each threshold changes. Reads rows of a sweep or an eval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stgraph.errors import InputError
+from stgraph.viz.figure_accuracy import draw_curve
+from stgraph.viz.figure_style import new_figure, styled
+from stgraph.viz.row_curves import curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+_PAPER = {"tau_sim": 0.8, "tau_diff": 0.2}  # what the paper holds fixed while it sweeps the other
+_SETTINGS = (
+    *("model", "selector", "features", "preset", "retain_ratio", "backend", "split", "max_size", "importance"),
+    "protect_events",
+)
+_NAMES = {
+    "accuracy": "accuracy, %",
+    "reference_overlap": "overlap with the kept tokens\nat the paper's thresholds, %",
+    "events_kept_ratio": "event tokens kept, %",
+}
+_PERCENT = ("accuracy", "overlap", "ratio", "fidelity", "evenness")
+
+
+@styled
+def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
+    """A column over each of the two thresholds, the other held at the paper's value; a curve for each setting.
+
+    Parameters
+    ----------
+    rows : with ``tau_sim``, ``tau_diff`` (numbers, then percentiles at places of their own), and the columns
+    columns : a row of panels each; by default "accuracy" where the rows have it, else "reference_overlap"
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        two panels a column: over ``tau_diff``, over ``tau_sim``
+
+    Raises
+    ------
+    InputError
+        no rows, or rows without these columns
+    MissingDependencyError
+        matplotlib is not installed
+    """
+    usable = [dict(row) for row in rows if row.get("tau_sim") is not None and row.get("tau_diff") is not None]
+    if not usable:
+        raise InputError(
+            "no row has both tau_sim and tau_diff; give rows of stgraph sweep or of a sweep of stgraph eval"
+        )
+    chosen = tuple(columns) or (("accuracy",) if "accuracy" in usable[0] else ("reference_overlap",))
+    for row in usable:
+        row["tau_diff"] = _plain(row["tau_diff"])
+    figure = new_figure(9.4, 2.9 * len(chosen) + 0.2)
+    panels = figure.subplots(len(chosen), 2, squeeze=False)
+    for (left, right), column in zip(panels, chosen, strict=True):
+        for axes, swept, held in ((left, "tau_diff", "tau_sim"), (right, "tau_sim", "tau_diff")):
+            at = _held(usable, held)
+            part = [row for row in usable if row[held] == at]
+            ticks = _places(part) if swept == "tau_diff" else None
+            if ticks is not None:
+                part = [{**row, "tau_diff": ticks[row["tau_diff"]]} for row in part]
+                axes.set_xticks(list(ticks.values()), [f"{t:g}" if isinstance(t, float) else t for t in ticks])
+            factor = 100.0 if any(word in column for word in _PERCENT) else 1.0
+            for i, curve in enumerate(curves(part, swept, column, _SETTINGS)):
+                draw_curve(axes, curve, i, factor)
+            shown = f"{at:g}" if isinstance(at, float) else at
+            axes.set(xlabel=swept, ylabel=_NAMES.get(column, column), title=f"{held} = {shown}")
+            axes.grid(True)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside right upper")
+    return figure
+
+
+def _plain(tau_diff: Any) -> float | str:
+    """A similarity as a number, a percentile as text."""
+    try:
+        return float(tau_diff)
+    except ValueError:
+        return str(tau_diff)
+
+
+def _held(rows: Sequence[Row], name: str) -> Any:
+    """The paper's value where the rows have it, else the one most rows have."""
+    values = Counter(row[name] for row in rows)
+    return _PAPER[name] if _PAPER[name] in values else values.most_common(1)[0][0]
+
+
+def _places(rows: Sequence[Row]) -> dict[float | str, float] | None:
+    """Where each tau_diff stands on the axis; None where all are numbers and stand at themselves."""
+    found = {row["tau_diff"] for row in rows}
+    texts = sorted((t for t in found if isinstance(t, str)), key=lambda t: float(t[1:]))
+    if not texts:
+        return None
+    numbers = sorted(t for t in found if not isinstance(t, str))
+    return {value: float(i) for i, value in enumerate([*numbers, *texts])}

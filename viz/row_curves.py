@@ -1,0 +1,92 @@
+"""Rows as curves: one for each setting that differs, named by what differs. Reads rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from stgraph.errors import InputError
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values over x, ascending; ``low`` and ``high`` are the ends of the interval, None where the rows have none."""
+
+    label: str
+    x: list[float]
+    y: list[float]
+    low: list[float | None]
+    high: list[float | None]
+
+
+def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list[Curve]:
+    """A curve for each combination of ``settings`` among the rows, in their order.
+
+    Rows of one combination with the same x are averaged, their intervals too. A row without a value of ``y`` is left
+    out; a curve is named by the settings that differ between rows.
+
+    Raises
+    ------
+    InputError
+        the rows lack a column, or a value is no number
+
+    Examples
+    --------
+    >>> rows = [{"r": 0.5, "s": "a", "acc": 0.7}, {"r": 0.1, "s": "a", "acc": 0.5}, {"r": 0.5, "s": "b", "acc": 0.6}]
+    >>> [(c.label, c.x, c.y) for c in curves(rows, "r", "acc", ("s",))]
+    [('a', [0.1, 0.5], [0.5, 0.7]), ('b', [0.5], [0.6])]
+    """
+    telling = [key for key in settings if len({row.get(key) for row in rows}) > 1]
+    groups: dict[tuple[Any, ...], dict[float, list[Row]]] = {}
+    for row in rows:
+        at, value = number(row, x), number(row, y)
+        if at is not None and value is not None:
+            groups.setdefault(tuple(row.get(key) for key in telling), {}).setdefault(at, []).append(row)
+    made = []
+    for key, places in groups.items():
+        xs = sorted(places)
+        ys = [fmean(row[y] for row in places[v]) for v in xs]
+        low, high = ([_mean(places[v], f"{y}{end}") for v in xs] for end in ("_low", "_high"))
+        made.append(Curve(_label(telling, key) or y, xs, ys, low, high))
+    return made
+
+
+def number(row: Row, column: str, required: bool = True) -> float | None:
+    """The number in a column; None where the row has none there.
+
+    Raises
+    ------
+    InputError
+        ``required`` and no such column, or a value that is no number
+    """
+    if column not in row:
+        if required:
+            raise InputError(f"the rows have no column {column!r}; they have {', '.join(map(str, row))}")
+        return None
+    value = row[column]
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InputError(f"column {column!r} holds {value!r}, which is no number; choose another column")
+    return float(value)
+
+
+def _mean(rows: Sequence[Row], column: str) -> float | None:
+    values = [number(row, column, required=False) for row in rows]
+    there = [v for v in values if v is not None]
+    return fmean(there) if len(there) == len(values) else None
+
+
+def _label(telling: Sequence[str], key: Sequence[Any]) -> str:
+    """The values; a number, switch or threshold is named too, for it says nothing by itself."""
+    parts = []
+    for name, value in zip(telling, key, strict=True):
+        if value is None or value == "":
+            continue
+        plain = isinstance(value, str) and not name.startswith("tau")
+        parts.append(str(value) if plain else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(parts)
