@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph import fragments
+from stgraph.colours import ALONE, COMMUNITY
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.kernels.cpu.components import connected_components, group_members
@@ -142,7 +143,39 @@ class Partition:
         return f"Partition({counts}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in self.summary().items()
+        cap = self.provenance.max_size
+        edges = size_edges(int(self.uncapped_sizes.max(initial=1)), cap)
+        series = {}
+        for name, colour, sizes in (
+            ("before the cap", ALONE, self.uncapped_sizes),
+            ("after", COMMUNITY[0], self.sizes),
+        ):
+            mass = np.bincount(np.searchsorted(edges, sizes), weights=sizes, minlength=len(edges))
+            series[name] = (colour, (100 * mass / max(1, self.n_nodes)).tolist())
+        mark = None if cap is None else (float(edges.index(cap) + 1), f"cap: {cap:,}")
+        labels = [f"{edge:,}" for edge in edges]
+        return (
+            fragments.headline(repr(self))
+            + fragments.bars(series, labels, mark)
+            + fragments.note("% of all tokens, by the size of their community: up to ... tokens")
+            + fragments.folded("quality", fragments.facts(self.summary()))
+            + fragments.folded("provenance", fragments.facts(self.provenance.to_dict()))
         )
-        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+
+def size_edges(largest: int, cap: int | None) -> list[int]:
+    """Upper ends of classes of sizes that double: up to the cap (or from 1 where there is none), and beyond.
+
+    Examples
+    --------
+    >>> size_edges(300, 101)
+    [1, 3, 6, 12, 25, 50, 101, 202, 404]
+    >>> size_edges(5, None)
+    [1, 2, 4, 8]
+    """
+    edges = [1 if cap is None else cap]
+    while edges[0] > 1:
+        edges.insert(0, edges[0] // 2)
+    while edges[-1] < largest:
+        edges.append(2 * edges[-1])
+    return edges

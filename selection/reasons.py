@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stgraph import colours
+
 REPRESENTATIVE, EVENT, BOTH, ATTENTION, DIVERSITY, CONTEXT, SAMPLE = 1, 2, 3, 4, 5, 6, 7
 
 REASON_NAMES = {
@@ -13,3 +15,5 @@ REASON_NAMES = {
     CONTEXT: "context",  # stands for the tokens merged into it
     SAMPLE: "sample",  # drawn at random or by position
 }
+
+KEPT_COLOURS = {REPRESENTATIVE: colours.REPRESENTATIVE, EVENT: colours.EVENT, BOTH: colours.BOTH}  # of the others: one

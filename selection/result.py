@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from stgraph import container
+from stgraph import container, fragments
 from stgraph.arrays import to_numpy
+from stgraph.colours import DROPPED, OTHER_REASON, rgb
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
-from stgraph.selection.reasons import REASON_NAMES
+from stgraph.selection.reasons import KEPT_COLOURS, REASON_NAMES
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -148,6 +149,25 @@ class Selection:
             "source": {k: v for k, v in tokens.metadata.items() if k != "producer"},
         }
         container.write(path, "selection", tensors, metadata)
+
+    def _repr_html_(self) -> str:
+        looks = {code: rgb(KEPT_COLOURS.get(code, OTHER_REASON)) for code in REASON_NAMES}
+        palette = np.array([rgb(DROPPED), *looks.values()], np.uint8)
+        reason = np.zeros(self.grid.n_nodes, np.uint8)
+        reason[self.nodes] = self.reason[np.isin(self.indices, self.grid.rows)]
+        sheet = fragments.contact_sheet(palette[reason.reshape(self.grid.shape)])
+        scale = max(1, min(6, 900 // sheet.shape[1]))
+        per_frame = self.mask.sum(axis=(1, 2)).tolist()
+        return (
+            fragments.headline(repr(self))
+            + fragments.pixels(sheet, scale, f"kept tokens of {self.grid.T} frames")
+            + fragments.note(
+                "A square a token, a field a frame. Yellow: representative, red: event, orange: both, "
+                f"blue: other reasons, dark: dropped. {min(per_frame)} to {max(per_frame)} kept a frame."
+            )
+            + fragments.folded("report", fragments.facts(self.report))
+            + fragments.folded("provenance", fragments.facts(self.provenance))
+        )
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{count:,} {name}" for name, count in self.reasons().items())

@@ -176,7 +176,9 @@ class TokenGraph:
         return self.summary().headline()
 
     def _repr_html_(self) -> str:
-        return self.summary().html()
+        from stgraph.graph_summary import graph_html
+
+        return graph_html(self)
 
 
 def build_graph(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph import fragments
+from stgraph.colours import COMMUNITY
 from stgraph.graph import FAMILIES, TokenGraph
 
 
@@ -59,12 +61,16 @@ class GraphSummary:
 
     def html(self) -> str:
         """A small table for notebooks."""
+        return f"<p>{html.escape(self.headline())}</p>{self.table()}"
+
+    def table(self) -> str:
+        """The edge families as an HTML table."""
         head = ("family", "lattice edges", "above", "share", "mean", "5 %", "median", "95 %")
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(f)) + "</tr>" for f in self.families
         )
         titles = "".join(f"<th>{title}</th>" for title in head)
-        return f"<p>{html.escape(self.headline())}</p><table><tr>{titles}</tr>{rows}</table>"
+        return f"<table><tr>{titles}</tr>{rows}</table>"
 
 
 def _cells(f: FamilySummary) -> tuple[str, ...]:
@@ -91,6 +97,26 @@ def summarise(graph: TokenGraph) -> GraphSummary:
         degree_histogram=tuple(np.bincount(degrees, minlength=7).tolist()),
         families=families,
     )
+
+
+def graph_html(graph: TokenGraph) -> str:
+    """What a notebook shows: how similarities are distributed in space and in time, and the table of edge families."""
+    summary = summarise(graph)
+    edges = np.linspace(-1, 1, 41)
+    series = {}
+    for name, colour, values in (
+        ("in space", COMMUNITY[0], graph.similarity[:2]),
+        ("in time", COMMUNITY[10], graph.similarity[2]),
+    ):
+        there = values[~np.isnan(values)]
+        if there.size:
+            series[name] = (colour, (100 * np.histogram(np.clip(there, -1, 1), edges)[0] / there.size).tolist())
+    first = min((i for _, v in series.values() for i, share in enumerate(v) if share), default=0)
+    shown = {name: (colour, values[first:]) for name, (colour, values) in series.items()}
+    mark = ((graph.tau_sim + 1) / 0.05 - first, f"tau_sim {graph.tau_sim:g}")
+    picture = fragments.bars(shown, [f"{x:.2f}" for x in edges[first:-1]], mark) if shown else ""
+    note = fragments.note("% of the edges, by the cosine similarity of the tokens they join: from ...")
+    return fragments.headline(summary.headline()) + picture + note + summary.table()
 
 
 def _family(graph: TokenGraph, index: int) -> FamilySummary:

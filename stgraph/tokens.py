@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph import fragments
 from stgraph.arrays import feature_array, to_numpy
 from stgraph.errors import FeatureError, GridError, MissingSignalError
 from stgraph.grid import TokenGrid
@@ -149,6 +150,14 @@ class VideoTokens:
 
         save_tokens(self, path)
 
+    def _repr_html_(self) -> str:
+        return (
+            fragments.headline(repr(self))
+            + _film(self)
+            + fragments.folded("signals", fragments.facts(_shapes(self)))
+            + fragments.folded("metadata", fragments.facts(self.metadata))
+        )
+
     def __repr__(self) -> str:
         extra = f", signals: {', '.join(self.signals)}" if self.signals else ""
         size = f"{self.grid.n_tokens:,} tokens of dimension {self.dimension}"
@@ -165,3 +174,18 @@ def _strided_lattice(features: Array, grid: TokenGrid, shape: tuple[int, int, in
     row, column = features.strides
     first = features[int(rows.flat[0]) :]
     return np.lib.stride_tricks.as_strided(first, shape, (*(s * row for s in steps), column), writeable=False)
+
+
+def _film(tokens: VideoTokens) -> str:
+    """Up to eight of the thumbnails the tokens carry; nothing where they carry none that can be told apart."""
+    jpeg, lengths = tokens.signals.get("frame_jpeg"), tokens.signals.get("frame_jpeg_len")
+    if jpeg is None or lengths is None or lengths.min() < 0 or int(lengths.sum(dtype=np.int64)) != jpeg.size:
+        return ""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    shown = np.unique(np.linspace(0, tokens.grid.T - 1, min(8, tokens.grid.T)).round().astype(int)).tolist()
+    files = [bytes(jpeg[ends[t] - lengths[t] : ends[t]]) for t in shown]
+    return fragments.pictures(files, [f"frame {t}" for t in shown])
+
+
+def _shapes(tokens: VideoTokens) -> dict[str, str]:
+    return {name: f"{' x '.join(map(str, a.shape))} {a.dtype}" for name, a in tokens.signals.items()}

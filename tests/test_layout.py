@@ -22,7 +22,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 # A module imports from its own layer and the earlier ones, nothing else.
 # The front door, stgraph/__init__.py, gathers the public list and is the one exception.
 LAYERS = (
-    ("errors", "colours"),
+    ("errors", "colours", "fragments"),
     ("kernels*",),
     ("registry", "arrays", "files"),
     ("grid", "tokens", "signals", "container", "dump"),

@@ -36,6 +36,7 @@ _STYLE = {
     "grid.color": "#e3e3e3",
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "legend.handlelength": 3.0,
     "svg.hashsalt": "stgraph",  # the same figure is the same file
     "pdf.fonttype": 42,
 }
