@@ -28,6 +28,9 @@ BOTH = "#ff8c1a"
 OTHER_REASON = "#56b4e9"
 DROPPED = "#2b2f36"
 
+# Curves: Okabe and Ito's colours, which readers with any colour vision tell apart.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+
 # From low to high; lightness rises throughout, so it also reads in grey (stops of "inferno").
 HEAT = ("#000004", "#320a5e", "#781c6d", "#bc3754", "#ed6925", "#fbb61a", "#fcffa4")
 

@@ -90,10 +90,10 @@ def kept_table(rows: Sequence[Row], ratio: float) -> Table:
 
 def overlap_table(pairs: Sequence[Row], ratio: float) -> Table:
     """Jaccard overlap of the kept sets, mean over seeds; on the diagonal between seeds of the same backend."""
-    names = list(dict.fromkeys(_label(p, suffix) for p in pairs for suffix in ("_a", "_b")))
+    names = list(dict.fromkeys(backend_label(p, suffix) for p in pairs for suffix in ("_a", "_b")))
     cells: dict[tuple[str, str], list[float]] = {}
     for p in pairs:
-        a, b = _label(p, "_a"), _label(p, "_b")
+        a, b = backend_label(p, "_a"), backend_label(p, "_b")
         for key in {(a, b), (b, a)}:
             cells.setdefault(key, []).append(p["jaccard"])
     table = new_table(f"Overlap of the kept tokens at r = {ratio:g} (Jaccard; diagonal: seeds)")
@@ -106,8 +106,8 @@ def overlap_table(pairs: Sequence[Row], ratio: float) -> Table:
     return table
 
 
-def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
-    """The comparison in a few sentences, and what the columns mean."""
+def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
+    """The comparison in a few sentences."""
     lines = []
     label, group = _grouped(rows)[0]
     if group[0]["max_size"] is not None and _mean(group, "n_oversized"):
@@ -121,7 +121,7 @@ def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
     for ratio in dict.fromkeys(p["retain_ratio"] for p in overlap):
         shared: dict[tuple[str, str], list[float]] = {}
         for p in overlap:
-            a, b = _label(p, "_a"), _label(p, "_b")
+            a, b = backend_label(p, "_a"), backend_label(p, "_b")
             if p["retain_ratio"] == ratio and a != b:
                 shared.setdefault((a, b), []).append(p["jaccard"])
         if shared:
@@ -132,6 +132,12 @@ def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
                 if fmean(values) < 1
                 else f"r = {ratio:g}: all keep the same tokens."
             )
+    return lines
+
+
+def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
+    """The comparison in a few sentences, and what the columns mean."""
+    lines = sentences(rows, overlap)
     lines.append(
         "\nabove √N, hold: communities larger than √N before the cap, and their share of all tokens. alone: tokens "
         "that are a community by themselves. nearest, 5 %: cosine of dropped tokens to the nearest kept one, mean and "
@@ -143,7 +149,8 @@ def findings(rows: Sequence[Row], overlap: Sequence[Row]) -> Text:
     return Text("\n".join(lines))
 
 
-def _label(row: Row, suffix: str = "") -> str:
+def backend_label(row: Row, suffix: str = "") -> str:
+    """``igraph-leiden``, and the splitter where it is not the default; ``suffix`` is that of a pair's columns."""
     split = row["split" + suffix]
     name = str(row["backend" + suffix])
     return name if split == "tree" else f"{name} / {split}"
@@ -152,7 +159,7 @@ def _label(row: Row, suffix: str = "") -> str:
 def _grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(_label(row), []).append(row)
+        groups.setdefault(backend_label(row), []).append(row)
     return list(groups.items())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.viz.comparison import backend_label
 from stgraph.viz.figure_accuracy import draw_curve
 from stgraph.viz.figure_style import AFTER, BEFORE, new_figure, panelled, styled
 from stgraph.viz.row_curves import curves
@@ -105,12 +106,6 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
         handles = dict(zip(labels, lines, strict=True)) | handles
     figure.legend(list(handles.values()), list(handles), loc="outside right upper")
     return figure
-
-
-def backend_label(row: Row, suffix: str = "") -> str:
-    """``igraph-leiden``, and the splitter where it is not the default."""
-    backend, split = row["backend" + suffix], row["split" + suffix]
-    return str(backend) if split == "tree" else f"{backend} / {split}"
 
 
 def _need(rows: Sequence[Row], columns: Sequence[str], command: str) -> None:

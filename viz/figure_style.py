@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from stgraph.colours import LINES
 from stgraph.errors import InputError, missing_dependency
 from stgraph.files import atomic_path
 
@@ -19,8 +20,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FORMATS = ("png", "svg", "pdf")
-# Okabe and Ito's colours, which readers with any colour vision tell apart; in turn with line styles and markers.
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^vPX"
 MARK = "#b3261e"  # thresholds and shot changes, as on the page
 BEFORE, AFTER = "#b3b8c2", "#0b63a8"

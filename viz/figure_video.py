@@ -11,7 +11,7 @@ from stgraph.graph import TokenGraph
 from stgraph.selection.reasons import BOTH, EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
-from stgraph.viz.figure_style import LINES, MARK, new_figure, styled
+from stgraph.viz.figure_style import MARK, new_figure, styled
 from stgraph.viz.frames import first_frames_of_shots
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def similarity_figure(graph: TokenGraph, event_threshold: float | None = None) -
     kinds = {"in space": graph.similarity[:2], "in time": graph.similarity[2]}
     low = min(float(np.nanmin(graph.similarity)) if graph.n_nodes > 1 else 0.0, event_threshold or 0.0, graph.tau_sim)
     bins = np.linspace(max(-1.0, np.floor(10 * low) / 10), 1.0, 61)
-    for colour, (name, values) in zip(LINES, kinds.items(), strict=False):
+    for colour, (name, values) in zip(colours.LINES, kinds.items(), strict=False):
         there = values[~np.isnan(values)]
         if there.size == 0:
             continue

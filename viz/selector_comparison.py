@@ -40,7 +40,7 @@ def _ratio_table(rows: Sequence[Row], overlap: Sequence[Row], ratio: float) -> T
     table.add_column("selector", overflow="fold")
     table.add_column("", no_wrap=True)
     figures = {title: key for title, key in _FIGURES.items() if any(row.get(key) is not None for row in rows)}
-    against = _label(rows[0])
+    against = selector_label(rows[0])
     for title in ("kept", "layer\nmean", *figures, "over-\nlap", "ms"):
         table.add_column(title, justify="right", no_wrap=True)
     for label, group in _grouped(rows).items():
@@ -79,7 +79,7 @@ def _legend(rows: Sequence[Row], skipped: Sequence[Row]) -> Text:
             "Signals come with a dump; `stgraph sample --synthetic-signals` makes them up, to try all selectors.\n"
         )
     if rows:
-        first = _label(rows[0])
+        first = selector_label(rows[0])
         lines.append(
             "m: merges tokens; ≈: approximate, the column exactness of the rows says why. layer mean: tokens on "
             "average over the LLM's layers, in per cent of all. nearest, 5 %: cosine of dropped tokens to the nearest "
@@ -90,7 +90,8 @@ def _legend(rows: Sequence[Row], skipped: Sequence[Row]) -> Text:
     return Text("\n".join(lines))
 
 
-def _label(row: Row, suffix: str = "") -> str:
+def selector_label(row: Row, suffix: str = "") -> str:
+    """``st-simdiff / igraph-leiden``; ``suffix`` is that of a pair's columns."""
     name, backend = str(row["selector" + suffix]), row["backend" + suffix]
     return f"{name} / {backend}" if backend else name
 
@@ -98,12 +99,12 @@ def _label(row: Row, suffix: str = "") -> str:
 def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(_label(row), []).append(row)
+        groups.setdefault(selector_label(row), []).append(row)
     return groups
 
 
 def _shared(overlap: Sequence[Row], a: str, b: str) -> float | None:
-    values = [p["jaccard"] for p in overlap if {_label(p, "_a"), _label(p, "_b")} == {a, b}]
+    values = [p["jaccard"] for p in overlap if {selector_label(p, "_a"), selector_label(p, "_b")} == {a, b}]
     return fmean(values) if values and a != b else None
 
 

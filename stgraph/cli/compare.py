@@ -58,6 +58,14 @@ def command(
     newlines: options.Newlines = None,
     fmt: options.Format = None,
     output: options.Output = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write tables, charts and thumbnails of the kept tokens to this page, which works offline.",
+            show_default=False,
+        ),
+    ] = None,
     query: options.Query = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -68,6 +76,10 @@ def command(
     from stgraph.errors import InputError
 
     chosen = results.check_output(output, fmt)
+    if html is not None:
+        from stgraph.bench.rows import check_writable
+
+        check_writable(html)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
     thresholds = {
@@ -86,13 +98,14 @@ def command(
         "seeds": tuple(range(seeds)),
         "fidelity": fidelity,
     }
-    run, show = (
+    run, show, kept = (
         _backends({**axes, "splits": tuple(splits or ("tree",)), "options": thresholds}, measured, newlines)
         if selectors is None
         else _selectors(selectors, {**axes, "measured": measured, "newlines": newlines}, thresholds, splits)
     )
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
     tables: dict[str, list[dict[str, Any]]] = {}
+    pages = []
     for name, tokens in inputs:
         with options.progress_bar(quiet) as progress:
             result = run(tokens, dump=name, progress=progress)
@@ -102,14 +115,29 @@ def command(
                 tables.setdefault(table, []).extend(rows)
         if results.wants_table(output, chosen, quiet):
             _show(name, tokens, show(*found.values()))
+        if html is not None:
+            from stgraph.viz.report import Compared
+
+            with options.progress_bar(quiet) as progress:
+                pages.append(Compared(name, tokens, **found, kept=kept(tokens, found["rows"], progress)))
     results.deliver(tables, output, chosen, quiet)
+    if html is not None:
+        from stgraph.viz.report import save_report
+
+        save_report(html, pages)
+        if results.wants_table(output, chosen, quiet):
+            typer.echo(f"Wrote {html}; open it in a browser")
 
 
-def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tuple[Any, Any]:
-    """How to compare backends, and how to show it; every name and number is checked here, before a dump is read."""
+def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tuple[Any, Any, Any]:
+    """How to compare backends, how to show it, and how to get the kept tokens for a page.
+
+    Every name and number is checked here, before a dump is read.
+    """
     from functools import partial
 
     from stgraph.bench.compare import ComparePlan, compare_backends
+    from stgraph.cli.report import kept_by_backends
     from stgraph.errors import InputError
     from stgraph.viz.comparison import comparison_tables
 
@@ -117,17 +145,18 @@ def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tupl
         raise InputError("--measured and --newlines belong to --selectors; leave them out to compare backends")
     checked = ComparePlan(**plan)
     checked.selectors()
-    return partial(compare_backends, plan=checked), comparison_tables
+    return partial(compare_backends, plan=checked), comparison_tables, partial(kept_by_backends, plan=checked)
 
 
 def _selectors(
     names: str, plan: dict[str, Any], thresholds: dict[str, Any], splits: list[str] | None
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Any]:
     """The same for selectors."""
     from functools import partial
 
     from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.bench.selector_plan import SelectorPlan
+    from stgraph.cli.report import kept_by_selectors
     from stgraph.errors import InputError
     from stgraph.viz.selector_comparison import selector_tables
 
@@ -140,7 +169,7 @@ def _selectors(
         options={**thresholds, "split": splits[0] if splits else "tree"},
     )
     checked.variants()
-    return partial(compare_selectors, plan=checked), selector_tables
+    return partial(compare_selectors, plan=checked), selector_tables, partial(kept_by_selectors, plan=checked)
 
 
 def _show(name: str, tokens: Any, tables: Any) -> None:

@@ -37,11 +37,15 @@ function bar(x, y, width, height, kind, title) {
   return rect;
 }
 
+/** The next of 1, 2, 5, 10, ... times a power of ten. */
+function roundStep(rough) {
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  return [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= rough);
+}
+
 /** Horizontal grid lines at round values up to `top`, with their labels; returns the scale. */
 function verticalScale(svg, box, top, format) {
-  const rough = top / 3;
-  const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= rough);
+  const step = roundStep(top / 3);
   const scale = (value) => box.bottom - (value / top) * (box.bottom - box.top);
   for (let value = 0; value <= top * 1.0001; value += step) {
     svg.append(line(box.left, scale(value), box.right, scale(value), value ? "gridline" : "axis"));

@@ -1,0 +1,133 @@
+"""The comparison report: table, charts and thumbnails of ``stgraph compare`` in one page."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stgraph import colours
+from stgraph.errors import InputError
+from stgraph.files import atomic_path
+from stgraph.selection.result import Selection
+from stgraph.tokens import VideoTokens
+from stgraph.viz.comparison import backend_label, sentences
+from stgraph.viz.frames import frame_pictures, frame_times, telling_frames
+from stgraph.viz.inline_page import ArrayPool, inline_page
+from stgraph.viz.report_tables import backend_tables, overlap_matrices, selector_tables
+from stgraph.viz.selector_comparison import selector_label
+
+Row = Mapping[str, Any]
+STYLES = ("base.css", "report.css")
+SCRIPTS = ("dom.js", "chart.js", "report_thumbs.js", "report.js")
+_FRAMES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One video in a report.
+
+    Attributes
+    ----------
+    name : of the dump
+    tokens : its tokens
+    rows, overlap, skipped : the tables of the comparison
+    kept : label of a row -> retain ratio -> what was kept there, for the thumbnails
+    """
+
+    name: str
+    tokens: VideoTokens
+    rows: Sequence[Row]
+    overlap: Sequence[Row] = ()
+    skipped: Sequence[Row] = ()
+    kept: Mapping[str, Mapping[float, Selection]] = field(default_factory=dict)
+
+    @property
+    def of_selectors(self) -> bool:
+        """Whether selectors were compared, rather than backends."""
+        return "selector" in self.rows[0]
+
+
+def save_report(path: str | os.PathLike[str], compared: Sequence[Compared]) -> None:
+    """Write the report of one or more videos as one HTML file.
+
+    Raises
+    ------
+    InputError
+        nothing was compared, or the path cannot be written
+    """
+    if not compared or not all(one.rows for one in compared):
+        raise InputError("a report needs rows of at least one video")
+    pool = ArrayPool()
+    data = {
+        "dumps": [_dump(one, pool) for one in compared],
+        "palette": {
+            "representative": colours.REPRESENTATIVE,
+            "event": colours.EVENT,
+            "other": colours.OTHER_REASON,
+            "lines": colours.LINES,
+        },
+        "arrays": pool.entries,
+    }
+    title = "Selectors compared" if compared[0].of_selectors else "Community backends compared"
+    text = inline_page(f"{title}: stgraph compare", STYLES, SCRIPTS, "report.html", {**data, "title": title})
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
+    label = selector_label if one.of_selectors else backend_label
+    tables = selector_tables(one.rows, label) if one.of_selectors else backend_tables(one.rows, label)
+    title, grid = one.tokens.metadata.get("title"), one.tokens.grid
+    return {
+        "name": f"{one.name}: {title}" if title else one.name,
+        "facts": f"{grid.T} frames of {grid.H} x {grid.W} tokens, {grid.n_nodes:,} in all",
+        "about": {str(key): str(value) for key, value in one.tokens.metadata.items()},
+        "ratios": list(dict.fromkeys(row["retain_ratio"] for row in one.rows)),
+        "sentences": [] if one.of_selectors else sentences(one.rows, one.overlap),
+        "tables": tables,
+        "overlap": overlap_matrices(one.overlap, label),
+        "skipped": _skipped(one.skipped),
+        "thumbs": _thumbs(one, pool),
+    }
+
+
+def _skipped(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """What could not run and why; the ratios where it could not, if it could at others."""
+    reasons: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        reasons.setdefault((selector_label(row), row["reason"]), []).append(row["retain_ratio"])
+    made = []
+    for (name, reason), ratios in reasons.items():
+        at = ", ".join(f"{r:g}" for r in ratios if r is not None)
+        made.append({"label": name, "reason": f"r = {at}: {reason}" if at else reason})
+    return made
+
+
+def _thumbs(one: Compared, pool: ArrayPool) -> dict[str, Any] | None:
+    """The frames where the compared differ most, and what each keeps of them."""
+    if not one.kept:
+        return None
+    grid, pictures, times = one.tokens.grid, frame_pictures(one.tokens), frame_times(one.tokens)
+    votes = np.mean([s.mask for kept in one.kept.values() for s in kept.values()], axis=0)
+    frames = telling_frames(one.tokens, (votes * (1 - votes)).sum(axis=(1, 2)), _FRAMES)
+    return {
+        "grid": list(grid.shape),
+        "frames": [{"t": t, "time": None if times is None else times[t]} for t in frames],
+        "pictures": None if pictures is None else [base64.b64encode(pictures[t]).decode() for t in frames],
+        "kept": [
+            {"label": name, "codes": {f"{r:g}": pool.add(_reasons(s)[frames]) for r, s in kept.items()}}
+            for name, kept in one.kept.items()
+        ],
+    }
+
+
+def _reasons(kept: Selection) -> np.ndarray[Any, Any]:
+    """[T, H, W] uint8: why each token is kept, 0 where it is dropped."""
+    reason = np.zeros(kept.grid.n_nodes, np.uint8)
+    reason[kept.nodes] = kept.reason[np.isin(kept.indices, kept.grid.rows)]
+    return reason.reshape(kept.grid.shape)
