@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 def headline(text: str) -> str:
     """One line in bold."""
-    return f"<p style='margin:0 0 6px'><b>{html.escape(text)}</b></p>"
+    return f"<p style='margin:0 0 6px;font-weight:bold'>{html.escape(text)}</p>"
 
 
 def note(text: str) -> str:
@@ -32,8 +32,7 @@ def note(text: str) -> str:
 def facts(pairs: Mapping[str, object]) -> str:
     """A table of names and values."""
     rows = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-        f"<td style='text-align:left'>{html.escape(plain(value))}</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td style='text-align:left'>{html.escape(plain(value))}</td></tr>"
         for name, value in pairs.items()
     )
     return f"<table>{rows}</table>"

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 
 import pytest
+from browsers import browser, open_page  # noqa: F401 (fixtures)
 
 import stgraph
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from stgraph import VideoTokens, container
 from stgraph.cli import main
 
-DUMP_COMMANDS = ("compare", "inspect", "communities", "select")
+DUMP_COMMANDS = ("compare", "inspect", "communities", "select", "view")
 
 
 class Refused:

@@ -1,0 +1,246 @@
+"""Figures of rows: accuracy curves, sweeps, comparisons; ``stgraph plot``; and the rows they are read from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import clip, saved
+from command_line import FEW, run
+from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
+
+from stgraph.bench import rows as row_files
+from stgraph.bench.any_rows import read_tables
+from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.errors import InputError
+from stgraph.viz.figure_accuracy import accuracy_figure
+from stgraph.viz.figure_backends import backend_figure, selector_figure
+from stgraph.viz.figure_sweep import sweep_figure
+from stgraph.viz.row_curves import curves
+
+pytest.importorskip("matplotlib", reason="needs matplotlib")
+
+Row = dict[str, Any]
+
+
+def probe_row(selector: str, ratio: float, accuracy: float, **changed: Any) -> Row:
+    """A row as ``stgraph eval`` makes it."""
+    settings = {"features": "probe", "backend": None, "split": None, "tau_sim": None, "tau_diff": None, "seed": None}
+    row: Row = {"model": "m", "selector": selector, **settings, "retain_ratio": ratio}
+    for name, value in (("accuracy", accuracy), ("bg", accuracy - 0.1)):
+        row |= {name: value, f"{name}_low": value - 0.02, f"{name}_high": value + 0.03}
+    return row | changed
+
+
+PROBE = [
+    probe_row("full", 1.0, 0.9),
+    probe_row("blind", 0.0, 0.4),
+    *(probe_row("random", r, 0.5 + r / 4) for r in (0.5, 0.1)),
+    *(
+        probe_row("st-simdiff", r, 0.6 + r / 4, backend=b)
+        for b in ("lattice-components", "igraph-leiden")
+        for r in (0.1, 0.5)
+    ),
+]
+
+
+def test_accuracy_against_the_ratio() -> None:
+    figure = accuracy_figure(PROBE, ("accuracy", "bg"))
+    left, right = figure.axes
+    lines = {line.get_label(): line for line in left.lines}
+    assert list(lines) == [
+        "random",
+        "st-simdiff, lattice-components",
+        "st-simdiff, igraph-leiden",
+        "all tokens",
+        "no tokens (blind)",
+    ]
+    np.testing.assert_allclose(lines["random"].get_xydata(), [[0.1, 52.5], [0.5, 62.5]])
+    assert lines["all tokens"].get_ydata() == pytest.approx([90, 90])
+    assert lines["no tokens (blind)"].get_ydata() == pytest.approx([40, 40])
+    band = left.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(50.5)
+    assert band[:, 1].max() == pytest.approx(65.5)
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [42.5, 52.5])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy", "bg"]
+    assert left.get_ylabel() == "accuracy, %"
+
+
+def test_curves_are_named_by_what_differs() -> None:
+    rows = [probe_row("s", r, 0.5, tau_sim=tau, seed=seed) for r in (0.1, 0.2) for tau in (0.7, 0.8) for seed in (0,)]
+    found = curves(rows, "retain_ratio", "accuracy", ("selector", "tau_sim", "seed"))
+    assert [c.label for c in found] == ["tau_sim 0.7", "tau_sim 0.8"]
+    assert curves(rows[:1], "retain_ratio", "accuracy", ("selector",))[0].label == "accuracy"
+    twice = [probe_row("s", 0.1, 0.5), probe_row("s", 0.1, 0.7), probe_row("s", 0.2, 0.6, accuracy_low=None)]
+    (mean,) = curves(twice, "retain_ratio", "accuracy", ("selector",))
+    assert mean.y == pytest.approx([0.6, 0.6])
+    assert mean.low == [pytest.approx(0.58), None]
+
+
+def test_what_accuracy_refuses() -> None:
+    with pytest.raises(InputError, match=r"no column 'mov'; they have model, selector"):
+        accuracy_figure(PROBE, ("mov",))
+    with pytest.raises(InputError, match="there are no rows"):
+        accuracy_figure([])
+    with pytest.raises(InputError, match="column 'model' holds 'm', which is no number"):
+        accuracy_figure(PROBE, ("model",))
+    with pytest.raises(InputError, match="columns is empty"):
+        accuracy_figure(PROBE, ())
+
+
+def sweep_row(tau_sim: float, tau_diff: Any, ratio: float, value: float, **more: Any) -> Row:
+    return {"tau_sim": tau_sim, "tau_diff": tau_diff, "retain_ratio": ratio, "reference_overlap": value, **more}
+
+
+def test_a_sweep() -> None:
+    rows = [sweep_row(s, d, r, s * float(d) + r) for s in (0.7, 0.8) for d in ("0.1", "0.2", "0.3") for r in (0.3, 0.5)]
+    left, right = sweep_figure(rows).axes
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("tau_sim = 0.8", "tau_diff = 0.2")
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[0.1, 38], [0.2, 46], [0.3, 54]])
+    np.testing.assert_allclose(right.lines[1].get_xydata(), [[0.7, 64], [0.8, 66]])
+    assert [line.get_label() for line in left.lines] == ["retain_ratio 0.3", "retain_ratio 0.5"]
+
+
+def test_a_sweep_of_percentiles_and_of_accuracy() -> None:
+    rows = [
+        sweep_row(0.8, d, 0.3, 0.5, accuracy=0.6, accuracy_low=0.5, accuracy_high=0.7) for d in ("p95", 0.3, "p80", 0.1)
+    ]
+    left, right = sweep_figure(rows).axes
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["0.1", "0.3", "p80", "p95"]
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[i, 60] for i in range(4)])
+    assert left.get_ylabel() == "accuracy, %"
+    assert len(right.lines[0].get_xdata()) == 1  # held at the value most rows have
+    with pytest.raises(InputError, match="no row has both tau_sim and tau_diff"):
+        sweep_figure([{"tau_sim": None, "tau_diff": 0.2}])
+    with pytest.raises(InputError, match="no column 'x'"):
+        sweep_figure(rows, ("x",))
+
+
+def test_backends() -> None:
+    plan = ComparePlan(backends=("lattice-components", "igraph-leiden"), seeds=(0, 1), fidelity=False)
+    result = compare_backends(clip(), plan)
+    figure = backend_figure(result.rows, result.overlap, 0.5)
+    share, seconds, cap, quality, overlap = figure.axes
+    means = {name: [r for r in result.rows if r["backend"] == name] for name in plan.backends}
+    for i, rows in enumerate(means.values()):
+        assert share.patches[i].get_width() == pytest.approx(100 * np.mean([r["oversized_ratio"] for r in rows]))
+        assert seconds.patches[i].get_width() == pytest.approx(1e3 * np.mean([r["detection_s"] for r in rows]))
+        here = [r["cap_changed_ratio"] for r in rows if r["retain_ratio"] == 0.5]
+        assert cap.patches[i].get_width() == pytest.approx(100 * np.mean(here))
+    assert [t.get_text() for t in share.get_yticklabels()] == list(plan.backends)
+    assert quality.collections[1].get_offsets()[0][0] == pytest.approx(
+        means["lattice-components"][0]["uncapped_modularity"]
+    )
+    pairs = [p["jaccard"] for p in result.overlap if p["retain_ratio"] == 0.5 and p["backend_a"] != p["backend_b"]]
+    values = np.asarray(overlap.images[0].get_array())
+    assert values[0, 1] == values[1, 0] == pytest.approx(np.mean(pairs))
+    assert len(backend_figure(result.rows).axes) == 4
+    with pytest.raises(InputError, match=r"ratio is 0\.2; the rows have 0\.1, 0\.3, 0\.5"):
+        backend_figure(result.rows, ratio=0.2)
+    with pytest.raises(InputError, match="there are no rows"):
+        backend_figure([])
+    with pytest.raises(
+        InputError, match="the rows lack the column 'backend'; this figure is of rows of stgraph compare"
+    ):
+        backend_figure([{"x": 1}])
+
+
+def test_selectors() -> None:
+    rows = [
+        {
+            "selector": s,
+            "backend": None,
+            "retain_ratio": r,
+            "fidelity_mean": v + r,
+            "n_events_kept": 3,
+            "event_fidelity_mean": None,
+        }
+        for s, v in (("evs", 0.3), ("srts", 0.2))
+        for r in (0.1, 0.5)
+    ]
+    figure = selector_figure(rows)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "nearest kept token (cosine, mean)",
+        "event tokens kept",
+    ]
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_xydata(), [[0.1, 0.3], [0.5, 0.7]])
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["evs", "srts"]
+    with pytest.raises(InputError, match="the rows hold no figure"):
+        selector_figure([{"selector": "a", "retain_ratio": 0.1}])
+
+
+@pytest.mark.parametrize("suffix", (*row_files.FORMATS, "jsonl"))
+def test_rows_are_read_as_they_were_written(tmp_path: Path, suffix: str) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    table = [
+        {"a": 1, "b": 0.5, "c": "p95", "d": None, "e": True},
+        {"a": 2, "b": 1.5, "c": "x,\ny", "d": 0.25, "e": False},
+    ]
+    row_files.write(tmp_path / f"r.{suffix}", {"rows": table, "overlap": [{"jaccard": 0.5}]}, suffix)
+    assert read_tables(tmp_path / f"r.{suffix}") == {"rows": table, "overlap": [{"jaccard": 0.5}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "", "cannot read rows of .*: end its name in .csv, .json, .jsonl or .parquet"),
+        ("a.csv", "a,b\n", "holds no rows"),
+        ("a.json", "{", "it is no json file of rows"),
+        ("a.json", '{"rows": 3}', "it is no json file of rows"),
+        ("a.jsonl", "[1]", "it is no jsonl file of rows"),
+        ("a.parquet", "x", "it is no parquet file of rows"),
+        ("missing.csv", None, "No such file"),
+    ],
+)
+def test_files_that_hold_no_rows(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_tables(tmp_path / name)
+
+
+def test_plot_of_rows(tmp_path: Path) -> None:
+    dump = saved(tmp_path / "clip.safetensors")
+    rows, target = str(tmp_path / "rows.csv"), tmp_path / "figure.svg"
+    run("compare", dump, *FEW, "-q", "-o", rows)
+    assert run("plot", rows, "--kind", "backends", "-o", str(target)).startswith("Wrote ")
+    assert "Overlap of kept tokens, r = 0.3" in target.read_text().replace("<!-- ", "")
+    (tmp_path / "probe.json").write_text(json.dumps(PROBE))
+    assert run("plot", str(tmp_path / "probe.json"), "--kind", "accuracy", "-o", str(target), "-q") == ""
+    assert "<!-- no tokens (blind) -->" in target.read_text()
+
+
+@pytest.mark.parametrize("kind", ["process", "sizes", "similarity", "frames"])
+def test_plot_of_a_dump(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "figure.png"
+    run("plot", saved(tmp_path / "clip.safetensors"), "--kind", kind, "-o", str(target), "--dpi", "40")
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--kind", "pie", "-o", "x.png"), "--kind is 'pie'; it must be one of process, sizes"),
+        (("--kind", "sizes"), "name the figure to write with -o"),
+        (("-o", "x.gif"), "cannot tell the format of x.gif by its suffix"),
+        (("-o", "nowhere/x.png"), "cannot write nowhere/x.png"),
+        (("--kind", "accuracy", "-o", "x.png"), "--kind accuracy needs a file of rows; name one"),
+        (("--kind", "frames", "--column", "a", "-o", "x.png"), "--column belongs to figures of rows"),
+        (("-b", "igraph-leiden", "-b", "igraph-louvain", "-o", "x.png"), "--kind process shows one backend"),
+        (("-b", "nope", "-o", "x.png"), "no community backend 'nope'"),
+        (("rows.csv", "--kind", "sweep", "-o", "x.png"), "cannot read rows.csv: No such file or directory"),
+    ],
+)
+@pytest.mark.usefixtures("unopened")
+def test_wrong_command_lines(
+    refused: Refused,  # noqa: F811
+    args: tuple[str, ...],
+    message: str,
+) -> None:
+    assert refused("plot", *args).startswith(message)
