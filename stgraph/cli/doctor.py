@@ -52,6 +52,7 @@ def command() -> None:
         ("torch", "hand-off to a VLM", "hf"),
         ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
         ("av", "stgraph dump: reading videos", "video"),
+        ("matplotlib", "stgraph plot", "viz"),
         ("cupy", "GPU arrays", "cuda13"),
         ("cudf", "graph.to_cudf()", "cuda13"),
         ("cugraph", "the cugraph backends, graph.to_cugraph()", "cuda13"),
