@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,57 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
     if not tables.get("rows"):
         raise InputError(f"{file} holds no rows")
     return tables
+
+
+def matching(rows: Sequence[Row], where: Sequence[str]) -> list[Row]:
+    """The rows that have each of these values, written as ``column=value``; the references "full" and "blind" stay
+    where they have no value there.
+
+    Raises
+    ------
+    InputError
+        no equals sign, no such column, or no row is left
+
+    Examples
+    --------
+    >>> matching([{"r": 0.1, "b": "x"}, {"r": 0.3, "b": "x"}], ["r=0.3"])
+    [{'r': 0.3, 'b': 'x'}]
+    """
+    kept = list(rows)
+    for text in where:
+        name, equals, value = text.partition("=")
+        if not equals or not any(name in row for row in rows):
+            raise InputError(
+                f"--where is {text!r}; write it as column=value, with one of {', '.join(map(str, rows[0]))}"
+            )
+        wanted = _plain(value)
+        kept = [row for row in kept if row.get(name) == wanted or (row.get(name) is None and _is_reference(row))]
+    if not kept:
+        raise InputError(f"no row has {' and '.join(where)}")
+    return kept
+
+
+def _is_reference(row: Row) -> bool:
+    return row.get("selector") in ("full", "blind")
+
+
+def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows with an accuracy: as they are, or, of ``stgraph eval --model``, which has one row a question, summarised.
+
+    The summary has the columns ``accuracy``, ``accuracy_low`` and ``accuracy_high`` and the same for every family of
+    questions, with the intervals of :mod:`stgraph.bench.task_summary`.
+    """
+    if "correct" not in rows[0]:
+        return list(rows)
+    from stgraph.bench.task_summary import CONFIGURATION, by_family, summarise
+
+    whole = {tuple(one[name] for name in CONFIGURATION): one for one in summarise(rows)}
+    for one in whole.values():
+        one |= {"accuracy_low": one["low"], "accuracy_high": one["high"]}
+    for one in by_family(rows):
+        family, target = str(one["family"]), whole[tuple(one[name] for name in CONFIGURATION)]
+        target |= {family: one["accuracy"], f"{family}_low": one["low"], f"{family}_high": one["high"]}
+    return list(whole.values())
 
 
 def _tables(file: Path, suffix: str) -> dict[str, list[Row]]:

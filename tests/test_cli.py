@@ -28,7 +28,7 @@ def dump(tmp_path: Path) -> str:
 
 
 def test_the_commands() -> None:
-    front = ["compare", "sweep", "inspect", "communities", "select", "sample", "dump"]
+    front = ["compare", "view", "plot", "sweep", "inspect", "communities", "select", "sample", "dump"]
     assert list(SUBCOMMANDS) == [*front, "eval", "bench", "doctor"]
 
 

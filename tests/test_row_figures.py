@@ -13,7 +13,7 @@ from command_line import FEW, run
 from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 
 from stgraph.bench import rows as row_files
-from stgraph.bench.any_rows import read_tables
+from stgraph.bench.any_rows import accuracy_rows, matching, read_tables
 from stgraph.bench.compare import ComparePlan, compare_backends
 from stgraph.errors import InputError
 from stgraph.viz.figure_accuracy import accuracy_figure
@@ -55,12 +55,12 @@ def test_accuracy_against_the_ratio() -> None:
         "random",
         "st-simdiff, lattice-components",
         "st-simdiff, igraph-leiden",
-        "all tokens",
-        "no tokens (blind)",
+        "all tokens: 90.0 %",
+        "no tokens (blind): 40.0 %",
     ]
     np.testing.assert_allclose(lines["random"].get_xydata(), [[0.1, 52.5], [0.5, 62.5]])
-    assert lines["all tokens"].get_ydata() == pytest.approx([90, 90])
-    assert lines["no tokens (blind)"].get_ydata() == pytest.approx([40, 40])
+    assert lines["all tokens: 90.0 %"].get_ydata() == pytest.approx([90, 90])
+    assert lines["no tokens (blind): 40.0 %"].get_ydata() == pytest.approx([40, 40])
     band = left.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(50.5)
     assert band[:, 1].max() == pytest.approx(65.5)
@@ -78,6 +78,54 @@ def test_curves_are_named_by_what_differs() -> None:
     (mean,) = curves(twice, "retain_ratio", "accuracy", ("selector",))
     assert mean.y == pytest.approx([0.6, 0.6])
     assert mean.low == [pytest.approx(0.58), None]
+
+
+def test_no_tokens_far_below_do_not_flatten_the_curves() -> None:
+    curve = [probe_row("srts", r, 0.8 + r / 10) for r in (0.1, 0.5)]
+    (axes,) = accuracy_figure([*PROBE[:1], probe_row("blind", 0.0, 0.1), *curve]).axes
+    low, high = axes.get_ylim()
+    assert 70 < low < 79
+    assert high > 90
+    assert "no tokens (blind): 10.0 %" in axes.get_legend_handles_labels()[1]
+    (near,) = accuracy_figure([*PROBE[:1], probe_row("blind", 0.0, 0.7), *curve]).axes
+    assert near.get_ylim()[0] < 70
+
+
+def test_rows_of_single_questions_are_summarised() -> None:
+    settings = {"backend": None, "split": None, "parameters": None, "frames": 8, "fps": None, "dtype": "auto"}
+    figures = dict.fromkeys(("n_visual", "n_kept", "p_letters", "select_s", "probe_s", "total_s"))
+    rows: list[Row] = [
+        {
+            "selector": s,
+            "retain_ratio": r,
+            "digest": f"{v}{f}",
+            "video": v,
+            "family": f,
+            "correct": f == "bg" or v == "a",
+        }
+        | {"n_options": 4, "error": None, **settings, **figures}
+        for s, r in (("full", None), ("evs", 0.3))
+        for v in "abcd"
+        for f in ("bg", "mov")
+    ]
+    full, evs = accuracy_rows(rows)
+    assert (full["accuracy"], full["bg"], full["mov"]) == (0.625, 1.0, 0.25)
+    assert evs["accuracy_low"] < 0.625 < evs["accuracy_high"]
+    (axes,) = accuracy_figure([full, evs], ("mov",)).axes
+    assert axes.lines[0].get_xydata().tolist() == [[0.3, 25.0]]
+    assert accuracy_rows(PROBE) == PROBE
+
+
+def test_some_rows_only() -> None:
+    assert matching(PROBE, ["backend=igraph-leiden", "retain_ratio=0.1"]) == [PROBE[6]]
+    assert matching(PROBE, ["backend=igraph-leiden"]) == [*PROBE[:2], *PROBE[6:]]
+    assert matching(PROBE, []) == PROBE
+    with pytest.raises(InputError, match=r"--where is 'backend'; write it as column=value, with one of model, "):
+        matching(PROBE, ["backend"])
+    with pytest.raises(InputError, match="--where is 'x=1'"):
+        matching(PROBE, ["x=1"])
+    with pytest.raises(InputError, match="no row has backend=none and retain_ratio=9"):
+        matching(PROBE, ["backend=none", "retain_ratio=9"])
 
 
 def test_what_accuracy_refuses() -> None:
@@ -108,11 +156,10 @@ def test_a_sweep_of_percentiles_and_of_accuracy() -> None:
     rows = [
         sweep_row(0.8, d, 0.3, 0.5, accuracy=0.6, accuracy_low=0.5, accuracy_high=0.7) for d in ("p95", 0.3, "p80", 0.1)
     ]
-    left, right = sweep_figure(rows).axes
+    (left,) = sweep_figure(rows).axes  # tau_sim is not varied
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["0.1", "0.3", "p80", "p95"]
     np.testing.assert_allclose(left.lines[0].get_xydata(), [[i, 60] for i in range(4)])
     assert left.get_ylabel() == "accuracy, %"
-    assert len(right.lines[0].get_xdata()) == 1  # held at the value most rows have
     with pytest.raises(InputError, match="no row has both tau_sim and tau_diff"):
         sweep_figure([{"tau_sim": None, "tau_diff": 0.2}])
     with pytest.raises(InputError, match="no column 'x'"):
@@ -213,7 +260,7 @@ def test_plot_of_rows(tmp_path: Path) -> None:
     assert "Overlap of kept tokens, r = 0.3" in target.read_text().replace("<!-- ", "")
     (tmp_path / "probe.json").write_text(json.dumps(PROBE))
     assert run("plot", str(tmp_path / "probe.json"), "--kind", "accuracy", "-o", str(target), "-q") == ""
-    assert "<!-- no tokens (blind) -->" in target.read_text()
+    assert "<!-- no tokens (blind): 40.0 % -->" in target.read_text()
 
 
 @pytest.mark.parametrize("kind", ["process", "sizes", "similarity", "frames"])
@@ -231,7 +278,7 @@ def test_plot_of_a_dump(tmp_path: Path, kind: str) -> None:
         (("-o", "x.gif"), "cannot tell the format of x.gif by its suffix"),
         (("-o", "nowhere/x.png"), "cannot write nowhere/x.png"),
         (("--kind", "accuracy", "-o", "x.png"), "--kind accuracy needs a file of rows; name one"),
-        (("--kind", "frames", "--column", "a", "-o", "x.png"), "--column belongs to figures of rows"),
+        (("--kind", "frames", "--column", "a", "-o", "x.png"), "--column and --where belong to figures of rows"),
         (("-b", "igraph-leiden", "-b", "igraph-louvain", "-o", "x.png"), "--kind process shows one backend"),
         (("-b", "nope", "-o", "x.png"), "no community backend 'nope'"),
         (("rows.csv", "--kind", "sweep", "-o", "x.png"), "cannot read rows.csv: No such file or directory"),

@@ -19,7 +19,7 @@ FULL, BLIND = "full", "blind"  # the selectors of the reference rows: all tokens
 # What tells one curve from another, in the order it is named.
 SETTINGS = (
     *("model", "selector", "features", "backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "importance"),
-    *("events", "protect_events", "spatial", "temporal"),
+    *("events", "protect_events", "spatial", "temporal", "parameters", "frames", "fps", "dtype"),
 )
 
 
@@ -30,7 +30,8 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
     Parameters
     ----------
     rows : with ``selector``, ``retain_ratio`` and for each column C the values ``C``, ``C_low``, ``C_high`` in [0, 1];
-        rows whose selector is "full" (all tokens) or "blind" (none) become horizontal lines
+        rows whose selector is "full" (all tokens) or "blind" (none) become horizontal lines; of several of a kind,
+        the first
     columns : "accuracy", or names of question families
 
     Returns
@@ -56,10 +57,16 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
         found = curves(others, "retain_ratio", column, SETTINGS)
         for i, curve in enumerate(found):
             draw_curve(axes, curve, i)
+        known = {}
         for name, style in ((FULL, "-"), (BLIND, ":")):
             for row in [r for r in references if r["selector"] == name][:1]:
-                _reference(axes, row, column, name, style)
-        axes.set(xlabel="retain ratio r", ylabel="accuracy, %", title=column)
+                value = number(row, column)
+                if value is not None:
+                    known[name] = value
+                    _reference(axes, row, column, value, name, style)
+        _look_closer(axes, found, known)
+        title = column if len(columns) > 1 else "Accuracy" if column == "accuracy" else f"Accuracy, {column}"
+        axes.set(xlabel="retain ratio r", ylabel="accuracy, %", title=title)
         axes.grid(True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper")
@@ -78,11 +85,20 @@ def draw_curve(axes: Axes, curve: Curve, i: int, factor: float = 100.0) -> None:
         )
 
 
-def _reference(axes: Axes, row: Row, column: str, name: str, style: str) -> None:
-    value = number(row, column)
-    if value is None:
+def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, float]) -> None:
+    """Leave the line of no tokens out of the view where it lies so far below the curves that it would flatten them;
+    the legend tells its value."""
+    values = [v for curve in found for v in (*curve.y, *curve.low, *curve.high) if v is not None]
+    if not values:
         return
-    label = "all tokens" if name == FULL else "no tokens (blind)"
+    low, high = min(values), max([*values, *(v for name, v in references.items() if name == FULL)])
+    span = max(high - low, 0.02)
+    if references.get(BLIND, low) < low - 2 * span:
+        axes.set_ylim(100 * (low - 0.1 * span), 100 * (high + 0.1 * span))
+
+
+def _reference(axes: Axes, row: Row, column: str, value: float, name: str, style: str) -> None:
+    label = f"{'all tokens' if name == FULL else 'no tokens (blind)'}: {100 * value:.1f} %"
     axes.axhline(100 * value, color="#5b6470", linestyle=style, linewidth=1.2, label=label)
     low, high = number(row, f"{column}_low", required=False), number(row, f"{column}_high", required=False)
     if low is not None and high is not None:

@@ -31,7 +31,9 @@ _PERCENT = ("accuracy", "overlap", "ratio", "fidelity", "evenness")
 
 @styled
 def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
-    """A column over each of the two thresholds, the other held at the paper's value; a curve for each setting.
+    """A figure over each of the two thresholds, the other held at the paper's value; a curve for each setting.
+
+    A threshold that the rows do not vary gets no panel.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        two panels a column: over ``tau_diff``, over ``tau_sim``
+        one or two panels a column: over ``tau_diff``, over ``tau_sim``
 
     Raises
     ------
@@ -58,10 +60,12 @@ def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     chosen = tuple(columns) or (("accuracy",) if "accuracy" in usable[0] else ("reference_overlap",))
     for row in usable:
         row["tau_diff"] = _plain(row["tau_diff"])
-    figure = new_figure(9.4, 2.9 * len(chosen) + 0.2)
-    panels = figure.subplots(len(chosen), 2, squeeze=False)
-    for (left, right), column in zip(panels, chosen, strict=True):
-        for axes, swept, held in ((left, "tau_diff", "tau_sim"), (right, "tau_sim", "tau_diff")):
+    pairs = (("tau_diff", "tau_sim"), ("tau_sim", "tau_diff"))
+    sides = [pair for pair in pairs if len({row[pair[0]] for row in usable}) > 1] or list(pairs)
+    figure = new_figure(3.9 * len(sides) + 1.6, 2.9 * len(chosen) + 0.2)
+    panels = figure.subplots(len(chosen), len(sides), squeeze=False)
+    for line, column in zip(panels, chosen, strict=True):
+        for axes, (swept, held) in zip(line, sides, strict=True):
             at = _held(usable, held)
             part = [row for row in usable if row[held] == at]
             ticks = _places(part) if swept == "tau_diff" else None

@@ -44,6 +44,12 @@ def command(
             show_default=False,
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", help="Draw only rows with this value, as backend=igraph-leiden; repeat.", show_default=False
+        ),
+    ] = None,
     frames: Annotated[
         list[int] | None, typer.Option("--frame", help="Frame to show (process); repeat.", show_default=False)
     ] = None,
@@ -86,10 +92,10 @@ def command(
     if kind in OF_ROWS:
         if source is None:
             raise InputError(f"--kind {kind} needs a file of rows; name one")
-        figure = _of_rows(kind, source, tuple(columns or ()), ratio)
+        figure = _of_rows(kind, source, tuple(columns or ()), where or [], ratio)
     else:
-        if columns:
-            raise InputError(f"--column belongs to figures of rows ({', '.join(OF_ROWS)})")
+        if columns or where:
+            raise InputError(f"--column and --where belong to figures of rows ({', '.join(OF_ROWS)})")
         thresholds = {
             "tau_sim": tau_sim,
             "tau_diff": options.tau_diff(tau_diff),
@@ -105,16 +111,16 @@ def command(
         typer.echo(f"Wrote {output}")
 
 
-def _of_rows(kind: str, source: Path, columns: tuple[str, ...], ratio: float | None) -> Any:
-    from stgraph.bench.any_rows import read_tables
+def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str], ratio: float | None) -> Any:
+    from stgraph.bench.any_rows import accuracy_rows, matching, read_tables
     from stgraph.viz.figure_accuracy import accuracy_figure
     from stgraph.viz.figure_backends import backend_figure, selector_figure
     from stgraph.viz.figure_sweep import sweep_figure
 
     tables = read_tables(source)
-    found = tables["rows"]
+    found = matching(tables["rows"], where)
     if kind == "accuracy":
-        return accuracy_figure(found, columns or ("accuracy",))
+        return accuracy_figure(accuracy_rows(found), columns or ("accuracy",))
     if kind == "sweep":
         return sweep_figure(found, columns)
     if kind == "selectors":

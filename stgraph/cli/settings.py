@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from stgraph.tokens import VideoTokens
     from stgraph.viz.setting import Setting
 
-# One backend of each kind. Others find the same communities (scipy-components) or much alike ones, and are there by -b.
-USUAL = ("lattice-components", "igraph-louvain", "igraph-leiden", "leidenalg-leiden", "networkit-leiden")
+# Others find the same communities (scipy-components) or much alike ones, or take longer than all these together; -b.
+USUAL = ("lattice-components", "igraph-louvain", "igraph-leiden", "networkit-leiden")
 
 
 def planned(

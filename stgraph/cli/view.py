@@ -18,7 +18,7 @@ def command(
         typer.Option(
             "-b",
             "--backend",
-            help="Backend to switch to; repeat. Default: components, Louvain and three kinds of Leiden.",
+            help="Backend to switch to; repeat. Default: components, Louvain and two Leidens.",
             show_default=False,
         ),
     ] = None,
