@@ -128,6 +128,18 @@ def test_some_rows_only() -> None:
         matching(PROBE, ["backend=none", "retain_ratio=9"])
 
 
+def test_a_figure_holds_so_many_curves() -> None:
+    many = [probe_row("s", 0.1, 0.5, tau_sim=i / 100, seed=i % 5) for i in range(60)]
+    with pytest.raises(
+        InputError, match=r"the rows make 60 curves, which differ in seed, tau_sim; .* up to 24: draw fewer"
+    ):
+        accuracy_figure(many)
+    (axes,) = accuracy_figure(many[:24]).axes
+    styles = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
+    assert len(styles) == 24
+    assert axes.figure.get_figheight() > 4
+
+
 def test_what_accuracy_refuses() -> None:
     with pytest.raises(InputError, match=r"no column 'mov'; they have model, selector"):
         accuracy_figure(PROBE, ("mov",))

@@ -46,15 +46,16 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
     MissingDependencyError
         matplotlib is not installed
     """
+    columns = tuple(dict.fromkeys(columns))
     if not columns:
         raise InputError("columns is empty; name at least one, like 'accuracy'")
     references = [row for row in rows if row.get("selector") in (FULL, BLIND)]
     others = [row for row in rows if row.get("selector") not in (FULL, BLIND)]
     if not rows:
         raise InputError("there are no rows to draw; give a file of rows of stgraph eval")
-    figure, panels = panelled(len(columns))
-    for axes, column in zip(panels, columns, strict=True):
-        found = curves(others, "retain_ratio", column, SETTINGS)
+    drawn = {column: curves(others, "retain_ratio", column, SETTINGS) for column in columns}
+    figure, panels = panelled(len(columns), len(drawn[columns[0]]) + len(references))
+    for axes, (column, found) in zip(panels, drawn.items(), strict=True):
         for i, curve in enumerate(found):
             draw_curve(axes, curve, i)
         known = {}

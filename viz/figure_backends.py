@@ -91,19 +91,21 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     """
     _need(rows, ("selector", "retain_ratio", *columns), "compare --selectors")
     there = [c for c in _SELECTOR_PANELS if any(row.get(c) is not None for row in rows)]
-    chosen = list(columns) or there
+    chosen = list(dict.fromkeys(columns)) or there
     if not chosen:
         raise InputError("the rows hold no figure of what is kept (--no-fidelity?); name a column with values")
-    figure, panels = panelled(len(chosen))
+    drawn = {column: curves(rows, "retain_ratio", column, ("selector", "backend")) for column in chosen}
+    labels = list(dict.fromkeys(curve.label for found in drawn.values() for curve in found))
+    figure, panels = panelled(len(chosen), len(labels))
     handles: dict[str, Any] = {}
-    order = {curve.label: i for i, curve in enumerate(curves(rows, "retain_ratio", chosen[0], ("selector", "backend")))}
-    for axes, column in zip(panels, chosen, strict=True):
-        for curve in curves(rows, "retain_ratio", column, ("selector", "backend")):
-            draw_curve(axes, curve, order.setdefault(curve.label, len(order)), 1.0)
+    for axes, (column, found) in zip(panels, drawn.items(), strict=True):
+        for curve in found:
+            draw_curve(axes, curve, labels.index(curve.label), 1.0)
         axes.set(xlabel="retain ratio r", title=_SELECTOR_PANELS.get(column, column))
         axes.grid(True)
-        lines, labels = axes.get_legend_handles_labels()
-        handles = dict(zip(labels, lines, strict=True)) | handles
+        lines, names = axes.get_legend_handles_labels()
+        handles = dict(zip(names, lines, strict=True)) | handles
+    handles = {label: handles[label] for label in labels}
     figure.legend(list(handles.values()), list(handles), loc="outside right upper")
     return figure
 

@@ -11,6 +11,8 @@ from stgraph.errors import InputError
 
 Row = Mapping[str, Any]
 
+MOST = 24  # curves of a figure; more have no colours, marks and lines of their own left, and no reader
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -32,7 +34,7 @@ def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list
     Raises
     ------
     InputError
-        the rows lack a column, or a value is no number
+        the rows lack a column, a value is no number, or there are more curves than a figure holds
 
     Examples
     --------
@@ -52,6 +54,11 @@ def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list
         ys = [fmean(row[y] for row in places[v]) for v in xs]
         low, high = ([_mean(places[v], f"{y}{end}") for v in xs] for end in ("_low", "_high"))
         made.append(Curve(_label(telling, key) or y, xs, ys, low, high))
+    if len(made) > MOST:
+        raise InputError(
+            f"the rows make {len(made)} curves, which differ in {', '.join(telling)}; a figure holds up to {MOST}: "
+            "draw fewer rows, as --where backend=igraph-leiden does"
+        )
     return made
 
 

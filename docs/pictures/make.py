@@ -1,6 +1,7 @@
 """Makes the pictures of the documentation: ``python docs/pictures/make.py``, from the repository root.
 
-Needs matplotlib, Playwright (``pip install matplotlib playwright``) and Chromium (Debian: ``apt install chromium``).
+Needs matplotlib, torch for the probe, Playwright (``pip install matplotlib torch playwright``) and Chromium (Debian:
+``apt install chromium``). With arguments, only what they name is made: figures, accuracy, screenshots.
 The frames derive from Big Buck Bunny, (c) 2008 Blender Foundation, CC BY 3.0; see NOTICE.
 """
 
@@ -44,6 +45,12 @@ def figures(folder: Path) -> None:
     )
     stgraph("sweep", "-o", str(folder / "sweep.csv"))
     stgraph("plot", str(folder / "sweep.csv"), "--kind", "sweep", "-o", str(HERE / "sweep.png"), "--dpi", "110")
+
+
+def accuracy(folder: Path) -> None:
+    """The synthetic probe, which takes a while, and its curves."""
+    stgraph("eval", "-o", str(folder / "probe.csv"))
+    stgraph("plot", str(folder / "probe.csv"), "--kind", "accuracy", "-o", str(HERE / "accuracy.png"), "--dpi", "110")
 
 
 def shot(
@@ -107,6 +114,7 @@ def screenshots(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    parts = {"figures": figures, "accuracy": accuracy, "screenshots": screenshots}
     with tempfile.TemporaryDirectory() as temporary:
-        figures(Path(temporary))
-        screenshots(Path(temporary))
+        for name in sys.argv[1:] or parts:
+            parts[name](Path(temporary))
