@@ -20,6 +20,7 @@ import stgraph
 from stgraph import VideoTokens
 from stgraph.cli.settings import USUAL
 from stgraph.errors import InputError
+from stgraph.viz import inline_page, report, view
 from stgraph.viz.colouring import ALONE, community_colours
 from stgraph.viz.frames import first_frames_of_shots, frame_pictures, telling_frames
 from stgraph.viz.inline_page import ArrayPool, json_text
@@ -76,6 +77,16 @@ def test_text_of_files_is_inert() -> None:
     assert not set("<>&\u2028") & set(json_text(nasty))
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text(float("nan"))
+
+
+def test_the_scripts_put_text_into_the_page_as_text() -> None:
+    folder = Path(inline_page.__file__).with_name("assets")
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.js")}
+    assert set(view.SCRIPTS) | set(report.SCRIPTS) == scripts.keys()
+    alive = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp|import\("
+    )
+    assert {name: alive.findall(script) for name, script in scripts.items()} == {name: [] for name in scripts}
 
 
 def test_the_policy_names_the_very_script() -> None:
