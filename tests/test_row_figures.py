@@ -55,12 +55,12 @@ def test_accuracy_against_the_ratio() -> None:
         "random",
         "st-simdiff, lattice-components",
         "st-simdiff, igraph-leiden",
-        "all tokens: 90.0 %",
-        "no tokens (blind): 40.0 %",
+        "all tokens",
+        "no tokens (blind)",
     ]
     np.testing.assert_allclose(lines["random"].get_xydata(), [[0.1, 52.5], [0.5, 62.5]])
-    assert lines["all tokens: 90.0 %"].get_ydata() == pytest.approx([90, 90])
-    assert lines["no tokens (blind): 40.0 %"].get_ydata() == pytest.approx([40, 40])
+    assert lines["all tokens"].get_ydata() == pytest.approx([90, 90])
+    assert lines["no tokens (blind)"].get_ydata() == pytest.approx([40, 40])
     band = left.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(50.5)
     assert band[:, 1].max() == pytest.approx(65.5)
@@ -69,11 +69,24 @@ def test_accuracy_against_the_ratio() -> None:
     assert left.get_ylabel() == "accuracy, %"
 
 
+def test_references_of_several_models() -> None:
+    rows = [*PROBE, probe_row("full", 1.0, 0.8, model="n"), probe_row("random", 0.1, 0.5, model="n")]
+    (axes,) = accuracy_figure(rows).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert [label for label in labels if "tokens" in label] == [
+        *("all tokens, m: 90.0 %", "no tokens (blind), m: 40.0 %", "all tokens, n: 80.0 %")
+    ]
+
+
 def test_curves_are_named_by_what_differs() -> None:
     rows = [probe_row("s", r, 0.5, tau_sim=tau, seed=seed) for r in (0.1, 0.2) for tau in (0.7, 0.8) for seed in (0,)]
     found = curves(rows, "retain_ratio", "accuracy", ("selector", "tau_sim", "seed"))
     assert [c.label for c in found] == ["tau_sim 0.7", "tau_sim 0.8"]
     assert curves(rows[:1], "retain_ratio", "accuracy", ("selector",))[0].label == "accuracy"
+    lacking = [probe_row("a", 0.1, 0.5), probe_row("b", 0.1, 0.5, seed=0, events=True)]
+    assert [c.label for c in curves(lacking, "retain_ratio", "accuracy", ("selector", "seed", "events"))] == ["a", "b"]
+    alike = [probe_row("a", 0.1, 0.5), probe_row("a", 0.1, 0.6, seed=0)]
+    assert [c.label for c in curves(alike, "retain_ratio", "accuracy", ("selector", "seed"))] == ["accuracy", "seed 0"]
     twice = [probe_row("s", 0.1, 0.5), probe_row("s", 0.1, 0.7), probe_row("s", 0.2, 0.6, accuracy_low=None)]
     (mean,) = curves(twice, "retain_ratio", "accuracy", ("selector",))
     assert mean.y == pytest.approx([0.6, 0.6])

@@ -11,7 +11,7 @@ from clips import SHAPE, clip
 from settings_of import filmed, setting, settings, with_pictures
 
 import stgraph
-from stgraph import VideoTokens
+from stgraph import VideoTokens, colours
 from stgraph.viz.setting import Setting
 from stgraph.viz.view import view_page
 
@@ -87,6 +87,33 @@ def test_every_overlay_is_another_picture(page: Any) -> None:
         seen[name] = pixels(page)
         assert page.locator("#modes button[aria-pressed=true]").inner_text().endswith(name)
     assert len(set(seen.values())) == 6
+
+
+def test_boxes_have_the_colour_of_the_reason(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
+    kept = made[1][0].kept[0.3]
+    reason = np.zeros(kept.grid.n_nodes, int)
+    reason[kept.indices] = kept.reason
+    looks = {1: colours.rgb(colours.REPRESENTATIVE), 2: colours.rgb(colours.EVENT), 3: colours.rgb(colours.EVENT)}
+    seen = set()
+    for t in range(SHAPE[0]):
+        show(page, t)
+        # On the left edge of each token's box, two pixels inside.
+        found = page.locator("#frame").evaluate(
+            """(canvas, [H, W]) => { const out = [], copy = document.createElement("canvas");
+            [copy.width, copy.height] = [canvas.width, canvas.height];
+            const pen = copy.getContext("2d", { willReadFrequently: true });
+            pen.drawImage(canvas, 0, 0);
+            for (let y = 0; y < H; y++) for (let x = 0; x < W; x++) {
+              const left = Math.round((x * canvas.width) / W), down = Math.round(((y + 0.5) * canvas.height) / H);
+              out.push([...pen.getImageData(left + 2, down, 1, 1).data.slice(0, 3)]);
+            } return out; }""",
+            [H, W],
+        )
+        for code, colour in zip(reason.reshape(SHAPE[0], -1)[t], found, strict=True):
+            assert (tuple(colour) == looks[code]) if code else (tuple(colour) not in looks.values())
+            seen.add(int(code))
+    assert seen == {0, *np.unique(kept.reason).tolist()}
+    assert len(seen) >= 3
 
 
 def test_switches_show_what_was_computed(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:

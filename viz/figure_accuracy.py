@@ -30,8 +30,7 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
     Parameters
     ----------
     rows : with ``selector``, ``retain_ratio`` and for each column C the values ``C``, ``C_low``, ``C_high`` in [0, 1];
-        rows whose selector is "full" (all tokens) or "blind" (none) become horizontal lines; of several of a kind,
-        the first
+        rows whose selector is "full" (all tokens) or "blind" (none) become horizontal lines
     columns : "accuracy", or names of question families
 
     Returns
@@ -54,17 +53,19 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
     if not rows:
         raise InputError("there are no rows to draw; give a file of rows of stgraph eval")
     drawn = {column: curves(others, "retain_ratio", column, SETTINGS) for column in columns}
-    figure, panels = panelled(len(columns), len(drawn[columns[0]]) + len(references))
+    labels = [curve.label for found in drawn.values() for curve in found]
+    figure, panels = panelled(
+        len(columns), [*dict.fromkeys(labels), *("no tokens (blind): 00.0 %" for _ in references)]
+    )
     for axes, (column, found) in zip(panels, drawn.items(), strict=True):
         for i, curve in enumerate(found):
             draw_curve(axes, curve, i)
-        known = {}
-        for name, style in ((FULL, "-"), (BLIND, ":")):
-            for row in [r for r in references if r["selector"] == name][:1]:
-                value = number(row, column)
-                if value is not None:
-                    known[name] = value
-                    _reference(axes, row, column, value, name, style)
+        known: dict[str, list[float]] = {}
+        for row in references:
+            value = number(row, column)
+            if value is not None:
+                known.setdefault(row["selector"], []).append(value)
+                _reference(axes, row, column, value, _reference_label(row, references, value, len(columns)))
         _look_closer(axes, found, known)
         title = column if len(columns) > 1 else "Accuracy" if column == "accuracy" else f"Accuracy, {column}"
         axes.set(xlabel="retain ratio r", ylabel="accuracy, %", title=title)
@@ -86,20 +87,28 @@ def draw_curve(axes: Axes, curve: Curve, i: int, factor: float = 100.0) -> None:
         )
 
 
-def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, float]) -> None:
+def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, Sequence[float]]) -> None:
     """Leave the line of no tokens out of the view where it lies so far below the curves that it would flatten them;
     the legend tells its value."""
     values = [v for curve in found for v in (*curve.y, *curve.low, *curve.high) if v is not None]
     if not values:
         return
-    low, high = min(values), max([*values, *(v for name, v in references.items() if name == FULL)])
+    low, high = min(values), max([*values, *references.get(FULL, ())])
     span = max(high - low, 0.02)
-    if references.get(BLIND, low) < low - 2 * span:
+    if min(references.get(BLIND, ()), default=low) < low - 2 * span:
         axes.set_ylim(100 * (low - 0.1 * span), 100 * (high + 0.1 * span))
 
 
-def _reference(axes: Axes, row: Row, column: str, value: float, name: str, style: str) -> None:
-    label = f"{'all tokens' if name == FULL else 'no tokens (blind)'}: {100 * value:.1f} %"
+def _reference_label(row: Row, references: Sequence[Row], value: float, n_panels: int) -> str:
+    """What the line of a reference row is called: with its model where there are several, with its value where there is
+    but one panel it could be of."""
+    name = "all tokens" if row["selector"] == FULL else "no tokens (blind)"
+    model = f", {row['model']}" if len({one.get("model") for one in references}) > 1 else ""
+    return f"{name}{model}: {100 * value:.1f} %" if n_panels == 1 else f"{name}{model}"
+
+
+def _reference(axes: Axes, row: Row, column: str, value: float, label: str) -> None:
+    style = "-" if row["selector"] == FULL else ":"
     axes.axhline(100 * value, color="#5b6470", linestyle=style, linewidth=1.2, label=label)
     low, high = number(row, f"{column}_low", required=False), number(row, f"{column}_high", required=False)
     if low is not None and high is not None:

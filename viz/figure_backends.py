@@ -96,7 +96,7 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
         raise InputError("the rows hold no figure of what is kept (--no-fidelity?); name a column with values")
     drawn = {column: curves(rows, "retain_ratio", column, ("selector", "backend")) for column in chosen}
     labels = list(dict.fromkeys(curve.label for found in drawn.values() for curve in found))
-    figure, panels = panelled(len(chosen), len(labels))
+    figure, panels = panelled(len(chosen), labels)
     handles: dict[str, Any] = {}
     for axes, (column, found) in zip(panels, drawn.items(), strict=True):
         for curve in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -69,12 +69,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panelled(count: int, n_labels: int) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels in reading order, up to three side by side, and room for a legend of ``n_labels``
-    on the right."""
+def panelled(count: int, labels: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels in reading order, up to three side by side, and room for a legend on the right."""
     wide = 2 if count == 4 else min(count, 3)
     tall = -(-count // wide)
-    figure = new_figure(4.1 * wide + 2.0, max(3.1 * tall, 0.19 * n_labels + 0.4))
+    legend = 0.8 + 0.068 * max(map(len, labels), default=0)  # inches at the legend's size of type
+    figure = new_figure(3.7 * wide + legend, max(3.1 * tall, 0.19 * len(labels) + 0.4))
     grid = figure.add_gridspec(tall, wide)
     return figure, [figure.add_subplot(grid[i // wide, i % wide]) for i in range(count)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -49,11 +50,12 @@ def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list
         if at is not None and value is not None:
             groups.setdefault(tuple(row.get(key) for key in telling), {}).setdefault(at, []).append(row)
     made = []
+    names = _names(telling, list(groups))
     for key, places in groups.items():
         xs = sorted(places)
         ys = [fmean(row[y] for row in places[v]) for v in xs]
         low, high = ([_mean(places[v], f"{y}{end}") for v in xs] for end in ("_low", "_high"))
-        made.append(Curve(_label(telling, key) or y, xs, ys, low, high))
+        made.append(Curve(names[key] or y, xs, ys, low, high))
     if len(made) > MOST:
         raise InputError(
             f"the rows make {len(made)} curves, which differ in {', '.join(telling)}; a figure holds up to {MOST}: "
@@ -86,6 +88,16 @@ def _mean(rows: Sequence[Row], column: str) -> float | None:
     values = [number(row, column, required=False) for row in rows]
     there = [v for v in values if v is not None]
     return fmean(there) if len(there) == len(values) else None
+
+
+def _names(telling: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
+    """A name for each key. A setting that some rows lack and all others share is named only where two names would be
+    the same without it: nobody asks for the seed of a method that draws nothing."""
+    values = [{key[i] for key in keys} - {None} for i in range(len(telling))]
+    short = [i for i in range(len(telling)) if len(values[i]) > 1]
+    names = {key: _label([telling[i] for i in short], [key[i] for i in short]) for key in keys}
+    taken = Counter(names.values())
+    return {key: name if taken[name] == 1 else _label(telling, key) for key, name in names.items()}
 
 
 def _label(telling: Sequence[str], key: Sequence[Any]) -> str:

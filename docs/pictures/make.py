@@ -50,7 +50,8 @@ def figures(folder: Path) -> None:
 def accuracy(folder: Path) -> None:
     """The synthetic probe, which takes a while, and its curves."""
     stgraph("eval", "-o", str(folder / "probe.csv"))
-    stgraph("plot", str(folder / "probe.csv"), "--kind", "accuracy", "-o", str(HERE / "accuracy.png"), "--dpi", "110")
+    columns = ("--column", "accuracy", "--column", "evt")
+    stgraph("plot", str(folder / "probe.csv"), "--kind", "accuracy", *columns, "-o", str(HERE / "accuracy.png"))
 
 
 def shot(
