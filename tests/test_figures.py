@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,13 +161,3 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = stgraph.build_graph(clip())
     with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install 'stgraph-video\[viz\]'"):
         similarity_figure(graph)
-
-
-def test_pyplot_is_never_loaded() -> None:
-    code = (
-        "import sys, stgraph, numpy as np; from stgraph.viz.figure_video import similarity_figure as f;"
-        "f(stgraph.build_graph(stgraph.VideoTokens.from_array(np.ones((2, 3, 3, 4), np.float32))));"
-        "print('matplotlib.pyplot' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"

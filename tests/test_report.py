@@ -14,7 +14,7 @@ from command_line import FEW, run
 from settings_of import filmed
 from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 from test_view import array, data_of
-from test_view_browser import MARKUP
+from test_view_odd import MARKUP
 
 import stgraph
 from stgraph.bench.compare import ComparePlan, compare_backends

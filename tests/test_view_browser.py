@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from browsers import Open, pixels, settle, text
-from clips import SHAPE, clip
-from settings_of import filmed, setting, settings, with_pictures
+from clips import SHAPE
+from settings_of import filmed, setting, settings
 
 import stgraph
 from stgraph import VideoTokens, colours
@@ -17,7 +17,6 @@ from stgraph.viz.view import view_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-MARKUP = "<img src=x onerror='window.alive=1'></script><script>window.alive=1</script>&lt;\u2028"
 _, H, W = SHAPE
 
 
@@ -256,55 +255,3 @@ def test_charts_say_what_the_partition_says(page: Any, made: tuple[VideoTokens, 
     rows.first.focus()
     page.keyboard.press("Enter")
     assert text(page, "#focus p").startswith(f"Community {partition.uncapped_sizes.argmax()} before the cap")
-
-
-def test_markup_is_text(open_page: Open) -> None:
-    tokens = filmed(title=MARKUP, note={MARKUP: [MARKUP]}, **{"<b>key</b>": MARKUP})
-    page = open_page(view_page(tokens, [setting(tokens)], name=MARKUP))
-    assert page.evaluate("window.alive") is None
-    assert page.locator("h1").text_content() == MARKUP
-    assert page.locator("#title *, #about img, #about b, #about script").count() == 0
-    assert "<b>key</b>" in page.locator("#about").text_content()
-
-
-@pytest.mark.parametrize("kind", ["no pictures", "a broken picture", "one frame"])
-def test_odd_videos(open_page: Open, kind: str) -> None:
-    tokens = clip() if kind == "no pictures" else VideoTokens.from_array(clip().lattice[:1])
-    if kind == "a broken picture":
-        tokens = with_pictures(clip(), broken=2)
-    page = open_page(view_page(tokens, [setting(tokens)]))
-    if tokens.grid.T > 1:
-        show(page, 2)
-    seen = {pixels(page)}
-    for key in "2356":
-        page.keyboard.press(key)
-        seen.add(pixels(page))
-    assert len(seen) >= 4
-    assert page.locator("#play").is_disabled() == (tokens.grid.T == 1)
-
-
-def test_a_phone(open_page: Open, made: tuple[VideoTokens, list[Setting]]) -> None:
-    page = open_page(view_page(*made), 390, 844, has_touch=True, color_scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    frame = page.locator("#frame")
-    frame.tap(position={"x": 5, "y": 5})
-    assert text(page, "#tip").startswith("Token 0: frame 0")
-    assert page.locator("#focus").is_hidden()
-    frame.tap(position={"x": 5, "y": 5})
-    assert text(page, "#focus p").startswith("Community 0 after the cap")
-    page.locator("#theme").click()
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
-    box = frame.bounding_box()
-    assert box["y"] + box["height"] < 844
-
-
-def test_tokens_of_a_sequence_with_newlines(open_page: Open) -> None:
-    kind = np.zeros((SHAPE[0] * H, W + 1), np.uint8)
-    kind[:, W] = 1
-    x = np.insert(clip().lattice.reshape(-1, W, 12), W, 1, axis=1).reshape(-1, 12)
-    tokens = VideoTokens(x, stgraph.TokenGrid(*SHAPE, kind.reshape(-1)))
-    assert tokens.grid.shape == SHAPE
-    page = open_page(view_page(tokens, [setting(tokens)]))
-    hover(page, 2 * W + 1)
-    assert text(page, "#tip").startswith(f"Token {2 * W + 1}, row {2 * (W + 1) + 1} of the features: frame 0, row 2")
