@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from stgraph.selection.result import Selection
 from stgraph.selection.st_simdiff import Analysis
@@ -51,7 +50,7 @@ class Setting:
                 "tokens. There is no size cap."
             )
         above = sizes[sizes > self.cap]
-        root = "√N" if self.cap == int(np.sqrt(n_tokens)) else "the cap"
+        root = "√N" if self.cap == math.isqrt(n_tokens) else "the cap"
         if above.size == 0:
             return f"{sizes.size:,} communities, none larger than {root} = {self.cap:,} tokens."
         are, hold = ("is", "holds") if above.size == 1 else ("are", "hold")
