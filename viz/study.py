@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from stgraph.selection.presets import ABLATION
+
 Row = Mapping[str, str]
 BASE = {
     "selector": "st-simdiff",
@@ -29,7 +31,7 @@ BASE = {
 
 
 def study_tables(folder: Path) -> dict[str, str]:
-    """Tables by name, of the files that ``stgraph eval --study`` writes."""
+    """Tables by name, of the files that ``make study`` writes."""
     dev, test, contrasts, features, thresholds = (
         read(folder / f"{name}.csv") for name in ("dev", "test", "contrasts", "features", "thresholds")
     )
@@ -39,12 +41,15 @@ def study_tables(folder: Path) -> dict[str, str]:
         "features": feature_table(features),
         "thresholds": threshold_table(dev),
         "methods": method_table(test, taus),
+        "ablation": ablation_table(test, taus),
         "backends": backend_table(test, taus),
         "contrasts": contrast_table(contrasts, taus, "all"),
         "contrasts-evt": contrast_table(
             [row for row in contrasts if row["contrast"] in ("events", "backend", "max_size")], taus, "evt"
         ),
         "recipes": recipe_table(test, chosen),
+        "sample": sample_table(read(folder / "sample.csv")),
+        "sample-sweep": sample_sweep_table(read(folder / "sample-sweep.csv")),
     }
 
 
@@ -93,6 +98,16 @@ def method_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     return _markdown(["kept by", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
+def ablation_table(test: Sequence[Row], taus: Sequence[str]) -> str:
+    """The rows of the paper's tables 3 and 5: which edges, and whether events."""
+    ratios, body = _ratios(test), []
+    for tau in taus:
+        for name, row in ABLATION.items():
+            setting = {**BASE, "tau_sim": tau, **{switch: str(value) for switch, value in row.items()}}
+            body.append([tau, name, *(_accuracy(test, ratio, **setting) for ratio in ratios)])
+    return _markdown(["tau_sim", "row", *(f"r = {ratio}" for ratio in ratios)], body)
+
+
 def backend_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     """Backends with and without the cap: the communities, and the accuracy."""
     ratios = _ratios(test)
@@ -138,6 +153,29 @@ def recipe_table(test: Sequence[Row], tau: str) -> str:
         full = [row for row in mine if row["selector"] == "full"]
         body.append([model, "all tokens", *[_accuracy(full, None)] * len(ratios)])
     return _markdown(["model", "kept by", *(f"r = {ratio}" for ratio in ratios)], body)
+
+
+def sample_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
+    """Backends and splitters on real tokens: communities, what the cap changes, and what the kept tokens stand for."""
+    body = []
+    for row in rows:
+        if row["retain_ratio"] == ratio:
+            share, changed = (f"{100 * float(row[name]):.0f} %" for name in ("oversized_ratio", "cap_changed_ratio"))
+            near = [f"{float(row[name]):.3f}" for name in ("fidelity_mean", "fidelity_p5")]
+            counts = [row["n_uncapped"], row["largest_uncapped"], share, row["n_communities"], changed]
+            body.append([f"`{row['backend']}`", row["split"], *counts, *near])
+    head = "backend|split|found|largest|above √N|after the cap|the cap changes|fidelity|its 5th percentile"
+    return _markdown(head.split("|"), body)
+
+
+def sample_sweep_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
+    """Rows of the paper's ablation on real tokens: mean cosine of a dropped token to the nearest kept one."""
+    here = [row for row in rows if row["retain_ratio"] == ratio]
+    taus, body = [tau for tau in _distinct(here, "tau_sim") if tau], []
+    for preset in _distinct(here, "preset"):
+        found = {row["tau_sim"]: f"{float(row['fidelity_mean']):.3f}" for row in here if row["preset"] == preset}
+        body.append([preset, *(found.get(tau, found.get("", "")) for tau in taus)])
+    return _markdown(["edges and events", *taus], body)
 
 
 def _accuracy(rows: Iterable[Row], ratio: str | None, **setting: str) -> str:

@@ -1,0 +1,44 @@
+"""``docs/what-clustering-changes.md`` shows what the rows in the repository say, and the rows are what the probe gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stgraph.bench.probe.rows import unpack
+from stgraph.bench.probe.splits import DIGEST
+from stgraph.bench.probe.weights import model_names, weights_digest
+from stgraph.viz.study import read, study_tables
+
+ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "bench" / "results" / "study"
+
+
+@pytest.mark.parametrize("name", list(study_tables(STUDY)))
+def test_table_stands_in_the_page(name: str) -> None:
+    assert study_tables(STUDY)[name] in (ROOT / "docs" / "what-clustering-changes.md").read_text(encoding="utf-8")
+
+
+def test_rows_are_of_the_models_that_are_shipped() -> None:
+    for file in ("dev", "test"):
+        rows = read(STUDY / f"{file}.csv")
+        assert {row["generator"] for row in rows} == {DIGEST} and {row["videos"] for row in rows} == {file}
+        assert {(row["model"], row["weights"]) for row in rows} == {
+            (name, weights_digest(name)) for name in model_names()
+        }
+
+
+def test_accuracy_of_a_row_is_that_of_its_answers() -> None:
+    for row in read(STUDY / "test.csv")[::50]:
+        sizes = {name: int(row[name]) for name in ("n_videos", "n_questions")}
+        assert float(row["accuracy"]) == pytest.approx(unpack({**sizes, "answers": row["answers"]}).mean())
+
+
+def test_threshold_of_the_page_was_chosen_on_dev() -> None:
+    (chosen,) = (row for row in read(STUDY / "thresholds.csv") if row["features"] == "projector")
+    mean: dict[str, list[float]] = {}
+    for row in read(STUDY / "dev.csv"):
+        if row["features"] == "projector" and row["selector"] == "st-simdiff":
+            mean.setdefault(row["tau_sim"], []).append(float(row["accuracy"]))
+    assert chosen["tau_sim"] == max(mean, key=lambda tau: sum(mean[tau]) / len(mean[tau]))
