@@ -1,4 +1,4 @@
-"""``docs/what-clustering-changes.md`` shows what the rows in the repository say, and the rows are what the probe gives."""
+"""``docs/what-clustering-changes.md`` shows what the rows in the repository say; the rows are of what is shipped."""
 
 from __future__ import annotations
 
