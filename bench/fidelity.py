@@ -69,7 +69,7 @@ def nearest_merged(tokens: VideoTokens, norms: Array, merged: Array) -> Array:
 
 
 def _unit_rows(tokens: VideoTokens, norms: Array) -> Array:
-    unit = tokens.lattice.reshape(-1, tokens.dimension).astype(np.float32)
+    unit: Array = tokens.lattice.reshape(-1, tokens.dimension).astype(np.float32)
     with np.errstate(divide="ignore"):
         unit *= np.where(norms.reshape(-1, 1) > 0, 1.0 / norms.reshape(-1, 1), 0.0).astype(np.float32)
     return unit

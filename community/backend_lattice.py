@@ -1,13 +1,13 @@
-"""Our own connected components: union-find in compiled code, canonical from the start."""
+"""Our own connected components: union-find in compiled code, canonical from the start, where the graph is."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from stgraph.community.base import COMPONENTS, BackendParams
 from stgraph.edges import EdgeList
+from stgraph.kernels import kernels_for
 
 
 class LatticeComponents:
@@ -15,15 +15,13 @@ class LatticeComponents:
 
     name = "lattice-components"
     package = "stgraph-video"
-    capabilities = COMPONENTS
+    capabilities = replace(COMPONENTS, device="any")
 
     def unavailable(self) -> str | None:
         return None
 
-    def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
-        from stgraph.kernels.cpu.components import connected_components
-
-        return connected_components(edges.n_nodes, edges.src, edges.dst)[0]
+    def labels(self, edges: EdgeList, params: BackendParams) -> Any:
+        return kernels_for(edges.src, "components").connected_components(edges.n_nodes, edges.src, edges.dst)[0]
 
 
 LATTICE_COMPONENTS = LatticeComponents()

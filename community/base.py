@@ -22,7 +22,7 @@ class Capabilities:
 
     Attributes
     ----------
-    device : "cpu" or "cuda"
+    device : "cpu", "cuda", or "any": where the graph is
     objective : what it optimises: "components" (nothing), "modularity"
     weighted : whether edge weights change the result
     seeded : whether ``seed`` changes the result
@@ -71,7 +71,8 @@ class CommunityBackend(Protocol):
     """A library's community detection behind our interface.
 
     ``labels`` gets a graph with at least one edge and no isolated node, with finite weights, positive where the
-    backend is weighted; it returns one integer per node, any values. Everything else happens in ``detect.py``.
+    backend is weighted; it returns one integer per node, any values. A "cpu" backend gets and returns NumPy arrays; one
+    of "cuda" or "any" gets what the graph holds, and returns either. Everything else happens in ``detect.py``.
     """
 
     name: str
@@ -82,7 +83,7 @@ class CommunityBackend(Protocol):
         """None, or the reason why the backend cannot run here. Cheap: imports nothing heavy."""
         ...
 
-    def labels(self, edges: EdgeList, params: BackendParams) -> Array:
+    def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         """[n_nodes] integer labels."""
         ...
 

@@ -19,10 +19,11 @@ from stgraph.community.base import (
 from stgraph.community.base import backend as get_backend
 from stgraph.community.partition import Partition, Provenance
 from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
+from stgraph.devices import beside, is_tensor, to_host
 from stgraph.edges import EdgeList
 from stgraph.errors import BackendUnavailableError, InputError
 from stgraph.graph import TokenGraph
-from stgraph.kernels.cpu.components import canonical_labels, without_isolated
+from stgraph.kernels import kernels_for
 
 Array = np.ndarray[Any, Any]
 
@@ -77,13 +78,14 @@ def detect_communities(
     engine, skipped = _choose(backend)
     _check_native(engine, split)
     params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
-    found, _ = canonical_labels(run_backend(engine, edges, params))
-    labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params)
+    copies: list[str] = []
+    found, _ = _canonical(run_backend(engine, edges, params, copies))
+    labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params, copies)
     provenance = Provenance(
         backend=engine.name,
         library=engine.package,
         library_version=_library_version(engine),
-        device=engine.capabilities.device,
+        device=_device(engine, edges),
         objective=engine.capabilities.objective,
         parameters={
             k: v
@@ -95,12 +97,14 @@ def detect_communities(
         split=split,
         skipped=skipped,
         remarks=tuple(remarks),
+        host_copy="; ".join(copies) or None,
     )
     return Partition(edges=edges, labels=labels, uncapped_labels=found, provenance=provenance)
 
 
-def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams) -> Array:
-    """[N] labels (any integers) of one backend: isolated nodes are set aside and become communities of one.
+def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
+    """[N] labels (any integers) of one backend, where the edges are: isolated nodes are set aside and become
+    communities of one. What is copied to host memory for it is noted in ``copies``.
 
     Raises
     ------
@@ -109,26 +113,45 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
     """
     if engine.capabilities.weighted and edges.n_edges and not edges.weight.min() > 0:
         raise InputError(
-            f"{engine.name} needs positive edge weights, but the smallest is {edges.weight.min():g}: "
+            f"{engine.name} needs positive edge weights, but the smallest is {float(edges.weight.min()):g}: "
             "raise tau_sim to 0 or above, or use a components backend"
         )
-    place, n_core, src, dst = without_isolated(edges.n_nodes, edges.src, edges.dst)
+    kernel = kernels_for(edges.src, "components")
+    place, n_core, src, dst = kernel.without_isolated(edges.n_nodes, edges.src, edges.dst)
     if n_core == 0:
-        return np.arange(edges.n_nodes, dtype=np.int32)
+        return kernel.connected_components(edges.n_nodes, edges.src, edges.dst)[0]
     core = edges if n_core == edges.n_nodes else EdgeList(n_core, src, dst, edges.weight)
-    found = np.asarray(engine.labels(core, params))
-    if found.shape != (n_core,) or found.dtype.kind not in "iu":
-        raise InputError(
-            f"backend {engine.name} returned {found.dtype} labels of shape {found.shape} for {n_core} nodes; "
-            "it must return one integer each"
-        )
-    found, count = canonical_labels(found)
-    if n_core == edges.n_nodes:
-        return found
-    alone = place < 0
-    labels = found[place]
-    labels[alone] = np.arange(count, count + edges.n_nodes - n_core, dtype=np.int32)
-    return labels
+    found, count = _canonical(_labels(engine, core, params, copies))
+    return found if n_core == edges.n_nodes else kernel.with_isolated(place, found, count)
+
+
+def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
+    """What the backend answers, checked, where the edges are. A CPU backend sees a copy of edges on a GPU."""
+    given = edges
+    if is_tensor(edges.src) and engine.capabilities.device == "cpu":
+        copies.append(f"{engine.name} runs on the CPU: {edges.n_edges:,} edges were copied to host memory")
+        given = edges.to("cpu")
+    found = engine.labels(given, params)
+    if not is_tensor(found):
+        found = np.asarray(found)
+        if found.dtype.kind not in "iu":
+            raise _no_labels(engine, found, edges.n_nodes)
+    if tuple(found.shape) != (edges.n_nodes,):
+        raise _no_labels(engine, found, edges.n_nodes)
+    return beside(found, edges.src)
+
+
+def _no_labels(engine: CommunityBackend, found: Any, n_nodes: int) -> InputError:
+    return InputError(
+        f"backend {engine.name} returned {found.dtype} labels of shape {tuple(found.shape)} for {n_nodes} nodes; "
+        "it must return one integer each"
+    )
+
+
+def _canonical(labels: Any) -> tuple[Any, int]:
+    """Labels renumbered by first occurrence ([N] int32), and their number."""
+    found: tuple[Any, int] = kernels_for(labels, "components").canonical_labels(labels)
+    return found
 
 
 def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
@@ -149,23 +172,46 @@ def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
 
 
 def _apply_cap(
-    engine: CommunityBackend, edges: EdgeList, found: Array, cap: int | None, splitter: Splitter, params: BackendParams
-) -> tuple[Array, list[str]]:
-    if cap is None or found.size == 0 or int(np.bincount(found).max()) <= cap:
+    engine: CommunityBackend,
+    edges: EdgeList,
+    found: Any,
+    cap: int | None,
+    splitter: Splitter,
+    params: BackendParams,
+    copies: list[str],
+) -> tuple[Any, list[str]]:
+    if cap is None or len(found) == 0 or _largest(found) <= cap:
         return found, []
 
-    def redetect(part: EdgeList, level: int) -> Array:
+    def redetect(part: EdgeList, level: int) -> Any:
         if engine.capabilities.objective == "components":
-            return run_backend(engine, stronger_half(part, level), params)
+            return run_backend(engine, stronger_half(part, level), params, copies)
         harder = BackendParams(params.resolution * 2.0**level, params.seed, params.max_size)
-        return run_backend(engine, part, harder)
+        return run_backend(engine, part, harder, copies)
 
-    labels, remarks = splitter.split(edges, found, cap, redetect)
-    capped, _ = canonical_labels(np.asarray(labels))
-    largest = int(np.bincount(capped).max())
+    given, oversized = edges, found
+    if is_tensor(found) and not getattr(splitter, "on_gpu", False):
+        copies.append(f"splitter {splitter.name} runs on the CPU: edges and labels were copied to host memory")
+        given, oversized = edges.to("cpu"), to_host(found)
+    labels, remarks = splitter.split(given, oversized, cap, redetect)
+    capped, _ = _canonical(beside(labels, found))
+    largest = _largest(capped)
     if largest > cap:
         raise RuntimeError(f"splitter {splitter.name} left a community of {largest}, above the cap of {cap}")
     return capped, remarks
+
+
+def _largest(labels: Any) -> int:
+    """The size of the largest community."""
+    return int(kernels_for(labels, "components").group_sizes(labels).max())
+
+
+def _device(engine: CommunityBackend, edges: EdgeList) -> str:
+    """Where the backend ran."""
+    device = engine.capabilities.device
+    if device != "any":
+        return device
+    return str(edges.src.device).partition(":")[0]
 
 
 def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from stgraph import fragments
 from stgraph.colours import ALONE, COMMUNITY
+from stgraph.devices import astype, is_tensor, to_device, to_host
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
-from stgraph.kernels.cpu.components import connected_components, group_members
+from stgraph.kernels import kernels_for
 
 if TYPE_CHECKING:
     from stgraph.community.quality import PartitionQuality
@@ -36,6 +37,7 @@ class Provenance:
     split: str
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    host_copy: str | None = None  # why parts of a graph on a GPU were copied to host memory
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -52,45 +54,63 @@ class Partition:
     labels : [N] int32, canonical: communities are numbered 0..k-1 by their smallest token
     uncapped_labels : [N] int32, what the backend found before the size cap
     provenance : backend, versions, parameters used and ignored
+
+    The arrays are NumPy's, or torch tensors on the GPU the graph lies on.
     """
 
     edges: EdgeList
-    labels: Array
-    uncapped_labels: Array
+    labels: Any
+    uncapped_labels: Any
     provenance: Provenance
 
     @property
     def n_nodes(self) -> int:
         """N."""
-        return int(self.labels.size)
+        return int(self.labels.shape[0])
 
     @property
-    def n_communities(self) -> int:
-        """k."""
-        return int(self.sizes.size)
+    def on_gpu(self) -> bool:
+        """Whether the partition lies on a GPU."""
+        return is_tensor(self.labels)
+
+    def to(self, device: Any) -> Partition:
+        """The same partition on ``device``; on "cpu" with NumPy arrays."""
+        labels, uncapped = (to_device(a, device) for a in (self.labels, self.uncapped_labels))
+        return replace(self, edges=self.edges.to(device), labels=labels, uncapped_labels=uncapped)
 
     @cached_property
-    def sizes(self) -> Array:
+    def n_communities(self) -> int:
+        """k."""
+        return int(self.labels.max()) + 1 if self.n_nodes else 0
+
+    @cached_property
+    def sizes(self) -> Any:
         """[k] int64: tokens in each community."""
-        return np.bincount(self.labels)
+        return kernels_for(self.labels, "components").group_sizes(self.labels)[: self.n_communities]
 
     @cached_property
     def uncapped_sizes(self) -> Array:
-        """[k'] int64: sizes before the cap."""
-        return np.bincount(self.uncapped_labels)
+        """[k'] int64, in host memory: sizes before the cap."""
+        return np.bincount(to_host(self.uncapped_labels))
 
     @property
     def oversized_ratio(self) -> float:
         """Share of all nodes in communities above sqrt(N) before the cap."""
-        before = self.uncapped_sizes
-        return float(before[before > math.isqrt(max(self.n_nodes, 1))].sum() / max(self.n_nodes, 1))
+        return float(self.n_oversized / max(self.n_nodes, 1))
+
+    @property
+    def n_oversized(self) -> Any:
+        """Nodes in communities above sqrt(N) before the cap; on a GPU a number on the device."""
+        before = kernels_for(self.uncapped_labels, "components").group_sizes(self.uncapped_labels)
+        return (before * (before > math.isqrt(max(self.n_nodes, 1)))).sum()
 
     @cached_property
-    def grouped(self) -> tuple[Array, Array]:
+    def grouped(self) -> tuple[Any, Any]:
         """(tokens sorted by community [N] int32, start of each community [k + 1] int64)."""
-        return group_members(self.labels, self.n_communities)
+        found: tuple[Any, Any] = kernels_for(self.labels, "components").group_members(self.labels, self.n_communities)
+        return found
 
-    def members(self, community: int) -> Array:
+    def members(self, community: int) -> Any:
         """Ascending token indices of one community (int64).
 
         Raises
@@ -103,10 +123,12 @@ class Partition:
                 f"community {community!r} does not exist; they are numbered from 0 to {self.n_communities - 1}"
             )
         members, starts = self.grouped
-        return members[starts[community] : starts[community + 1]].astype(np.int64)
+        return astype(members[starts[community] : starts[community + 1]], "int64")
 
     def quotient(self) -> EdgeList:
-        """One node a community; the weights between two communities are summed."""
+        """One node a community; the weights between two communities are summed. In host memory, whatever the device."""
+        if self.on_gpu:
+            return self.to("cpu").quotient()
         a, b = self.labels[self.edges.src], self.labels[self.edges.dst]
         low, high = np.minimum(a, b).astype(np.int64), np.maximum(a, b)
         across = low != high
@@ -119,7 +141,7 @@ class Partition:
         """Modularity, CPM, coverage, density, similarity and size figures; see :mod:`stgraph.community.quality`."""
         from stgraph.community.quality import partition_quality
 
-        return partition_quality(self)
+        return partition_quality(self.to("cpu") if self.on_gpu else self)
 
     def summary(self) -> dict[str, Any]:
         """Counts, sizes before and after the cap, and quality, as a flat mapping."""
@@ -128,9 +150,10 @@ class Partition:
     @cached_property
     def is_connected(self) -> bool:
         """Whether every community is connected in the community graph."""
-        inside = self.labels[self.edges.src] == self.labels[self.edges.dst]
-        _, parts = connected_components(self.n_nodes, self.edges.src[inside], self.edges.dst[inside])
-        return parts == self.n_communities
+        src, dst = self.edges.src, self.edges.dst
+        inside = self.labels[astype(src, "int64")] == self.labels[astype(dst, "int64")]
+        components = kernels_for(src, "components").connected_components
+        return bool(components(self.n_nodes, src[inside], dst[inside])[1] == self.n_communities)
 
     def __repr__(self) -> str:
         p = self.provenance

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stgraph.edges import EdgeList
+from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
 from stgraph.kernels.cpu.tree_split import split_trees
 from stgraph.registry import Registry
@@ -21,7 +22,8 @@ class Splitter(Protocol):
     """Cuts every community larger than the cap. Deterministic; the result may carry any integer labels.
 
     ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
-    backend again on a subgraph; ``level`` counts up while it makes no progress.
+    backend again on a subgraph; ``level`` counts up while it makes no progress. A splitter with an attribute
+    ``on_gpu = True`` gets the tensors of a graph on a GPU; for any other, edges and labels are copied to host memory.
     """
 
     name: str
@@ -37,9 +39,12 @@ class TreeSplitter:
 
     name = "tree"
     connected = True
+    on_gpu = True
 
-    def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:
-        return split_trees(edges.src, edges.dst, labels, np.bincount(labels), cap), []
+    def split(self, edges: EdgeList, labels: Any, cap: int, redetect: Redetect) -> tuple[Any, list[str]]:
+        sizes = kernels_for(labels, "components").group_sizes(labels)
+        trees = kernels_for(labels, "tree_split")
+        return trees.split_trees(edges.src, edges.dst, labels, sizes, cap), []
 
 
 class RasterSplitter:

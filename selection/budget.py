@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import astype
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import kept_for_mean
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
+
+_MOST = 2**31 - 1  # tokens, and so members of a community
 
 
 def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
@@ -43,12 +46,38 @@ def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
     return ratio
 
 
-def ceil_share(counts: Array, ratio: Fraction) -> Array:
-    """ceil(count * ratio) for each count ([k] integers), in exact arithmetic; [k] int64."""
-    distinct, place = np.unique(counts, return_inverse=True)
+def ceil_share(counts: Any, ratio: Fraction) -> Any:
+    """ceil(count * ratio) for each count ([k] integers below 2^31), in exact arithmetic; [k] int64."""
+    above = least_above(ratio, _MOST)
+    return -(-astype(counts, "int64") * above.numerator // above.denominator)
+
+
+def least_above(ratio: Fraction, most: int) -> Fraction:
+    """The smallest fraction from ``ratio`` (in (0, 1]) on whose denominator is at most ``most``.
+
+    ceil(n * ratio) is the smallest m with m / n >= ratio, so for n <= ``most`` the two have the same multiples; those
+    of this one fit in 64 bits.
+
+    Examples
+    --------
+    >>> least_above(Fraction(333, 1000), 10)
+    Fraction(1, 3)
+    """
+    if ratio.denominator <= most:
+        return ratio
+    # Descent in the Stern-Brocot tree: below < ratio <= above, and every fraction between them has a denominator of at
+    # least the sum of theirs. Steps in the same direction are taken at once.
+    (a, b), (c, d) = (0, 1), (1, 1)
     p, q = ratio.numerator, ratio.denominator
-    exact = np.array([-(-int(n) * p // q) for n in distinct], dtype=np.int64)
-    return exact[place]
+    while True:
+        # As often towards `below` as `above` stays at or above the ratio.
+        steps = min((c * q - p * d) // (p * b - a * q), (most - d) // b)
+        c, d = c + steps * a, d + steps * b
+        # As often towards `above` as `below` stays below it.
+        more = min(-(-(p * b - a * q) // (c * q - p * d)) - 1, (most - b) // d)
+        a, b = a + more * c, b + more * d
+        if b + d > most:
+            return Fraction(c, d)
 
 
 def per_frame_counts(n_keep: int, n_frames: int) -> Array:

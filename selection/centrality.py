@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from stgraph.community.partition import Partition
 from stgraph.errors import GridError
 from stgraph.graph import TokenGraph
+from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
 
-
-def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> Array:
+def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> Any:
     """Mean cosine similarity of each token to ALL other tokens of its community, exactly and in O(N d).
 
     Parameters
@@ -37,6 +34,5 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
             f"tokens, graph and partition have {tokens.grid.n_nodes}, {graph.n_nodes} and {partition.n_nodes} nodes; "
             "they must stem from the same video"
         )
-    from stgraph.kernels.cpu.centrality import group_centrality
-
-    return group_centrality(tokens.lattice, graph.norms, *partition.grouped)
+    lattice = tokens.lattice
+    return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, *partition.grouped)

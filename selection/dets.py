@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from stgraph.devices import count, full, numbers, true_places
+from stgraph.graph import build_graph
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
+from stgraph.selection.events import temporal_difference
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import EVENT
 from stgraph.selection.rivals.evs import difference_before
@@ -24,13 +26,13 @@ class Dets(Method):
 
     name: ClassVar[str] = "dets"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026, section 4.4"
+    on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens of largest difference."""
-        from stgraph.kernels.cpu.top import top_of
-
-        difference = difference_before(tokens, 0.0)
-        nodes = np.flatnonzero(top_of(difference, np.arange(difference.size), n_keep))
+        difference = temporal_difference(build_graph(tokens)) if tokens.on_gpu else difference_before(tokens, 0.0)
+        everything = full(len(difference), True, "bool", like=difference)
+        nodes = true_places(kernels_for(difference, "top").top_of_mask(difference, everything, n_keep), n_keep)
         scores = difference[nodes]
-        first = int(np.count_nonzero(nodes < tokens.grid.H * tokens.grid.W))
-        return Choice(nodes, EVENT, scores, report={"n_first_frame": first, "smallest_difference": float(scores.min())})
+        first, smallest = numbers(count(nodes < tokens.grid.H * tokens.grid.W), scores.min())
+        return Choice(nodes, EVENT, scores, report={"n_first_frame": int(first), "smallest_difference": smallest})

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from stgraph.devices import full
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, check_threshold
+from stgraph.kernels import kernels_for
 
-Array = np.ndarray[Any, Any]
 
-
-def temporal_difference(graph: TokenGraph) -> Array:
+def temporal_difference(graph: TokenGraph) -> Any:
     """[N] float32: 1 - similarity to the same position one frame earlier; 0 in the first frame."""
-    difference = np.zeros(graph.grid.shape, np.float32)
-    np.subtract(1, graph.temporal_similarity, out=difference[1:])
-    return difference.reshape(-1)
+    temporal = graph.temporal_similarity
+    return kernels_for(temporal, "differences").differences(temporal)
 
 
 def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
@@ -31,13 +28,11 @@ def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
     InputError
         neither
     """
-    percentile = parse_tau_diff(tau_diff)
-    if graph.grid.T == 1:
-        return None
-    return float(tau_diff) if percentile is None else 1.0 - float(np.percentile(_differences(graph), percentile))
+    threshold = find_events(graph, tau_diff)[1]
+    return None if threshold is None else float(threshold)
 
 
-def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Array:
+def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Any:
     """T_event: tokens whose similarity to the frame before falls below the threshold (equation 6), strictly.
 
     Parameters
@@ -49,19 +44,21 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Array:
     -------
     [N] bool, the later token of each such edge; none in a video of one frame
     """
+    return find_events(graph, tau_diff)[0]
+
+
+def find_events(graph: TokenGraph, tau_diff: float | str) -> tuple[Any, Any]:
+    """:func:`event_tokens` and :func:`event_threshold`, the latter as it was found: on a GPU, a percentile is a number
+    on the device."""
     percentile = parse_tau_diff(tau_diff)
-    events = np.zeros(graph.grid.shape, np.bool_)
+    temporal = graph.temporal_similarity
+    if graph.grid.T == 1:
+        return full(graph.n_nodes, False, "bool", like=temporal), None
+    kernel = kernels_for(temporal, "differences")
     if percentile is None:
-        events[1:] = graph.temporal_similarity < float(tau_diff)
-    elif graph.grid.T > 1:
-        difference = _differences(graph)  # compared as differences: 1 - (1 - w) need not give back w
-        events[1:] = difference > np.percentile(difference, percentile)
-    return events.reshape(-1)
-
-
-def _differences(graph: TokenGraph) -> Array:
-    """[T-1, H, W] float64: 1 - w of every temporal edge."""
-    return 1.0 - graph.temporal_similarity.astype(np.float64)
+        return kernel.below(temporal, float(tau_diff)), float(tau_diff)
+    bound = kernel.percentile(temporal, percentile)
+    return kernel.beyond(temporal, bound), 1.0 - bound
 
 
 def parse_tau_diff(tau_diff: float | str) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.arrays import to_numpy
+from stgraph.devices import astype, beside, is_tensor, where
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
@@ -54,9 +55,9 @@ def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
 
 
 def importance_values(
-    importance: Any, tokens: VideoTokens, norms: Array, centrality: Array, difference: Array, events: Array
-) -> Array:
-    """[N] float64, larger is kept longer.
+    importance: Any, tokens: VideoTokens, norms: Any, centrality: Any, difference: Any, events: Any
+) -> Any:
+    """[N] float64, larger is kept longer, where ``centrality`` is.
 
     "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
     which follow by centrality.
@@ -70,24 +71,28 @@ def importance_values(
     """
     name = resolve_importance(importance, tokens)
     if name == "attention":
-        return _checked(shallow_attention(tokens, "importance='attention'"), tokens.grid, "signal 'importance'")
+        attention = shallow_attention(tokens, "importance='attention'")
+        return beside(_checked(attention, tokens.grid, "signal 'importance'"), centrality)
     if name == "given":
-        return _checked(importance, tokens.grid, "importance")
+        return beside(_checked(importance, tokens.grid, "importance"), centrality)
     if name == "norm":
         return norms.reshape(-1)
     if name == "centrality":
-        return centrality.astype(np.float64)
+        return astype(centrality, "float64")
     if name == "difference":
-        return difference.astype(np.float64)
+        return astype(difference, "float64")
     # Centrality lies in [-1, 1] and difference in [0, 2]: moved up by 2, every event stands above every other token.
-    return np.where(events, 2.0 + difference, centrality.astype(np.float64))
+    return where(events, astype(2.0 + difference, "float64"), astype(centrality, "float64"))
 
 
-def _checked(values: Any, grid: TokenGrid, name: str) -> Array:
-    array = to_numpy(values, name)
-    if array.size != grid.n_nodes:
-        raise InputError(f"{name} has shape {array.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
-    flat = array.reshape(-1).astype(np.float64)
-    if np.isnan(flat).any():
-        raise InputError(f"{name} is NaN at token {int(np.argmax(np.isnan(flat)))}; replace it")
+def _checked(values: Any, grid: TokenGrid, name: str) -> Any:
+    """[N] float64, where ``values`` are."""
+    array = values if is_tensor(values) else to_numpy(values, name)
+    flat = astype(array.reshape(-1), "float64")
+    if len(flat) != grid.n_nodes:
+        shape = tuple(array.shape)
+        raise InputError(f"{name} has shape {shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
+    unequal = flat != flat  # NaN alone differs from itself
+    if bool(unequal.any()):
+        raise InputError(f"{name} is NaN at token {int(astype(unequal, 'uint8').argmax())}; replace it")
     return flat

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import astype, beside, full, is_tensor
 from stgraph.errors import FeatureError, InputError, bad_token
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
@@ -27,7 +28,7 @@ class Choice:
 
     Attributes
     ----------
-    nodes : [K] ascending, unique
+    nodes : [K] int64, ascending, unique
     reason : one code for all, or [K]
     scores : [K]
     merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None where nothing is merged
@@ -35,9 +36,9 @@ class Choice:
     prune_layer : the layer from which on the K tokens are left
     """
 
-    nodes: Array
+    nodes: Any
     reason: Any
-    scores: Array
+    scores: Any
     merge: Any = None
     positions: str = "original"
     exactness: str = "exact"
@@ -62,6 +63,7 @@ class Method(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     quadratic: ClassVar[bool] = False  # whether the published algorithm compares all pairs of some tokens
     newlines: ClassVar[str] = "out"  # how the authors count newline tokens
+    on_gpu: ClassVar[bool] = False  # whether :meth:`choose` takes features on a GPU
     # Not ClassVar, so that a subclass may make a parameter or a property of them.
     prune_layer = 0  # the LLM layer at which the method prunes
     n_layers = 28  # of the LLM; matters only where prune_layer > 0
@@ -89,6 +91,9 @@ class Method(ABC):
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """Keep exactly ``count(tokens.grid, budget)`` tokens; all of them, unchanged, where that is N.
 
+        Features on a GPU are copied to host memory unless the method is :attr:`on_gpu`, and the report says so under
+        ``host_copy``; the selection is handed out where the features are.
+
         Raises
         ------
         MissingSignalError
@@ -96,12 +101,14 @@ class Method(ABC):
         """
         self.check_signals(tokens)
         budget = budget or self.budget
+        if tokens.on_gpu and not self.on_gpu:
+            return _through_host(self, tokens, budget)
         start = perf_counter()
         view = budget.view(tokens, self.newlines)
         self._check_newlines(tokens, view)
         n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
         whole = n_keep == view.grid.n_nodes and self.fits_budget
-        choice = keep_everything(view.grid) if whole else self.choose(view, n_keep, budget)
+        choice = keep_everything(view) if whole else self.choose(view, n_keep, budget)
         seconds = {"selection": perf_counter() - start}
         provenance = {"selector": self.name, "paper": self.paper, **self.parameters()}
         return finish(choice, tokens, view, budget, provenance, seconds, self.n_layers)
@@ -144,9 +151,11 @@ def approximate(*reasons: str) -> str:
     return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
 
 
-def keep_everything(grid: TokenGrid) -> Choice:
+def keep_everything(tokens: VideoTokens) -> Choice:
     """All tokens as they are: no method has anything to do at r = 1."""
-    return Choice(np.arange(grid.n_nodes), SAMPLE, np.ones(grid.n_nodes))
+    n = tokens.grid.n_nodes
+    nodes = beside(np.arange(n), tokens.features)
+    return Choice(nodes, SAMPLE, full(n, 1, "float32", like=nodes))
 
 
 def finish(
@@ -160,7 +169,7 @@ def finish(
 ) -> Selection:
     """The Selection of a choice: nodes of ``view`` become rows of ``tokens``, merged features are computed."""
     start = perf_counter()
-    rows, n_kept = view.grid.rows, choice.nodes.size
+    rows, n_kept = view.grid.rows, len(choice.nodes)
     assignment = features = None
     if choice.merge is not None:
         assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
@@ -172,10 +181,10 @@ def finish(
     account = TokenAccount(n_visual, choice.n_input or n_kept, n_kept, choice.prune_layer, n_layers, newlines)
     times = {**seconds, "merging": perf_counter() - start} if features is not None else dict(seconds)
     return Selection(
-        indices=rows[choice.nodes],
+        indices=_rows_of(view.grid, choice.nodes),
         grid=tokens.grid,
-        reason=np.broadcast_to(np.asarray(choice.reason, np.uint8), n_kept).copy(),
-        scores=choice.scores.astype(np.float32),
+        reason=_codes(choice.reason, choice.nodes),
+        scores=astype(choice.scores, "float32"),
         account=account,
         kind="subset" if features is None else "merge",
         features=features,
@@ -190,6 +199,32 @@ def finish(
             "newlines": newlines,
         },
     )
+
+
+def _rows_of(grid: TokenGrid, nodes: Any) -> Any:
+    """[K] int64: the rows of nodes; owned."""
+    if is_tensor(nodes) and grid.kind is None:
+        return nodes.clone()
+    return beside(grid.rows, nodes)[nodes]
+
+
+def _codes(reason: Any, nodes: Any) -> Any:
+    """[K] uint8: a code for each node; owned."""
+    codes = full(len(nodes), 0, "uint8", like=nodes)
+    codes[:] = reason
+    return codes
+
+
+def host_copy(selector: str, device: str) -> str:
+    """Why features are copied to host memory, as reports and statistics say it."""
+    return f"{selector} has no GPU implementation, and the features were on {device}"
+
+
+def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Selection:
+    """The selection of a method that runs on the CPU, handed out where the features are."""
+    found = method.select(tokens.to("cpu"), budget)
+    report = {**found.report, "host_copy": host_copy(method.name, tokens.device)}
+    return replace(found.to(tokens.features.device), report=report)
 
 
 def _refuse(tokens: VideoTokens) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-Array = np.ndarray[Any, Any]
+from stgraph.devices import count
+from stgraph.kernels import kernels_for
 
 
 def reduce_candidates(
-    representatives: Array, events: Array, importance: Array, n_target: int, protect_events: bool = False
-) -> Array:
+    representatives: Any, events: Any, importance: Any, n_target: int, protect_events: bool = False
+) -> Any:
     """The ``n_target`` candidates of highest importance; among equals the smaller index stays.
 
     Parameters
@@ -25,14 +24,8 @@ def reduce_candidates(
     -------
     [N] bool
     """
-    from stgraph.kernels.cpu.top import top_of
-
-    candidates = np.flatnonzero(representatives | events).astype(np.int32)
+    best = kernels_for(importance, "top").top_of_mask
     if not protect_events:
-        return top_of(importance, candidates, n_target)
-    first = np.flatnonzero(events).astype(np.int32)
-    if first.size >= n_target:
-        return top_of(importance, first, n_target)
-    others = np.flatnonzero(representatives & ~events).astype(np.int32)
-    kept: Array = events | top_of(importance, others, n_target - first.size)
-    return kept
+        return best(importance, representatives | events, n_target)
+    first = best(importance, events, n_target)
+    return first | best(importance, representatives & ~events, n_target - count(first))

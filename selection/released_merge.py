@@ -112,7 +112,7 @@ def _undefined_along_time(graph: TokenGraph) -> Array:
     """The graph's similarities, NaN along time where a token is zero: there the published code divides by zero, and
     finds neither an edge nor an event."""
     zero = graph.norms == 0
-    similarity = graph.similarity
+    similarity: Array = graph.similarity
     if zero.any():
         similarity = similarity.copy()
         similarity[2, :-1][zero[:-1] | zero[1:]] = np.nan

@@ -5,15 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from stgraph.community.partition import Partition
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import ceil_share
 
-Array = np.ndarray[Any, Any]
 
-
-def representative_tokens(centrality: Array, partition: Partition, ratio: Fraction) -> Array:
+def representative_tokens(centrality: Any, partition: Partition, ratio: Fraction) -> Any:
     """T_rep: the top ceil(|c| r) tokens of each community c by centrality (equation 5).
 
     Parameters
@@ -26,7 +23,5 @@ def representative_tokens(centrality: Array, partition: Partition, ratio: Fracti
     -------
     [N] bool; at least one token of every community; ties go to the smaller index
     """
-    from stgraph.kernels.cpu.top import top_of_groups
-
     members, starts = partition.grouped
-    return top_of_groups(centrality, members, starts, ceil_share(partition.sizes, ratio))
+    return kernels_for(centrality, "top").top_of_groups(centrality, members, starts, ceil_share(partition.sizes, ratio))

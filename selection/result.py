@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from stgraph import container, fragments
 from stgraph.arrays import to_numpy
 from stgraph.colours import DROPPED, OTHER_REASON, rgb
+from stgraph.devices import beside, full, gpu_tensor, is_tensor, to_device, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
@@ -41,17 +42,19 @@ class Selection:
     positions : "original": kept tokens keep their positions; "compact": the method renumbers them 0..K-1
     exactness : "exact", or "approximate: why"
     account : what the selection costs the LLM
-    report : counts, thresholds and stage times of this run
+    report : counts, thresholds and stage times of this run; ``host_copy`` where features on a GPU were copied
     provenance : selector, parameters, and how the communities were found
+
+    Indices, reasons, scores and merged features are NumPy arrays, or torch tensors on the GPU the features lie on.
     """
 
-    indices: Array
+    indices: Any
     grid: TokenGrid
-    reason: Array
-    scores: Array
+    reason: Any
+    scores: Any
     account: TokenAccount
     kind: str = "subset"
-    features: Array | None = None
+    features: Any = None
     assignment: Any = None
     positions: str = "original"
     exactness: str = "exact"
@@ -59,7 +62,7 @@ class Selection:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return int(self.indices.size)
+        return int(self.indices.shape[0])
 
     def __dlpack__(self, **options: Any) -> Any:
         """Capsule of the indices; a consumer may pass ``stream``, ``max_version``, ``dl_device`` and ``copy``."""
@@ -67,65 +70,73 @@ class Selection:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """(device type, device id) of the indices."""
-        return self.indices.__dlpack_device__()
+        device: tuple[int, int] = self.indices.__dlpack_device__()
+        return device
+
+    def to(self, device: Any) -> Selection:
+        """The same selection on ``device``; on "cpu" with NumPy arrays."""
+        arrays = {name: to_device(getattr(self, name), device) for name in ("indices", "reason", "scores")}
+        features = None if self.features is None else to_device(self.features, device)
+        return replace(self, **arrays, features=features)
 
     @property
-    def nodes(self) -> Array:
+    def nodes(self) -> Any:
         """Int64 lattice node ids (t*H + y)*W + x of the kept patches; kept newlines (``newlines="in"``) have none."""
         if self.grid.kind is None:
             return self.indices
-        at = np.searchsorted(self.grid.rows, self.indices)
-        at = np.minimum(at, self.grid.n_nodes - 1)
-        nodes: Array = at[self.grid.rows[at] == self.indices]
-        return nodes
+        node = full(self.grid.n_tokens, -1, "int64", like=self.indices)
+        node[beside(self.grid.rows, node)] = beside(np.arange(self.grid.n_nodes), node)
+        nodes = node[self.indices]
+        return nodes[nodes >= 0]
 
     @property
-    def mask(self) -> Array:
+    def mask(self) -> Any:
         """[T, H, W] bool: kept or not."""
-        kept = np.zeros(self.grid.n_nodes, np.bool_)
+        kept = full(self.grid.n_nodes, False, "bool", like=self.indices)
         kept[self.nodes] = True
         return kept.reshape(self.grid.shape)
 
     def reasons(self) -> dict[str, int]:
         """How many tokens were kept for which reason; reasons that did not occur are left out."""
-        counts = np.bincount(self.reason, minlength=len(REASON_NAMES) + 1)
+        counts = np.bincount(to_host(self.reason), minlength=len(REASON_NAMES) + 1)
         return {name: int(counts[code]) for code, name in REASON_NAMES.items() if counts[code]}
 
     def gather(self, features: Any) -> Any:
         """The kept rows of ``features`` ([n, d] or [T, H, W, d]), merged where the method merges, in their dtype: a
-        torch tensor on the same device for a torch tensor, a NumPy array for any other.
+        torch tensor on the same device for a torch tensor or another array on a GPU, a NumPy array for any other.
 
         Raises
         ------
         InputError
             the features do not have one row per input token
         """
-        torch = sys.modules.get("torch")
-        is_torch = torch is not None and isinstance(features, torch.Tensor)
-        if not is_torch:
-            features = to_numpy(features, "features")
+        if not is_tensor(features):
+            on_gpu = gpu_tensor(features)
+            features = to_numpy(features, "features") if on_gpu is None else on_gpu
         shape = tuple(features.shape)
         rows = int(np.prod(shape[:-1]))
         if len(shape) not in (2, 4) or rows != self.grid.n_tokens:
             raise InputError(
                 f"features have shape {shape}; expected one row for each of the {self.grid.n_tokens:,} input tokens"
             )
-        if torch is not None and is_torch:
+        if is_tensor(features):
             if self.assignment is not None:
-                return _merge_torch(torch, self.assignment, features.reshape(rows, shape[-1]))
-            indices = torch.from_dlpack(self.indices).to(features.device)
-            return features.reshape(rows, shape[-1]).index_select(0, indices)
+                return _merge_torch(sys.modules["torch"], self.assignment, features.reshape(rows, shape[-1]))
+            return features.reshape(rows, shape[-1]).index_select(0, beside(self.indices, features))
         if self.assignment is not None:
             return merge_rows(self.assignment, features)
-        return features[np.unravel_index(self.indices, shape[:-1])]
+        return features[np.unravel_index(to_host(self.indices), shape[:-1])]
 
     def save(self, path: str | os.PathLike[str], tokens: VideoTokens) -> None:
         """Write the kept tokens of ``tokens`` as a selection dump: features, coordinates, reasons, scores, and the
         assignment matrix of a merging method as compressed rows."""
+        if is_tensor(self.indices):
+            self.to("cpu").save(path, tokens)
+            return
         t, y, x = tokens.grid.coordinates()
         at = self.indices
         tensors = {
-            "features": self.gather(tokens.features),
+            "features": to_host(self.gather(tokens.features)),
             "indices": at,
             "token_t": t[at],
             "token_y": y[at],

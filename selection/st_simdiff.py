@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
-
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
+from stgraph.devices import count, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
-from stgraph.selection.events import event_threshold, event_tokens, parse_tau_diff, temporal_difference
+from stgraph.selection.events import find_events, parse_tau_diff, temporal_difference
 from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
 from stgraph.selection.method import Choice, finish
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
@@ -25,7 +24,6 @@ from stgraph.selection.representatives import representative_tokens
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 
 
@@ -34,16 +32,17 @@ class Analysis:
     """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
 
     ``event_threshold`` is the similarity below which a temporal edge marks an event, None without DETS or with one
-    frame; ``seconds`` holds the time each stage took.
+    frame. ``seconds`` holds the time each stage took; on a GPU that is the time in which its work was issued, and what
+    is still under way counts with the stage that waits for it, at last with "reduction".
     """
 
     tokens: VideoTokens
     graph: TokenGraph
     partition: Partition
-    centrality: Array
-    difference: Array
-    events: Array
-    event_threshold: float | None
+    centrality: Any
+    difference: Any
+    events: Any
+    event_threshold: Any
     seconds: dict[str, float]
 
 
@@ -92,6 +91,7 @@ class StSimDiff:
 
     name: ClassVar[str] = "st-simdiff"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_threshold("tau_sim", self.tau_sim)
@@ -142,12 +142,11 @@ class StSimDiff:
             ),
         )
         central = timed("centrality", lambda: centrality(tokens, built, partition))
-        nothing = np.zeros(built.n_nodes, np.bool_)
-        difference, events = timed(
+        nothing = (full(built.n_nodes, False, "bool", like=central), None)
+        difference, (events, threshold) = timed(
             "events",
-            lambda: (temporal_difference(built), event_tokens(built, self.tau_diff) if self.events else nothing),
+            lambda: (temporal_difference(built), find_events(built, self.tau_diff) if self.events else nothing),
         )
-        threshold = event_threshold(built, self.tau_diff) if self.events else None
         return Analysis(tokens, built, partition, central, difference, events, threshold, seconds)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
@@ -181,20 +180,25 @@ class StSimDiff:
         kept = (
             reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
         )
-        nodes = np.flatnonzero(kept)
-        n_candidates = int(np.count_nonzero(candidates))
+        found = (chosen, events, candidates, kept)
+        partition = analysis.partition
+        sums = numbers(
+            *map(count, found), partition.sizes.max(), partition.n_oversized, analysis.event_threshold or 0.0
+        )
+        n_chosen, n_events, n_candidates, n_kept, largest, n_oversized = map(int, sums[:6])
+        nodes = true_places(kept, n_kept)
         seconds = {**analysis.seconds, "reduction": perf_counter() - start}
         importance_name = resolve_importance(self.importance, tokens)
         report = {
             "n_target": n_target,
-            "n_representatives": int(np.count_nonzero(chosen)),
-            "n_events": int(np.count_nonzero(events)),
+            "n_representatives": n_chosen,
+            "n_events": n_events,
             "n_candidates": n_candidates,
             "excess": max(0, n_candidates - n_target),
             "n_communities": analysis.partition.n_communities,
-            "largest_community": int(analysis.partition.sizes.max()),
-            "oversized_ratio": analysis.partition.oversized_ratio,
-            "event_threshold": analysis.event_threshold,
+            "largest_community": largest,
+            "oversized_ratio": n_oversized / graph.n_nodes,
+            "event_threshold": None if analysis.event_threshold is None else sums[6],
             "importance": importance_name,
         }
         choice = Choice(

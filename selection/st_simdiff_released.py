@@ -82,7 +82,7 @@ class StSimDiffReleased(Method):
 
         exact_ratio = budget.ratio(tokens.grid)
         if exact_ratio == 1:
-            return keep_everything(tokens.grid)
+            return keep_everything(tokens)
         ratio, n = float(exact_ratio), tokens.grid.n_nodes
         switches = {"spatial": self.spatial, "temporal": self.temporal, "right": self.right, "bottom": self.bottom}
         graph = build_graph(tokens, self.tau_sim, **switches)

@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from stgraph.errors import FeatureError, InputError, UnavailableError
+from stgraph.errors import InputError, UnavailableError
 
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 FEATURE_DTYPES: dict[str, np.dtype[Any]] = {
@@ -74,23 +74,4 @@ def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
 
 
 def _on_device(name: str, device: str) -> str:
-    return f"{name} is on {device}; this release computes on the CPU: pass {name}.cpu() (or its host copy)"
-
-
-def feature_array(array: Any, name: str = "features") -> np.ndarray[Any, Any]:
-    """``array`` as NumPy, checked to be float32, float16 or bfloat16 with no axis of length zero.
-
-    Raises
-    ------
-    FeatureError
-        another dtype, or an empty axis
-    """
-    x = to_numpy(array, name)
-    if x.dtype not in FEATURE_DTYPES.values():
-        raise FeatureError(
-            f"{name} has dtype {x.dtype}; supported are {', '.join(FEATURE_DTYPES)}: convert it, e.g. with "
-            f"{name}.astype('float32')"
-        )
-    if 0 in x.shape:
-        raise FeatureError(f"{name} has shape {x.shape}: every axis must hold at least one element")
-    return x
+    return f"{name} is on {device}, but is read on the CPU: pass {name}.cpu() (or its host copy)"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.arrays import BFLOAT16, to_numpy
+from stgraph.devices import to_device
 from stgraph.errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -24,12 +25,14 @@ class EdgeList:
     n_nodes : N
     src, dst : [E] int32, src < dst
     weight : [E] float32, finite
+
+    The arrays are NumPy's, or torch tensors on a GPU.
     """
 
     n_nodes: int
-    src: Array
-    dst: Array
-    weight: Array
+    src: Any
+    dst: Any
+    weight: Any
 
     @classmethod
     def from_arrays(cls, n_nodes: int, src: Any, dst: Any, weight: Any | None = None) -> EdgeList:
@@ -77,7 +80,11 @@ class EdgeList:
     @property
     def n_edges(self) -> int:
         """E, each undirected edge counted once."""
-        return int(self.src.size)
+        return int(self.src.shape[0])
+
+    def to(self, device: Any) -> EdgeList:
+        """The same edges on ``device``; on "cpu" as NumPy arrays."""
+        return EdgeList(self.n_nodes, *(to_device(a, device) for a in (self.src, self.dst, self.weight)))
 
     def degrees(self) -> Array:
         """[N] int64: edges at each node."""

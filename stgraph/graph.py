@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph.devices import is_tensor, to_device
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ class TokenGraph:
     norms : [T, H, W] float64, feature norms
     tau_sim : similarity threshold, strict
     families : edge families in the community graph, of "right", "bottom", "temporal"
+
+    The arrays are NumPy's, or torch tensors on the GPU the features lie on.
     """
 
     grid: TokenGrid
-    similarity: Array
-    norms: Array
+    similarity: Any
+    norms: Any
     tau_sim: float
     families: tuple[str, ...] = FAMILIES
 
@@ -54,15 +58,25 @@ class TokenGraph:
         """Edges of the community graph."""
         return self.edges.n_edges
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the graph lies on a GPU."""
+        return is_tensor(self.similarity)
+
+    def to(self, device: Any) -> TokenGraph:
+        """The same graph on ``device``; on "cpu" with NumPy arrays."""
+        return replace(self, similarity=to_device(self.similarity, device), norms=to_device(self.norms, device))
+
     @cached_property
-    def _above(self) -> tuple[Array, Array, Array, Array]:
+    def _above(self) -> tuple[Any, Any, Any, Any]:
         return self._edge_arrays(self.tau_sim)
 
-    def _edge_arrays(self, tau: float) -> tuple[Array, Array, Array, Array]:
-        from stgraph.kernels.cpu.edge_list import edges_above
-
+    def _edge_arrays(self, tau: float) -> tuple[Any, Any, Any, Any]:
         right, bottom, temporal = (name in self.families for name in FAMILIES)
-        return edges_above(self.similarity, tau, (right, bottom, temporal))
+        found: tuple[Any, Any, Any, Any] = kernels_for(self.similarity, "edge_list").edges_above(
+            self.similarity, tau, (right, bottom, temporal)
+        )
+        return found
 
     @cached_property
     def edges(self) -> EdgeList:
@@ -71,7 +85,7 @@ class TokenGraph:
         return EdgeList(self.n_nodes, src, dst, weight)
 
     @property
-    def edge_family(self) -> Array:
+    def edge_family(self) -> Any:
         """[E] uint8: 0 right, 1 bottom, 2 temporal, in the order of :attr:`edges`."""
         return self._above[3]
 
@@ -81,11 +95,10 @@ class TokenGraph:
         return EdgeList(self.n_nodes, src, dst, weight)
 
     @property
-    def temporal_similarity(self) -> Array:
+    def temporal_similarity(self) -> Any:
         """[T-1, H, W] float32: similarity of each token to the same position one frame later, from which DETS works
         even where temporal edges are kept out of the community graph."""
-        view: Array = self.similarity[2, :-1]
-        return view
+        return self.similarity[2, :-1]
 
     def neighbours(self, node: int) -> dict[str, tuple[int, float]]:
         """The up to six lattice neighbours of a node: side -> (node id, similarity), thresholded or not."""
@@ -160,8 +173,16 @@ class TokenGraph:
 
         return graph_views.to_pandas(self.edges, self.edge_family)
 
+    def to_cupy(self) -> tuple[Any, Any, Any]:
+        """The community graph as CuPy arrays (src, dst int32, weight float32), not copied where the graph lies on a
+        GPU. Needs a CUDA device and CuPy."""
+        from stgraph import graph_views
+
+        return graph_views.to_cupy(self.edges)
+
     def to_cudf(self) -> Any:
-        """cudf.DataFrame of the community graph (src, dst int32, weight float64). Needs a CUDA device and cuDF."""
+        """cudf.DataFrame of the community graph (src, dst int32, not copied where the graph lies on a GPU; weight
+        float64). Needs a CUDA device and cuDF."""
         from stgraph import graph_views
 
         return graph_views.to_cudf(self.edges)
@@ -199,6 +220,8 @@ def build_graph(
     spatial, temporal : whether spatial / temporal edges take part (the paper's ablation)
     right, bottom : the two kinds of spatial edges
 
+    Features on a GPU are read there, and the graph stays there.
+
     Raises
     ------
     FeatureError
@@ -218,9 +241,8 @@ def build_graph(
             f"build_graph got {type(tokens).__name__}; pass VideoTokens, e.g. stgraph.VideoTokens.from_array(x)"
         )
     tau = check_threshold("tau_sim", tau_sim)
-    from stgraph.kernels.cpu.neighbours import neighbour_cosines
-
-    similarity, norms = neighbour_cosines(tokens.lattice)
+    lattice = tokens.lattice
+    similarity, norms = kernels_for(lattice, "neighbours").neighbour_cosines(lattice)
     graph = TokenGraph(tokens.grid, similarity, norms, tau)
     return graph.with_threshold(spatial=spatial, temporal=temporal, right=right, bottom=bottom)
 

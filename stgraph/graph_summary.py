@@ -80,7 +80,9 @@ def _cells(f: FamilySummary) -> tuple[str, ...]:
 
 
 def summarise(graph: TokenGraph) -> GraphSummary:
-    """The statistics of ``graph``; see :meth:`stgraph.graph.TokenGraph.summary`."""
+    """The statistics of ``graph``; see :meth:`stgraph.graph.TokenGraph.summary`. Of a graph on a GPU the similarities
+    are copied to host memory."""
+    graph = graph.to("cpu") if graph.on_gpu else graph
     families = tuple(_family(graph, i) for i in range(3))
     used = [f for f in families if f.in_graph]
     lattice = sum(f.n_lattice for f in used)

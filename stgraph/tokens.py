@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from stgraph import fragments
-from stgraph.arrays import feature_array, to_numpy
+from stgraph.arrays import to_numpy
+from stgraph.devices import beside, dtype_name, feature_array, is_tensor, to_device, to_host
 from stgraph.errors import FeatureError, GridError, MissingSignalError
 from stgraph.grid import TokenGrid
 from stgraph.signals import check_signals, is_per_patch
@@ -25,11 +26,13 @@ class VideoTokens:
     Parameters
     ----------
     features : [n, d] or [T, H, W, d] float32, float16 or bfloat16
-        a row per visual token in sequence order, newlines and separators included; 4-D only where all are patches
+        a row per visual token in sequence order, newlines and separators included; 4-D only where all are patches.
+        On a GPU they stay there, as a torch tensor, and what can be computed there is
     grid : TokenGrid
         which rows are patches, and the lattice they form
     signals : mapping of name -> array
-        what methods other than the graph need (attention, keys, frame thumbnails); see :data:`stgraph.signals.SIGNALS`
+        what methods other than the graph need (attention, keys, frame thumbnails), in host memory; see
+        :data:`stgraph.signals.SIGNALS`
     metadata : mapping
         where the tokens come from: model, encoder, frame sampling, licence
 
@@ -39,7 +42,7 @@ class VideoTokens:
         the features, grid or signals do not fit together
     """
 
-    features: Array
+    features: Any
     grid: TokenGrid
     signals: Mapping[str, Array] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -49,9 +52,9 @@ class VideoTokens:
             raise GridError(f"grid is {type(self.grid).__name__}; pass a TokenGrid(T, H, W)")
         x = feature_array(self.features)
         if x.ndim == 4 and x.shape[:3] != self.grid.shape:
-            raise GridError(f"features have shape {x.shape} but the grid is {self.grid}")
+            raise GridError(f"features have shape {tuple(x.shape)} but the grid is {self.grid}")
         if x.ndim not in (2, 4):
-            raise FeatureError(f"features have shape {x.shape}; expected [n, d] or [T, H, W, d]")
+            raise FeatureError(f"features have shape {tuple(x.shape)}; expected [n, d] or [T, H, W, d]")
         n_rows = int(np.prod(x.shape[:-1]))
         if n_rows != self.grid.n_tokens:
             raise GridError(
@@ -74,8 +77,8 @@ class VideoTokens:
         signals: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> VideoTokens:
-        """Tokens of a plain [T, H, W, d] array: any DLPack producer in CPU memory, any strides, never copied if NumPy
-        can address it.
+        """Tokens of a plain [T, H, W, d] array: any DLPack producer, any strides, never copied if NumPy can address it,
+        or if it lies on a GPU.
 
         Parameters
         ----------
@@ -97,19 +100,39 @@ class VideoTokens:
         features = feature_array(x)
         if features.ndim != 4:
             raise FeatureError(
-                f"features have shape {features.shape}; expected [T, H, W, d] (frames, height, width, dimension)"
+                f"features have shape {tuple(features.shape)}; expected [T, H, W, d] (frames, height, width, dimension)"
             )
         grid = TokenGrid(*features.shape[:3])
         named = {name: to_numpy(a, f"signal {name!r}") for name, a in (signals or {}).items()}
         if importance is not None:
-            values = to_numpy(importance, "importance")
+            values = to_host(importance) if is_tensor(importance) else to_numpy(importance, "importance")
             if values.shape not in (grid.shape, (grid.n_nodes,)):
                 raise GridError(f"importance has shape {values.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
             named["importance"] = values.reshape(grid.shape).astype(np.float32, copy=False)
         return cls(features, grid, named, dict(metadata or {}))
 
     @property
-    def lattice(self) -> Array:
+    def on_gpu(self) -> bool:
+        """Whether the features lie on a GPU."""
+        return is_tensor(self.features)
+
+    @property
+    def device(self) -> str:
+        """Where the features lie: "cpu", "cuda:0", ..."""
+        return str(self.features.device)
+
+    def to(self, device: Any) -> VideoTokens:
+        """The same tokens with their features on ``device``: "cuda", "cuda:1", ...; "cpu" for host memory.
+
+        Raises
+        ------
+        UnavailableError
+            no such device here
+        """
+        return VideoTokens(to_device(self.features, device), self.grid, self.signals, self.metadata)
+
+    @property
+    def lattice(self) -> Any:
         """[T, H, W, d]: the patch tokens, a view of the features wherever strides allow one."""
         if self.features.ndim == 4:
             return self.features
@@ -132,7 +155,7 @@ class VideoTokens:
     @property
     def dtype(self) -> str:
         """Name of the features' dtype: float32, float16 or bfloat16."""
-        return str(self.features.dtype)
+        return dtype_name(self.features)
 
     def signal(self, name: str, needed_by: str = "this method") -> Array:
         """The signal ``name``, or an error that says who needs it and what is there."""
@@ -164,15 +187,18 @@ class VideoTokens:
         return f"VideoTokens({self.grid}, {size}, {self.dtype}{extra})"
 
 
-def _strided_lattice(features: Array, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Array:
+def _strided_lattice(features: Any, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Any:
     """The patches as a strided view when newlines and separators recur evenly, else a gathered copy."""
     rows = grid.rows.reshape(grid.shape)
     steps = [int(rows.take(1, axis=a).flat[0] - rows.flat[0]) if rows.shape[a] > 1 else 0 for a in range(3)]
     t, y, x = np.ogrid[: grid.T, : grid.H, : grid.W]
     if not np.array_equal(rows, rows.flat[0] + t * steps[0] + y * steps[1] + x * steps[2]):
-        return features[grid.rows].reshape(shape)
-    row, column = features.strides
+        return features[beside(grid.rows, features)].reshape(shape)
     first = features[int(rows.flat[0]) :]
+    if is_tensor(features):
+        row, column = features.stride()
+        return first.as_strided(shape, (*(s * row for s in steps), column))
+    row, column = features.strides
     return np.lib.stride_tricks.as_strided(first, shape, (*(s * row for s in steps), column), writeable=False)
 
 

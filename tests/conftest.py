@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
+from ctypes.util import find_library
 from functools import cache
 from importlib.util import find_spec
 
@@ -13,22 +15,29 @@ from browsers import browser, open_page  # noqa: F401 (fixtures)
 import stgraph
 
 GPU_TESTS = pytest.StashKey[set[str]]()
+HAS_DRIVER = find_library("cuda") is not None
+if not HAS_DRIVER:
+    # Triton reads it when a kernel is defined, so it has to be there before the first is. With a GPU, set it by hand.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @cache
 def gpu_missing() -> str | None:
     """What a test marked ``gpu`` lacks on this machine, or None."""
-    if find_spec("cupy") is None:
-        return "needs a CUDA device and CuPy: CuPy is not installed"
+    needs = "needs a CUDA device, torch and Triton: "
+    for package in ("torch", "triton"):
+        if find_spec(package) is None:
+            return f"{needs}{package} is not installed"
+    if not HAS_DRIVER:
+        return f"{needs}no CUDA driver was found"
+    if INTERPRETED:
+        return f"{needs}TRITON_INTERPRET=1 runs kernels in the interpreter; unset it"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            import cupy
+        import torch
 
-            count = cupy.cuda.runtime.getDeviceCount()
-        except Exception as error:  # no driver, no device, or a CuPy built for another CUDA
-            return f"needs a CUDA device and CuPy: {type(error).__name__}: {error}"
-    return None if count else "needs a CUDA device and CuPy: no device found"
+        return None if torch.cuda.is_available() else f"{needs}torch finds no device"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -52,3 +61,19 @@ def threads() -> Iterator[None]:
     before = stgraph.num_threads()
     yield
     stgraph.set_num_threads(before)
+
+
+@pytest.fixture
+def interpreter() -> Iterator[None]:
+    """The GPU engine on tensors in host memory, its kernels in Triton's interpreter."""
+    reason = "the GPU engine in Triton's interpreter needs "
+    for package in ("torch", "triton"):
+        pytest.importorskip(package, reason=f"{reason}{package}")
+    if not INTERPRETED:
+        pytest.skip(f"{reason}TRITON_INTERPRET=1, in a run of its own: it is for all kernels")
+    from stgraph.devices import gpu_engine_on
+
+    with warnings.catch_warnings(), gpu_engine_on("cpu"):
+        # NumPy, in which the interpreter computes, warns where a GPU gives Inf and NaN in silence.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield

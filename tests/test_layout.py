@@ -24,7 +24,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 LAYERS = (
     ("errors", "colours", "fragments"),
     ("kernels*",),
-    ("registry", "arrays", "files"),
+    ("registry", "arrays", "devices", "files"),
     ("grid", "tokens", "signals", "container", "dump"),
     ("edges", "graph", "graph_*"),
     ("community*",),
@@ -53,6 +53,7 @@ OPTIONAL_OR_SLOW = {
     "pyarrow",
     "torch",
     "transformers",
+    "triton",
 }
 WRAPPED = OPTIONAL_OR_SLOW | {"graspologic_native", "networkit", "numpy", "rich", "safetensors", "scipy", "typer"}
 VAGUE = {"common", "core", "helpers", "misc", "utils"}

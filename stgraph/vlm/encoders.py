@@ -171,6 +171,6 @@ def expected_first(module: Any) -> int | None:
 
 def _numpy(x: Any) -> Array:
     """A tensor as an array of its own dtype, bfloat16 included."""
-    from stgraph.arrays import feature_array
+    from stgraph.arrays import to_numpy
 
-    return feature_array(x.contiguous().cpu())
+    return to_numpy(x.contiguous().cpu())

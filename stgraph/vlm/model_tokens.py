@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import feature_array
+from stgraph.arrays import to_numpy
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import OTHER, TokenGrid
 from stgraph.selection.attention import SHALLOW_LAYER
@@ -130,7 +130,7 @@ class _Reader(Pruner):
         embeds = kwargs["inputs_embeds"][0, self.video.start : self.video.stop]
         visual = self._visual()
         rows = embeds if visual.all() else embeds[visual.nonzero()[0]]
-        self.features = feature_array(rows.detach().contiguous().cpu()).copy()
+        self.features = to_numpy(rows.detach().contiguous().cpu()).copy()
         if self.ends:
             raise _Enough
 

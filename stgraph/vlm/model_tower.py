@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import feature_array
+from stgraph.arrays import to_numpy
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import TokenGrid
 from stgraph.vlm.encoders import expected_first
@@ -63,7 +63,7 @@ class EncoderRun:
             )
         found = attention_signals(self.seen, H * W, n_first, self.asked) if self.seen.key is not None else {}
         if "enc_features" in self.asked:
-            found["enc_features"] = feature_array(hidden[:, n_first:].detach().contiguous().cpu())
+            found["enc_features"] = to_numpy(hidden[:, n_first:].detach().contiguous().cpu())
         return found, {
             "encoder": type(self.tower.module).__name__,
             "layer": "output" if self.layer is None else self.layer,

@@ -116,6 +116,19 @@ def canonical_labels(labels: Array) -> tuple[Array, int]:
     return new, int(count)
 
 
+def group_sizes(labels: Array) -> Array:
+    """[n_groups] int64: nodes of each group 0..n_groups-1."""
+    return np.bincount(labels)
+
+
+def with_isolated(place: Array, labels: Array, count: int) -> Array:
+    """[N] int32 labels from those of the nodes with an edge (0..count-1): each other node is a group of its own."""
+    alone = place < 0
+    out = labels[place]
+    out[alone] = np.arange(count, count + np.count_nonzero(alone), dtype=np.int32)
+    return out
+
+
 def group_members(labels: Array, n_groups: int) -> tuple[Array, Array]:
     """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
     members, starts = _group(labels, n_groups)

@@ -73,3 +73,8 @@ def top_of(values: Array, candidates: Array, k: int) -> Array:
     """[N] bool: the ``k`` candidates (ascending indices) of largest value; among equals the smaller index wins."""
     starts, counts = np.array([0, candidates.size]), np.array([k])
     return top_of_groups(values, candidates.astype(np.int32, copy=False), starts, counts)
+
+
+def top_of_mask(values: Array, mask: Array, k: int) -> Array:
+    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; among equals the smaller index wins."""
+    return top_of(values, np.flatnonzero(mask), k)

@@ -1,0 +1,205 @@
+"""Arrays on a GPU, and the few ways between there and host memory.
+
+Inside the library an array is a NumPy array, and the CPU engine computes, or a torch tensor, and the GPU engine does.
+:func:`gpu_tensor` decides, where arrays enter.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from stgraph.arrays import BFLOAT16, FEATURE_DTYPES, to_numpy
+from stgraph.errors import FeatureError, UnavailableError, missing_dependency
+
+_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+_devices: ContextVar[tuple[str, ...]] = ContextVar("devices whose tensors the GPU engine takes", default=("cuda",))
+
+
+@contextmanager
+def gpu_engine_on(device: str) -> Iterator[None]:
+    """Hand torch tensors on ``device`` to the GPU engine as well.
+
+    With ``device="cpu"`` and the environment variable ``TRITON_INTERPRET=1``, set before the engine is first used, its
+    kernels run in Triton's interpreter: slow, for tests and for looking into a kernel on a machine without a GPU.
+    """
+    token = _devices.set((*_devices.get(), device))
+    try:
+        yield
+    finally:
+        _devices.reset(token)
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether ``array`` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
+
+
+def gpu_tensor(array: Any, name: str = "array") -> Any:
+    """``array`` as a torch tensor where it lies on a GPU, not copied; None where it does not.
+
+    Work that other libraries have under way on the array is waited for on the device, as DLPack prescribes.
+
+    Raises
+    ------
+    MissingDependencyError
+        it lies on a GPU, and torch is not installed
+    UnavailableError
+        the installed torch cannot use that GPU
+    """
+    if is_tensor(array):
+        return array.detach() if array.device.type in _devices.get() else None
+    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
+        return None
+    device = array.__dlpack_device__()
+    if device[0] not in _CUDA:
+        return None
+    try:
+        import torch
+    except ImportError:
+        raise missing_dependency("computing on a GPU", "torch", "hf") from None
+    if any(step < 0 for step in getattr(array, "strides", None) or ()):
+        array = array.copy()  # torch aborts the process on negative strides
+    try:
+        return torch.from_dlpack(array)
+    except (AssertionError, RuntimeError) as error:  # AssertionError: torch was built without CUDA
+        raise UnavailableError(
+            f"{name} is on {device}, which the installed torch cannot use ({first_line(error)}): install its CUDA "
+            f"build, or pass {name}.cpu() (or its host copy)"
+        ) from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def feature_array(array: Any, name: str = "features") -> Any:
+    """``array`` as NumPy where it is in host memory, as a torch tensor where it is on a GPU; checked to be float32,
+    float16 or bfloat16 with no axis of length zero.
+
+    Raises
+    ------
+    FeatureError
+        another dtype, or an empty axis
+    MissingDependencyError
+        a GPU array without torch
+    """
+    x = gpu_tensor(array, name)
+    if x is None:
+        x = to_numpy(array, name)
+    if dtype_name(x) not in FEATURE_DTYPES:
+        raise FeatureError(
+            f"{name} has dtype {dtype_name(x)}; supported are {', '.join(FEATURE_DTYPES)}: convert it, e.g. with "
+            f"{name}.astype('float32')"
+        )
+    if 0 in x.shape:
+        raise FeatureError(f"{name} has shape {tuple(x.shape)}: every axis must hold at least one element")
+    return x
+
+
+def to_host(array: Any) -> np.ndarray[Any, Any]:
+    """``array`` in host memory. The one place where the library copies from a GPU; callers say what and why."""
+    if not is_tensor(array):
+        return np.asarray(array)
+    return to_numpy(array.cpu())
+
+
+def to_device(array: Any, device: Any) -> Any:
+    """``array`` as a torch tensor on ``device``; on "cpu" as NumPy.
+
+    Raises
+    ------
+    UnavailableError
+        no such device here
+    """
+    if str(device) == "cpu":
+        return to_host(array)
+    try:
+        import torch
+    except ImportError:
+        raise missing_dependency(f"device {str(device)!r}", "torch", "hf") from None
+    tensor = array if is_tensor(array) else _tensor(array, torch)
+    try:
+        return tensor.to(device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise UnavailableError(
+            f"device {str(device)!r} cannot be used here: {first_line(error)}; leave it out to compute on the CPU"
+        ) from None
+
+
+def beside(array: Any, other: Any) -> Any:
+    """``array`` where ``other`` lies."""
+    if not is_tensor(other):
+        return to_host(array)
+    import torch
+
+    return (array if is_tensor(array) else _tensor(array, torch)).to(other.device)
+
+
+def _tensor(array: Any, torch: Any) -> Any:
+    """A torch tensor of a NumPy array, which torch would not take in bfloat16 or with negative strides."""
+    values = np.ascontiguousarray(array)
+    if not values.flags.writeable:
+        values = values.copy()
+    if values.dtype == BFLOAT16:
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)
+
+
+def dtype_name(array: Any) -> str:
+    """Name of an array's dtype, the same for NumPy and torch."""
+    return str(array.dtype).removeprefix("torch.")
+
+
+def astype(array: Any, dtype: str) -> Any:
+    """``array`` in another dtype, itself where it has that."""
+    if is_tensor(array):
+        return array.to(getattr(sys.modules["torch"], dtype))
+    return array.astype(dtype, copy=False)
+
+
+def full(shape: int | tuple[int, ...], value: Any, dtype: str, like: Any) -> Any:
+    """A new array filled with ``value``, where ``like`` lies."""
+    if is_tensor(like):
+        torch = sys.modules["torch"]
+        return torch.full(
+            shape if isinstance(shape, tuple) else (shape,), value, dtype=getattr(torch, dtype), device=like.device
+        )
+    return np.full(shape, value, dtype)
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """``np.where``, or torch's."""
+    return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)
+
+
+def count(mask: Any) -> Any:
+    """How many are true: an int, or a number on the device."""
+    return mask.sum() if is_tensor(mask) else int(np.count_nonzero(mask))
+
+
+def true_places(mask: Any, n: int) -> Any:
+    """[n] int64: the places that are true, of which there are ``n``; so a GPU need not be waited for."""
+    if not is_tensor(mask):
+        return np.flatnonzero(mask)
+    torch = sys.modules["torch"]
+    # The others all go to a place behind the last.
+    place = torch.where(mask, mask.cumsum(0) - 1, n)
+    out = torch.empty(n + 1, dtype=torch.int64, device=mask.device)
+    return out.scatter_(0, place, torch.arange(mask.numel(), device=mask.device))[:n].clone()
+
+
+def numbers(*values: Any) -> list[float]:
+    """Single values as floats, those on a device read in one transfer, for which it waits."""
+    on_device = [v for v in values if is_tensor(v)]
+    if not on_device:
+        return [float(v) for v in values]
+    read = iter(sys.modules["torch"].stack([v.double() for v in on_device]).tolist())
+    return [next(read) if is_tensor(v) else float(v) for v in values]

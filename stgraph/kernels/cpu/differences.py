@@ -1,0 +1,49 @@
+"""How much each token differs from the same position one frame earlier, and which differ enough (DETS)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def differences(temporal: Array) -> Array:
+    """[N] float32: 1 - similarity to the frame before; 0 in the first frame.
+
+    Parameters
+    ----------
+    temporal : [T-1, H, W] float32, similarity of each token to the same position one frame later
+    """
+    frames, H, W = temporal.shape
+    out = np.zeros((frames + 1, H, W), np.float32)
+    np.subtract(1, temporal, out=out[1:])
+    return out.reshape(-1)
+
+
+def below(temporal: Array, tau: float) -> Array:
+    """[N] bool: the later tokens of the temporal edges with similarity < tau, compared in float32."""
+    frames, H, W = temporal.shape
+    out = np.zeros((frames + 1, H, W), np.bool_)
+    out[1:] = temporal < tau
+    return out.reshape(-1)
+
+
+def percentile(temporal: Array, q: float) -> Any:
+    """The q-th percentile of the differences 1 - similarity in float64, interpolated linearly; there must be one."""
+    return np.percentile(_wide(temporal), q)
+
+
+def beyond(temporal: Array, bound: Any) -> Array:
+    """[N] bool: the later tokens of the temporal edges whose difference exceeds ``bound``. Compared as differences in
+    float64: 1 - (1 - w) need not give back w."""
+    frames, H, W = temporal.shape
+    out = np.zeros((frames + 1, H, W), np.bool_)
+    out[1:] = _wide(temporal) > bound
+    return out.reshape(-1)
+
+
+def _wide(temporal: Array) -> Array:
+    """[T-1, H, W] float64: 1 - w of every temporal edge."""
+    return 1.0 - temporal.astype(np.float64)

@@ -1,0 +1,140 @@
+"""Connected components by union-find, and the canonical numbering of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from stgraph.kernels.gpu.rows import OPTIONS, blocks
+
+_BLOCK = 256
+
+
+@triton.jit
+def _root(parent, i, active):  # type: ignore[no-untyped-def]
+    """The root of each active node. On the way every node is tied to its grandparent, an ancestor whatever other
+    programs do. Loads bypass L1, which knows nothing of what other processors write."""
+    up = tl.load(parent + i, mask=active, other=0, cache_modifier=".cg")
+    moving = active & (up != i)
+    while tl.sum(moving.to(tl.int32), 0) > 0:
+        above = tl.load(parent + up, mask=moving, other=0, cache_modifier=".cg")
+        tl.store(parent + i, above, mask=moving & (above != up))
+        i = tl.where(moving, up, i)
+        up = tl.where(moving, above, up)
+        moving = moving & (up != i)
+    return i
+
+
+@triton.jit
+def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Tie the larger root to the smaller, for every edge. Parents only ever become smaller, so that each tree ends at
+    its smallest node, whatever the schedule."""
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    active = e < n_edges
+    a = tl.load(src + e, mask=active, other=0)
+    b = tl.load(dst + e, mask=active, other=0)
+    while tl.sum(active.to(tl.int32), 0) > 0:
+        a, b = _root(parent, a, active), _root(parent, b, active)
+        high, low = tl.maximum(a, b), tl.minimum(a, b)
+        active = active & (high != low)
+        before = tl.atomic_min(parent + high, low, mask=active, sem="relaxed")
+        # Where `high` was no root any more, what it was tied to before has to meet `low` as well.
+        active = active & (before != high)
+        a, b = tl.where(active, before, a), tl.where(active, low, b)
+
+
+@triton.jit
+def _flatten(parent, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    up = tl.load(parent + i, mask=i < n, other=0)
+    above = tl.load(parent + up, mask=i < n, other=0)
+    while tl.sum(((above != up) & (i < n)).to(tl.int32), 0) > 0:
+        up = above
+        above = tl.load(parent + up, mask=i < n, other=0)
+    tl.store(root + i, up, mask=i < n)
+
+
+def roots(parent: Any) -> Any:
+    """[N] int32: the end of each node's chain of parents ([N] int32, a root is its own)."""
+    out = torch.empty_like(parent)
+    if parent.numel():
+        _flatten[(blocks(parent.numel(), _BLOCK),)](parent, out, parent.numel(), _BLOCK, **OPTIONS)
+    return out
+
+
+def component_roots(n_nodes: int, src: Any, dst: Any) -> Any:
+    """[N] int32: the smallest node of each node's component. Does not wait for the device."""
+    parent = torch.arange(n_nodes, dtype=torch.int32, device=src.device)
+    if src.numel():
+        _link[(blocks(src.numel(), _BLOCK),)](parent, src, dst, src.numel(), _BLOCK, **OPTIONS)
+    return roots(parent)
+
+
+def connected_components(n_nodes: int, src: Any, dst: Any) -> tuple[Any, int]:
+    """Canonical component labels ([N] int32, numbered by smallest node) and their number, for which it waits."""
+    return numbered(component_roots(n_nodes, src, dst))
+
+
+def numbered(root: Any) -> tuple[Any, int]:
+    """Labels 0, 1, ... of groups known by their smallest node ([N] int32), in its order, and their number, for which it
+    waits."""
+    if root.numel() == 0:
+        return root, 0
+    is_root = root == torch.arange(root.numel(), dtype=root.dtype, device=root.device)
+    rank = is_root.cumsum(0, dtype=torch.int32)
+    return rank[root.long()] - 1, int(rank[-1])
+
+
+def canonical_labels(labels: Any) -> tuple[Any, int]:
+    """Labels renumbered by first occurrence ([N] int32), and the number of groups. Any integer labels will do.
+
+    Waits for their range and their number; and for the distinct ones where the range is wide.
+    """
+    if labels.numel() == 0:
+        return labels.int(), 0
+    n = labels.numel()
+    low, high = torch.stack(torch.aminmax(labels)).tolist()
+    dense = labels.long()
+    if low < 0 or high >= 4 * n:
+        dense, high = torch.unique(labels, return_inverse=True)[1], n - 1
+    node = torch.arange(n, dtype=torch.int32, device=labels.device)
+    first = torch.full((high + 1,), n, dtype=torch.int32, device=labels.device)
+    first.scatter_reduce_(0, dense, node, "amin")
+    return numbered(first[dense])
+
+
+def group_sizes(labels: Any) -> Any:
+    """[N] int64: nodes of each group, 0 for numbers no label has; its length is known without a look at the labels."""
+    sizes = torch.zeros(labels.numel(), dtype=torch.int64, device=labels.device)
+    return sizes.scatter_add_(0, labels.long(), torch.ones_like(sizes))
+
+
+def group_members(labels: Any, n_groups: int) -> tuple[Any, Any]:
+    """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
+    ordered, members = torch.sort(labels, stable=True)
+    bounds = torch.arange(n_groups + 1, dtype=labels.dtype, device=labels.device)
+    return members.int(), torch.searchsorted(ordered, bounds)
+
+
+def without_isolated(n_nodes: int, src: Any, dst: Any) -> tuple[Any, int, Any, Any]:
+    """Renumber the nodes that have an edge 0..count-1, in order. Waits for their number.
+
+    Returns (place [N] int32 with -1 for isolated nodes, count, src, dst).
+    """
+    a, b = src.long(), dst.long()
+    has_edge = torch.zeros(n_nodes, dtype=torch.bool, device=src.device)
+    has_edge[a] = True
+    has_edge[b] = True
+    rank = has_edge.cumsum(0, dtype=torch.int32)
+    place = torch.where(has_edge, rank - 1, -1)
+    return place, int(rank[-1]) if n_nodes else 0, place[a], place[b]
+
+
+def with_isolated(place: Any, labels: Any, count: int) -> Any:
+    """[N] int32 labels from those of the nodes with an edge (0..count-1): each other node is a group of its own."""
+    alone = place < 0
+    own = count - 1 + alone.cumsum(0, dtype=torch.int32)
+    return torch.where(alone, own, labels[place.clamp(min=0).long()])

@@ -1,0 +1,59 @@
+"""How kernels address feature rows: any strides, in tiles of neighbouring tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+# Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
+SMALLEST: tl.constexpr = tl.constexpr(1e-30)
+LARGEST: tl.constexpr = tl.constexpr(1e30)
+
+# Of every launch. Multiply and add in one rounding, as Triton up to 3.9 does unasked (and 3.9 warns about).
+OPTIONS = {"enable_fp_fusion": True}
+CHANNELS = 64  # read at a time: 128 bytes of a bfloat16 row
+TOKENS = 64  # of a tile
+
+
+@triton.jit
+def node_offset(node, H, W, stride_t, stride_h, stride_w):  # type: ignore[no-untyped-def]
+    """Where the rows of nodes start, in elements; int64, for 2^31 elements are a few minutes of video."""
+    w, h, t = node % W, node // W % H, node // (W * H)
+    return t.to(tl.int64) * stride_t + h.to(tl.int64) * stride_h + w.to(tl.int64) * stride_w
+
+
+@triton.jit
+def is_safe(square):  # type: ignore[no-untyped-def]
+    """Whether a squared norm in float32 can be trusted; false for NaN."""
+    return (square >= SMALLEST) & (square <= LARGEST)
+
+
+def tile_of(shape: tuple[int, int, int], size: int = TOKENS) -> tuple[int, int, int]:
+    """Sides of a tile of at most ``size`` tokens, powers of two, as near to a cube as the lattice allows: a tile reads
+    its own rows and those of its later neighbours, of which a cube has fewest.
+
+    Examples
+    --------
+    >>> tile_of((64, 14, 14)), tile_of((8, 1, 3))
+    ((4, 4, 4), (8, 1, 4))
+    """
+    sides = [1, 1, 1]
+    while sides[0] * sides[1] * sides[2] < size:
+        short = [axis for axis in range(3) if sides[axis] < shape[axis]]
+        if not short:
+            break
+        sides[min(short, key=lambda axis: sides[axis])] *= 2
+    return sides[0], sides[1], sides[2]
+
+
+def blocks(n: int, size: int) -> int:
+    """How many blocks of ``size`` cover n."""
+    return -(-n // size)
+
+
+def node_strides(x: Any) -> tuple[int, int, int, int]:
+    """Strides of a [T, H, W, d] tensor in elements."""
+    t, h, w, c = x.stride()
+    return t, h, w, c

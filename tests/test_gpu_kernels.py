@@ -1,0 +1,252 @@
+"""The GPU engine's kernels in Triton's interpreter, against the CPU engine's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from feature_zoo import DTYPES, GRIDS, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
+from tensors import same, tensor
+from zoo import ZOO, clique, graph, lattice, path
+
+from stgraph import EdgeList
+from stgraph.errors import FeatureError
+from stgraph.kernels import kernels_for
+from stgraph.kernels.cpu import centrality, components, differences, edge_list, neighbours, top, tree_split
+
+pytestmark = pytest.mark.usefixtures("interpreter")
+Array = np.ndarray[Any, Any]
+
+MIRRORED = {
+    "neighbours": ["neighbour_cosines"],
+    "edge_list": ["edges_above"],
+    "components": [
+        "connected_components",
+        "canonical_labels",
+        "group_sizes",
+        "group_members",
+        "without_isolated",
+        "with_isolated",
+    ],
+    "tree_split": ["split_trees"],
+    "centrality": ["group_centrality"],
+    "top": ["top_of_groups", "top_of_mask"],
+    "differences": ["differences", "below", "percentile", "beyond"],
+}
+
+
+def gpu(name: str) -> Any:
+    return import_module(f"stgraph.kernels.gpu.{name}")
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_both_engines_have_the_same_functions(name: str) -> None:
+    one, other = import_module(f"stgraph.kernels.cpu.{name}"), gpu(name)
+    for function in MIRRORED[name]:
+        assert [*inspect.signature(getattr(one, function)).parameters] == [
+            *inspect.signature(getattr(other, function)).parameters
+        ]
+    assert kernels_for(np.zeros(1), name) is one
+    assert kernels_for(tensor(np.zeros(1)), name) is other
+
+
+def check_neighbours(x: Array, given: Any) -> None:
+    weights, norms = neighbours.neighbour_cosines(x)
+    found, found_norms = gpu("neighbours").neighbour_cosines(given)
+    np.testing.assert_allclose(found.numpy(), weights, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found_norms.numpy(), norms, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", GRIDS, ids=str)
+def test_neighbour_cosines_on_every_grid(shape: tuple[int, ...]) -> None:
+    x = features(shape)
+    check_neighbours(x, tensor(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
+def test_neighbour_cosines_in_half_precision(dtype: Any) -> None:
+    x = features((2, 3, 4, 70), dtype)
+    check_neighbours(x, tensor(x))
+
+
+@pytest.mark.parametrize("layout", [*ROW_LAYOUTS, *SCATTERED_LAYOUTS])
+def test_neighbour_cosines_in_every_layout(layout: str) -> None:
+    x = (ROW_LAYOUTS | SCATTERED_LAYOUTS)[layout](features((2, 3, 2, 8)))
+    check_neighbours(x, tensor(x))
+
+
+def test_neighbour_cosines_beyond_the_range_of_float32() -> None:
+    """Zero rows, rows whose squares underflow or overflow, next to each other and to usual ones."""
+    x = features((3, 3, 4, 13))
+    x[0, 0, 0] = 0
+    x[0, 1] *= np.float32(1e-25)
+    x[1] *= np.float32(1e25)
+    x[2, 2, 3] *= np.float32(1e-30)
+    check_neighbours(x, tensor(x))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_bad_token_is_named(value: float) -> None:
+    x = features((2, 3, 4, 70))
+    x[1, 2, 3, 0], x[0, 2, 1, 66] = np.nan, value
+    with pytest.raises(FeatureError) as expected:
+        neighbours.neighbour_cosines(x)
+    with pytest.raises(FeatureError) as found:
+        gpu("neighbours").neighbour_cosines(tensor(x))
+    assert str(found.value) == str(expected.value)
+    assert "token is 9 " in str(found.value)
+
+
+def similarities(shape: tuple[int, ...] = (4, 5, 6, 13), seed: int = 0) -> tuple[Array, Array, Array]:
+    x = features(shape, seed=seed)
+    x[1, 2, 3] = 0
+    return x, *neighbours.neighbour_cosines(x)
+
+
+@pytest.mark.parametrize("families", [(True, True, True), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize("tau", [-np.inf, 0.0, 0.5, 0.8, 1.0])
+def test_edge_lists_are_equal(tau: float, families: tuple[bool, bool, bool]) -> None:
+    weights = similarities()[1].copy()
+    weights[0, 0, 0, 0], weights[0, 0, 0, 1] = np.float32(tau), np.nextafter(np.float32(tau), np.float32(2))
+    for found, expected in zip(
+        gpu("edge_list").edges_above(tensor(weights), tau, families),
+        edge_list.edges_above(weights, tau, families),
+        strict=True,
+    ):
+        same(found, expected)
+
+
+@pytest.mark.parametrize("shape", ZOO)
+def test_components_are_equal(shape: str) -> None:
+    edges = ZOO[shape]()
+    kernel, src, dst = gpu("components"), tensor(edges.src), tensor(edges.dst)
+    labels, count = components.connected_components(edges.n_nodes, edges.src, edges.dst)
+    found, found_count = kernel.connected_components(edges.n_nodes, src, dst)
+    assert found_count == count
+    same(found, labels)
+    place, n_core, *ends = components.without_isolated(edges.n_nodes, edges.src, edges.dst)
+    found_place, found_core, *found_ends = kernel.without_isolated(edges.n_nodes, src, dst)
+    assert found_core == n_core
+    for a, b in zip((found_place, *found_ends), (place, *ends), strict=True):
+        same(a, b)
+    if n_core:
+        core = np.arange(n_core, dtype=np.int32) % 3
+        labels = components.with_isolated(place, core, 3)
+        same(kernel.with_isolated(found_place, tensor(core), 3), labels)
+
+
+@pytest.mark.parametrize("labels", [[], [5], [3, 3, 0, 7, 0], [-2, 10**6, -2, 4], [2, 1, 0, 1, 2]], ids=str)
+def test_labels_are_numbered_alike(labels: list[int]) -> None:
+    given = np.array(labels, np.int64)
+    expected, count = components.canonical_labels(given)
+    kernel = gpu("components")
+    found, found_count = kernel.canonical_labels(tensor(given))
+    assert found_count == count
+    same(found, expected)
+    for a, b in zip(kernel.group_members(found, count), components.group_members(expected, count), strict=True):
+        same(a, b)
+    same(kernel.group_sizes(found)[:count], components.group_sizes(expected))
+
+
+SMALL: dict[str, Callable[[], EdgeList]] = {
+    "path": partial(graph, 11, path(11)),
+    "star": partial(graph, 8, [(3, leaf) for leaf in range(8) if leaf != 3]),
+    "clique": partial(graph, 6, clique(0, 6)),
+    "frame": partial(lattice, (1, 4, 5)),
+    "video": partial(lattice, (3, 3, 2), 1, 0.7),
+}
+
+
+@pytest.mark.parametrize("kind", ["components", "all in one", "not connected"])
+@pytest.mark.parametrize("shape", SMALL)
+def test_trees_are_cut_into_the_same_pieces(shape: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small blocks, so that levels and child lists cross their borders."""
+    monkeypatch.setattr(gpu("tree_split"), "_BLOCK", 4)
+    edges = SMALL[shape]()
+    node = np.arange(edges.n_nodes, dtype=np.int32)
+    labels = {
+        "components": components.connected_components(edges.n_nodes, edges.src, edges.dst)[0],
+        "all in one": 0 * node,
+        "not connected": components.canonical_labels(node // 4 % 2)[0],
+    }[kind]
+    check_split(edges, labels, 3)
+
+
+@pytest.mark.parametrize("cap", [1, 2, 30])
+def test_a_long_and_a_wide_tree(cap: int) -> None:
+    edges = ZOO["video"]()
+    check_split(edges, np.zeros(edges.n_nodes, np.int32), cap)
+
+
+def check_split(edges: EdgeList, labels: Array, cap: int) -> None:
+    sizes = np.bincount(labels)
+    pieces = tree_split.split_trees(edges.src, edges.dst, labels, sizes, cap)
+    found = gpu("tree_split").split_trees(*map(tensor, (edges.src, edges.dst, labels, sizes)), cap)
+    same(gpu("components").canonical_labels(found)[0], components.canonical_labels(pieces)[0])
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small groups", "groups in blocks"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_centralities_agree(dtype: Any, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if large:
+        monkeypatch.setattr(gpu("centrality"), "_LARGE", 3)
+        monkeypatch.setattr(gpu("centrality"), "_BLOCK", 2)
+    x = features((2, 3, 4, 150), dtype)
+    x[0, 0, 0] = 0
+    if dtype == np.float32:
+        x[0, 1] *= np.float32(1e-25)
+        x[1, 2] *= np.float32(1e25)
+        x[1, 1, 1] *= np.float32(1e-38)
+    _, norms = neighbours.neighbour_cosines(x)
+    labels = np.array([0, 0, 1, 1, 1, 0, 2, 3, 3] + [4] * 15, np.int32)
+    members, starts = components.group_members(labels, 5)
+    expected = centrality.group_centrality(x, norms, members, starts)
+    found = gpu("centrality").group_centrality(tensor(x), *map(tensor, (norms, members, starts)))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=2e-6)
+    assert found[6] == 1.0
+    assert found[7] == found[8]
+    assert found[0] == 0.0
+
+
+def test_equal_rows_tie() -> None:
+    """Rows that are equal get the same bits wherever they stand, so that the smaller index wins."""
+    x = np.tile(features((1, 1, 1, 150)), (1, 5, 5, 1))
+    _, norms = neighbours.neighbour_cosines(x)
+    members, starts = np.arange(25, dtype=np.int32), np.array([0, 25])
+    found = gpu("centrality").group_centrality(tensor(x), *map(tensor, (norms, members, starts)))
+    assert len(set(found.tolist())) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_same_are_on_top(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(-2, 3, 200).astype(dtype)
+    values[values == 1] = -0.0  # which equals 0.0
+    labels = components.canonical_labels(rng.integers(0, 30, 200))[0]
+    members, starts = components.group_members(labels, 30)
+    counts = rng.integers(0, 9, 30)
+    kernel = gpu("top")
+    same(
+        kernel.top_of_groups(*map(tensor, (values, members, starts, counts))),
+        top.top_of_groups(values, members, starts, counts),
+    )
+    mask = rng.random(200) < 0.6
+    for k in (0, 1, 50, 120, 200):
+        same(kernel.top_of_mask(tensor(values), tensor(mask), k), top.top_of_mask(values, mask, k))
+
+
+@pytest.mark.parametrize("q", [0, 5, 33.3, 50, 95, 99.9, 100])
+def test_events_are_the_same(q: float) -> None:
+    temporal = similarities()[1][2, :-1]
+    kernel, given = gpu("differences"), tensor(temporal)
+    same(kernel.differences(given), differences.differences(temporal))
+    for tau in (0.2, 0.8, float(temporal[1, 1, 1])):
+        same(kernel.below(given, tau), differences.below(temporal, tau))
+    bound = differences.percentile(temporal, q)
+    assert float(kernel.percentile(given, q)) == bound
+    same(kernel.beyond(given, kernel.percentile(given, q)), differences.beyond(temporal, bound))
