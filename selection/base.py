@@ -16,7 +16,8 @@ from stgraph.tokens import VideoTokens
 class Selector(Protocol):
     """From tokens to a selection.
 
-    ``requires`` names the signals the method needs; ``count`` is exact and needs no features.
+    ``requires`` names the signals the method needs; ``count`` is exact and needs no features. A selector that computes
+    on a GPU has an attribute ``on_gpu = True``; to any other ``compress`` gives a copy of the features in host memory.
     """
 
     name: str

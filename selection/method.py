@@ -217,14 +217,14 @@ def _codes(reason: Any, nodes: Any) -> Any:
 
 def host_copy(selector: str, device: str) -> str:
     """Why features are copied to host memory, as reports and statistics say it."""
-    return f"{selector} has no GPU implementation, and the features were on {device}"
+    return f"{selector} does not compute on {device}, where the features were"
 
 
 def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Selection:
     """The selection of a method that runs on the CPU, handed out where the features are."""
     found = method.select(tokens.to("cpu"), budget)
     report = {**found.report, "host_copy": host_copy(method.name, tokens.device)}
-    return replace(found.to(tokens.features.device), report=report)
+    return replace(found.beside(tokens.features), report=report)
 
 
 def _refuse(tokens: VideoTokens) -> None:

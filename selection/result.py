@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,9 +75,17 @@ class Selection:
 
     def to(self, device: Any) -> Selection:
         """The same selection on ``device``; on "cpu" with NumPy arrays."""
-        arrays = {name: to_device(getattr(self, name), device) for name in ("indices", "reason", "scores")}
-        features = None if self.features is None else to_device(self.features, device)
-        return replace(self, **arrays, features=features)
+        return self._moved(lambda array: to_device(array, device))
+
+    def beside(self, other: Any) -> Selection:
+        """The same selection where ``other`` lies."""
+        return self._moved(lambda array: beside(array, other))
+
+    def _moved(self, move: Callable[[Any], Any]) -> Selection:
+        features = None if self.features is None else move(self.features)
+        return replace(
+            self, indices=move(self.indices), reason=move(self.reason), scores=move(self.scores), features=features
+        )
 
     @property
     def nodes(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stgraph.devices import beside
 from stgraph.selection.result import Selection
 
 
@@ -18,11 +19,9 @@ def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Sele
     inputs : keyword arguments of the text model, not changed
     row, start : row of the batch, and column at which the video starts
     """
-    import torch
-
     embeds = inputs["inputs_embeds"].clone()
     stop = start + selection.grid.n_tokens
-    kept = torch.from_numpy(selection.indices).to(embeds.device)
+    kept = beside(selection.indices, embeds)
     embeds[row, start + kept] = selection.gather(embeds[row, start:stop])
     out = {**inputs, "inputs_embeds": embeds}
     visual = inputs.get("visual_pos_masks")

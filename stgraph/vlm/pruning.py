@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import beside, gpu_tensor, to_host
 from stgraph.errors import InputError
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
+from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.families import Parts
@@ -46,6 +48,7 @@ class _Job:
     state: Selection | Pending
     select_s: float
     host_copy: str | None
+    on_gpu: bool
     n_candidates: int | None = None
     probe_s: float = 0.0
 
@@ -55,21 +58,21 @@ class _Job:
         assert isinstance(self.state, Selection)
         return self.state
 
-    @property
-    def kept(self) -> Array:
-        """[n] bool over the video's columns: what stays of it, or takes part in the probe."""
-        grid = self.video.grid
+    def keep_in(self, keep: Any) -> None:
+        """Clear the columns of the prompt ([S] bool tensor) that go, or take no part in the probe."""
         rows = self.state.indices if isinstance(self.state, Selection) else self.state.candidates
         if rows is None or _is_whole(self.state):
-            return np.ones(grid.n_tokens, np.bool_)
-        kept = self.video.stays
-        kept[rows] = True
-        return kept
+            return
+        kept = beside(self.video.stays, keep)
+        kept.index_fill_(0, beside(rows, keep), True)
+        keep[self.video.start : self.video.stop] &= kept
 
 
 def _is_whole(state: Selection | Pending) -> bool:
     """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
-    return isinstance(state, Selection) and state.kind == "subset" and state.nodes.size == state.grid.n_nodes
+    if not isinstance(state, Selection) or state.kind != "subset" or len(state) < state.grid.n_nodes:
+        return False
+    return len(state.nodes) == state.grid.n_nodes
 
 
 def _check_one_query(asked: Asked) -> None:
@@ -130,8 +133,7 @@ class Pruner:
         keep = real.clone()
         for row in range(len(ids)):
             for job in by_row[first[row]]:
-                span = slice(job.video.start, job.video.stop)
-                keep[row, span] &= torch.from_numpy(job.kept).to(keep.device)
+                job.keep_in(keep[row])
         self._record(jobs, first, ids.shape[1], int(keep.sum(1).max()), probe_length, probe_s)
         merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if job.selection.kind == "merge"]
         if not merging and torch.equal(keep, real):
@@ -161,16 +163,18 @@ class Pruner:
         return "compact" if self.positions == "compact" else job.selection.positions
 
     def _begin(self, video: Video, embeds: Any) -> _Job:
-        """The first stage of one video; its features are the rows of the input embeddings, read where they lie."""
-        span = embeds[video.row, video.start : video.stop].detach()
-        why = None
-        if span.device.type != "cpu":
-            why = f"the selection kernels run on the CPU, and the features were on {span.device}"
-            span = span.cpu()
+        """The first stage of one video; its features are the rows of the input embeddings, read where they lie if the
+        selector can."""
+        span, why = embeds[video.row, video.start : video.stop].detach(), None
+        on_gpu = gpu_tensor(span) is not None
+        if not (getattr(self.selector, "on_gpu", False) if on_gpu else span.device.type == "cpu"):
+            why = host_copy(self.selector.name, str(span.device))
+            span = to_host(span)
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index}
-        state = begin(self.selector, VideoTokens(span, video.grid, {}, metadata), video.start, self.probe_layer)
-        return _Job(video, state, perf_counter() - start, why)
+        tokens = VideoTokens(span, video.grid, {}, metadata)
+        state = begin(self.selector, tokens, video.start, self.probe_layer)
+        return _Job(video, state, perf_counter() - start, why, tokens.on_gpu)
 
     def _probe(
         self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[_Job], waiting: Sequence[_Job]
@@ -182,8 +186,7 @@ class Pruner:
         rows = sorted({job.video.row for job in waiting})
         keep = real.clone()
         for job in jobs:
-            span = slice(job.video.start, job.video.stop)
-            keep[job.video.row, span] &= torch.from_numpy(job.kept).to(keep.device)
+            job.keep_in(keep[job.video.row])
         for job in jobs:
             if job.video.row in rows and isinstance(job.state, Selection) and job.state.kind == "merge":
                 inputs = with_merged(inputs, job.video.row, job.video.start, job.state)
@@ -194,17 +197,18 @@ class Pruner:
             found = last_token_attention(self.parts.text, cut_inputs(inputs, cut), cut.valid, layer)
         finally:
             self.probing = False
-        attention = np.zeros((len(rows), real.shape[1]))
-        columns, valid = cut.columns.cpu().numpy(), cut.valid.cpu().numpy()
-        at, _ = np.nonzero(valid)
-        attention[at, columns[valid]] = found.cpu().double().numpy()[valid]
+        attention = torch.zeros(len(rows), real.shape[1], dtype=torch.float64, device=found.device)
+        # Columns are unique but for padding, which adds nothing.
+        columns, valid = (a.to(found.device) for a in (cut.columns, cut.valid))
+        attention.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))
         probe_s = perf_counter() - started
         for job in waiting:
             assert isinstance(job.state, Pending)
             start = perf_counter()
             candidates = job.state.candidates
-            job.n_candidates = job.video.grid.n_nodes if candidates is None else int(candidates.size)
-            job.state = job.state.finish(attention[rows.index(job.video.row)])
+            job.n_candidates = job.video.grid.n_nodes if candidates is None else len(candidates)
+            row = attention[rows.index(job.video.row)]
+            job.state = job.state.finish(row if job.on_gpu else to_host(row))
             job.select_s += perf_counter() - start
             job.probe_s = probe_s
         return int(cut.columns.shape[1]), probe_s
@@ -242,7 +246,8 @@ class Pruner:
                 select_s=job.select_s,
                 probe_s=job.probe_s,
                 host_copy=job.host_copy,
-                nodes=chosen.nodes,
+                graph_host_copy=chosen.provenance.get("community", {}).get("host_copy"),
+                nodes=to_host(chosen.nodes),
                 report=chosen.report,
             )
             self.stats.videos.append(record)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import beside, to_host
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import Selector
@@ -33,12 +34,13 @@ class Pending:
     ----------
     candidates : rows of the tokens that take part in the probe pass, ascending; None: all of them
     layer : decoder layer to probe
-    finish : from the attention to all columns of the prompt, [S] float64 (0 where a column took no part), to the result
+    finish : from the attention to all columns of the prompt, [S] float64 (0 where a column took no part), where the
+        tokens are, to the result
     """
 
-    candidates: Array | None
+    candidates: Any
     layer: int
-    finish: Callable[[Array], Selection]
+    finish: Callable[[Any], Selection]
 
 
 def check_selector(selector: Any) -> None:
@@ -100,7 +102,7 @@ def exactness_of(selection: Selection, layer: int | None, selector: Selector) ->
 def _attended(selector: Selector, tokens: VideoTokens, start: int, layer: int) -> Selection | Pending:
     """A selector that reads attention as a signal: that of the whole sequence."""
 
-    def finish(attention: Array) -> Selection:
+    def finish(attention: Any) -> Selection:
         return selector.select(_with_attention(tokens, attention, start, layer))
 
     if isinstance(selector, Method) and _keeps_all(selector, tokens):
@@ -119,8 +121,8 @@ def _paper(selector: StSimDiff, tokens: VideoTokens, start: int, layer: int | No
     if not candidates.report["excess"]:
         return _as_given(selector, importance=_NEUTRAL).select_from(analysis, budget, tokens)
 
-    def finish(attention: Array) -> Selection:
-        importance = attention[start + view.grid.rows]
+    def finish(attention: Any) -> Selection:
+        importance = attention[beside(start + view.grid.rows, attention)]
         return _as_given(selector, importance=importance).select_from(analysis, budget, tokens)
 
     return Pending(candidates.indices, layer, finish)
@@ -152,8 +154,9 @@ def _keeps_all(selector: Method, tokens: VideoTokens) -> bool:
     return selector.budget.count(grid, selector.prune_layer, selector.n_layers) == grid.n_nodes
 
 
-def _with_attention(tokens: VideoTokens, attention: Array, start: int, layer: int) -> VideoTokens:
+def _with_attention(tokens: VideoTokens, found: Any, start: int, layer: int) -> VideoTokens:
     """The tokens with what the probe saw, as a dump would carry it."""
+    attention = to_host(found)
     at = np.arange(start, start + tokens.grid.n_tokens)
     signals: dict[str, Array] = {
         "importance": attention[at[tokens.grid.rows]].astype(np.float32).reshape(tokens.grid.shape),

@@ -32,10 +32,11 @@ class VideoRecord:
     account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
     kind, positions : of the selection
     exactness : "exact", or "approximate: why"
-    select_s : seconds in the selector
+    select_s : seconds in the selector, its work on a GPU included
     probe_s : seconds in the probe pass, which all videos of the prompt share; 0 without one
     host_copy : why the features were copied to host memory, None where the selector read them in place
-    nodes : [K'] int64, kept lattice nodes
+    graph_host_copy : why edges or labels were copied to host memory, None where they were not, or were there
+    nodes : [K'] int64, kept lattice nodes, in host memory
     report : of the selection
     """
 
@@ -56,13 +57,14 @@ class VideoRecord:
     select_s: float
     probe_s: float
     host_copy: str | None
+    graph_host_copy: str | None
     nodes: Array
     report: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of a result row."""
         names = "call sample index n_rows selector n_visual n_kept n_candidates n_extra kind positions exactness "
-        names += "select_s probe_s host_copy"
+        names += "select_s probe_s host_copy graph_host_copy"
         row = {name: getattr(self, name) for name in names.split()}
         return {**row, "grid": "x".join(map(str, self.grid)), **self.account.to_dict()}
 
