@@ -1,6 +1,8 @@
-"""cuGraph: connected components, Louvain and Leiden on a GPU.
+"""cuGraph: connected components, Louvain and Leiden on a GPU, through pylibcugraph.
 
-Written from cuGraph 26.x's documentation and sources; not yet run on a device.
+pylibcugraph is cuGraph's own layer below ``cugraph.Graph``. It needs neither cuDF nor Dask, and leaves out the check
+and the sorting that ``Graph`` always does; what it does not check, ``detect.py`` has checked. Written from the sources
+of cuGraph 26.10; not yet run on a device.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.base import COMPONENTS, BackendParams, Capabilities, missing_package
+from stgraph.devices import gpu_tensor, is_tensor
 from stgraph.edges import EdgeList
-from stgraph.graph_views import to_cugraph
+from stgraph.graph_views import to_cupy
+
+_MAX_LEVEL, _THRESHOLD = 100, 1e-7  # cuGraph's own defaults
+_THETA = 1.0  # taken by Leiden and read by nothing
 
 
 class CugraphBackend:
     """One of cuGraph's algorithms. Its Louvain takes no seed, its Leiden takes one and has no use for it."""
 
-    package = "cugraph"
+    package = "pylibcugraph"
 
     def __init__(self, name: str, capabilities: Capabilities) -> None:
         self.name = name
@@ -28,28 +34,51 @@ class CugraphBackend:
     def unavailable(self) -> str | None:
         if find_library("cuda") is None:
             return "no CUDA driver was found on this machine (cuGraph needs an NVIDIA GPU)"
-        return missing_package("cugraph", "cugraph", "cuda13")
+        return missing_package("pylibcugraph", "pylibcugraph", "cuda13") or missing_package("cupy", "cupy", "cuda13")
 
-    def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
-        import cugraph
+    def labels(self, edges: EdgeList, params: BackendParams) -> Any:
+        """[n] int32 labels where the edges are. Waits for the edges before the call and for cuGraph's result."""
+        import cupy
+        import pylibcugraph
 
-        graph = to_cugraph(edges)
-        column = "partition"
+        # Only addresses, lengths and dtypes are read from these arrays: a stride would be ignored in silence.
+        src, dst, weight = (cupy.ascontiguousarray(a) for a in to_cupy(edges))
+        handle = pylibcugraph.ResourceHandle()
+        # In single precision gains near the end of an optimisation are lost (rapids-singlecell #417). Without
+        # renumbering results do not depend on degrees.
+        weight = weight.astype(np.float64)
+        vertices = cupy.arange(edges.n_nodes, dtype=np.int32)
+        # cuGraph works on a stream of its own and asks no one's.
+        cupy.cuda.get_current_stream().synchronize()
+        graph = pylibcugraph.SGGraph(
+            handle,
+            pylibcugraph.GraphProperties(is_symmetric=True, is_multigraph=False),
+            src,
+            dst,
+            weight_array=weight,
+            store_transposed=False,
+            renumber=False,
+            do_expensive_check=False,
+            vertices_array=vertices,
+            symmetrize=True,
+        )
         if self.name == "cugraph-components":
-            frame, column = cugraph.weakly_connected_components(graph), "labels"
+            vertex, label = pylibcugraph.weakly_connected_components(handle, graph, None, None, None, None, False)
         elif self.name == "cugraph-louvain":
-            frame, _ = cugraph.louvain(graph, resolution=params.resolution)
+            vertex, label, _ = pylibcugraph.louvain(handle, graph, _MAX_LEVEL, _THRESHOLD, params.resolution, False)
         else:
-            frame, _ = cugraph.leiden(graph, resolution=params.resolution, random_state=params.seed)
-        labels = np.empty(edges.n_nodes, dtype=np.int64)
-        labels[frame["vertex"].to_numpy()] = frame[column].to_numpy()  # rows come in no particular order
-        return labels
+            vertex, label, _ = pylibcugraph.leiden(
+                handle, params.seed, graph, _MAX_LEVEL, params.resolution, _THETA, False
+            )
+        labels = cupy.empty(edges.n_nodes, dtype=label.dtype)
+        labels[vertex] = label  # rows come in no particular order
+        return gpu_tensor(labels) if is_tensor(edges.src) else cupy.asnumpy(labels)
 
 
-def _modularity(deterministic: bool, ignores: tuple[str, ...]) -> Capabilities:
-    return Capabilities("cuda", "modularity", weighted=True, seeded=False, deterministic=deterministic, ignores=ignores)
+def _modularity(ignores: tuple[str, ...]) -> Capabilities:
+    return Capabilities("cuda", "modularity", weighted=True, seeded=False, deterministic=False, ignores=ignores)
 
 
 CUGRAPH_COMPONENTS = CugraphBackend("cugraph-components", replace(COMPONENTS, device="cuda"))
-CUGRAPH_LOUVAIN = CugraphBackend("cugraph-louvain", _modularity(False, ("seed",)))
-CUGRAPH_LEIDEN = CugraphBackend("cugraph-leiden", _modularity(False, ("seed",)))
+CUGRAPH_LOUVAIN = CugraphBackend("cugraph-louvain", _modularity(("seed",)))
+CUGRAPH_LEIDEN = CugraphBackend("cugraph-leiden", _modularity(("seed",)))

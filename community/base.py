@@ -160,8 +160,10 @@ def missing_package(module: str, distribution: str, extra: str | None = None) ->
 
 
 def package_version(distribution: str) -> str:
-    """Installed version of a distribution, or "unknown"."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"
+    """Installed version of a distribution, or of its build for one CUDA version; "unknown" without either."""
+    for suffix in ("", "-cu13", "-cu12"):
+        try:
+            return version(distribution + suffix)
+        except PackageNotFoundError:
+            pass
+    return "unknown"

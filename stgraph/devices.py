@@ -17,7 +17,7 @@ import numpy as np
 from stgraph.arrays import BFLOAT16, FEATURE_DTYPES, to_numpy
 from stgraph.errors import FeatureError, UnavailableError, missing_dependency
 
-_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+_DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}  # kDLCPU, kDLCUDA, kDLCUDAManaged
 _devices: ContextVar[tuple[str, ...]] = ContextVar("devices whose tensors the GPU engine takes", default=("cuda",))
 
 
@@ -58,7 +58,7 @@ def gpu_tensor(array: Any, name: str = "array") -> Any:
     if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
         return None
     device = array.__dlpack_device__()
-    if device[0] not in _CUDA:
+    if _DLPACK.get(device[0]) not in _devices.get():
         return None
     try:
         import torch

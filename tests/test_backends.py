@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from rapids import installed
 from zoo import ZOO, bridged_cliques, graph, lattice
 
 from stgraph import EdgeList, Partition, detect_communities
@@ -19,26 +22,37 @@ from stgraph.community.size_cap import SPLITTERS
 CAPS: tuple[int | str | None, ...] = ("sqrt", 1, 3, None)
 
 
-def param(name: str, *rest: str) -> Any:
-    """One backend; where it cannot run here, its own reason skips it."""
+def params(name: str, *rest: str) -> list[Any]:
+    """One backend; where it cannot run here, its own reason skips it. A GPU's runs against a stand-in as well."""
     reason = backend(name).unavailable()
     marks = [pytest.mark.skip(reason=reason)] if reason else []
-    if backend(name).capabilities.device == "cuda":
-        marks.append(pytest.mark.gpu)
-    return pytest.param(name, *rest, marks=marks)
+    if backend(name).capabilities.device != "cuda":
+        return [pytest.param(name, *rest, marks=marks)]
+    stand_in = pytest.param(name, *rest, id="-".join((name, *rest, "stand-in")))
+    return [pytest.param(name, *rest, marks=[*marks, pytest.mark.gpu]), stand_in]
 
 
-each_engine = pytest.mark.parametrize("name", [param(name) for name in BACKENDS.names()])
+@pytest.fixture(autouse=True)
+def rapids(request: pytest.FixtureRequest) -> Iterator[None]:
+    """RAPIDS, as far as the backends see it, for the tests of its backends that do without a GPU."""
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
+    without = name is None or backend(name).capabilities.device != "cuda" or request.node.get_closest_marker("gpu")
+    with nullcontext() if without else installed():
+        yield
+
+
+each_engine = pytest.mark.parametrize("name", [p for name in BACKENDS.names() for p in params(name)])
 each_deterministic_engine = pytest.mark.parametrize(
-    "name", [param(name) for name in BACKENDS.names() if backend(name).capabilities.deterministic]
+    "name", [p for name in BACKENDS.names() if backend(name).capabilities.deterministic for p in params(name)]
 )
 each_engine_and_splitter = pytest.mark.parametrize(
     ("name", "split"),
     [
-        param(name, split)
+        p
         for name in BACKENDS.names()
         for split in SPLITTERS.names()
         if split != "native" or backend(name).capabilities.native_cap
+        for p in params(name, split)
     ],
 )
 each_graph = pytest.mark.parametrize("shape", ZOO)
