@@ -1,5 +1,9 @@
-"""Doctests of modules that define torch models are collected where torch is installed."""
+"""Doctests of modules that define torch models or Triton kernels are collected where these are installed."""
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("torch") else ["*/bench/probe/*"]
+collect_ignore_glob: list[str] = []
+if not find_spec("torch"):
+    collect_ignore_glob += ["*/bench/probe/*"]
+if not (find_spec("torch") and find_spec("triton")):
+    collect_ignore_glob += ["*/kernels/gpu/*"]

@@ -106,7 +106,12 @@ class _Run:
 
 
 def compare_backends(
-    tokens: VideoTokens, plan: ComparePlan, *, dump: str = "", progress: Callable[[str, float], None] | None = None
+    tokens: VideoTokens,
+    plan: ComparePlan,
+    *,
+    dump: str = "",
+    progress: Callable[[str, float], None] | None = None,
+    device: str = "cpu",
 ) -> Comparison:
     """Run the plan on one video.
 
@@ -116,9 +121,12 @@ def compare_backends(
     plan : what to compare
     dump : name of the input, for the rows
     progress : called with a label and the share of the work done, 0 to 1
+    device : where graph, communities and centrality are computed, "cpu" or "cuda"; figures are computed on the CPU
 
     Raises
     ------
+    UnavailableError
+        no such device here
     UnknownNameError, BackendUnavailableError, InputError
         a name or parameter is wrong, or a backend named in the plan cannot run here
     """
@@ -126,17 +134,18 @@ def compare_backends(
     selectors = plan.selectors()
     selectors[0].check_signals(tokens)
     tell("compiling kernels, loading libraries", 0.0)
-    warm_up({s.backend for s in selectors}, tokens.features.dtype)
+    warm_up({s.backend for s in selectors}, tokens.features.dtype, device)
+    there = tokens.to(device)
     tell("graph", 0.0)
     start = perf_counter()
-    graph = build_graph(tokens)
+    graph = build_graph(there)
     seconds = perf_counter() - start
     runs = []
     for i, one in enumerate(selectors):
         tell(one.backend, i / (len(selectors) + 1))
-        runs.append(_run(one, tokens, graph, plan.retain_ratios, seconds))
+        runs.append(_run(one, tokens, there, graph, plan.retain_ratios, seconds))
     tell("fidelity", len(selectors) / (len(selectors) + 1))
-    nearest = nearest_kept(tokens, graph.norms, [m for r in runs for m in r.masks]) if plan.fidelity else None
+    nearest = nearest_kept(tokens, graph.to("cpu").norms, [m for r in runs for m in r.masks]) if plan.fidelity else None
     cuts = cut_tokens(tokens)
     rows = []
     for i, run in enumerate(runs):
@@ -147,22 +156,25 @@ def compare_backends(
     return Comparison(rows, [{"dump": dump, **pair} for pair in _overlap(runs, plan.retain_ratios)])
 
 
-def warm_up(names: set[str], dtype: np.dtype[Any]) -> None:
+def warm_up(names: set[str], dtype: np.dtype[Any], device: str = "cpu") -> None:
     """Load the libraries and compile the kernels on a graph of a few tokens, so that timings show neither."""
     x = np.random.default_rng(0).normal(1.0, 0.3, (3, 4, 4, 8)).astype(dtype)
-    tokens = VideoTokens.from_array(x)
+    tokens = VideoTokens.from_array(x).to(device)
     for name in sorted(names):
         StSimDiff(budget=Budget(0.5), backend=name, max_size=3).select(tokens)
 
 
-def _run(one: StSimDiff, tokens: VideoTokens, graph: TokenGraph, ratios: Sequence[float], graph_s: float) -> _Run:
-    analysis = one.analyse(tokens, graph)
+def _run(
+    one: StSimDiff, tokens: VideoTokens, there: VideoTokens, graph: TokenGraph, ratios: Sequence[float], graph_s: float
+) -> _Run:
+    """The selections of one setting: analysed ``there``, on the device, the rest in host memory."""
+    analysis = replace(one.analyse(there, graph).on_host(), tokens=tokens)
     analysis.seconds["graph"] = graph_s
     selections = [one.select_from(analysis, Budget(retain_ratio=r)) for r in ratios]
     masks = [s.mask.reshape(-1) for s in selections]
     # The same communities without the cap: what the cap alone does to the kept set.
     free = replace(analysis.partition, labels=analysis.partition.uncapped_labels)
-    uncapped = replace(analysis, partition=free, centrality=centrality(tokens, graph, free))
+    uncapped = replace(analysis, partition=free, centrality=centrality(tokens, analysis.graph, free))
     changes = [
         1 - jaccard(mask, one.select_from(uncapped, Budget(retain_ratio=r)).mask.reshape(-1))
         for r, mask in zip(ratios, masks, strict=True)

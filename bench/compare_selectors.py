@@ -40,7 +40,12 @@ class _Run:
 
 
 def compare_selectors(
-    tokens: VideoTokens, plan: SelectorPlan, *, dump: str = "", progress: Callable[[str, float], None] | None = None
+    tokens: VideoTokens,
+    plan: SelectorPlan,
+    *,
+    dump: str = "",
+    progress: Callable[[str, float], None] | None = None,
+    device: str = "cpu",
 ) -> SelectorComparison:
     """Run the plan on one video.
 
@@ -50,16 +55,21 @@ def compare_selectors(
     plan : what to compare
     dump : name of the input, for the rows
     progress : called with a label and the share of the work done, 0 to 1
+    device : where the features lie, "cpu" or "cuda"; a selector that computes on the CPU alone copies them, within its
+        time. Figures are computed on the CPU
 
     Raises
     ------
+    UnavailableError
+        no such device here
     UnknownNameError, InputError
         a name or parameter is wrong, or a selector named in the plan cannot run on these tokens
     """
     tell = progress or (lambda label, share: None)
     variants = plan.variants()
     tell("compiling kernels", 0.0)
-    able, skipped = _able(variants, tokens, plan, dump)
+    there = tokens.to(device)
+    able, skipped = _able(variants, tokens, plan, dump, device)
     graph = build_graph(tokens)
     runs: list[_Run] = []
     for i, variant in enumerate(able):
@@ -67,7 +77,7 @@ def compare_selectors(
         for ratio, budget in zip(plan.retain_ratios, plan.budgets(), strict=True):
             start = perf_counter()
             try:
-                selection = variant.selector.select(tokens, budget)
+                selection = variant.selector.select(there, budget).to("cpu")
             except InputError as error:
                 if plan.selectors:
                     raise
@@ -83,7 +93,7 @@ def compare_selectors(
 
 
 def _able(
-    variants: list[Variant], tokens: VideoTokens, plan: SelectorPlan, dump: str
+    variants: list[Variant], tokens: VideoTokens, plan: SelectorPlan, dump: str, device: str
 ) -> tuple[list[Variant], list[Row]]:
     """The variants whose signals are there, and a row for each of the others; an error if the plan names one."""
     able, skipped = [], []
@@ -97,7 +107,7 @@ def _able(
             skipped.append(_skip(dump, variant, f"needs {_signals(missing)}", None))
         else:
             able.append(variant)
-    warm_up({variant.name: variant.selector for variant in able}.values(), tokens.features.dtype)
+    warm_up({variant.name: variant.selector for variant in able}.values(), tokens.features.dtype, device)
     return able, skipped
 
 

@@ -89,9 +89,9 @@ class Variant:
         return {"selector": self.name, "backend": self.backend, "seed": self.seed}
 
 
-def warm_up(selectors: Iterable[Selector], dtype: np.dtype[Any]) -> None:
+def warm_up(selectors: Iterable[Selector], dtype: np.dtype[Any], device: str = "cpu") -> None:
     """Compile the kernels on a few tokens that carry every signal, so that timings do not show it."""
     x = np.random.default_rng(0).normal(1.0, 0.3, (3, 4, 4, 8)).astype(dtype)
-    tokens = synthetic_signals(VideoTokens.from_array(x))
+    tokens = synthetic_signals(VideoTokens.from_array(x)).to(device)
     for selector in selectors:
         selector.select(tokens, Budget(0.5))

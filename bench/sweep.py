@@ -37,6 +37,7 @@ def run(
     inputs: Sequence[tuple[str, VideoTokens]],
     store: SweepRows | None = None,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> list[Row]:
     """Compute the rows of a plan that ``store`` does not hold yet; they are saved even if the run is interrupted.
 
@@ -46,6 +47,8 @@ def run(
     inputs : (name, tokens) of every dump
     store : rows of earlier runs, and where new ones go; None for memory
     progress : called with a label and the share of the work done, 0 to 1
+    device : where graph, communities and centrality are computed, "cpu" or "cuda"; the points of one analysis are
+        selected on the CPU
 
     Returns
     -------
@@ -57,6 +60,8 @@ def run(
     ------
     MissingSignalError
         importance "attention" without the signal in a dump; raised before any work
+    UnavailableError
+        no such device here
     """
     store = SweepRows() if store is None else store
     tell = progress or (lambda label, share: None)
@@ -65,7 +70,7 @@ def run(
     dumps: dict[str, _Dump] = {}
     for name, tokens in inputs:
         tell("reading dumps", 0.0)
-        dump = _Dump(name, tokens, plan)
+        dump = _Dump(name, tokens, plan, device)
         dumps.setdefault(dump.digest, dump)  # the same content under two names is swept once
     points = list(plan.configurations())
     missing = {dump: [p for p in points if not store.holds(dump.key(p), plan.fidelity)] for dump in dumps.values()}
@@ -78,7 +83,7 @@ def run(
         for dump, left in missing.items():
             if left:
                 tell_share("compiling kernels, loading libraries")
-                warm_up({p.backend for p in left}, dump.tokens.features.dtype)
+                warm_up({p.backend for p in left}, dump.tokens.features.dtype, device)
             for _, alike in groupby(left, lambda p: p.communities):
                 dump.sweep(list(alike), store, tell_share)
             dump.release()
@@ -100,8 +105,8 @@ def _check_attention(plan: SweepPlan, name: str, tokens: VideoTokens) -> None:
 class _Dump:
     """One dump, and what all its configurations share."""
 
-    def __init__(self, name: str, tokens: VideoTokens, plan: SweepPlan) -> None:
-        self.name, self.tokens, self.plan = name, tokens, plan
+    def __init__(self, name: str, tokens: VideoTokens, plan: SweepPlan, device: str) -> None:
+        self.name, self.tokens, self.plan, self.device = name, tokens, plan, device
         self.digest = content_digest(tokens)
         self.importance = resolve_importance(plan.importance, tokens)
         self.max_size = resolve_max_size(plan.max_size, tokens.grid.n_nodes)
@@ -129,15 +134,26 @@ class _Dump:
         return tuple(self.key_columns(p).values())
 
     @cached_property
+    def there(self) -> VideoTokens:
+        """The tokens on the device."""
+        return self.tokens.to(self.device)
+
+    @cached_property
     def graph(self) -> TokenGraph:
+        """The token graph in host memory."""
+        return self._graph_there.to("cpu")
+
+    @cached_property
+    def _graph_there(self) -> TokenGraph:
         start = perf_counter()
-        graph = build_graph(self.tokens)
+        graph = build_graph(self.there)
         self.graph_s = perf_counter() - start
         return graph
 
     def release(self) -> None:
-        """Let go of the graph and the events; the key stays."""
-        self.__dict__.pop("graph", None)
+        """Let go of the graph, the events and what is on the device; the key stays."""
+        for name in ("there", "graph", "_graph_there"):
+            self.__dict__.pop(name, None)
         self._events.clear()
 
     def sweep(self, points: Sequence[Configuration], store: SweepRows, tell: Callable[[str], None]) -> None:
@@ -160,8 +176,8 @@ class _Dump:
             store.add(self._rows(found, list(group), reference))
 
     def _analyse(self, p: Configuration) -> Analysis:
-        graph = self.graph
-        analysis = self.plan.selector(p).analyse(self.tokens, graph)
+        found = self.plan.selector(p).analyse(self.there, self._graph_there)
+        analysis = replace(found.on_host(), tokens=self.tokens)
         analysis.seconds["graph"] = self.graph_s
         return analysis
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
-from stgraph.devices import count, full, numbers, true_places
+from stgraph.devices import count, full, numbers, to_host, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
@@ -44,6 +44,13 @@ class Analysis:
     events: Any
     event_threshold: Any
     seconds: dict[str, float]
+
+    def on_host(self) -> Analysis:
+        """The same analysis with graph, partition and arrays in host memory; the features stay where they are."""
+        arrays: dict[str, Any] = {name: to_host(getattr(self, name)) for name in ("centrality", "difference", "events")}
+        threshold = None if self.event_threshold is None else float(self.event_threshold)
+        graph, partition = self.graph.to("cpu"), self.partition.to("cpu")
+        return replace(self, graph=graph, partition=partition, event_threshold=threshold, **arrays)
 
 
 @dataclass(frozen=True, kw_only=True)

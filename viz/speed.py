@@ -49,6 +49,25 @@ def prefill_table(rows: Sequence[Row]) -> RenderableType:
     return table
 
 
+def gpu_tables(rows: Sequence[Row]) -> RenderableType:
+    """A table a case: medians on the device, multiples of one read of the features there, and what could not run."""
+    parts: list[RenderableType] = [Text(str(rows[0]["machine"]))]
+    for case in dict.fromkeys(row["case"] for row in rows):
+        inside = [row for row in rows if row["case"] == case]
+        table = new_table(f"{case} ({inside[0]['n_tokens']:,} tokens) on {inside[0]['device']}")
+        for title in ("stage", "by"):
+            table.add_column(title, no_wrap=True)
+        for title in ("median ms", "reads"):
+            table.add_column(title, justify="right")
+        table.add_column("not run", overflow="fold")
+        for row in inside:
+            run = row["seconds"] is not None
+            figures = (f"{1e3 * row['seconds']:,.3f}", f"{row['reads']:,.2f}") if run else ("", "")
+            table.add_row(row["stage"], row["by"], *figures, row["skipped"] or "")
+        parts.append(table)
+    return Group(*parts)
+
+
 def _selector_table(rows: Sequence[Row]) -> RenderableType:
     table = new_table(f"Selectors at r = 0.3, {rows[0]['case']} ({rows[0]['n_tokens']:,} tokens)")
     table.add_column("selector", no_wrap=True)

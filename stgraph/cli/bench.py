@@ -17,18 +17,26 @@ def command(
         bool,
         typer.Option("--prefill", help="Only the prefill of a random 28-layer VLM, full and compressed."),
     ] = False,
+    device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure every stage beside its peers and beside one plain read of the features."""
+    """Measure every stage beside its peers and beside one plain read of the features.
+
+    With --device cuda everything is measured on that GPU, by device events, and the prefill is that of a 7B-like model.
+    """
     from functools import partial
 
     from stgraph.bench.first_call import first_call
     from stgraph.bench.selector_speed import CASE, measure_selectors
     from stgraph.bench.speed import CASES, machine, measure
 
+    options.check_device(device)
     chosen = results.check_output(output, fmt)
+    if device != "cpu":
+        _gpu(n_rounds, quick, device, output, chosen, quiet)
+        return
     if prefill:
         _prefill(n_rounds, quick, output, chosen, quiet)
         return
@@ -48,6 +56,25 @@ def command(
         console.print(machine(), style="bold")
         console.print(speed_tables(tables["rows"], tables["first_call"]))
     results.deliver(tables, output, chosen, quiet)
+
+
+def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: str | None, quiet: bool) -> None:
+    from functools import partial
+
+    from stgraph.bench.gpu_prefill import LlmSize
+    from stgraph.bench.gpu_speed import GPU_CASES, QUICK, measure_gpu
+
+    cases = (QUICK,) if quick else GPU_CASES
+    llm = LlmSize(2, 256, 4, 2, 512) if quick else LlmSize()
+    rows: list[dict[str, object]] = []
+    with options.progress_bar(quiet) as progress:
+        for i, case in enumerate(cases):
+            rows += measure_gpu(case, n_rounds, partial(progress, share=i / len(cases)), device, llm)
+    if results.wants_table(output, chosen, quiet):
+        from stgraph.viz.speed import gpu_tables
+
+        options.console().print(gpu_tables(rows))
+    results.deliver({"rows": rows}, output, chosen, quiet)
 
 
 def _prefill(n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:

@@ -19,6 +19,7 @@ def command(
     seed: options.Seed = 0,
     spatial: options.Spatial = True,
     temporal: options.Temporal = True,
+    device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
 ) -> None:
@@ -28,14 +29,15 @@ def command(
     import stgraph
     from stgraph.errors import InputError
 
+    options.check_device(device)
     chosen = results.check_output(output, fmt)
     if output is None and chosen == "csv":
         raise InputError("--format csv needs a file; name one with -o")
     name, tokens = options.open_tokens(dump)
-    graph = stgraph.build_graph(tokens, tau_sim, spatial=spatial, temporal=temporal)
+    graph = stgraph.build_graph(tokens.to(device), tau_sim, spatial=spatial, temporal=temporal)
     partition = stgraph.detect_communities(
         graph, backend, max_size=options.max_size(max_size), split=split, resolution=resolution, seed=seed
-    )
+    ).to("cpu")
     if output is not None:
         t, y, x = (axis[tokens.grid.rows].tolist() for axis in tokens.grid.coordinates())
         labels, found = partition.labels.tolist(), partition.uncapped_labels.tolist()

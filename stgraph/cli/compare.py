@@ -56,6 +56,7 @@ def command(
     ] = True,
     measured: options.Measured = "kept",
     newlines: options.Newlines = None,
+    device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
     html: Annotated[
@@ -75,6 +76,7 @@ def command(
     """
     from stgraph.errors import InputError
 
+    options.check_device(device)
     chosen = results.check_output(output, fmt)
     if html is not None:
         from stgraph.bench.rows import check_writable
@@ -108,7 +110,7 @@ def command(
     pages = []
     for name, tokens in inputs:
         with options.progress_bar(quiet) as progress:
-            result = run(tokens, dump=name, progress=progress)
+            result = run(tokens, dump=name, progress=progress, device=device)
         found = vars(result)
         for table, rows in found.items():
             if rows or table != "skipped":

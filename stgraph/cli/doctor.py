@@ -14,6 +14,7 @@ def command() -> None:
     from rich.text import Text
 
     import stgraph
+    from stgraph.bench.gpu_parts import gpu_parts
     from stgraph.community.base import backend, package_version
     from stgraph.kernels.cpu.rows import HARDWARE_HALF
     from stgraph.viz.tables import new_table
@@ -53,13 +54,14 @@ def command() -> None:
         ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
         ("av", "stgraph dump: reading videos", "video"),
         ("matplotlib", "stgraph plot", "viz"),
-        ("cupy", "GPU arrays", "cuda13"),
-        ("cudf", "graph.to_cudf()", "cuda13"),
-        ("cugraph", "the cugraph backends, graph.to_cugraph()", "cuda13"),
     ):
         there = find_spec(module) is not None
         state = Text("yes") if there else Text(f"no: pip install 'stgraph-video[{extra}]'", style="yellow")
         extras.add_row(module, use, state)
     console.print(extras)
-    cuda = backend("cugraph-leiden").unavailable()
-    console.print("GPU: " + (cuda or "CUDA driver and cuGraph found"))
+    gpu = new_table("GPU")
+    for title in ("part", "for", "here"):
+        gpu.add_column(title, overflow="fold")
+    for part in gpu_parts():
+        gpu.add_row(part.name, part.use, Text(part.found) if part.found else Text(f"no: {part.remedy}", style="yellow"))
+    console.print(gpu)

@@ -57,6 +57,7 @@ Format = Annotated[
 ]
 TableOrJson = Annotated[str | None, typer.Option("--format", help="json; by default a table.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.", show_default=False)]
+Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda (cuda:1, ...).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table; only what was asked for.")]
 
 
@@ -70,6 +71,15 @@ def open_tokens(dump: Path | None, query: Path | None = None) -> tuple[str, Vide
             raise InputError("--query needs the dump it belongs to; name both")
         return "sample", stgraph.sample()
     return printable(dump), stgraph.load(dump, query)
+
+
+def check_device(device: str) -> None:
+    """Raise unless arrays can lie on ``device`` here; before a dump is read."""
+    import numpy as np
+
+    from stgraph.devices import to_device
+
+    to_device(np.zeros(1), device)
 
 
 def max_size(text: str) -> int | str | None:

@@ -42,6 +42,7 @@ def command(
     measured: options.Measured = "kept",
     newlines: options.Newlines = None,
     parameters: options.Parameters = None,
+    device: options.Device = "cpu",
     preset: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +64,7 @@ def command(
     from stgraph.errors import InputError
     from stgraph.selection.presets import ablation
 
+    options.check_device(device)
     if fmt not in (None, "json"):
         raise InputError(f"select prints a table or --format json, not {fmt!r}")
     if output is not None:
@@ -93,7 +95,7 @@ def command(
         },
     )
     name, tokens = options.open_tokens(dump, query)
-    kept = chosen.select(tokens)
+    kept = chosen.select(tokens.to(device)).to("cpu")
     if output is not None:
         kept.save(output, tokens)
     if fmt == "json":

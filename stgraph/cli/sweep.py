@@ -92,6 +92,7 @@ def command(
         typer.Option("--format", help="csv, parquet or jsonl; by default a table, or the suffix of -o."),
     ] = None,
     query: options.Query = None,
+    device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
     """Run st-simdiff over a grid of thresholds, ratios, backends and presets; an interrupted sweep goes on later."""
@@ -101,6 +102,7 @@ def command(
     from stgraph.bench.sweep_rows import SweepRows
     from stgraph.errors import InputError
 
+    options.check_device(device)
     chosen = results.check_row_file(output, fmt, restart)
     if query is not None and len(dumps or ()) != 1:
         raise InputError("--query belongs to one dump; name that one")
@@ -122,7 +124,7 @@ def command(
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None)]
     try:
         with options.progress_bar(quiet) as progress:
-            rows = run(plan, inputs, store, progress)
+            rows = run(plan, inputs, store, progress, device)
     except KeyboardInterrupt:
         results.tell_interrupted(output, store)
         raise typer.Exit(130) from None
