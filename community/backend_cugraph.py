@@ -43,11 +43,18 @@ class CugraphBackend:
 
         # Only addresses, lengths and dtypes are read from these arrays: a stride would be ignored in silence.
         src, dst, weight = (cupy.ascontiguousarray(a) for a in to_cupy(edges))
+        with src.device:
+            labels = self._labels(pylibcugraph, cupy, edges.n_nodes, src, dst, weight, params)
+        return gpu_tensor(labels) if is_tensor(edges.src) else cupy.asnumpy(labels)
+
+    def _labels(
+        self, pylibcugraph: Any, cupy: Any, n_nodes: int, src: Any, dst: Any, weight: Any, params: BackendParams
+    ) -> Any:
         handle = pylibcugraph.ResourceHandle()
         # In single precision gains near the end of an optimisation are lost (rapids-singlecell #417). Without
         # renumbering results do not depend on degrees.
         weight = weight.astype(np.float64)
-        vertices = cupy.arange(edges.n_nodes, dtype=np.int32)
+        vertices = cupy.arange(n_nodes, dtype=np.int32)
         # cuGraph works on a stream of its own and asks no one's.
         cupy.cuda.get_current_stream().synchronize()
         graph = pylibcugraph.SGGraph(
@@ -70,9 +77,9 @@ class CugraphBackend:
             vertex, label, _ = pylibcugraph.leiden(
                 handle, params.seed, graph, _MAX_LEVEL, params.resolution, _THETA, False
             )
-        labels = cupy.empty(edges.n_nodes, dtype=label.dtype)
+        labels = cupy.empty(n_nodes, dtype=label.dtype)
         labels[vertex] = label  # rows come in no particular order
-        return gpu_tensor(labels) if is_tensor(edges.src) else cupy.asnumpy(labels)
+        return labels
 
 
 def _modularity(ignores: tuple[str, ...]) -> Capabilities:

@@ -87,7 +87,7 @@ def importance_values(
 
 def _checked(values: Any, grid: TokenGrid, name: str) -> Any:
     """[N] float64, where ``values`` are."""
-    array = values if is_tensor(values) else to_numpy(values, name)
+    array = values.detach() if is_tensor(values) else to_numpy(values, name)
     flat = astype(array.reshape(-1), "float64")
     if len(flat) != grid.n_nodes:
         shape = tuple(array.shape)

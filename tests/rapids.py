@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -31,6 +31,7 @@ class DeviceArray:
         Stream.idle = False
         self.host = host
         self.dtype, self.ndim = host.dtype, host.ndim
+        self.device = nullcontext()
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:

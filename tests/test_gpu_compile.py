@@ -16,13 +16,13 @@ KERNELS = ROOT / "stgraph" / "kernels" / "gpu"
 
 
 def launched() -> set[str]:
-    """Names of the kernels that are launched: ``name[grid](...)``."""
+    """Names of the kernels that are launched: ``launch(name, ...)``."""
     found = set()
     for path in KERNELS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
-                assert isinstance(node.func.value, ast.Name)
-                found.add(node.func.value.id)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "launch":
+                assert isinstance(node.args[0], ast.Name)
+                found.add(node.args[0].id)
     return found
 
 
@@ -37,5 +37,5 @@ def test_kernels_compile(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-4000:]
     sizes = json.loads(done.stdout.splitlines()[-1])
-    assert set(sizes) == launched()
+    assert set(sizes) == launched() != set()
     assert min(sizes.values()) > 0

@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.rows import OPTIONS, blocks, node_offset, node_strides
+from stgraph.kernels.gpu.rows import SIZES, blocks, launch, node_offset, node_strides
 
 _LARGE = 256  # members; larger groups are cut into blocks that programs share
 _BLOCK = 128
@@ -73,7 +73,7 @@ def _finish(members, a, b, n, norms, out, MEMBERS: tl.constexpr):  # type: ignor
         tl.store(out + node, tl.where(norm > 0.0, mean, 0.0).to(tl.float32), mask=m < b)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _small_groups(  # type: ignore[no-untyped-def]
     x, members, starts, norms, out, d, H, W, stride_t, stride_h, stride_w, stride_d, LARGE,
     MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -99,7 +99,7 @@ def _small_groups(  # type: ignore[no-untyped-def]
             tl.store(out + tl.load(members + a + 1), tl.load(out + tl.load(members + a)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _block_sums(  # type: ignore[no-untyped-def]
     x, members, starts, norms, block_group, block_first, sums, d, H, W, stride_t, stride_h, stride_w, stride_d,
     BLOCK, MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -117,7 +117,7 @@ def _block_sums(  # type: ignore[no-untyped-def]
         tl.store(sums + block.to(tl.int64) * d + channel, total, mask=channel < d)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _group_sums(sums, block_group, block_first, block_end, d, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
     """The sum of a large group, in place of that of its first block; blocks are added in order, in float64."""
     block = tl.program_id(0)
@@ -134,7 +134,7 @@ def _group_sums(sums, block_group, block_first, block_end, d, CHANNELS: tl.const
             tl.store(sums + first.to(tl.int64) * d + channel, total.to(tl.float32), mask=channel < d)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _block_products(  # type: ignore[no-untyped-def]
     x, members, starts, norms, block_group, block_first, sums, out, d, H, W, stride_t, stride_h, stride_w, stride_d,
     BLOCK, MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -178,15 +178,15 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     n, n_groups, strides = members.numel(), starts.numel() - 1, node_strides(x)
     out = torch.zeros(n, dtype=torch.float32, device=x.device)
     shape = (d, H, W, *strides)
-    _small_groups[(n_groups,)](x, members, starts, norms, out, *shape, _LARGE, _MEMBERS, _CHANNELS, **OPTIONS)
+    launch(_small_groups, (n_groups,), x, members, starts, norms, out, *shape, _LARGE, _MEMBERS, _CHANNELS)
     if n > _LARGE:
         group, first, end = _blocks_of_large(starts, n)
         grid = (group.numel(), blocks(d, _CHANNELS))
         sums = torch.empty((group.numel(), d), dtype=torch.float32, device=x.device)
         sizes = (_BLOCK, _MEMBERS, _CHANNELS)
-        _block_sums[grid](x, members, starts, norms, group, first, sums, *shape, *sizes, **OPTIONS)
-        _group_sums[grid](sums, group, first, end, d, _CHANNELS, **OPTIONS)
-        _block_products[grid[:1]](x, members, starts, norms, group, first, sums, out, *shape, *sizes, **OPTIONS)
+        launch(_block_sums, grid, x, members, starts, norms, group, first, sums, *shape, *sizes)
+        launch(_group_sums, grid, sums, group, first, end, d, _CHANNELS)
+        launch(_block_products, grid[:1], x, members, starts, norms, group, first, sums, out, *shape, *sizes)
     return out
 
 

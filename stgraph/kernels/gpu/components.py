@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.rows import OPTIONS, blocks
+from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
 _BLOCK = 256
 
@@ -28,7 +28,7 @@ def _root(parent, i, active):  # type: ignore[no-untyped-def]
     return i
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Tie the larger root to the smaller, for every edge. Parents only ever become smaller, so that each tree ends at
     its smallest node, whatever the schedule."""
@@ -46,7 +46,7 @@ def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-un
         a, b = tl.where(active, before, a), tl.where(active, low, b)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _flatten(parent, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     up = tl.load(parent + i, mask=i < n, other=0)
@@ -61,7 +61,7 @@ def roots(parent: Any) -> Any:
     """[N] int32: the end of each node's chain of parents ([N] int32, a root is its own)."""
     out = torch.empty_like(parent)
     if parent.numel():
-        _flatten[(blocks(parent.numel(), _BLOCK),)](parent, out, parent.numel(), _BLOCK, **OPTIONS)
+        launch(_flatten, (blocks(parent.numel(), _BLOCK),), parent, out, parent.numel(), _BLOCK)
     return out
 
 
@@ -69,7 +69,7 @@ def component_roots(n_nodes: int, src: Any, dst: Any) -> Any:
     """[N] int32: the smallest node of each node's component. Does not wait for the device."""
     parent = torch.arange(n_nodes, dtype=torch.int32, device=src.device)
     if src.numel():
-        _link[(blocks(src.numel(), _BLOCK),)](parent, src, dst, src.numel(), _BLOCK, **OPTIONS)
+        launch(_link, (blocks(src.numel(), _BLOCK),), parent, src, dst, src.numel(), _BLOCK)
     return roots(parent)
 
 

@@ -9,13 +9,13 @@ import triton
 import triton.language as tl
 
 from stgraph.errors import bad_token
-from stgraph.kernels.gpu.rows import CHANNELS, OPTIONS, blocks, is_safe, node_offset, node_strides, tile_of
+from stgraph.kernels.gpu.rows import CHANNELS, SIZES, blocks, is_safe, launch, node_offset, node_strides, tile_of
 
 _TOKENS = 64  # a program of the kernels that hardly ever read features
 _WIDE = 16  # channels of float64 at a time, which take registers
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _products(  # type: ignore[no-untyped-def]
     x, square, products, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
     BT: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, CHANNELS: tl.constexpr,
@@ -67,7 +67,7 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _norms(  # type: ignore[no-untyped-def]
     x, square, norms, bad, n, H, W, d, stride_t, stride_h, stride_w, stride_d,
     TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -85,7 +85,7 @@ def _norms(  # type: ignore[no-untyped-def]
     tl.store(norms + node, tl.sqrt(exact), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _cosines(  # type: ignore[no-untyped-def]
     x, square, products, norms, weights, n, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
     TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -137,13 +137,13 @@ def neighbour_cosines(x: Any) -> tuple[Any, Any]:
     FeatureError
         a token holds NaN or Inf (the first one is named)
     """
-    weights, norms, bad = launch(x)
+    weights, norms, bad = issue(x)
     if int(bad) < norms.numel():
         raise bad_token(int(bad), *x.shape[1:3])
     return weights, norms
 
 
-def launch(x: Any) -> tuple[Any, Any, Any]:
+def issue(x: Any) -> tuple[Any, Any, Any]:
     """The work of :func:`neighbour_cosines` without waiting for it: weights, norms, and the first bad token ([] int32;
     N where all are good)."""
     T, H, W, d = x.shape
@@ -155,8 +155,8 @@ def launch(x: Any) -> tuple[Any, Any, Any]:
     bad = torch.full((), n, dtype=torch.int32, device=x.device)
     tile = tile_of((T, H, W))
     n_tiles = blocks(T, tile[0]) * blocks(H, tile[1]) * blocks(W, tile[2])
-    _products[(n_tiles,)](x, square, products, T, H, W, d, *strides, *tile, CHANNELS, num_warps=8, **OPTIONS)
+    launch(_products, (n_tiles,), x, square, products, T, H, W, d, *strides, *tile, CHANNELS, num_warps=8)
     grid = (blocks(n, _TOKENS),)
-    _norms[grid](x, square, norms, bad, n, H, W, d, *strides, _TOKENS, _WIDE, **OPTIONS)
-    _cosines[grid](x, square, products, norms, weights, n, T, H, W, d, *strides, _TOKENS, _WIDE, **OPTIONS)
+    launch(_norms, grid, x, square, norms, bad, n, H, W, d, *strides, _TOKENS, _WIDE)
+    launch(_cosines, grid, x, square, products, norms, weights, n, T, H, W, d, *strides, _TOKENS, _WIDE)
     return weights, norms, bad

@@ -8,12 +8,12 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.rows import OPTIONS, blocks
+from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
 _BLOCK = 8192
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _read(words, out, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     tl.store(out + tl.program_id(0), tl.sum(tl.load(words + at, mask=at < n, other=0), 0))
@@ -28,5 +28,5 @@ def plain_read(x: Any) -> Any:
     """
     words = x.reshape(-1).view(torch.int32)
     out = torch.empty(blocks(words.numel(), _BLOCK), dtype=torch.int32, device=x.device)
-    _read[(out.numel(),)](words, out, words.numel(), _BLOCK, num_warps=8, **OPTIONS)
+    launch(_read, (out.numel(),), words, out, words.numel(), _BLOCK, num_warps=8)
     return out

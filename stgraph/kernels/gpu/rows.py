@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 
@@ -11,8 +12,8 @@ import triton.language as tl
 SMALLEST: tl.constexpr = tl.constexpr(1e-30)
 LARGEST: tl.constexpr = tl.constexpr(1e30)
 
-# Of every launch. Multiply and add in one rounding, as Triton up to 3.9 does unasked (and 3.9 warns about).
-OPTIONS = {"enable_fp_fusion": True}
+# Numbers by whose value no kernel is compiled anew: videos differ in them.
+SIZES = ["T", "H", "W", "n", "n_edges", "cap"]
 CHANNELS = 64  # read at a time: 128 bytes of a bfloat16 row
 TOKENS = 64  # of a tile
 
@@ -46,6 +47,13 @@ def tile_of(shape: tuple[int, int, int], size: int = TOKENS) -> tuple[int, int, 
             break
         sides[min(short, key=lambda axis: sides[axis])] *= 2
     return sides[0], sides[1], sides[2]
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
+    """Put a kernel to work on the device and the current stream of its first argument, a tensor."""
+    with torch.cuda.device_of(args[0]):
+        # Multiply and add in one rounding, as Triton up to 3.9 does unasked (and 3.9 warns about).
+        kernel[grid](*args, enable_fp_fusion=True, **options)
 
 
 def blocks(n: int, size: int) -> int:

@@ -14,13 +14,13 @@ import triton
 import triton.language as tl
 
 from stgraph.kernels.gpu.components import component_roots, group_members, numbered, roots
-from stgraph.kernels.gpu.rows import OPTIONS
+from stgraph.kernels.gpu.rows import SIZES, launch
 
 _BLOCK = 128
 _UNSEEN = 2**31 - 1
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _trees(  # type: ignore[no-untyped-def]
     tree_of, starts, members, near_starts, near, queue, claim, parent, child_starts, open_size, cut, cap,
     BLOCK: tl.constexpr, UNSEEN: tl.constexpr,
@@ -153,9 +153,7 @@ def split_trees(src: Any, dst: Any, labels: Any, sizes: Any, cap: int) -> Any:
         near_starts, near = _adjacency(n, src, other)
         queue, claim, child_starts = (torch.full_like(node, _UNSEEN) for _ in range(3))
         open_size = torch.ones_like(node)
-        _trees[(trees.numel(),)](
-            trees, starts, members, near_starts, near, queue, claim, parent, child_starts, open_size, cut, cap,
-            _BLOCK, _UNSEEN, **OPTIONS,
-        )  # fmt: skip
+        arrays = (starts, members, near_starts, near, queue, claim, parent, child_starts, open_size, cut)
+        launch(_trees, (trees.numel(),), trees, *arrays, cap, _BLOCK, _UNSEEN)
     piece = roots(torch.where(cut != 0, node, parent))
     return torch.where(small, labels, piece + sizes.numel())
