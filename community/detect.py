@@ -79,7 +79,7 @@ def detect_communities(
     _check_native(engine, split)
     params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
     copies: list[str] = []
-    found, _ = _canonical(run_backend(engine, edges, params, copies))
+    found = run_backend(engine, edges, params, copies)
     labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params, copies)
     provenance = Provenance(
         backend=engine.name,
@@ -103,8 +103,8 @@ def detect_communities(
 
 
 def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
-    """[N] labels (any integers) of one backend, where the edges are: isolated nodes are set aside and become
-    communities of one. What is copied to host memory for it is noted in ``copies``.
+    """[N] canonical labels of one backend, where the edges are: isolated nodes are set aside and become communities of
+    one. What is copied to host memory for it is noted in ``copies``.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
         return kernel.connected_components(edges.n_nodes, edges.src, edges.dst)[0]
     core = edges if n_core == edges.n_nodes else EdgeList(n_core, src, dst, edges.weight)
     found, count = _canonical(_labels(engine, core, params, copies))
-    return found if n_core == edges.n_nodes else kernel.with_isolated(place, found, count)
+    return found if n_core == edges.n_nodes else _canonical(kernel.with_isolated(place, found, count))[0]
 
 
 def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
