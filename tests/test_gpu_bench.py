@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_of_a_tiny_case(interpreter: None, small: None) -> None:
     pytest.importorskip("transformers", reason="the prefill needs transformers")
-    rows = measure_gpu(Case(2, 2, 3, 32, "bfloat16"), 1, device="cpu", llm=LlmSize(2, 32, 2, 1, 64))
+    rows = measure_gpu(Case(2, 1, 3, 32, "bfloat16"), 1, device="cpu", llm=LlmSize(2, 32, 2, 1, 64))
     ours = [row for row in rows if row["by"] == "stgraph"]
     assert [row["stage"] for row in ours] == [
         "edges", "edge list", "components", "split", "detection", "centrality", "representatives", "events",
@@ -41,7 +42,7 @@ def test_rows_of_a_tiny_case(interpreter: None, small: None) -> None:
     ]  # fmt: skip
     read = next(row["seconds"] for row in rows if row["stage"] == "read")
     for row in rows:
-        assert (row["case"], row["n_tokens"], row["device"]) == ("2x2x3x32 bfloat16", 12, "cpu")
+        assert (row["case"], row["n_tokens"], row["device"]) == ("2x1x3x32 bfloat16", 6, "cpu")
         assert (row["seconds"] is None) != (row["skipped"] is None)
         if row["seconds"] is not None:
             assert row["reads"] == pytest.approx(row["seconds"] / read)
@@ -61,6 +62,7 @@ def test_what_does_not_fit_is_a_row_that_says_so(
 
     monkeypatch.setattr("stgraph.bench.gpu_peers.torch_edges", out_of_memory)
     monkeypatch.setattr("stgraph.bench.gpu_speed.prefill_seconds", out_of_memory)
+    monkeypatch.setattr("stgraph.bench.gpu_speed._stages", lambda tokens: {"read": lambda: time.sleep(1e-6)})
     rows = measure_gpu(Case(1, 2, 3, 32), 1, device="cpu")
     skipped = {(row["stage"], row["by"]): row["skipped"] for row in rows if row["skipped"]}
     assert skipped["edges", "torch"] == skipped["prefill", "full"] == "CUDA out of memory. Tried to allocate"

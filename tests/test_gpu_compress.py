@@ -40,9 +40,9 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("family", "batch", "options"),
     [
-        ("qwen2_vl", 2, {"importance": "attention", "tau_sim": 0.3}),
+        ("qwen2_vl", 2, {"importance": "attention", "tau_sim": 0.3, "max_size": None}),
         ("llava_onevision", 1, {"importance": "difference", "tau_diff": "p90", "tau_sim": 0.3}),
-        ("qwen3_vl", 1, {"importance": "centrality", "tau_sim": 0.3}),
+        ("qwen3_vl", 1, {"importance": "centrality", "tau_sim": 0.3, "max_size": None}),
     ],
     ids=str,
 )
@@ -83,9 +83,15 @@ def test_other_selectors_get_a_copy_and_the_statistics_say_so(name: str, on_cpu:
         run("qwen2_vl", selector)
 
 
+def test_without_triton_features_are_copied_and_the_statistics_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stgraph.kernels.find_spec", lambda name: None)
+    _, stats = run("qwen2_vl", stgraph.selector("st-simdiff", retain_ratio=0.4, importance="norm"))
+    assert stats.videos[0].host_copy == "the GPU engine needs Triton, which is not installed"
+
+
 def test_a_selector_says_that_it_computes_on_a_gpu() -> None:
     """A third party's selector gets tensors where it asks for them, host memory otherwise."""
-    inner = stgraph.selector("st-simdiff", retain_ratio=0.5, importance="norm")
+    inner = stgraph.selector("st-simdiff", retain_ratio=0.5, importance="norm", max_size=None)
 
     class Own:
         name, requires, on_gpu = "own", frozenset[str](), True

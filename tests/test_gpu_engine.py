@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tensors import same, tensor
 import stgraph
 from stgraph import Selection, TokenGrid, VideoTokens, container
 from stgraph.devices import is_tensor, to_host
-from stgraph.errors import FeatureError, InputError, UnavailableError
+from stgraph.errors import FeatureError, InputError, MissingDependencyError, UnavailableError
 
 pytestmark = pytest.mark.usefixtures("interpreter")
 Array = np.ndarray[Any, Any]
@@ -65,9 +66,9 @@ def test_the_paper_on_every_grid(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("srts", {"tau_sim": 0.9}),
+        ("srts", {"tau_sim": 0.9, "max_size": 30}),
         ("dets", {}),
-        ("st-simdiff", {"tau_diff": 0.6, "protect_events": True}),
+        ("st-simdiff", {"tau_diff": 0.6, "protect_events": True, "max_size": None}),
         ("st-simdiff", {"tau_diff": "p20", "protect_events": True, "max_size": None}),
         ("st-simdiff", {"importance": "norm", "spatial": False, "max_size": 3}),
         ("st-simdiff", {"importance": "difference", "split": "raster"}),
@@ -87,10 +88,10 @@ def test_attention_in_host_memory_serves_a_gpu(name: str) -> None:
     x = features(6, SHAPE)
     attention = np.random.default_rng(0).random(SHAPE[:3], np.float32)
     cpu, gpu = both(x, importance=attention)
-    selector = stgraph.selector(name, retain_ratio=0.2)
+    selector = stgraph.selector(name, retain_ratio=0.2, max_size=None)
     check_same(selector.select(gpu), selector.select(cpu))
-    given = stgraph.selector("st-simdiff", retain_ratio=0.2, importance=tensor(attention))
-    in_host_memory = stgraph.selector("st-simdiff", retain_ratio=0.2, importance=attention)
+    given = stgraph.selector("st-simdiff", retain_ratio=0.2, importance=tensor(attention), max_size=None)
+    in_host_memory = stgraph.selector("st-simdiff", retain_ratio=0.2, importance=attention, max_size=None)
     check_same(given.select(both(x)[1]), in_host_memory.select(cpu))
     attention[2, 1, 0] = np.nan
     with pytest.raises(InputError, match="importance is NaN at token 35"):
@@ -105,7 +106,7 @@ def test_newlines_and_separators(kinds: Any, newlines: str) -> None:
         pytest.skip("separators are no newlines")
     cpu, gpu = both(features(8, (1, 1, kind.size, 24)).reshape(kind.size, 24), TokenGrid(*SHAPE[:3], kind))
     assert gpu.lattice.data_ptr() == gpu.features.data_ptr()  # a view
-    selector = stgraph.selector("st-simdiff", retain_ratio=0.4, newlines=newlines)
+    selector = stgraph.selector("st-simdiff", retain_ratio=0.4, newlines=newlines, max_size=None)
     expected = selector.select(cpu)
     found = selector.select(gpu)
     check_same(found, expected)
@@ -189,6 +190,15 @@ def test_bad_input_is_named() -> None:
         noise = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
         graph = stgraph.build_graph(both(noise)[1], tau_sim=-1.0)
         stgraph.detect_communities(graph, "igraph-leiden")
+
+
+def test_without_triton_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = both(features(9, SHAPE))[1]
+    for module in [name for name in sys.modules if name.startswith("stgraph.kernels.gpu.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(MissingDependencyError, match=r"computing on a GPU needs .*'triton'.*pip install triton"):
+        stgraph.build_graph(gpu)
 
 
 def test_tokens_move() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from stgraph.errors import missing_dependency
+
+
+def gpu_engine_missing() -> str | None:
+    """None, or what the GPU engine lacks on this machine beside a device."""
+    return None if find_spec("triton") is not None else "the GPU engine needs Triton, which is not installed"
 
 
 def kernels_for(array: Any, name: str) -> ModuleType:

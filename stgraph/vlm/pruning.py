@@ -11,6 +11,7 @@ import numpy as np
 
 from stgraph.devices import beside, gpu_tensor, to_host
 from stgraph.errors import InputError
+from stgraph.kernels import gpu_engine_missing
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
@@ -169,6 +170,9 @@ class Pruner:
         on_gpu = gpu_tensor(span) is not None
         if not (getattr(self.selector, "on_gpu", False) if on_gpu else span.device.type == "cpu"):
             why = host_copy(self.selector.name, str(span.device))
+        elif on_gpu:
+            why = gpu_engine_missing()
+        if why is not None:
             span = to_host(span)
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index}
