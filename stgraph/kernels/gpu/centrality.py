@@ -49,7 +49,9 @@ def _add_products(  # type: ignore[no-untyped-def]
     x, members, a, b, norms, total, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, out,
     MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """out[m] += unit(m) . total over one part, for m in members[a:b]."""
+    """out[m] += unit(m) . total over one part, for m in members[a:b]. What one thread has written of ``out`` another
+    may read: hence the barriers, here and below."""
+    tl.debug_barrier()
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
         node = tl.load(members + m, mask=m < b, other=0)
@@ -64,6 +66,7 @@ def _add_products(  # type: ignore[no-untyped-def]
 @triton.jit
 def _finish(members, a, b, n, norms, out, MEMBERS: tl.constexpr):  # type: ignore[no-untyped-def]
     """out[m] = (out[m] - 1) / (n - 1), within [-1, 1]; 0 for a zero-norm token."""
+    tl.debug_barrier()
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
         node = tl.load(members + m, mask=m < b, other=0)

@@ -30,8 +30,12 @@ def _root(parent, i, active):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=SIZES)
 def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tie the larger root to the smaller, for every edge. Parents only ever become smaller, so that each tree ends at
-    its smallest node, whatever the schedule."""
+    """Tie the larger root to the smaller, for every edge.
+
+    Whatever the schedule, what pointers and the pairs still in work hold together only grows: an atomic that replaces a
+    pointer leaves the pair (old target, new target) to be worked off, and a shortened path leads to an ancestor of old.
+    Parents are smaller than their children, so each tree ends at its smallest node.
+    """
     e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     active = e < n_edges
     a = tl.load(src + e, mask=active, other=0)
