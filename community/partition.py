@@ -166,6 +166,8 @@ class Partition:
         return f"Partition({counts}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:
+        if self.on_gpu:
+            return self.to("cpu")._repr_html_()
         cap = self.provenance.max_size
         edges = size_edges(int(self.uncapped_sizes.max(initial=1)), cap)
         series = {}

@@ -170,6 +170,8 @@ class Selection:
         container.write(path, "selection", tensors, metadata)
 
     def _repr_html_(self) -> str:
+        if is_tensor(self.indices):
+            return self.to("cpu")._repr_html_()
         looks = {code: rgb(KEPT_COLOURS.get(code, OTHER_REASON)) for code in REASON_NAMES}
         palette = np.array([rgb(DROPPED), *looks.values()], np.uint8)
         reason = np.zeros(self.grid.n_nodes, np.uint8)

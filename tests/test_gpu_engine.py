@@ -170,6 +170,8 @@ def test_graphs_and_partitions_move(tmp_path: Any) -> None:
     same(found.quotient().src, partition.quotient().src)
     assert found.summary() == pytest.approx(partition.summary(), abs=1e-5)
     kept = stgraph.selector("st-simdiff", retain_ratio=0.3).select(gpu)
+    assert found._repr_html_() == partition._repr_html_()
+    assert kept._repr_html_() == kept.to("cpu")._repr_html_()
     for path, selection, tokens in ((tmp_path / "a", kept, gpu), (tmp_path / "b", kept.to("cpu"), cpu)):
         selection.save(path, tokens)
     stored = [container.read(tmp_path / name, "selection")[0] for name in "ab"]
