@@ -14,7 +14,7 @@ from stgraph.bench.probe.weights import asked_families
 from stgraph.bench.row_file import Row
 
 Array = np.ndarray[Any, Any]
-_SETTING = [name for name in KEY if name not in ("model", "videos", "n_questions", "retain_ratio")]
+_SETTING = [name for name in KEY if name not in ("model", "weights", "videos", "n_questions", "retain_ratio")]
 
 
 def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> list[Row]:

@@ -31,6 +31,7 @@ PARAMETERS: Mapping[str, type] = {
 }
 KEY: Mapping[str, type] = {
     "model": str,
+    "weights": str,
     "videos": str,
     "n_questions": int,
     "selector": str,
@@ -45,7 +46,6 @@ COLUMNS: Mapping[str, type] = {
     **KEY,
     "stgraph": str,
     "generator": str,
-    "weights": str,
     "library": str,
     "n_videos": int,
     "n_kept": float,

@@ -65,6 +65,7 @@ def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
     """The columns of :data:`stgraph.bench.probe.rows.KEY`."""
     row: Row = {
         "model": model,
+        "weights": weights_digest(model),
         "videos": plan.videos,
         "n_questions": plan.n_videos * plan.questions_a_video,
         "selector": setting.selector,
@@ -94,7 +95,6 @@ def _row(plan: ProbePlan, model: str, setting: Setting, ratio: float, exam: Exam
         **_key(plan, model, setting, ratio),
         "stgraph": stgraph.__version__,
         "generator": DIGEST,
-        "weights": weights_digest(model),
         "n_videos": plan.n_videos,
         **_choice_columns(chosen, ratio),
         **accuracy_columns(right, exam.clips.families),
