@@ -36,6 +36,7 @@ def detect_communities(
     split: str = "tree",
     resolution: float = 1.0,
     seed: int = 0,
+    found: Array | None = None,
 ) -> Partition:
     """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6).
 
@@ -47,6 +48,7 @@ def detect_communities(
     split : how larger communities are divided: "tree", "raster", "redetect", or "native" for the backend's own cap
     resolution : gamma of the modularity, > 0; larger gives smaller communities
     seed : of the backend's private random state
+    found : [N] canonical labels the backend is known to find, where they exist already; only the cap is applied
 
     Returns
     -------
@@ -79,7 +81,10 @@ def detect_communities(
     _check_native(engine, split)
     params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
     copies: list[str] = []
-    found = run_backend(engine, edges, params, copies)
+    if found is None:
+        found = run_backend(engine, edges, params, copies)
+    elif tuple(found.shape) != (edges.n_nodes,):
+        raise InputError(f"found has shape {found.shape}; expected one label for each of the {edges.n_nodes} nodes")
     labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params, copies)
     provenance = Provenance(
         backend=engine.name,

@@ -122,8 +122,9 @@ class StSimDiff:
         budget = budget or self.budget
         return budget.count(budget.lattice(grid)) if self.reduce else None
 
-    def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None) -> Analysis:
-        """Everything before the budget comes in; ``graph`` may be given where it exists already."""
+    def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Array | None = None) -> Analysis:
+        """Everything before the budget comes in; ``graph`` may be given where it exists already, and ``found`` where
+        the backend's labels do (:func:`stgraph.detect_communities`)."""
         seconds: dict[str, float] = {}
 
         def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -146,6 +147,7 @@ class StSimDiff:
                 split=self.split,
                 resolution=self.resolution,
                 seed=self.seed,
+                found=found,
             ),
         )
         central = timed("centrality", lambda: centrality(tokens, built, partition))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stgraph.community.base import backends as backends
     from stgraph.community.detect import detect_communities as detect_communities
     from stgraph.community.partition import Partition as Partition
+    from stgraph.dump import iter_frames as iter_frames
     from stgraph.dump import load as load
     from stgraph.dump import sample as sample
     from stgraph.dump import save_query as save_query
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from stgraph.selection.base import selectors as selectors
     from stgraph.selection.budget import Budget as Budget
     from stgraph.selection.result import Selection as Selection
+    from stgraph.selection.stream import stream as stream
     from stgraph.tokens import VideoTokens as VideoTokens
     from stgraph.vlm.compress import compress as compress
 
@@ -46,6 +48,7 @@ _HOME = {
     "build_graph": "stgraph.graph",
     "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
+    "iter_frames": "stgraph.dump",
     "load": "stgraph.dump",
     "num_threads": "stgraph.kernels.cpu.threads",
     "sample": "stgraph.dump",
@@ -53,6 +56,7 @@ _HOME = {
     "selector": "stgraph.selection.base",
     "selectors": "stgraph.selection.base",
     "set_num_threads": "stgraph.kernels.cpu.threads",
+    "stream": "stgraph.selection.stream",
 }
 __all__ = sorted(_HOME)
 

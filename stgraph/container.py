@@ -56,6 +56,28 @@ class MappedTensors(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def read_rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows [start, stop) of a tensor, read by themselves into memory of their own.
+
+        Raises
+        ------
+        DumpFormatError
+            the file has become shorter since it was opened
+        """
+        offset, shape, dtype = self._entries[name]
+        row_bytes = prod(shape[1:]) * dtype.itemsize
+        out = np.empty((stop - start, *shape[1:]), dtype)
+        buffer = out.reshape(-1).view(np.uint8).data
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(offset + start * row_bytes)
+                n_read = stream.readinto(buffer)
+        except OSError as error:
+            raise DumpFormatError(f"cannot read {self._path}: {error.strerror or error}") from error
+        if n_read != len(buffer):
+            raise DumpFormatError(f"cannot read {self._path}: it ends before row {stop} of {name!r}; it was truncated")
+        return out
+
     def without(self, *names: str) -> MappedTensors:
         """The same tensors less ``names``."""
         return MappedTensors(self._path, {k: v for k, v in self._entries.items() if k not in names})
@@ -69,6 +91,7 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
     InputError
         a tensor of a dtype the format lacks, metadata that is no JSON, or an unwritable path
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     for name, array in tensors.items():
@@ -82,7 +105,10 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
         raise InputError(f"metadata cannot be written as JSON: {error}") from None
     text = {"stgraph": kind, "schema_version": str(SCHEMA_VERSION), "metadata": header}
     with atomic_path(path) as temporary:
-        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary, metadata=text)
+        try:
+            save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary, metadata=text)
+        except SafetensorError as error:  # a full disk is one of these, not an OSError
+            raise OSError(str(error)) from error
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -81,6 +81,39 @@ def load(path: Path, query: Path | None = None) -> VideoTokens:
         extra, _ = container.read(query, "query")
         signals = ChainMap(extra, signals)  # type: ignore[arg-type]
     return VideoTokens(tensors["features"], grid, signals, metadata)
+
+
+def iter_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
+    """The patch features of a dump, [H, W, d] frame by frame, read from the file one at a time.
+
+    Unlike the mapped features of :func:`load`, of which every page that was used stays in memory while there is room,
+    a frame is gone when the caller drops it. The grid, 13 bytes a token, is read whole when the first is asked for.
+
+    Raises
+    ------
+    DumpFormatError, DumpVersionError, GridError, FeatureError, InputError
+        as :func:`load`
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> path = files("stgraph").joinpath("data", "bbb_dinov2s.safetensors")
+    >>> frames = iter_frames(path)
+    >>> next(frames).shape, sum(1 for _ in frames)
+    ((16, 16, 384), 39)
+    """
+    tokens = load(path)
+    tensors, _ = container.read(path, "tokens")
+    T, H, W = tokens.grid.shape
+    dense = tokens.grid.kind is None
+    rows, shape = tokens.grid.rows.reshape(T, H * W) if not dense else None, (H, W, tokens.dimension)
+    del tokens
+    for t in range(T):
+        if rows is None:
+            yield tensors.read_rows("features", t * H * W, (t + 1) * H * W).reshape(shape)
+        else:
+            first, last = int(rows[t, 0]), int(rows[t, -1])
+            yield tensors.read_rows("features", first, last + 1)[rows[t] - first].reshape(shape)
 
 
 def sample() -> VideoTokens:

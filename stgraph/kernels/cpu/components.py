@@ -19,16 +19,17 @@ def _find(parent, i):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _components(n, src, dst):  # type: ignore[no-untyped-def]
-    parent = np.empty(n, np.int32)
-    for i in range(n):
-        parent[i] = i
+def _unite(parent, src, dst):  # type: ignore[no-untyped-def]
     for e in range(src.size):
         a, b = _find(parent, src[e]), _find(parent, dst[e])
         if a < b:
             parent[b] = a
         elif b < a:
             parent[a] = b
+
+
+@numba.njit(nogil=True, cache=True)
+def _number(parent, n):  # type: ignore[no-untyped-def]
     # The root is the smallest member, so ascending order meets it before every other member.
     labels = np.empty(n, np.int32)
     count = 0
@@ -39,6 +40,15 @@ def _components(n, src, dst):  # type: ignore[no-untyped-def]
         else:
             labels[i] = labels[_find(parent, i)]
     return labels, count
+
+
+@numba.njit(nogil=True, cache=True)
+def _components(n, src, dst):  # type: ignore[no-untyped-def]
+    parent = np.empty(n, np.int32)
+    for i in range(n):
+        parent[i] = i
+    _unite(parent, src, dst)
+    return _number(parent, n)
 
 
 @numba.njit(nogil=True, cache=True)

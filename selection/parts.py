@@ -1,0 +1,93 @@
+"""A video decided part by part: what falls to one part, and the selections of all parts as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stgraph.community.partition import Partition
+from stgraph.errors import InputError
+from stgraph.graph import TokenGraph
+from stgraph.grid import TokenGrid
+from stgraph.kernels.cpu.components import canonical_labels
+from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.budget import Budget
+from stgraph.selection.result import Selection
+from stgraph.selection.st_simdiff import Analysis
+from stgraph.tokens import VideoTokens
+
+_SUMS = ("n_tokens", "n_kept", "n_target", "n_representatives", "n_events", "n_candidates", "excess")
+
+
+@dataclass(frozen=True)
+class Share(Budget):
+    """The ``n_target`` tokens of a budget that fall to one part of a video."""
+
+    n_target: int = 0
+
+    def count(self, grid: TokenGrid, prune_layer: int = 0, n_layers: int = 28) -> int:
+        """``n_target``."""
+        return self.n_target
+
+
+def without_context(seen: Analysis, n_frames: int) -> Analysis:
+    """An analysis less its first ``n_frames``, which have been decided; what was found with them in sight stays."""
+    if n_frames == 0:
+        return seen
+    T, H, W = seen.graph.grid.shape
+    skip = n_frames * H * W
+    grid = TokenGrid(T - n_frames, H, W)
+    whole = seen.graph
+    graph = TokenGraph(grid, whole.similarity[:, n_frames:], whole.norms[n_frames:], whole.tau_sim, whole.families)
+    signals = {name: values[n_frames:] for name, values in seen.tokens.signals.items()}
+    labels, before = (canonical_labels(a[skip:])[0] for a in (seen.partition.labels, seen.partition.uncapped_labels))
+    return replace(
+        seen,
+        tokens=VideoTokens(seen.tokens.features[n_frames:], grid, signals),
+        graph=graph,
+        partition=Partition(graph.edges, labels, before, seen.partition.provenance),
+        centrality=seen.centrality[skip:],
+        difference=seen.difference[skip:],
+        events=seen.events[skip:],
+    )
+
+
+def join_selections(parts: Sequence[Selection]) -> Selection:
+    """The selections a stream returned, in order, as one of all their frames.
+
+    Counts in the report are sums; what belongs to one part alone (thresholds, communities, times) is left out where
+    there are several.
+
+    Raises
+    ------
+    InputError
+        no part, or parts that do not follow each other
+    """
+    if not parts:
+        raise InputError("no selection to join; pass what push() and finish() returned")
+    if len(parts) == 1:
+        return parts[0]
+    n_frames, size = 0, parts[0].grid.H * parts[0].grid.W
+    indices: list[np.ndarray[Any, Any]] = []
+    for part in parts:
+        if part.report.get("first_frame") != n_frames or part.grid.shape[1:] != parts[0].grid.shape[1:]:
+            raise InputError(
+                f"part {len(indices)} begins at frame {part.report.get('first_frame')} with grid {part.grid}; expected "
+                f"frame {n_frames}: pass all parts of one stream, in order"
+            )
+        indices.append(part.indices + n_frames * size)
+        n_frames += part.grid.T
+    n_kept = sum(map(len, parts))
+    return replace(
+        parts[0],
+        indices=np.concatenate(indices),
+        grid=TokenGrid(n_frames, *parts[0].grid.shape[1:]),
+        reason=np.concatenate([part.reason for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        account=TokenAccount(n_frames * size, n_kept, n_kept),
+        exactness=parts[-1].exactness,
+        report={**{name: sum(part.report[name] for part in parts) for name in _SUMS}, "n_parts": len(parts)},
+    )

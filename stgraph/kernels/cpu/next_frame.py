@@ -1,0 +1,59 @@
+"""Cosines along the lattice edges of one more frame, for videos that arrive frame by frame."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _cosines, _products
+from stgraph.kernels.cpu.rows import row_source
+from stgraph.kernels.cpu.threads import num_threads, run_blocks
+
+Array = np.ndarray[Any, Any]
+
+
+class FrameCosines(NamedTuple):
+    """What one frame adds to the figures of a video.
+
+    Attributes
+    ----------
+    right, bottom : [H, W] float32, to the neighbours in the frame; NaN where it ends
+    before : [H, W] float32, to the same position one frame before; NaN in the first frame
+    norms : [H, W] float64
+    square : [H, W] float32, for the call with the next frame
+    """
+
+    right: Array
+    bottom: Array
+    before: Array
+    norms: Array
+    square: Array
+
+
+def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | int:
+    """The figures of the last frame of ``x``, or its first token with NaN or Inf (0 to H*W - 1).
+
+    They are the bits that :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` gives for all frames at once: each
+    is one sum over a token's features, whichever frames are summed beside it.
+
+    Parameters
+    ----------
+    x : [2, H, W, d], the frame before and the frame, or [1, H, W, d] for the first; float32, float16 or bfloat16
+    square_before : what this returned for the frame before; None for the first
+    """
+    n, H, W, _ = x.shape
+    source, at = row_source(x), n - 1
+    # The frame before comes along for its norms alone: its own edges come out as nonsense and are left out.
+    square, products = np.zeros((n, H, W), np.float32), np.zeros((3, n, H, W), np.float32)
+    if square_before is not None:
+        square[0] = square_before
+    parts = min(num_threads(), H)
+    rows = [(H * i // parts, H * (i + 1) // parts) for i in range(parts)]
+    run_blocks(lambda h: _products(source, square, *products, at, n, *h, W), rows)
+    weights, norms = np.full((3, n, H, W), np.nan, np.float32), np.empty((n, H, W), np.float64)
+    bad: int = int(_cosines(source, square, products, weights, norms)) - at * H * W
+    if bad >= 0:
+        return bad
+    before = weights[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
+    return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at], square[at])
