@@ -29,7 +29,7 @@ def dump(tmp_path: Path) -> str:
 
 def test_the_commands() -> None:
     front = ["compare", "view", "plot", "sweep", "inspect", "communities", "select", "sample", "dump"]
-    assert list(SUBCOMMANDS) == [*front, "eval", "bench", "doctor"]
+    assert list(SUBCOMMANDS) == [*front, "batch", "eval", "bench", "doctor"]
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)

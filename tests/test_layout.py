@@ -44,6 +44,8 @@ OPTIONAL_OR_SLOW = {
     "cudf",
     "cugraph",
     "cupy",
+    "dask",
+    "distributed",
     "igraph",
     "leidenalg",
     "matplotlib",

@@ -8,7 +8,21 @@ from typing import Any
 
 import typer
 
-from stgraph.cli import bench, communities, compare, doctor, dump, inspect, options, plot, sample, select, sweep, view
+from stgraph.cli import (
+    batch,
+    bench,
+    communities,
+    compare,
+    doctor,
+    dump,
+    inspect,
+    options,
+    plot,
+    sample,
+    select,
+    sweep,
+    view,
+)
 from stgraph.cli import eval as evaluation
 from stgraph.errors import StgraphError
 
@@ -20,7 +34,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (compare, view, plot, sweep, inspect, communities, select, sample, dump, evaluation, bench, doctor):
+for module in (
+    compare,
+    view,
+    plot,
+    sweep,
+    inspect,
+    communities,
+    select,
+    sample,
+    dump,
+    batch,
+    evaluation,
+    bench,
+    doctor,
+):
     app.command(name=module.__name__.rpartition(".")[2])(module.command)
 
 

@@ -1,0 +1,81 @@
+"""The output folder of a batch: one batch at a time, one task for good, nothing half-written left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stgraph.bench.batch.parts import ROWS
+from stgraph.errors import InputError, UnavailableError
+from stgraph.files import atomic_path
+
+_LOCK, _RECORD = ".stgraph-batch.lock", "batch.json"
+
+
+@contextmanager
+def opened_folder(
+    output: Path, task: str, digest: str, parameters: Mapping[str, Any], made: str | None
+) -> Iterator[None]:
+    """The folder, locked against other batches as long as the block runs, also where its process is killed.
+
+    Parameters
+    ----------
+    task, digest, parameters : noted in ``batch.json``, where what ``parameters`` stands for in a row can be read
+    made : folder of the files a task makes, None where it makes none
+
+    Raises
+    ------
+    InputError
+        the folder cannot be made or written, belongs to another task, or another batch is writing there
+    """
+    try:
+        for folder in (output, output / ROWS, *([output / made] if made else [])):
+            folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {output}: {error.strerror or error}; choose a folder you may write to"
+        ) from None
+    try:
+        _lock(handle, output)
+        _note(output, task, digest, parameters)
+        for folder in (output / ROWS, *([output / made] if made else [])):
+            for left in folder.glob(".stgraph-*.part"):  # of workers that were killed while they wrote
+                left.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(handle)  # and the lock with it
+
+
+def _lock(handle: int, output: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise UnavailableError("stgraph batch locks its output folder with flock, which this platform lacks") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another batch is writing to {output}; wait for it, or choose another folder") from None
+    except OSError as error:
+        raise InputError(f"cannot lock {output}: {error.strerror or error}; choose a folder on another disk") from None
+
+
+def _note(output: Path, task: str, digest: str, parameters: Mapping[str, Any]) -> None:
+    path = output / _RECORD
+    record: dict[str, Any] = {"task": task, "parameters": {}}
+    if path.exists():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            before = record["task"]
+            record["parameters"][digest] = dict(parameters)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"cannot read {path}: it is no record of a batch; choose another folder") from None
+        if before != task:
+            raise InputError(f"{output} holds the results of batch {before}, this is {task}; choose another folder")
+    record["parameters"][digest] = dict(parameters)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,38 @@
+"""From what an input is called to a file name that is safe anywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import blake2b
+
+_STEM_LENGTH = 48
+
+
+def absolute(path: str) -> str:
+    """The path from the root, so that one file named from two folders is one input; links are not followed."""
+    return path if "\0" in path else os.path.abspath(path)
+
+
+def part_name(path: str) -> str:
+    """The name, without suffix, under which the results of an input are kept.
+
+    It depends on the absolute path alone, holds nothing but ASCII letters, digits, "-" and "_", begins with a letter,
+    digit or "_", is at most 65 characters long, and differs between inputs in its last 16 hexadecimal digits, which are
+    a digest: also where two inputs share a name, or differ in case only.
+
+    Examples
+    --------
+    >>> part_name("/videos/a b.safetensors")
+    'a_b-b4ad57fda422d7b8'
+    """
+    path = absolute(path)
+    digest = blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    stem = os.path.splitext(os.path.basename(path))[0]
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:_STEM_LENGTH].lstrip("-") or "_"
+    return f"{stem}-{digest}"
+
+
+def readable(text: str) -> str:
+    """Text that any file of rows can hold: bytes of a name that are no UTF-8, and lone surrogates, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,165 @@
+"""Many inputs through one task: which are to be done, who does them, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+
+import stgraph
+from stgraph.bench.batch.folder import opened_folder
+from stgraph.bench.batch.names import absolute, part_name, readable
+from stgraph.bench.batch.parts import check_arrow
+from stgraph.bench.batch.runner_dask import check_dask, run_dask
+from stgraph.bench.batch.runner_local import run_local
+from stgraph.bench.batch.tasks import BatchStopError, Task, parameters_of
+from stgraph.bench.batch.work import FAILED, STOPPED, Job, Outcome, is_finished
+from stgraph.errors import InputError
+
+Progress = Callable[[str, float], None]
+RUNNERS = ("local", "dask")
+_QUERY = ".query.safetensors"  # beside a dump, and no dump
+
+
+@dataclass
+class BatchReport:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    n_done, n_present : inputs done by this run, and by earlier ones
+    failed : why, by input
+    seconds : of this run
+    """
+
+    n_done: int = 0
+    n_present: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def run_batch(
+    task: Task,
+    inputs: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    runner: str = "local",
+    n_workers: int = 1,
+    retries: int = 1,
+    scheduler_address: str | None = None,
+    scheduler_file: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> BatchReport:
+    """Run ``task`` on every input whose results are not in ``output`` yet.
+
+    Parameters
+    ----------
+    inputs : files, and folders of them
+    output : folder; rows go to ``rows/``, one Parquet file an input
+    runner : "local" for processes here, "dask"
+    n_workers : processes here
+    retries : further attempts after an error of the system, or a worker that died
+    scheduler_address, scheduler_file : a Dask scheduler that runs already
+    progress : called with a label and the share of the inputs done, 0 to 1
+
+    Raises
+    ------
+    InputError
+        nothing to work on, a wrong argument, or an output folder that cannot be written or is in use; also in the
+        middle of a run, where every other input would fail alike: what was done until then is kept
+    MissingDependencyError
+        pyarrow or Dask is not installed
+    """
+    _check(runner, n_workers, retries, scheduler_address, scheduler_file)
+    target, start = Path(os.path.abspath(output)), monotonic()
+    paths = expand(inputs, task.suffixes, target)
+    parameters = parameters_of(task)
+    text = json.dumps({"task": task.name, "stgraph": stgraph.__version__, **parameters}, sort_keys=True, default=str)
+    digest = blake2b(text.encode(), digest_size=8).hexdigest()
+    made = None if task.output is None else task.output[0]
+    report = BatchReport()
+    tell = progress or (lambda label, share: None)
+    with opened_folder(target, task.name, digest, parameters, made):
+        jobs = []
+        for i, path in enumerate(paths):
+            if i % 100 == 0:
+                tell("looking what is there", 0.0)
+            job = Job(path, absolute(path), part_name(path), str(target), task, digest, retries)
+            if is_finished(job):
+                report.n_present += 1
+            else:
+                jobs.append(job)
+        if jobs:
+            work = (
+                run_local(jobs, n_workers)
+                if runner == "local"
+                else run_dask(jobs, n_workers, scheduler_address, scheduler_file)
+            )
+            with closing(work):
+                _follow(work, report, len(paths), tell)
+    report.seconds = monotonic() - start
+    return report
+
+
+def expand(inputs: Iterable[str | os.PathLike[str]], suffixes: Sequence[str], output: Path) -> list[str]:
+    """The files named, and those below the folders named, by name; each once, and none of the output folder.
+
+    Raises
+    ------
+    InputError
+        no input, or a folder without any file of the suffixes
+    """
+    found: dict[str, str] = {}
+    for given in inputs:
+        text = os.fspath(given)
+        files = [text]
+        if "\0" not in text and os.path.isdir(text):
+            below = (str(p) for p in Path(text).rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            files = sorted(
+                p for p in below if not p.endswith(_QUERY) and not Path(os.path.abspath(p)).is_relative_to(output)
+            )
+            if not files:
+                raise InputError(f"{text} holds no input; names that end in {', '.join(suffixes)} are taken")
+        for file in files:
+            found.setdefault(absolute(file), file)
+    if not found:
+        raise InputError("no input; name files or folders")
+    return list(found.values())
+
+
+def _follow(work: Iterator[Outcome], report: BatchReport, n_inputs: int, tell: Progress) -> None:
+    start = monotonic()
+    for outcome in work:
+        if outcome.status == STOPPED:
+            n = report.n_done + report.n_present
+            raise BatchStopError(
+                f"{outcome.error}. Stopped with {n:,} of {n_inputs:,} inputs done; the same command goes on from there"
+            )
+        if outcome.status == FAILED:
+            report.failed[readable(outcome.input)] = outcome.error or ""
+        else:
+            report.n_done += 1
+        n_now, n_failed = report.n_done + len(report.failed), len(report.failed)
+        n_all = n_now + report.n_present
+        rate = n_now / max(monotonic() - start, 1e-9)
+        tell(f"{n_all:,}/{n_inputs:,}, {rate:.3g}/s, {n_failed:,} failed", n_all / n_inputs)
+
+
+def _check(runner: str, n_workers: int, retries: int, address: str | None, file: object) -> None:
+    if runner not in RUNNERS:
+        raise InputError(f"runner is {runner!r}; it must be one of {', '.join(RUNNERS)}")
+    for name, value, least in (("n_workers", n_workers, 1), ("retries", retries, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} is {value!r}; it must be an integer of at least {least}")
+    if address is not None and file is not None:
+        raise InputError("a scheduler's address and its file exclude each other; give one")
+    if runner == "local" and (address is not None or file is not None):
+        raise InputError("a scheduler belongs to runner 'dask'")
+    check_arrow()
+    if runner == "dask":
+        check_dask()

@@ -1,0 +1,83 @@
+"""A batch under Dask: on a cluster of its own here, or on one that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from uuid import uuid4
+
+from stgraph.bench.batch.runner_local import thread_environment
+from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
+from stgraph.errors import UnavailableError, missing_dependency
+
+
+def check_dask() -> None:
+    """Raise MissingDependencyError where Dask is not installed."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise missing_dependency("stgraph batch --runner dask", "distributed", "dask") from None
+
+
+def run_dask(
+    jobs: Sequence[Job],
+    n_workers: int,
+    address: str | None = None,
+    scheduler_file: str | os.PathLike[str] | None = None,
+) -> Generator[Outcome, None, None]:
+    """The outcomes, as they come. Where a worker dies, Dask gives its jobs to another, as often as it is set to.
+
+    Parameters
+    ----------
+    n_workers : of a cluster of processes here, where neither of the others is given
+    address, scheduler_file : a scheduler that runs already; its workers need stgraph and see the same files
+
+    Raises
+    ------
+    UnavailableError
+        the scheduler cannot be reached
+    """
+    import dask
+    from distributed import Client, KilledWorker, LocalCluster, as_completed
+
+    with ExitStack() as stack:
+        if address is None and scheduler_file is None:
+            # How many deaths of workers a job survives; a scheduler that runs already has its own setting.
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": jobs[0].retries}))
+            variables = thread_environment(n_workers)
+            stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": variables}))
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    processes=True,
+                    silence_logs=logging.ERROR,
+                )
+            )
+            client = stack.enter_context(Client(cluster))
+        else:
+            where = {"address": address} if scheduler_file is None else {"scheduler_file": str(scheduler_file)}
+            try:
+                client = stack.enter_context(Client(**where, timeout="10s"))
+            except (OSError, ValueError, TimeoutError) as error:
+                named = address if scheduler_file is None else scheduler_file
+                raise UnavailableError(f"cannot reach the Dask scheduler {named}: {error}") from None
+        run = uuid4().hex  # results of an earlier run under the same scheduler are not this run's
+        futures = {f"stgraph-{run}-{job.part}": job for job in jobs}
+        submitted = client.map(run_job, list(futures.values()), key=list(futures), pure=False, batch_size=1000)
+        try:
+            for future in as_completed(submitted):
+                job = futures.pop(future.key)
+                if future.status == "finished":
+                    yield future.result()
+                    continue
+                lost = future.exception()
+                if isinstance(lost, KilledWorker):
+                    yield fail_job(job, "its workers died, one after the other", job.retries + 1)
+                else:
+                    yield fail_job(job, f"{type(lost).__name__}: {lost}", 1)
+        finally:
+            client.cancel(submitted)

@@ -1,0 +1,140 @@
+"""A batch in processes of this machine: one job a process at a time, so that a death is blamed on the job at hand."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from typing import Any
+
+from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
+from stgraph.errors import UnavailableError
+
+THREAD_VARIABLES = (
+    "STGRAPH_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+
+
+def thread_environment(n_workers: int) -> dict[str, str]:
+    """Variables that share the CPUs out: workers times threads are no more than there are."""
+    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return dict.fromkeys(THREAD_VARIABLES, str(max(1, n_cpus // n_workers)))
+
+
+def run_local(jobs: Sequence[Job], n_workers: int) -> Generator[Outcome, None, None]:
+    """The outcomes, as they come. A worker that dies is replaced; its job is tried again as often as its retries say.
+
+    Raises
+    ------
+    UnavailableError
+        workers end before they take a job
+    """
+    waiting = deque(jobs)
+    deaths: dict[str, int] = {}
+    variables = thread_environment(n_workers)
+    workers = [_Worker(variables) for _ in range(min(n_workers, len(jobs)))]
+    try:
+        for worker in workers:
+            worker.wait_ready()
+        while waiting or any(worker.job for worker in workers):
+            for worker in workers:
+                if worker.job is None and waiting:
+                    worker.give(waiting.popleft())
+            busy = {worker.pipe: worker for worker in workers if worker.job is not None}
+            for pipe in connection.wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                job = worker.job
+                assert job is not None
+                try:
+                    outcome: Outcome = worker.pipe.recv()
+                    worker.job = None
+                except (EOFError, OSError):
+                    workers.remove(worker)
+                    reason = worker.obituary()
+                    deaths[job.part] = deaths.get(job.part, 0) + 1
+                    workers.append(_Worker(variables))
+                    workers[-1].wait_ready()
+                    if deaths[job.part] <= job.retries:
+                        waiting.appendleft(job)
+                        continue
+                    outcome = fail_job(job, f"its worker {reason}", deaths[job.part])
+                yield outcome
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads and locks of libraries
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True, name="stgraph-batch")
+        self.job: Job | None = None
+        with _environment(variables):  # libraries read these when they are first imported
+            self.process.start()
+        theirs.close()
+
+    def wait_ready(self) -> None:
+        try:
+            self.pipe.recv()
+        except (EOFError, OSError):
+            raise UnavailableError(f"a batch worker cannot start: it {self.obituary()}") from None
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        try:
+            self.pipe.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it died idle; the read that follows finds out
+
+    def obituary(self) -> str:
+        """How it ended."""
+        self.process.join(5)
+        code = self.process.exitcode
+        self.pipe.close()
+        if code is not None and code < 0:
+            return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"ended with status {code}"
+
+    def end(self) -> None:
+        """Stop it now: what it was at is done again another time, and nothing is half-written."""
+        if self.job is None:
+            self.pipe.close()  # it reads the end of the pipe and leaves
+            self.process.join(5)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Any) -> None:
+    """A worker's life: jobs in, outcomes out, until the pipe ends, which it does too when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
+    try:
+        pipe.send(None)
+        while True:
+            pipe.send(run_job(pipe.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

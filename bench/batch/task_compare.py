@@ -1,0 +1,102 @@
+"""``stgraph batch compare``: every community backend over many dumps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, get_type_hints
+
+import stgraph
+from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
+from stgraph.bench.batch.tasks import Row
+from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.sweep_plan import tau_diff_text
+from stgraph.community.base import available_backends
+from stgraph.community.quality import PartitionQuality
+
+_FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareTask:
+    """The rows of ``stgraph compare`` of every dump, without the overlap of pairs.
+
+    Attributes
+    ----------
+    backends : names; all that run where the batch is started without any
+    retain_ratios, seeds, splits, fidelity : as of :class:`stgraph.bench.compare.ComparePlan`; no fidelity by default,
+        since its time grows with the square of the tokens
+    options : any other parameter of st-simdiff
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name or parameter is wrong
+    """
+
+    backends: tuple[str, ...] = ()
+    retain_ratios: tuple[float, ...] = (0.1, 0.3, 0.5)
+    seeds: tuple[int, ...] = (0,)
+    splits: tuple[str, ...] = ("tree",)
+    fidelity: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str] = "compare"
+    suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    output: ClassVar[None] = None
+    columns: ClassVar[Mapping[str, type]] = {
+        **TOKEN_COLUMNS,
+        "backend": str,
+        "split": str,
+        "seed": int,
+        "retain_ratio": float,
+        "device": str,
+        "library": str,
+        "max_size": int,
+        "tau_sim": float,
+        "tau_diff": str,
+        "importance": str,
+        "n_tokens": int,
+        "n_edges": int,
+        **{f.name: get_type_hints(PartitionQuality)[f.name] for f in fields(PartitionQuality)},
+        "mean_centrality": float,
+        "n_kept": int,
+        "n_representative": int,
+        "n_event": int,
+        "n_both": int,
+        "n_candidates": int,
+        "excess": int,
+        "cap_changed_ratio": float,
+        "frame_evenness": float,
+        **{f"{name}_{figure}": float for name in _FIDELITY for figure in ("mean", "p5")},
+        **{f"{stage}_s": float for stage in ("graph", "detection", "centrality", "events", "reduction")},
+    }
+
+    def __post_init__(self) -> None:
+        for axis in ("backends", "retain_ratios", "seeds", "splits"):
+            value = getattr(self, axis)
+            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        if not self.backends:
+            object.__setattr__(self, "backends", tuple(available_backends()))
+        self._plan().selectors()
+
+    def run(self, path: Path, target: Path | None) -> list[Row]:
+        """A row for each backend, splitter, seed and ratio."""
+        tokens = stgraph.load(path)
+        facts = token_row(tokens)
+        rows = []
+        for row in compare_backends(tokens, self._plan()).rows:
+            del row["dump"]
+            rows.append({**facts, **row, "tau_diff": tau_diff_text(row["tau_diff"])})
+        return rows
+
+    def _plan(self) -> ComparePlan:
+        return ComparePlan(
+            backends=self.backends,
+            retain_ratios=self.retain_ratios,
+            seeds=self.seeds,
+            splits=self.splits,
+            fidelity=self.fidelity,
+            options=self.options,
+        )

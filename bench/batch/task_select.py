@@ -1,0 +1,116 @@
+"""``stgraph batch select``: any selector over many dumps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar
+
+import stgraph
+from stgraph.bench.batch.tasks import Row, writing
+from stgraph.selection.base import Selector
+
+TOKEN_COLUMNS: Mapping[str, type] = {"T": int, "H": int, "W": int, "d": int, "dtype": str}
+_REASONS = ("representative", "event", "both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectTask:
+    """A selection of every dump.
+
+    Attributes
+    ----------
+    selector : name
+    retain_ratio, n_keep, measured, newlines : the budget; 0.3 of the tokens without one
+    write : whether the kept tokens are written as a dump, in the folder ``kept``
+    options : any other parameter of the selector
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name or parameter is wrong
+    """
+
+    selector: str = "st-simdiff"
+    retain_ratio: float | None = None
+    n_keep: int | None = None
+    measured: str = "kept"
+    newlines: str | None = None
+    write: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str] = "select"
+    suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    columns: ClassVar[Mapping[str, type]] = {
+        **TOKEN_COLUMNS,
+        "selector": str,
+        "retain_ratio": str,
+        "kind": str,
+        "exactness": str,
+        "n_visual": int,
+        "n_input": int,
+        "n_kept": int,
+        "mean_layer_tokens": float,
+        "mean_layer_ratio": float,
+        "newlines": str,
+        **{f"n_{reason}": int for reason in _REASONS},
+        "reasons": str,
+        "report": str,
+        "select_s": float,
+    }
+
+    def __post_init__(self) -> None:
+        if self.retain_ratio is None and self.n_keep is None:
+            object.__setattr__(self, "retain_ratio", 0.3)
+        self._built()
+
+    @property
+    def output(self) -> tuple[str, str] | None:
+        """Where kept tokens go."""
+        return ("kept", ".safetensors") if self.write else None
+
+    def run(self, path: Path, target: Path | None) -> list[Row]:
+        """One row."""
+        tokens = stgraph.load(path)
+        start = perf_counter()
+        kept = self._built().select(tokens)
+        seconds = perf_counter() - start
+        if target is not None:
+            with writing():
+                kept.save(target, tokens)
+        account, reasons = kept.account.to_dict(), kept.reasons()
+        report = {name: value for name, value in kept.report.items() if name != "seconds"}
+        row = {
+            **token_row(tokens),
+            "selector": self.selector,
+            "retain_ratio": kept.provenance["retain_ratio"],
+            "kind": kept.kind,
+            "exactness": kept.exactness,
+            "n_kept": len(kept),
+            **{name: account[name] for name in ("n_visual", "n_input", "mean_layer_tokens", "mean_layer_ratio")},
+            "newlines": account["newlines"],
+            **{f"n_{reason}": reasons.get(reason, 0) for reason in _REASONS},
+            "reasons": json.dumps(reasons, sort_keys=True),
+            "report": json.dumps(report, sort_keys=True),
+            "select_s": seconds,
+        }
+        return [row]
+
+    def _built(self) -> Selector:
+        return stgraph.selector(
+            self.selector,
+            retain_ratio=self.retain_ratio,
+            n_keep=self.n_keep,
+            measured=self.measured,
+            newlines=self.newlines,
+            **self.options,
+        )
+
+
+def token_row(tokens: stgraph.VideoTokens) -> Row:
+    """:data:`TOKEN_COLUMNS` of some tokens."""
+    T, H, W = tokens.grid.shape
+    return {"T": T, "H": H, "W": W, "d": tokens.dimension, "dtype": tokens.dtype}

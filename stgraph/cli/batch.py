@@ -1,0 +1,109 @@
+"""``stgraph batch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stgraph.cli import options
+
+_SHOWN = 10  # failures told; the rows hold all
+
+
+def command(
+    task: Annotated[str, typer.Argument(help="What is done with each: select, compare or dump.", metavar="TASK")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Token dumps (videos, for dump), and folders of them.", metavar="IN...")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of results; what it holds is not computed again.")
+    ],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--param",
+            help="Parameter of the task, as name=value; repeat. Several values with commas between.",
+            show_default=False,
+        ),
+    ] = None,
+    runner: Annotated[str, typer.Option("--runner", help="local: processes here; dask.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Processes here.  [default: one a CPU]", show_default=False, min=1),
+    ] = None,
+    scheduler_address: Annotated[
+        str | None,
+        typer.Option("--scheduler-address", help="Dask scheduler that runs already, as tcp://...", show_default=False),
+    ] = None,
+    scheduler_file: Annotated[
+        Path | None,
+        typer.Option("--scheduler-file", help="The same, by the file it wrote.", show_default=False),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option("--retries", help="Attempts after an error of the system or a worker's death.", min=0)
+    ] = 1,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run one task over thousands of dumps or videos, in processes or under Dask; an interrupted batch goes on later.
+
+    Rows go to OUT/rows, one Parquet file an input. An input that fails is a row with its error, and exit status 1.
+    """
+    from stgraph.bench.batch.run import run_batch
+    from stgraph.kernels.cpu.threads import num_threads
+
+    made = _task(task, parameters or [])
+    try:
+        with options.progress_bar(quiet) as progress:
+            report = run_batch(
+                made,
+                inputs,
+                output,
+                runner=runner,
+                n_workers=workers or num_threads(),
+                retries=retries,
+                scheduler_address=scheduler_address,
+                scheduler_file=scheduler_file,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: the same command goes on after the inputs that are done", err=True)
+        raise typer.Exit(130) from None
+    if not quiet:
+        rate = f" in {report.seconds:.1f} s" if report.n_done else ""
+        typer.echo(
+            f"{report.n_done:,} done{rate}, {report.n_present:,} there already, {len(report.failed):,} failed: "
+            f"{options.printable(output)}/rows"
+        )
+    for name, reason in list(report.failed.items())[:_SHOWN]:
+        typer.echo(f"error: {options.printable(name)}: {options.printable(reason)}", err=True)
+    if len(report.failed) > _SHOWN:
+        typer.echo(f"error: and {len(report.failed) - _SHOWN:,} more; rows of status 'failed' hold them all", err=True)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _task(name: str, pairs: list[str]) -> Any:
+    """The task with its parameters; those it does not know go to its selector, where it has one."""
+    from dataclasses import fields
+
+    from stgraph.bench.batch.tasks import TASKS
+    from stgraph.errors import InputError
+
+    cls = TASKS.get(name)
+    known = [f.name for f in fields(cls) if f.name != "options"]
+    given: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    for key, value in options.parameters(pairs).items():
+        several = isinstance(value, str) and "," in value and key != "prompt"
+        read = [_one(key, part) for part in value.split(",")] if several else value
+        (given if key in known else further)[key] = read
+    if further and "options" not in {f.name for f in fields(cls)}:
+        raise InputError(f"batch {name} has no parameter {min(further)!r}; it has: {', '.join(known)}")
+    return cls(**given, **({"options": further} if further else {}))
+
+
+def _one(key: str, text: str) -> Any:
+    return options.parameters([f"{key}={text.strip()}"])[key]

@@ -1,0 +1,306 @@
+"""Batches in this process: what is done, skipped, done again, refused; what a folder of results holds."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_tasks import Obedient, rows, written
+
+from stgraph.bench.batch.parts import COLUMNS, part_path
+from stgraph.bench.batch.run import BatchReport, expand, run_batch
+from stgraph.bench.batch.runner_local import thread_environment
+from stgraph.bench.batch.tasks import BatchStopError
+from stgraph.bench.batch.work import Job, Outcome, run_job
+from stgraph.errors import InputError, MissingDependencyError
+
+parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+
+TEXTS = {"a.txt": "ok", "b.txt": "wrong", "c.txt": "bug", "d.txt": "ok, longer"}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run one after the other, in this process."""
+
+    def one_by_one(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
+        yield from map(run_job, jobs)
+
+    monkeypatch.setattr("stgraph.bench.batch.run.run_local", one_by_one)
+
+
+def summary(report: BatchReport) -> tuple[int, int, int]:
+    return report.n_done, report.n_present, len(report.failed)
+
+
+def test_a_failing_input_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", TEXTS), tmp_path / "out"
+    labels: list[tuple[str, float]] = []
+    report = run_batch(Obedient(), [folder], out, progress=lambda *told: labels.append(told))
+    assert summary(report) == (2, 0, 2)
+    assert report.failed == {
+        str(folder / "b.txt"): "b.txt is wrong",
+        str(folder / "c.txt"): "ZeroDivisionError: a bug",
+    }
+    assert labels[-1][1] == 1.0
+    assert labels[-1][0].startswith("4/4, ")
+    assert labels[-1][0].endswith("/s, 2 failed")
+    found = rows(out, times=True)
+    assert [(Path(r["input"]).name, r["status"], r["error"], r["attempts"], r["length"]) for r in found] == [
+        ("a.txt", "done", None, 1, 2),
+        ("a.txt", "done", None, 1, 3),
+        ("b.txt", "failed", "b.txt is wrong", 1, None),
+        ("c.txt", "failed", "ZeroDivisionError: a bug", 2, None),
+        ("d.txt", "done", None, 1, 10),
+        ("d.txt", "done", None, 1, 11),
+    ]
+    stat = (folder / "a.txt").stat()
+    assert (found[0]["input_bytes"], found[0]["input_mtime_ns"]) == (2, stat.st_mtime_ns)
+
+
+def test_the_rows_are_one_dataset_with_a_row_group_an_input(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", TEXTS), tmp_path / "out"
+    run_batch(Obedient(), [folder], out)
+    files = sorted((out / "rows").iterdir())
+    assert len(files) == 4
+    schemas = {str(parquet.read_schema(file).remove_metadata()) for file in files}
+    assert len(schemas) == 1
+    assert parquet.read_schema(files[0]).names == [*COLUMNS, *Obedient.columns]
+    assert {parquet.ParquetFile(file).num_row_groups for file in files} == {1}
+
+
+def test_what_is_finished_is_skipped_and_nothing_else(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", TEXTS), tmp_path / "out"
+    task = Obedient(write=True)
+    run_batch(task, [folder], out)
+    (folder / "b.txt").write_text("ok")
+    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # failures are tried again
+    before = rows(out)
+    made = sorted((out / "made").iterdir())
+    assert len(made) == 3
+    made[0].unlink()
+    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # a missing file
+    assert rows(out) == before
+    os.utime(folder / "a.txt", ns=(5, 5))
+    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # another modification time
+    next((out / "rows").glob("d-*")).write_bytes(b"PAR1 no more")
+    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # a part that is none
+    assert summary(run_batch(replace(task, factor=3), [folder], out)) == (3, 0, 1)  # other parameters
+    assert {row["length"] for row in rows(out) if row["length"]} > {6, 7}
+    assert len(rows(out)) == 7
+    assert len({row["parameters"] for row in rows(out)}) == 1
+    assert summary(run_batch(replace(task, factor=3), [folder], out)) == (0, 3, 1)
+
+
+def test_another_version_computes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    run_batch(Obedient(), [folder], out)
+    monkeypatch.setattr("stgraph.__version__", "9")
+    assert summary(run_batch(Obedient(), [folder], out)) == (1, 0, 0)
+
+
+def test_a_job_that_was_finished_unseen_is_not_done_twice(tmp_path: Path) -> None:
+    """A worker killed between its last write and its answer."""
+    path = written(tmp_path / "in", {"a.txt": "ok"}) / "a.txt"
+    (tmp_path / "out" / "rows").mkdir(parents=True)
+    job = Job(str(path), str(path), "a-0", str(tmp_path / "out"), Obedient(), "digest")
+    assert run_job(job).status == "done"
+    content = part_path(job.output, "a-0").read_bytes()
+    assert run_job(job).status == "done"
+    assert part_path(job.output, "a-0").read_bytes() == content
+    assert len(rows(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(("retries", "expected"), [(0, (0, 0, 1)), (1, (1, 0, 0))])
+def test_errors_of_the_system_are_tried_again(tmp_path: Path, retries: int, expected: tuple[int, int, int]) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "share-once"}), tmp_path / "out"
+    assert summary(run_batch(Obedient(), [folder], out, retries=retries)) == expected
+    assert rows(out, times=True)[0]["attempts"] == retries + 1
+
+
+# Inputs
+
+
+def test_folders_hold_inputs_by_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = written(tmp_path / "in", {"b.txt": "", "a.TXT": "", "c.csv": "", "d.query.safetensors": ""})
+    written(folder / "deep", {"e.txt": "", "f.safetensors": "", "f.query.safetensors": ""})
+    written(folder / "out" / "rows", {"no.txt": ""})
+    found = expand(["in", "in/b.txt", str(folder / "b.txt"), "in/c.csv"], (".txt", ".safetensors"), folder / "out")
+    assert found == ["in/a.TXT", "in/b.txt", "in/deep/e.txt", "in/deep/f.safetensors", "in/c.csv"]
+    with pytest.raises(InputError, match=r"in/out/rows holds no input; names that end in \.txt are taken"):
+        expand(["in/out/rows"], (".txt",), folder / "out")
+    with pytest.raises(InputError, match="no input; name files or folders"):
+        expand([], (".txt",), folder)
+
+
+def test_names_that_mean_harm_stay_inside(tmp_path: Path) -> None:
+    names = ["plain.txt", "Plain.txt", "-rf.txt", "new\nline.txt", "東京.txt", "x" * 250 + ".txt", " .txt", "a\\b.txt"]
+    folder, out = written(tmp_path / "in", dict.fromkeys(names, "ok")), tmp_path / "deep" / "out"
+    raw = os.fsencode(folder) + b"/\xff\xfe.txt"
+    Path(os.fsdecode(raw)).write_text("ok")
+    outside = written(tmp_path, {"outside.txt": "ok"}) / "outside.txt"
+    (folder / "link.txt").symlink_to(outside)
+    (folder / "again.txt").symlink_to(outside)
+    missing = ["no\0such.txt", f"{folder}/../../../nowhere.txt", "/proc/self/nothing.txt"]
+    report = run_batch(Obedient(write=True), [folder, *missing], out)
+    assert summary(report) == (len(names) + 3, 0, 3)
+    everything = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
+    assert everything == {"in", "deep", "outside.txt"}
+    assert {path.name for path in out.iterdir()} == {"rows", "made", "batch.json", ".stgraph-batch.lock"}
+    assert len(list((out / "rows").iterdir())) == len(names) + 6
+    assert len(list((out / "made").iterdir())) == len(names) + 3
+    files = [row["file"] for row in rows(out) if row["status"] == "done"]
+    assert all((out / file).resolve().is_relative_to((out / "made").resolve()) for file in files)
+    assert sum(row["input"].endswith("\\udcff\\udcfe.txt") for row in rows(out)) == 2
+    assert summary(run_batch(Obedient(write=True), [folder, *missing], out)) == (0, len(names) + 3, 3)
+
+
+def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    run_batch(Obedient(write=True), [folder], out)
+    (made,) = (out / "made").iterdir()
+    made.unlink()
+    precious = written(tmp_path / "home", {"precious": "precious"}) / "precious"
+    made.symlink_to(precious)
+    os.utime(folder / "a.txt", ns=(7, 7))
+    run_batch(Obedient(write=True), [folder], out)
+    assert precious.read_text() == "precious"
+    assert not made.is_symlink()
+
+
+# The output folder
+
+
+def test_two_batches_in_one_folder_are_refused(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    refusals = []
+
+    def meanwhile(label: str, share: float) -> None:
+        with pytest.raises(InputError) as refusal:
+            run_batch(Obedient(), [folder], out)
+        refusals.append(str(refusal.value))
+
+    assert summary(run_batch(Obedient(), [folder], out, progress=meanwhile)) == (1, 0, 0)
+    assert set(refusals) == {f"another batch is writing to {out}; wait for it, or choose another folder"}
+    assert summary(run_batch(Obedient(), [folder], out)) == (0, 1, 0)
+
+
+def test_a_folder_belongs_to_one_task(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    run_batch(Obedient(), [folder], out)
+
+    class Other(Obedient):
+        name = "other"
+
+    with pytest.raises(InputError, match="holds the results of batch obedient, this is other; choose another folder"):
+        run_batch(Other(), [folder], out)
+    (out / "batch.json").write_text("[]")
+    with pytest.raises(InputError, match="is no record of a batch; choose another folder"):
+        run_batch(Obedient(), [folder], out)
+
+
+def test_parameters_can_be_looked_up(tmp_path: Path) -> None:
+    import json
+
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    for factor in (1, 2):
+        run_batch(Obedient(factor=factor), [folder], out)
+    noted = json.loads((out / "batch.json").read_text())
+    assert noted["task"] == "obedient"
+    assert [found["factor"] for found in noted["parameters"].values()] in ([1, 2], [2, 1])
+    assert noted["parameters"][rows(out)[0]["parameters"]]["factor"] == 2
+
+
+def test_what_killed_workers_left_is_cleared(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    written(out / "rows", {".stgraph-abc.part": "half"})
+    written(out / "made", {".stgraph-abc.part": "half"})
+    run_batch(Obedient(write=True), [folder], out)
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_full_disk_stops_the_batch_with_one_error(tmp_path: Path) -> None:
+    texts = {"a.txt": "ok", "b.txt": "full-once", "c.txt": "ok"}
+    folder, out = written(tmp_path / "in", texts), tmp_path / "out"
+    with pytest.raises(BatchStopError) as stop:
+        run_batch(Obedient(), [folder], out)
+    assert str(stop.value).startswith(
+        "cannot write results: [Errno 28] No space left on device. Stopped with 1 of 3 in"
+    )
+    assert [row["status"] for row in rows(out)] == ["done", "done"]
+    assert summary(run_batch(Obedient(), [folder], out)) == (2, 1, 0)
+    assert len(rows(out)) == 6
+
+
+def test_rows_that_cannot_be_written_stop_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "wrong", "b.txt": "ok"}), tmp_path / "out"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(parquet, "write_table", full)
+    with pytest.raises(
+        BatchStopError, match=r"cannot write .*: No space left on device; .* Stopped with 0 of 2 inputs"
+    ):
+        run_batch(Obedient(), [folder], out)
+    assert list((out / "rows").iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "in", {"a.txt": "ok"})
+    target = folder / "a.txt" / "out"
+    with pytest.raises(InputError, match=f"cannot write {target}: Not a directory; choose a folder you may write to"):
+        run_batch(Obedient(), [folder], target)
+
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(InputError, match=r"cannot write .*: Read-only file system; choose a folder you may write to"):
+        run_batch(Obedient(), [folder], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"runner": "ray"}, "runner is 'ray'; it must be one of local, dask"),
+        ({"n_workers": 0}, "n_workers is 0; it must be an integer of at least 1"),
+        ({"retries": -1}, "retries is -1; it must be an integer of at least 0"),
+        ({"scheduler_address": "tcp://x"}, "a scheduler belongs to runner 'dask'"),
+        ({"runner": "dask", "scheduler_address": "tcp://x", "scheduler_file": "f"}, "exclude each other; give one"),
+    ],
+)
+def test_wrong_arguments_are_found_before_the_folder_is_made(
+    tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run_batch(Obedient(), [tmp_path], tmp_path / "out", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("module", "runner"), [("pyarrow.parquet", "local"), ("distributed", "dask")])
+def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, runner: str) -> None:
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(MissingDependencyError, match="pip install 'stgraph-video"):
+        run_batch(Obedient(), [tmp_path], tmp_path / "out", runner=runner)
+
+
+def test_workers_times_threads_are_no_more_than_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    for n_workers, threads in ((1, "8"), (2, "4"), (3, "2"), (8, "1"), (20, "1")):
+        assert set(thread_environment(n_workers).values()) == {threads}
+
+
+def test_a_task_that_gives_other_columns_is_a_bug_that_is_seen(tmp_path: Path) -> None:
+    class Careless(Obedient):
+        columns = {"length": int}  # noqa: RUF012
+
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    report = run_batch(Careless(), [folder], out)
+    assert "a row has columns its task does not name: work_s" in report.failed[str(folder / "a.txt")]
