@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +104,13 @@ def test_workers_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def quiet_dask(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Dask's own clean-up warns of sockets it leaves to the garbage collector."""
+def dask() -> None:
     pytest.importorskip("distributed", reason="distributed is not installed")
-    yield
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.usefixtures("quiet_dask")
+@pytest.mark.usefixtures("dask")
 def test_dask_gives_the_rows_of_local_processes(tmp_path: Path) -> None:
     folder = written(tmp_path / "in", TEXTS)
     report = run_batch(Obedient(), [folder], tmp_path / "dask", runner="dask", n_workers=2)
@@ -128,14 +126,14 @@ def test_dask_gives_the_rows_of_local_processes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.usefixtures("quiet_dask")
+@pytest.mark.usefixtures("dask")
 def test_a_scheduler_that_runs_already(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
     folder = written(tmp_path / "in", {"a.txt": "ok", "b.txt": "wrong"})
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
         file = tmp_path / "scheduler.json"
-        file.write_text(__import__("json").dumps(cluster.scheduler.identity()))
+        file.write_text(json.dumps(cluster.scheduler.identity()))
         by_address: dict[str, Any] = {"scheduler_address": cluster.scheduler_address}
         for i, where in enumerate([by_address, {"scheduler_file": file}]):
             report = run_batch(Obedient(), [folder], tmp_path / f"out{i}", runner="dask", **where)
@@ -144,7 +142,7 @@ def test_a_scheduler_that_runs_already(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.usefixtures("quiet_dask")
+@pytest.mark.usefixtures("dask")
 def test_a_scheduler_that_cannot_be_reached(tmp_path: Path) -> None:
     folder = written(tmp_path / "in", {"a.txt": "ok"})
     with pytest.raises(UnavailableError, match="cannot reach the Dask scheduler none: "):

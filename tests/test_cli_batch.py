@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_inline import here  # noqa: F401 (fixture)
 from batch_tasks import rows
 from clips import clip, saved
 from test_cli_errors import Refused, refused  # noqa: F401 (fixture)
 from typer.testing import CliRunner
 
 import stgraph
+from stgraph import container
 from stgraph.bench.batch.task_compare import CompareTask
 from stgraph.bench.batch.task_dump import DumpTask
 from stgraph.bench.batch.task_select import SelectTask
 from stgraph.bench.batch.tasks import TASKS
-from stgraph.bench.batch.work import Job, Outcome, run_job
 from stgraph.bench.compare import ComparePlan, compare_backends
 from stgraph.cli import app
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs run one after the other, in this process."""
-
-    def one_by_one(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
-        yield from map(run_job, jobs)
-
-    monkeypatch.setattr("stgraph.bench.batch.run.run_local", one_by_one)
 
 
 def batch(*args: str, status: int = 0) -> tuple[str, str]:
@@ -63,8 +53,6 @@ def test_select_in_processes(folder: Path, tmp_path: Path) -> None:
         expected = stgraph.selector("st-simdiff", retain_ratio=0.2, tau_diff="p90").select(clip(seed))
         assert row["n_event"] == expected.reasons()["event"]
         assert json.loads(row["report"])["event_threshold"] == expected.report["event_threshold"]
-        from stgraph import container
-
         tensors, _ = container.read(tmp_path / "out" / row["file"], "selection")
         assert tensors["indices"].tolist() == expected.indices.tolist()
 
@@ -112,10 +100,10 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("here")
 def test_dump(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
-    from videos import write_video
+    from videos import CLIP
 
     (tmp_path / "in").mkdir()
-    write_video(tmp_path / "in" / "clip.mp4")
+    (tmp_path / "in" / "clip.mp4").symlink_to(CLIP)
     (tmp_path / "in" / "text.mp4").write_text("no video")
     args = ("-p", "frames=3", "-p", "grid=4x5", "-p", "thumbnails=false")
     _, errors = batch("dump", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *args, status=1)
@@ -131,10 +119,10 @@ def test_dump(tmp_path: Path) -> None:
 def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused: Refused) -> None:  # noqa: F811
     pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("av", reason="PyAV is not installed")
-    from videos import write_video
+    from videos import CLIP
 
     for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name)
+        (tmp_path / name).symlink_to(CLIP)
     message = refused("batch", "dump", str(tmp_path), "-o", str(tmp_path / "out"), "-p", f"encoder=hf:{tmp_path}")
     assert message.endswith("Stopped with 0 of 2 inputs done; the same command goes on from there")
 

@@ -17,9 +17,9 @@ def absolute(path: str) -> str:
 def part_name(path: str) -> str:
     """The name, without suffix, under which the results of an input are kept.
 
-    It depends on the absolute path alone, holds nothing but ASCII letters, digits, "-" and "_", begins with a letter,
-    digit or "_", is at most 65 characters long, and differs between inputs in its last 16 hexadecimal digits, which are
-    a digest: also where two inputs share a name, or differ in case only.
+    It depends on the absolute path alone, holds nothing but ASCII letters, digits, "-" and "_", begins with a letter or
+    digit (readers of Parquet folders pass over names in "_" and "."), is at most 65 characters long, and differs
+    between inputs in its last 16 hexadecimal digits, a digest: also where two share a name, or differ in case only.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def part_name(path: str) -> str:
     path = absolute(path)
     digest = blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     stem = os.path.splitext(os.path.basename(path))[0]
-    stem = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:_STEM_LENGTH].lstrip("-") or "_"
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:_STEM_LENGTH].lstrip("-_") or "input"
     return f"{stem}-{digest}"
 
 

@@ -15,7 +15,7 @@ _SHOWN = 10  # failures told; the rows hold all
 def command(
     task: Annotated[str, typer.Argument(help="What is done with each: select, compare or dump.", metavar="TASK")],
     inputs: Annotated[
-        list[str], typer.Argument(help="Token dumps (videos, for dump), and folders of them.", metavar="IN...")
+        list[str], typer.Argument(help="The inputs: token dumps (for dump, videos), and folders of them.", metavar="IN")
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of results; what it holds is not computed again.")
