@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,21 @@ def opened_folder(
     try:
         _lock(handle, output)
         _note(output, task, digest, parameters)
-        for folder in (output / ROWS, *([output / made] if made else [])):
-            for left in folder.glob(".stgraph-*.part"):  # of workers that were killed while they wrote
-                left.unlink(missing_ok=True)
-        yield
+        _clear(output, made)
+        try:
+            yield
+        finally:
+            _clear(output, made)
     finally:
         os.close(handle)  # and the lock with it
+
+
+def _clear(output: Path, made: str | None) -> None:
+    """Remove what workers that were killed left half-written."""
+    for folder in (output / ROWS, *([output / made] if made else [])):
+        for left in folder.glob(".stgraph-*.part"):
+            with suppress(OSError):  # a disk that has become read-only says so where results are written
+                left.unlink()
 
 
 def _lock(handle: int, output: Path) -> None:
