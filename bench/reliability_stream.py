@@ -91,9 +91,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--overlap", type=int, default=1)
     parser.add_argument("--grid", type=int, nargs=3, default=(14, 14, 3584), metavar=("H", "W", "D"))
-    parser.add_argument(
-        "--dump", action="store_true", help="from a dump on disk, removed afterwards"
-    )
+    parser.add_argument("--dump", action="store_true", help="from a dump on disk, removed afterwards")
     asked = parser.parse_args()
     frames = synthetic_tokens(_LOOP, *asked.grid).astype(np.float16)
     for x in frames[:3]:  # compile before the clock starts

@@ -59,10 +59,11 @@ def stream(
     Examples
     --------
     >>> import stgraph
-    >>> part = stgraph.stream(0.8, 0.3, window=16)
-    >>> kept = [part.push(frame) for frame in stgraph.sample().lattice]
-    >>> [selection.report["first_frame"] for selection in kept if selection], part.finish().report["first_frame"]
-    ([0, 16], 31)
+    >>> frames = stgraph.stream(0.8, 0.3, window=16)
+    >>> pushed = [frames.push(frame) for frame in stgraph.sample().lattice]
+    >>> parts = [part for part in [*pushed, frames.finish()] if part is not None]
+    >>> [(part.report["first_frame"], len(part)) for part in parts]
+    [(0, 1229), (16, 1152), (31, 691)]
     """
     known = [f.name for f in fields(StSimDiff) if f.name not in _NOT_IN_A_STREAM]
     unknown = sorted(set(parameters) - set(known))

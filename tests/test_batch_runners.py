@@ -47,6 +47,7 @@ def check_deaths(folder: Path, report: Any, output: Path, death: str) -> None:
     assert len(rows(output)) == 4 * 2 + 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
     folder, out = written(tmp_path / "in", TEXTS), tmp_path / "out"
     report = run_batch(Obedient(), [folder], out, n_workers=2)
@@ -71,6 +72,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_a_batch_that_ends_early_goes_on_to_the_same_rows(tmp_path: Path, how: signal.Signals) -> None:
     folder = written(tmp_path / "in", {f"{i:02}.txt": "slow" + "." * i for i in range(12)})
@@ -93,6 +95,7 @@ def test_a_batch_that_ends_early_goes_on_to_the_same_rows(tmp_path: Path, how: s
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stgraph.bench.batch.runner_local._serve", os._exit)
     folder = written(tmp_path / "in", {"a.txt": "ok"})

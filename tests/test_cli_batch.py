@@ -39,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+@pytest.mark.slow
 def test_select_in_processes(folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     args = ("select", str(folder), "-o", out, "-p", "retain_ratio=0.2", "-p", "tau_diff=p90", "--workers", "2")
