@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,21 @@ def test_folders_hold_inputs_by_suffix(tmp_path: Path, monkeypatch: pytest.Monke
         expand(["in/out/rows"], (".txt",), folder / "out")
     with pytest.raises(InputError, match="no input; name files or folders"):
         expand([], (".txt",), folder)
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "in", {"a.txt": "ok"})
+    (folder / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(InputError, match=f"cannot read {folder}/closed: Permission denied; leave it out"):
+        expand([folder], (".txt",), tmp_path / "out")
 
 
 def test_names_that_mean_harm_stay_inside(tmp_path: Path) -> None:

@@ -112,17 +112,14 @@ def expand(inputs: Iterable[str | os.PathLike[str]], suffixes: Sequence[str], ou
     Raises
     ------
     InputError
-        no input, or a folder without any file of the suffixes
+        no input, a folder without any file of the suffixes, or one that cannot be read
     """
     found: dict[str, str] = {}
     for given in inputs:
         text = os.fspath(given)
         files = [text]
         if "\0" not in text and os.path.isdir(text):
-            below = (str(p) for p in Path(text).rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-            files = sorted(
-                p for p in below if not p.endswith(_QUERY) and not Path(os.path.abspath(p)).is_relative_to(output)
-            )
+            files = [file for file in _below(text, suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)]
             if not files:
                 raise InputError(f"{text} holds no input; names that end in {', '.join(suffixes)} are taken")
         for file in files:
@@ -130,6 +127,15 @@ def expand(inputs: Iterable[str | os.PathLike[str]], suffixes: Sequence[str], ou
     if not found:
         raise InputError("no input; name files or folders")
     return list(found.values())
+
+
+def _below(folder: str, suffixes: Sequence[str]) -> list[str]:
+    def refuse(error: OSError) -> None:  # by itself, os.walk passes over what it cannot read
+        raise InputError(f"cannot read {error.filename}: {error.strerror}; leave it out, or make it readable")
+
+    found = (os.path.join(at, name) for at, _, names in os.walk(folder, onerror=refuse) for name in names)
+    wanted = (file for file in found if os.path.splitext(file)[1].lower() in suffixes and not file.endswith(_QUERY))
+    return sorted(file for file in wanted if os.path.isfile(file))
 
 
 def _follow(work: Iterator[Outcome], report: BatchReport, n_inputs: int, tell: Progress) -> None:
