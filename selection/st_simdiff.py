@@ -122,7 +122,7 @@ class StSimDiff:
         budget = budget or self.budget
         return budget.count(budget.lattice(grid)) if self.reduce else None
 
-    def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Array | None = None) -> Analysis:
+    def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Any = None) -> Analysis:
         """Everything before the budget comes in; ``graph`` may be given where it exists already, and ``found`` where
         the backend's labels do (:func:`stgraph.detect_communities`)."""
         seconds: dict[str, float] = {}

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import feature_array, to_numpy
+from stgraph.arrays import to_numpy
+from stgraph.devices import feature_array
 from stgraph.dump import iter_frames, load
 from stgraph.errors import FeatureError, GridError, InputError
 from stgraph.graph import FAMILIES
@@ -119,7 +120,7 @@ class Stream:
         """
         if self._finished:
             raise InputError("the stream has been finished; begin another with stgraph.stream(...)")
-        x = feature_array(frame, "frame")
+        x = feature_array(to_numpy(frame, "frame"), "frame")
         if x.ndim != 3:
             raise FeatureError(f"frame has shape {x.shape}; expected [H, W, d]")
         score = None if importance is None else _frame_importance(importance, x)
