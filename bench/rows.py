@@ -12,9 +12,11 @@ from typing import Any
 
 from stgraph.errors import InputError, missing_dependency
 from stgraph.files import atomic_path
+from stgraph.plain_json import parse_json
 
 Row = Mapping[str, Any]
 FORMATS = ("json", "csv", "parquet")
+MAX_PARQUET_VALUES = 50_000_000  # rows x columns; some 4 GB as Python objects
 ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, from which :func:`read` gets the same rows back
 
 
@@ -108,12 +110,17 @@ def read(path: str | os.PathLike[str], fmt: str, columns: Mapping[str, type]) ->
         if fmt == "parquet":
             names, found = _read_parquet(Path(path))
         else:
-            text = Path(path).read_text(encoding="utf-8")
+            with open(path, encoding="utf-8", newline="") as stream:  # a line end inside a quoted value stays as it is
+                text = stream.read()
             names, found = _parse_csv(text) if fmt == "csv" else ([], _parse_lines(text))
-    except (OSError, ValueError, csv.Error) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, NotImplementedError, csv.Error) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = os.strerror(number) if number else f"it is no {fmt} file of rows"
         raise InputError(f"cannot read {path}: {reason}") from error
+    if len(set(names)) != len(names):
+        raise InputError(f"{path} has a column twice; each has one name")
     for columns_there in ([names] if names else []) + [list(row) for row in found]:
         odd = sorted(map(str, set(columns_there) ^ columns.keys()))
         if odd:
@@ -123,7 +130,7 @@ def read(path: str | os.PathLike[str], fmt: str, columns: Mapping[str, type]) ->
     for i, row in enumerate(found, 1):
         try:
             rows.append({name: _plain(row[name], kind) for name, kind in columns.items()})
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise InputError(f"cannot read {path}: row {i} holds a value that does not belong in its column") from None
     return rows
 
@@ -133,6 +140,8 @@ def _plain(value: Any, kind: type) -> Any:
         return None
     if kind is bool:
         return {"True": True, "False": False, True: True, False: False}[value]
+    if not isinstance(value, (str, int, float)) or (kind is int and value != int(value) and not isinstance(value, str)):
+        raise ValueError  # kind() would make text of a list, and 1 of 1.5
     return kind(value)
 
 
@@ -158,7 +167,7 @@ def _parse_csv(text: str) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _parse_lines(text: str) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = [parse_json(line) for line in text.splitlines()]
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("a line is no JSON object")
     return rows
@@ -175,9 +184,37 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    _, parquet = _arrow("Reading Parquet")
+    """A few bytes of Parquet can stand for any number of values, so what they unfold to is asked before."""
+    pyarrow, parquet = _arrow("Reading Parquet")
+    kinds = pyarrow.types
     with parquet.ParquetFile(path) as file:  # this one file: no folder of parts, no columns guessed from its path
-        return file.schema_arrow.names, file.read().to_pylist()
+        schema, claims = file.schema_arrow, file.metadata
+    groups = [claims.row_group(i).num_rows for i in range(claims.num_row_groups)]
+    if min(groups, default=0) < 0 or sum(groups) != claims.num_rows:
+        raise ValueError("the groups of rows are not all the rows")
+    n_rows = claims.num_rows
+    if not all(kinds.is_primitive(kind) or kinds.is_string(kind) or kinds.is_null(kind) for kind in schema.types):
+        raise ValueError("a column holds more than one value a row")
+    if n_rows * len(schema) > MAX_PARQUET_VALUES:
+        raise InputError(f"cannot read {path}: it holds {n_rows:,} rows of {len(schema)} columns; cut it into parts")
+    texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if kinds.is_string(kind)]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read()
+    table.validate(full=True)  # PyArrow trusts what it reads: texts that are no UTF-8, values that are not there
+    columns = [_values(column) for column in table.columns]
+    return schema.names, [dict(zip(schema.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of an Arrow column; equal texts are one object, as they are one in the file."""
+    values: list[Any] = []
+    for chunk in column.chunks:
+        if hasattr(chunk, "dictionary"):
+            texts = chunk.dictionary.to_pylist()
+            values += [None if i is None else texts[i] for i in chunk.indices.to_pylist()]
+        else:
+            values += chunk.to_pylist()
+    return values
 
 
 def _arrow(feature: str) -> tuple[Any, Any]:

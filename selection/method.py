@@ -173,7 +173,8 @@ def finish(
     assignment = features = None
     if choice.merge is not None:
         assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
-        features = merge_rows(assignment, tokens.features)
+        with np.errstate(over="ignore"):  # what overflows is refused below, with its reason
+            features = merge_rows(assignment, tokens.features)
         if not np.isfinite(features).all():
             _refuse(view)
     newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
@@ -234,7 +235,8 @@ def _refuse(tokens: VideoTokens) -> None:
         good = np.isfinite(frame).all(axis=-1)
         if not good.all():
             raise bad_token(t * H * W + int(np.argmin(good)), H, W)
-    raise FeatureError(f"merged features overflow {tokens.dtype}; pass the features as float32")
+    remedy = "pass the features as float32" if tokens.dtype == "float16" else "divide them by a power of two"
+    raise FeatureError(f"merged features overflow {tokens.dtype}; {remedy}")
 
 
 def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:

@@ -5,37 +5,29 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from stgraph.container_header import DTYPES, MAX_HEADER_BYTES, Entry, Stamp, locate, read_header
 from stgraph.errors import DumpFormatError, DumpVersionError, InputError
 from stgraph.files import atomic_path
+from stgraph.plain_json import parse_json
 
 Array = np.ndarray[Any, Any]
 SCHEMA_VERSION = 1
-
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype(np.float64),
-    "F32": np.dtype(np.float32),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "I64": np.dtype(np.int64),
-    "I32": np.dtype(np.int32),
-    "U8": np.dtype(np.uint8),
-    "BOOL": np.dtype(np.bool_),
-}
 
 
 class MappedTensors(Mapping[str, Array]):
     """Name -> read-only array, mapped from the file when first asked for; nothing is read before."""
 
-    def __init__(self, path: Path, entries: Mapping[str, tuple[int, tuple[int, ...], np.dtype[Any]]]) -> None:
+    def __init__(self, path: Path, entries: Mapping[str, Entry], stamp: Stamp) -> None:
         self._path = path
         self._entries = dict(entries)
+        self._stamp = stamp
         self._arrays: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -44,11 +36,25 @@ class MappedTensors(Mapping[str, Array]):
             if prod(shape) == 0:
                 self._arrays[name] = np.empty(shape, dtype)
             else:
-                mapped = np.memmap(
-                    self._path, dtype=np.uint8, mode="r", offset=offset, shape=(prod(shape) * dtype.itemsize,)
-                )
+                with self._opened() as stream:
+                    mapped = np.memmap(
+                        stream, dtype=np.uint8, mode="r", offset=offset, shape=(prod(shape) * dtype.itemsize,)
+                    )
                 self._arrays[name] = np.asarray(mapped).view(dtype).reshape(shape)
         return self._arrays[name]
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The file whose header was read: offsets of one file, used in another, give numbers that mean nothing."""
+        try:
+            with self._path.open("rb") as stream:
+                if Stamp.of(os.fstat(stream.fileno())) != self._stamp:
+                    raise DumpFormatError(
+                        f"cannot read {self._path}: it has changed since it was opened; open it again"
+                    )
+                yield stream
+        except OSError as error:
+            raise DumpFormatError(f"cannot read {self._path}: {error.strerror or error}; open it again") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -80,7 +86,7 @@ class MappedTensors(Mapping[str, Array]):
 
     def without(self, *names: str) -> MappedTensors:
         """The same tensors less ``names``."""
-        return MappedTensors(self._path, {k: v for k, v in self._entries.items() if k not in names})
+        return MappedTensors(self._path, {k: v for k, v in self._entries.items() if k not in names}, self._stamp)
 
 
 def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
@@ -97,7 +103,7 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
     for name, array in tensors.items():
         if not isinstance(name, str) or name == "__metadata__":
             raise InputError(f"a tensor cannot be called {name!r}; choose another name")
-        if array.dtype not in _DTYPES.values():
+        if array.dtype not in DTYPES.values():
             raise InputError(f"tensor {name!r} has dtype {array.dtype}, which a dump cannot hold")
     try:
         header = json.dumps(metadata, sort_keys=True, allow_nan=False)
@@ -109,6 +115,13 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
             save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary, metadata=text)
         except SafetensorError as error:  # a full disk is one of these, not an OSError
             raise OSError(str(error)) from error
+        with temporary.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        if length > MAX_HEADER_BYTES:
+            raise InputError(
+                f"cannot write {path}: its metadata make a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are "
+                "read again: store what is long as a signal"
+            )
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[str, Any]]:
@@ -121,36 +134,20 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
     DumpVersionError
         written by a newer schema
     """
-    from safetensors import SafetensorError, safe_open
-
     file = Path(path)
     if not os.path.isfile(file):  # unlike Path.is_file, false for names no file can have
         what = "is a folder" if os.path.isdir(file) else "does not exist"
         raise DumpFormatError(f"cannot read {file}: it {what}; give the path of a token dump (.safetensors)")
+    header = read_header(file)
+    _check_header(file, header.text, kind)
+    entries = locate(file, header)
     try:
-        # The library checks the header: lengths, overlaps, ranges. Only then are its offsets trusted for mapping.
-        with safe_open(file, framework="numpy") as opened:
-            text = opened.metadata() or {}
-            slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
-            layout = {name: (tuple(s.get_shape()), str(s.get_dtype())) for name, s in slices.items()}
-        with file.open("rb") as stream:
-            position = 8 + int.from_bytes(stream.read(8), "little")
-    except (SafetensorError, OSError) as error:
-        raise DumpFormatError(f"cannot read {file}: {error}; it is truncated or not a safetensors file") from None
-    _check_header(file, text, kind)
-    entries = {}
-    for name, (shape, code) in layout.items():
-        if code not in _DTYPES:
-            raise DumpFormatError(f"cannot read {file}: tensor {name!r} has the unsupported dtype {code}")
-        entries[name] = (position, shape, _DTYPES[code])
-        position += prod(shape) * _DTYPES[code].itemsize
-    try:
-        metadata = json.loads(text.get("metadata", "{}"))
-    except (ValueError, RecursionError) as error:
+        metadata = parse_json(header.text.get("metadata", "{}"))
+    except ValueError as error:
         raise DumpFormatError(f"cannot read {file}: its metadata is not JSON ({error})") from None
     if not isinstance(metadata, dict):
         raise DumpFormatError(f"cannot read {file}: its metadata is {type(metadata).__name__}, not an object")
-    return MappedTensors(file, entries), metadata
+    return MappedTensors(file, entries, header.stamp), metadata
 
 
 def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
@@ -159,10 +156,10 @@ def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
         raise DumpFormatError(f"{file} is a safetensors file but no stgraph dump: its header lacks the key 'stgraph'")
     version = text.get("schema_version", "")
     if not (version.isascii() and version.isdecimal()):
-        raise DumpFormatError(f"cannot read {file}: its schema version is {version!r}, not a number")
+        raise DumpFormatError(f"cannot read {file}: its schema version is {version[:20]!r}, not a number")
     if len(version) > 9 or int(version) > SCHEMA_VERSION:
         raise DumpVersionError(
             f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}: upgrade it"
         )
     if found != kind:
-        raise DumpFormatError(f"{file} is a dump of kind {found!r}; expected {kind!r}")
+        raise DumpFormatError(f"{file} is a dump of kind {found[:60]!r}; expected {kind!r}")

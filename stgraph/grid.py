@@ -75,12 +75,12 @@ class TokenGrid:
                 "expected equal lengths and at least one patch"
             )
         T, H, W = (int(a[patch].max()) + 1 for a in (t, y, x))
-        node = (t[patch] * H + y[patch]) * W + x[patch]
+        n = int(np.count_nonzero(patch))
         negative = min(int(a[patch].min()) for a in (t, y, x)) < 0
-        if negative or node.size != T * H * W or not np.array_equal(node, np.arange(node.size)):
-            raise GridError(
-                f"the {node.size:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order"
-            )
+        # The size first: coordinates near 2^63 would overflow the node ids, which are then not asked for.
+        complete = not negative and n == T * H * W
+        if not complete or not np.array_equal((t[patch] * H + y[patch]) * W + x[patch], np.arange(n)):
+            raise GridError(f"the {n:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order")
         return cls(T, H, W, np.where(patch, PATCH, OTHER) if kind is None else kind)
 
     @property

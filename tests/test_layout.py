@@ -24,8 +24,8 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 LAYERS = (
     ("errors", "colours", "fragments"),
     ("kernels*",),
-    ("registry", "arrays", "devices", "files"),
-    ("grid", "tokens", "signals", "container", "dump"),
+    ("registry", "arrays", "devices", "files", "plain_json"),
+    ("grid", "tokens", "signals", "container_header", "container", "dump"),
     ("edges", "graph", "graph_*"),
     ("community*",),
     ("selection*",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,8 +118,11 @@ def _cluster(x: Array, first: int, last: int, positions: Array, n_centres: int, 
     frames = np.arange(first, last + 1)
     P, L, S = x.shape[1] * x.shape[2], frames.size, positions.size
     columns = frames * P + positions[:, None]  # [S, L]
-    sums = weighted_sums(x, np.arange(S + 1) * L, columns.reshape(-1), np.ones(S * L))
-    distance = scaled_distances(sums) / L  # of the means, but where sums are exact, equal distances stay equal
+    # Distances of the means, but where sums are exact, equal distances stay equal. A power of two keeps them exact and
+    # out of float32's overflow.
+    share = 2.0 ** -ceil(log2(L))
+    sums = weighted_sums(x, np.arange(S + 1) * L, columns.reshape(-1), np.full(S * L, share))
+    distance = scaled_distances(sums) / (L * share)
     centres = density_peaks(peak_scores(distance, min(NEIGHBOURS, n_centres)), n_centres)
     others = np.setdiff1d(np.arange(S), centres, assume_unique=True)
     joined = distance[np.ix_(others, centres)].argmin(axis=1)

@@ -14,6 +14,7 @@ from stgraph.vlm.video_file import CONVERT, Path, VideoInfo, decoded, opened, pr
 
 Array = np.ndarray[Any, Any]
 
+MAX_FRAMES = 1_000_000  # of one sample: 11 hours at 24 a second; a file may claim any number
 SEEK_GAP_S = 4.0  # encoders set a key frame every 2 to 10 s: below, seeking decodes the same frames again
 
 
@@ -48,6 +49,8 @@ def sample_times(info: VideoInfo, n_frames: int | None = None, fps: float | None
     if n_frames is not None:
         if not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 1:
             raise InputError(f"n_frames is {n_frames!r}; it must be an integer of at least 1")
+        if n_frames > MAX_FRAMES:
+            raise InputError(f"n_frames is {n_frames:,}; at most {MAX_FRAMES:,} are taken")
         times = [(i + 0.5) * info.duration_s / n_frames for i in range(n_frames)]
     else:
         assert fps is not None
@@ -55,6 +58,11 @@ def sample_times(info: VideoInfo, n_frames: int | None = None, fps: float | None
             raise InputError(f"fps is {fps!r}; it must be a positive number of frames a second")
         if info.duration_s * fps > info.n_frames + 1:
             raise InputError(f"fps is {fps:g}, but the video has {info.fps:g} frames a second; ask for at most that")
+        if info.duration_s * fps > MAX_FRAMES:
+            raise InputError(
+                f"fps is {fps:g}, which makes {info.duration_s * fps:,.0f} frames of {info.duration_s:,.0f} s; at most "
+                f"{MAX_FRAMES:,} are taken: ask for fewer a second, or for a number of frames"
+            )
         times = [i / fps for i in range(max(1, ceil(info.duration_s * fps - 1e-6)))]
     if len(times) > info.n_frames:
         raise InputError(

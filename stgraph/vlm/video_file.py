@@ -12,6 +12,14 @@ from stgraph.errors import InputError, missing_dependency
 
 Path = str | os.PathLike[str]
 
+# FFmpeg also reads lists that name other files, or addresses on a network, and goes there. Whatever a file is called,
+# only these formats are looked for in it, and only files are opened.
+FORMATS = (
+    "3gp,3g2,apng,asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,"
+    "obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+)
+MAX_PIXELS = 1 << 26  # a frame; twice 8K. A few kilobytes can claim more, and each frame in work takes 4 bytes a pixel
+
 CONVERT = "Convert it to a plain file first: ffmpeg -i INPUT -c:v libx264 -an OUTPUT.mp4"
 
 
@@ -74,7 +82,9 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise InputError(f"cannot read {path}: it {what}; give the path of a video file")
     try:
-        container = av.open(os.fspath(path))
+        # An absolute path: a relative one like http:/x/y.mp4 or concat:y.mp4 would be taken for an address.
+        limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        container = av.open(os.path.abspath(os.fspath(path)), options=limits)
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"cannot read {path}: {error.strerror or error}. It is no video file, or one that was cut off while it was "
@@ -85,7 +95,16 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if not streams:
             there = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise InputError(f"cannot read {path}: it holds no video, only {there}; give a file with a video in it")
-        streams[0].thread_type = "AUTO"
+        coder = streams[0].codec_context
+        if coder is None:
+            raise InputError(f"cannot read {path}: its video is in a codec that this FFmpeg does not know. {CONVERT}")
+        if coder.width * coder.height > MAX_PIXELS:
+            raise InputError(
+                f"cannot read {path}: its frames have {coder.width} x {coder.height} pixels; at most {MAX_PIXELS:,} "
+                "are read. Scale it down first: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4"
+            )
+        coder.options = {"max_pixels": str(MAX_PIXELS)}  # frames can grow on the way
+        coder.thread_type = "AUTO"
         yield container, streams[0]
 
 

@@ -1,0 +1,39 @@
+"""JSON from a file that anyone may have written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_SHOWN = 60  # characters of a key that an error repeats
+
+
+def parse_json(text: str) -> Any:
+    """The value of ``text``; an object that says something twice is refused, for readers disagree on which counts.
+
+    Raises
+    ------
+    ValueError
+        no JSON, nested too deeply, or a key given twice
+
+    Examples
+    --------
+    >>> parse_json('{"frames": 64, "frames": 8}')
+    Traceback (most recent call last):
+    ValueError: the key 'frames' is given twice
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the key {name[:_SHOWN]!r} is given twice")
+            seen.add(name)
+    return found

@@ -1,0 +1,97 @@
+"""What is fuzzed: the readers of files that others may have written, and what may come out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import stgraph
+from stgraph.bench import rows
+from stgraph.bench.task_file import read_task
+from stgraph.cli.options import printable
+from stgraph.errors import InputError, StgraphError
+
+COLUMNS = {"name": str, "count": int, "share": float, "on": bool}
+
+
+def read_dump(path: Path) -> None:
+    """Open a dump, use all it holds, and write it again, which gives the same tokens."""
+    tokens = stgraph.load(path)
+    t, y, x = tokens.grid.coordinates()
+    assert t.size == y.size == x.size == tokens.grid.n_tokens == tokens.features.reshape(-1, tokens.dimension).shape[0]
+    assert tokens.lattice.shape == (*tokens.grid.shape, tokens.dimension)
+    for name in tokens.signals:
+        assert np.asarray(tokens.signal(name)).tobytes() is not None
+    assert printable(tokens.metadata).isprintable()
+    again = path.with_suffix(".again")
+    try:
+        tokens.save(again)
+    except InputError:  # the signals' names, or metadata that JSON allows us to read and not to write
+        return
+    assert stgraph.load(again).features.tobytes() == tokens.features.tobytes()
+
+
+def read_query(path: Path) -> None:
+    """Open a query file beside the sample's first tokens."""
+    tokens = path.with_suffix(".tokens")
+    if not tokens.exists():
+        stgraph.VideoTokens.from_array(np.ones((1, 2, 2, 2), np.float32)).save(tokens)
+    stgraph.load(tokens, query=path)
+
+
+def read_video(path: Path) -> None:
+    """Probe a video, and take frames from it in each of the three ways."""
+    from stgraph.vlm.thumbnails import jpeg
+    from stgraph.vlm.video import read_frames
+    from stgraph.vlm.video_file import probe_video
+
+    info = probe_video(path)
+    assert 0 < info.duration_s < float("inf")
+    assert min(info.size) >= 1
+    assert info.n_frames >= 1
+    for how in ({"n_frames": 2}, {"n_frames": 2, "seek": True}, {"fps": 1.0}):
+        try:
+            frames = read_frames(path, **how)
+        except StgraphError:
+            continue
+        assert frames.rgb.dtype == np.uint8
+        assert frames.rgb.shape[3] == 3
+        assert jpeg(frames.rgb[0])[:2] == b"\xff\xd8"
+
+
+def read_rows(path: Path) -> None:
+    """Read rows in the format of the suffix; each value is of its column's type or missing."""
+    for row in rows.read(path, path.suffix.removeprefix("."), COLUMNS):
+        assert row.keys() == COLUMNS.keys()
+        assert all(value is None or type(value) is COLUMNS[name] for name, value in row.items())
+
+
+class Target(NamedTuple):
+    """A reader: the suffix of the files it gets, what it does with one, and the most bytes that are tried."""
+
+    suffix: str
+    read: Callable[[Path], object]
+    max_bytes: int = 4096
+
+
+TARGETS = {
+    "dump": Target(".safetensors", read_dump),
+    "query": Target(".query", read_query),
+    "video": Target(".video", read_video, 16_384),
+    "csv": Target(".csv", read_rows),
+    "jsonl": Target(".jsonl", read_rows),
+    "parquet": Target(".parquet", read_rows),
+    "task": Target(".task", read_task),
+}
+
+
+def attempt(target: Target, path: Path) -> StgraphError | None:
+    """None where the file can be read, the error where it is refused on purpose; anything else is a bug and raised."""
+    try:
+        target.read(path)
+    except StgraphError as error:
+        return error
+    return None
