@@ -119,8 +119,8 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
             length = int.from_bytes(stream.read(8), "little")
         if length > MAX_HEADER_BYTES:
             raise InputError(
-                f"cannot write {path}: its metadata make a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are "
-                "read again: store what is long as a signal"
+                f"cannot write {path}: its metadata make a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} "
+                "are read again: store what is long as a signal"
             )
 
 
