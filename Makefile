@@ -8,7 +8,7 @@ STUDY := bench/results/study
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench study venv clean
+.PHONY: help demo test check bench study fuzz lowest release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -34,6 +34,15 @@ study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
 
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of files what breaks them, by coverage
+	@PYTHONPATH=$(VENV)/atheris:tests $(BIN)/python -m fuzz.run $(ARGS)
+
+lowest: $(VENV)/.installed-lowest ## the tests on the oldest versions that pyproject.toml allows
+	@NUMBA_CACHE_DIR=$(VENV)/lowest/cache $(VENV)/lowest/bin/python -m pytest -p no:cacheprovider $(ARGS)
+
+release: ## wheel, sdist and SBOM into dist/, each installed and tried in a clean environment
+	@PYTHON=$(PYTHON) .ci/release
+
 venv: $(VENV)/.created ## create the virtual environment only
 
 clean: ## remove build products and caches (not .venv)
@@ -54,6 +63,17 @@ $(VENV)/.created:
 $(VENV)/.installed-core: pyproject.toml | $(VENV)/.created
 	@echo "Installing stgraph into $(VENV) (a minute or two the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-atheris: | $(VENV)/.created
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/atheris atheris
+	@touch $@
+
+$(VENV)/.installed-lowest: pyproject.toml | $(VENV)/.created
+	@echo "Installing the oldest versions into $(VENV)/lowest (a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)/lowest
+	@$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct --editable '.[test]'
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created

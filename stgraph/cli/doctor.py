@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from stgraph.cli import options
 
 
-def command() -> None:
+def command(
+    licences: Annotated[
+        bool, typer.Option("--licences", help="Show instead the licences of what stgraph needs and finds here.")
+    ] = False,
+) -> None:
     """Show backends, selectors, what is installed, what is not and how to get it, devices and threads."""
+    if licences:
+        _show_licences()
+        return
     import platform
     import sys
     from importlib.util import find_spec
@@ -65,3 +76,22 @@ def command() -> None:
     for part in gpu_parts():
         gpu.add_row(part.name, part.use, Text(part.found) if part.found else Text(f"no: {part.remedy}", style="yellow"))
     console.print(gpu)
+
+
+def _show_licences() -> None:
+    from rich.text import Text
+
+    from stgraph.cli.licences import licences
+    from stgraph.viz.tables import new_table
+
+    console = options.console()
+    found = licences()
+    table = new_table("Licences, as the packages state them")
+    for title in ("package", "version", "needed by", "licence", "copyleft"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        texts = (one.package, one.version, one.needed_by, one.licence, one.copyleft)
+        table.add_row(*(Text(options.printable(text), style="yellow" if one.copyleft else "") for text in texts))
+    console.print(table)
+    names = ", ".join(one.package for one in found if one.copyleft) or "none"
+    console.print(f"{len(found)} packages; under a copyleft licence, or carrying one: {names}", soft_wrap=True)
