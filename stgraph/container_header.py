@@ -76,7 +76,7 @@ def read_header(file: Path) -> Header:
         with file.open("rb") as stream:
             stamp = Stamp.of(os.fstat(stream.fileno()))
             length = int.from_bytes(stream.read(8), "little")
-            if length > MAX_HEADER_BYTES:
+            if MAX_HEADER_BYTES < length <= stamp.size:
                 raise DumpFormatError(
                     f"cannot read {file}: its header takes {length:,} bytes, that of a dump at most "
                     f"{MAX_HEADER_BYTES:,}; it is no dump, or has metadata that belong in tensors"

@@ -216,6 +216,23 @@ def test_absurd_claims_of_a_video(tmp_path: Path) -> None:
         probe_video(path)
 
 
+def test_a_video_that_ends_after_every_seek_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    from stgraph.vlm import video
+
+    attempts = []
+
+    def ends_after_seeking(container: Any, stream: Any, path: Any) -> Any:
+        attempts.append(path)
+        assert len(attempts) < 100, "it seeks without end"
+        return iter(list(decoded(container, stream, path))[:1] if len(attempts) == 1 else [])
+
+    decoded = video.decoded
+    monkeypatch.setattr(video, "decoded", ends_after_seeking)
+    with pytest.raises(InputError, match=r"at 5\.00 s: its frames end at"):
+        list(video.iter_frames(CLIP, [5.0], seek=True))
+
+
 # Output: the folder that was named, whatever the inputs are called.
 
 ODD_NAMES = (

@@ -173,6 +173,8 @@ class _Position:
             if key is not None and (self.seconds(key) <= instant or target == 0):
                 self._frames, self._shown, self._next = frames, key, key
                 return
+            if target == 0:
+                return  # not even the beginning can be decoded from there
             # Indices are in decoding order, in which a key frame can stand before an instant and be displayed after it.
             back = 2 * back + 1.0
 

@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         # An absolute path: a relative one like http:/x/y.mp4 or concat:y.mp4 would be taken for an address.
         limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        container = av.open(os.path.abspath(os.fspath(path)), options=limits)
+        container = av.open(os.path.abspath(os.fspath(path)), options=limits, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"cannot read {path}: {error.strerror or error}. It is no video file, or one that was cut off while it was "

@@ -13,6 +13,9 @@ from stgraph.bench import rows
 from stgraph.bench.task_file import read_task
 from stgraph.cli.options import printable
 from stgraph.errors import InputError, StgraphError
+from stgraph.vlm.thumbnails import jpeg
+from stgraph.vlm.video import read_frames
+from stgraph.vlm.video_file import probe_video
 
 COLUMNS = {"name": str, "count": int, "share": float, "on": bool}
 
@@ -44,10 +47,6 @@ def read_query(path: Path) -> None:
 
 def read_video(path: Path) -> None:
     """Probe a video, and take frames from it in each of the three ways."""
-    from stgraph.vlm.thumbnails import jpeg
-    from stgraph.vlm.video import read_frames
-    from stgraph.vlm.video_file import probe_video
-
     info = probe_video(path)
     assert 0 < info.duration_s < float("inf")
     assert min(info.size) >= 1
