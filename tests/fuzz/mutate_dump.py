@@ -49,8 +49,8 @@ def split(data: bytes) -> tuple[Header, bytes]:
     """
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length].decode())
-    if not isinstance(header, dict):
-        raise ValueError("the header is no object")
+    if not isinstance(header, dict) or not header:
+        raise ValueError("the header is no object, or says nothing")
     return header, data[8 + length :]
 
 
@@ -114,7 +114,7 @@ def _retype(header: Header, body: bytes, rng: random.Random) -> bytes:
 
 def _move(header: Header, body: bytes, rng: random.Random) -> bytes:
     offsets = _tensor(header, rng).setdefault("data_offsets", [0, 0])
-    offsets[rng.randrange(len(offsets)) if offsets else 0 :] = [rng.choice((*SIZES, len(body)))]
+    offsets[rng.randrange(len(offsets) or 1) :] = [rng.choice((*SIZES, len(body)))]
     return join(header, body)
 
 

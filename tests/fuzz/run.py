@@ -8,6 +8,7 @@ hang, too much memory, or an exception that is not one of stgraph's own ends it,
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import subprocess
@@ -18,6 +19,15 @@ from pathlib import Path
 CORPUS = Path(__file__).parent / "corpus"
 LIMIT_MB = 1024  # of resident memory; PyArrow, FFmpeg and the interpreter take a fifth of it
 LIMIT_S = 20  # for one input, on a machine that has other work
+LOADED_LATE = (
+    "arrays",
+    "container_header",
+    "container",
+    "grid",
+    "signals",
+    "tokens",
+    "dump",
+)  # instrumented all the same
 SHORT = {"dump": 8000, "query": 2000, "video": 800, "csv": 8000, "jsonl": 8000, "parquet": 3000, "task": 8000}
 
 
@@ -26,6 +36,8 @@ def fuzz(name: str, n_runs: int, seconds: int, seed: int, found: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["stgraph"]):
+        for module in LOADED_LATE:
+            importlib.import_module(f"stgraph.{module}")
         from fuzz.targets import TARGETS, attempt
     from fuzz.mutate_dump import mutate
 
