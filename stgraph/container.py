@@ -68,20 +68,17 @@ class MappedTensors(Mapping[str, Array]):
         Raises
         ------
         DumpFormatError
-            the file has become shorter since it was opened
+            the file has changed since it was opened
         """
         offset, shape, dtype = self._entries[name]
         row_bytes = prod(shape[1:]) * dtype.itemsize
         out = np.empty((stop - start, *shape[1:]), dtype)
         buffer = out.reshape(-1).view(np.uint8).data
-        try:
-            with self._path.open("rb") as stream:
-                stream.seek(offset + start * row_bytes)
-                n_read = stream.readinto(buffer)
-        except OSError as error:
-            raise DumpFormatError(f"cannot read {self._path}: {error.strerror or error}") from error
+        with self._opened() as stream:
+            stream.seek(offset + start * row_bytes)
+            n_read = stream.readinto(buffer)
         if n_read != len(buffer):
-            raise DumpFormatError(f"cannot read {self._path}: it ends before row {stop} of {name!r}; it was truncated")
+            raise DumpFormatError(f"cannot read {self._path}: it ends before row {stop} of {name!r}; open it again")
         return out
 
     def without(self, *names: str) -> MappedTensors:

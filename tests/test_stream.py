@@ -258,7 +258,7 @@ def test_a_dump_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
     frames = iter_frames(path)
     next(frames)
     path.write_bytes(path.read_bytes()[:1200])
-    with pytest.raises(DumpFormatError, match=r"it ends before row \d+ of 'features'; it was truncated"):
+    with pytest.raises(DumpFormatError, match="it has changed since it was opened; open it again"):
         list(frames)
     path.unlink()
     with pytest.raises(DumpFormatError, match="it does not exist"):
