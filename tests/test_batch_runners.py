@@ -23,11 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXTS = {"a.txt": "ok", "b.txt": "die-once", "c.txt": "wrong", "d.txt": "die", "e.txt": "share-once", "f.txt": "ok."}
 DEATH = "its worker was killed by signal 9 (SIGKILL)"
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from batch_tasks import Obedient
 from stgraph.bench.batch.run import run_batch
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     run_batch(Obedient(write=True), [sys.argv[1]], sys.argv[2], n_workers=2)
 """
 

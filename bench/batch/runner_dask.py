@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 from stgraph.bench.batch.runner_local import thread_environment
@@ -40,7 +41,7 @@ def run_dask(
         the scheduler cannot be reached
     """
     import dask
-    from distributed import Client, KilledWorker, LocalCluster, as_completed
+    from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
         if address is None and scheduler_file is None:
@@ -65,19 +66,39 @@ def run_dask(
             except (OSError, ValueError, TimeoutError) as error:
                 named = address if scheduler_file is None else scheduler_file
                 raise UnavailableError(f"cannot reach the Dask scheduler {named}: {error}") from None
-        run = uuid4().hex  # results of an earlier run under the same scheduler are not this run's
-        futures = {f"stgraph-{run}-{job.part}": job for job in jobs}
-        submitted = client.map(run_job, list(futures.values()), key=list(futures), pure=False, batch_size=1000)
-        try:
-            for future in as_completed(submitted):
-                job = futures.pop(future.key)
-                if future.status == "finished":
-                    yield future.result()
-                    continue
-                lost = future.exception()
-                if isinstance(lost, KilledWorker):
-                    yield fail_job(job, "its workers died, one after the other", job.retries + 1)
-                else:
-                    yield fail_job(job, f"{type(lost).__name__}: {lost}", 1)
-        finally:
-            client.cancel(submitted)
+        suspects: list[Job] = []
+        for job, outcome in _outcomes(client, jobs):
+            if outcome is None:
+                suspects.append(job)
+            else:
+                yield outcome
+        # A worker holds more than the job that killed it, and Dask blames all of them: each has a worker to itself now.
+        for suspect in suspects:
+            for job, outcome in _outcomes(client, [suspect]):
+                yield outcome or fail_job(job, "its workers died, one after the other", job.retries + 1)
+
+
+def _outcomes(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome | None], None, None]:
+    """Jobs with their outcomes, as they come; None where workers died with the job."""
+    from distributed import KilledWorker, as_completed
+
+    run = uuid4().hex  # results of an earlier run under the same scheduler are not this run's
+    futures = {f"stgraph-{run}-{job.part}": job for job in jobs}
+    submitted = client.map(run_job, list(futures.values()), key=list(futures), pure=False, batch_size=1000)
+    try:
+        completed = as_completed(submitted)
+        for future in completed:
+            if future.status in ("lost", "pending"):  # a worker died with the result in memory; it is computed again
+                completed.add(future)
+                continue
+            job = futures.pop(future.key)
+            outcome: Outcome | None = None
+            try:
+                outcome = future.result()
+            except KilledWorker:
+                pass  # the caller decides whose fault it was
+            except Exception as error:
+                outcome = fail_job(job, f"{type(error).__name__}: {error}", 1)
+            yield job, outcome
+    finally:
+        client.cancel(submitted)
