@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,8 +87,7 @@ def _with_events(analysis: Analysis, selector: StSimDiff) -> Analysis:
 def _communities(analysis: Analysis) -> dict[str, float]:
     partition = analysis.partition
     sizes, before = partition.sizes, partition.uncapped_sizes
-    above = before[before > math.isqrt(partition.n_nodes)]
-    figures = (sizes.size, sizes.max(), before.size, before.max(), above.sum() / partition.n_nodes)
+    figures = (sizes.size, sizes.max(), before.size, before.max(), partition.oversized_ratio)
     return dict(zip(COMMUNITIES, (*figures, np.count_nonzero(analysis.events)), strict=True))
 
 

@@ -32,7 +32,8 @@ TEXT_CONFIG: dict[str, Any] = {
     "tie_word_embeddings": False,
     "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [6, 5, 5]},
 }
-_HEADS, _HEAD_WIDTH = 4, WIDTH // 4
+_HEADS = TEXT_CONFIG["num_attention_heads"]
+_HEAD_WIDTH = WIDTH // _HEADS
 
 
 class RMSNorm(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from stgraph.bench.probe.encoder import Encoder
+from stgraph.bench.probe.encoder import WIDTH, Encoder
 from stgraph.bench.probe.questions import TRAINING_ORDER, ask, encoded
 from stgraph.bench.probe.scene import GRID, make_scene
 from stgraph.bench.probe.splits import seed_of
@@ -54,7 +54,7 @@ class Stream:
     def __post_init__(self) -> None:
         n = self.n_frames * GRID * GRID
         device = next(self.encoder.parameters()).device
-        self._features = torch.zeros(self.size, n, 128, dtype=torch.float16, device=device)
+        self._features = torch.zeros(self.size, n, WIDTH, dtype=torch.float16, device=device)
         self._objects = torch.zeros(self.size, n, dtype=torch.bool, device=device)
         self._questions = torch.zeros(self.size, len(TRAINING_ORDER), QUESTION_LENGTH, dtype=torch.int64, device=device)
         self._answers = torch.zeros(self.size, len(TRAINING_ORDER), dtype=torch.int64, device=device)

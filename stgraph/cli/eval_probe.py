@@ -39,7 +39,6 @@ class Asked:
 def evaluate(asked: Asked, *, output: Path | None, fmt: str | None, restart: bool, quiet: bool) -> None:
     """Run the probe, write the rows, and show what they come to."""
     _check_torch()
-    from stgraph.bench import rows as tables
     from stgraph.bench.probe.contrasts import against
     from stgraph.bench.probe.features import probe_statistics, sample_statistics
     from stgraph.bench.probe.presets import preset
@@ -59,7 +58,7 @@ def evaluate(asked: Asked, *, output: Path | None, fmt: str | None, restart: boo
         results.tell_interrupted(output, store)
         raise typer.Exit(130) from None
     if output is None and chosen is not None:
-        typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
+        results.deliver({"rows": rows}, output, chosen, quiet)
         return
     if quiet:
         return

@@ -40,7 +40,6 @@ def evaluate(
     plan : arguments of :class:`stgraph.bench.task_plan.TaskPlan`
     limit : take the first so many questions; None: all
     """
-    from stgraph.bench import rows as tables
     from stgraph.bench.task import run
     from stgraph.bench.task_file import read_task
     from stgraph.bench.task_plan import TaskPlan
@@ -59,7 +58,7 @@ def evaluate(
         results.tell_interrupted(output, store)
         raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
     if output is None and chosen is not None:
-        typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
+        results.deliver({"rows": rows}, output, chosen, quiet)
     elif not quiet:
         _show(f"{model} on {task}", rows)
         if output is not None:

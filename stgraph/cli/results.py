@@ -11,12 +11,15 @@ import typer
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def check_output(output: Path | None, fmt: str | None) -> str | None:
-    """The format rows will be written in, or None for a table; everything that could fail later fails here."""
+def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | None = None) -> str | None:
+    """The format rows will be written in, or None for a table; everything that could fail later fails here.
+
+    ``formats`` are those that can be chosen, where that is not all of ``stgraph.bench.rows.FORMATS``.
+    """
     from stgraph.bench import rows
     from stgraph.errors import InputError
 
-    chosen = rows.format_of(output, fmt)
+    chosen = rows.format_of(output, fmt, rows.FORMATS if formats is None else formats)
     if output is not None:
         rows.check_writable(output)
     elif chosen == "parquet":
@@ -26,14 +29,10 @@ def check_output(output: Path | None, fmt: str | None) -> str | None:
 
 def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str | None:
     """The same for a file of rows that a later run goes on with."""
-    from stgraph.bench import rows
+    from stgraph.bench.rows import ROW_FORMATS
     from stgraph.errors import InputError
 
-    chosen = rows.format_of(output, fmt, rows.ROW_FORMATS)
-    if output is not None:
-        rows.check_writable(output)
-    elif chosen == "parquet":
-        raise InputError("--format parquet needs a file; name one with -o")
+    chosen = check_output(output, fmt, ROW_FORMATS)
     if restart and output is None:
         raise InputError("--restart replaces the output file; name one with -o")
     return chosen

@@ -96,7 +96,6 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run st-simdiff over a grid of thresholds, ratios, backends and presets; an interrupted sweep goes on later."""
-    from stgraph.bench import rows as tables
     from stgraph.bench.sweep import run
     from stgraph.bench.sweep_plan import REFERENCE, tau_diff_text
     from stgraph.bench.sweep_rows import SweepRows
@@ -129,7 +128,7 @@ def command(
         results.tell_interrupted(output, store)
         raise typer.Exit(130) from None
     if output is None and chosen is not None:
-        typer.echo(tables.encode({"rows": rows}, chosen), nl=False)
+        results.deliver({"rows": rows}, output, chosen, quiet)
         return
     if quiet:
         return
