@@ -32,7 +32,7 @@ if not torch.cuda.is_available():
     sys.exit("not run: torch finds no CUDA device")
 PY
 
-for module in cupy pylibcugraph cudf cugraph; do
+for module in cupy pylibcugraph cudf cugraph dask_cudf dask_cuda; do
   "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)" ||
     echo "left out: what needs $module, which is not installed"
 done

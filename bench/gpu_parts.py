@@ -41,7 +41,9 @@ def gpu_parts() -> list[GpuPart]:
         ("cupy", "graph.to_cupy(), the cugraph backends"),
         ("pylibcugraph", "the cugraph backends"),
         ("cudf", "graph.to_cudf()"),
-        ("cugraph", "graph.to_cugraph()"),
+        ("cugraph", "graph.to_cugraph(), the cugraph-dask backends"),
+        ("dask_cudf", "the cugraph-dask backends"),
+        ("dask_cuda", "a cluster of this machine's GPUs for them"),
     ):
         parts.append(GpuPart(package, use, _version(package), _EXTRA))
     return parts

@@ -22,6 +22,13 @@ _MAX_LEVEL, _THRESHOLD = 100, 1e-7  # cuGraph's own defaults
 _THETA = 1.0  # taken by Leiden and read by nothing
 
 
+def missing_driver() -> str | None:
+    """None where a CUDA driver is installed, else the reason why cuGraph cannot run."""
+    if find_library("cuda") is None:
+        return "no CUDA driver was found on this machine (cuGraph needs an NVIDIA GPU)"
+    return None
+
+
 class CugraphBackend:
     """One of cuGraph's algorithms. Its Louvain takes no seed, its Leiden takes one and has no use for it."""
 
@@ -32,9 +39,11 @@ class CugraphBackend:
         self.capabilities = capabilities
 
     def unavailable(self) -> str | None:
-        if find_library("cuda") is None:
-            return "no CUDA driver was found on this machine (cuGraph needs an NVIDIA GPU)"
-        return missing_package("pylibcugraph", "pylibcugraph", "cuda13") or missing_package("cupy", "cupy", "cuda13")
+        return (
+            missing_driver()
+            or missing_package("pylibcugraph", "pylibcugraph", "cuda13")
+            or missing_package("cupy", "cupy", "cuda13")
+        )
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         """[n] int32 labels where the edges are. Waits for the edges before the call and for cuGraph's result."""

@@ -49,8 +49,8 @@ class DeviceArray:
     def __setitem__(self, at: DeviceArray, values: DeviceArray) -> None:
         self.host[at.host] = values.host
 
-    def astype(self, dtype: Any) -> DeviceArray:
-        return DeviceArray(self.host.astype(dtype))
+    def astype(self, dtype: Any, copy: bool = True) -> DeviceArray:
+        return DeviceArray(self.host.astype(dtype, copy=copy))
 
 
 class Stream:
@@ -133,7 +133,7 @@ def _shuffled(labels: Any) -> tuple[DeviceArray, DeviceArray]:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """igraph draws from Python's global generator, which is given back as it was."""
     state = random.getstate()
     try:
@@ -153,7 +153,7 @@ def _louvain(handle: Any, graph: SGGraph, max_level: int, threshold: float, reso
     assert (
         isinstance(handle, ResourceHandle) and 0 < max_level <= 500 and 0 < threshold < 1 and (graph.weight > 0).all()
     )
-    with _own_randomness():
+    with own_randomness():
         found = graph.igraph().community_multilevel(weights=graph.weight.tolist(), resolution=resolution)
     return *_shuffled(found.membership), found.modularity
 
@@ -163,7 +163,7 @@ def _leiden(
 ) -> Any:
     assert isinstance(handle, ResourceHandle) and isinstance(random_state, int) and isinstance(theta, float)
     assert 0 < max_level <= 500 and (graph.weight > 0).all()
-    with _own_randomness():
+    with own_randomness():
         found = graph.igraph().community_leiden("modularity", weights=graph.weight.tolist(), resolution=resolution)
     return *_shuffled(found.membership), found.modularity
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rapids import installed
+from rapids_dask import cluster
 from zoo import ZOO, bridged_cliques, graph, lattice
 
 from stgraph import EdgeList, Partition, detect_communities
@@ -29,15 +29,17 @@ def params(name: str, *rest: str) -> list[Any]:
     if backend(name).capabilities.device != "cuda":
         return [pytest.param(name, *rest, marks=marks)]
     stand_in = pytest.param(name, *rest, id="-".join((name, *rest, "stand-in")))
+    if name.startswith("cugraph-dask-"):
+        return [stand_in]  # on a real cluster: test_gpu_cluster.py, which starts one
     return [pytest.param(name, *rest, marks=[*marks, pytest.mark.gpu]), stand_in]
 
 
 @pytest.fixture(autouse=True)
 def rapids(request: pytest.FixtureRequest) -> Iterator[None]:
-    """RAPIDS, as far as the backends see it, for the tests of its backends that do without a GPU."""
+    """RAPIDS and a cluster, as far as the backends see them, for the tests of their backends that do without a GPU."""
     name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
     without = name is None or backend(name).capabilities.device != "cuda" or request.node.get_closest_marker("gpu")
-    with nullcontext() if without else installed():
+    with nullcontext() if without else cluster():
         yield
 
 

@@ -45,6 +45,7 @@ OPTIONAL_OR_SLOW = {
     "cugraph",
     "cupy",
     "dask",
+    "dask_cudf",
     "distributed",
     "igraph",
     "leidenalg",
