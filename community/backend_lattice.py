@@ -8,6 +8,7 @@ from typing import Any
 from stgraph.community.base import COMPONENTS, BackendParams
 from stgraph.edges import EdgeList
 from stgraph.kernels import kernels_for
+from stgraph.lattice_edges import LatticeEdges
 
 
 class LatticeComponents:
@@ -15,12 +16,14 @@ class LatticeComponents:
 
     name = "lattice-components"
     package = "stgraph-video"
-    capabilities = replace(COMPONENTS, device="any")
+    capabilities = replace(COMPONENTS, device="any", canonical=True)
 
     def unavailable(self) -> str | None:
         return None
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
+        if isinstance(edges, LatticeEdges):
+            return kernels_for(edges.similarity, "lattice").components(edges.similarity, edges.tau, edges.switches)
         return kernels_for(edges.src, "components").connected_components(edges.n_nodes, edges.src, edges.dst)[0]
 
 

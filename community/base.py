@@ -28,6 +28,7 @@ class Capabilities:
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
+    canonical : whether it takes any graph, isolated nodes and all, and numbers communities by their smallest node
     ignores : parameters it accepts and does not use
     """
 
@@ -37,6 +38,7 @@ class Capabilities:
     seeded: bool
     deterministic: bool
     native_cap: bool = False
+    canonical: bool = False
     ignores: tuple[str, ...] = ()
 
 
@@ -70,9 +72,10 @@ class BackendParams:
 class CommunityBackend(Protocol):
     """A library's community detection behind our interface.
 
-    ``labels`` gets a graph with at least one edge and no isolated node, with finite weights, positive where the
-    backend is weighted; it returns one integer per node, any values. A "cpu" backend gets and returns NumPy arrays; one
-    of "cuda" or "any" gets what the graph holds, and returns either. Everything else happens in ``detect.py``.
+    ``labels`` gets a graph with at least one edge and no isolated node (a canonical backend: any graph), with finite
+    weights, positive where the backend is weighted; it returns one integer per node, any values. A "cpu" backend gets
+    and returns NumPy arrays; one of "cuda" or "any" gets what the graph holds, and returns either. Everything else
+    happens in ``detect.py``.
     """
 
     name: str

@@ -24,6 +24,7 @@ from stgraph.edges import EdgeList
 from stgraph.errors import BackendUnavailableError, InputError
 from stgraph.graph import TokenGraph
 from stgraph.kernels import kernels_for
+from stgraph.lattice_edges import LatticeEdges
 
 Array = np.ndarray[Any, Any]
 
@@ -121,6 +122,8 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
             f"{engine.name} needs positive edge weights, but the smallest is {float(edges.weight.min()):g}: "
             "raise tau_sim to 0 or above, or use a components backend"
         )
+    if engine.capabilities.canonical:
+        return _labels(engine, edges, params, copies)
     kernel = kernels_for(edges.src, "components")
     place, n_core, src, dst = kernel.without_isolated(edges.n_nodes, edges.src, edges.dst)
     if n_core == 0:
@@ -133,7 +136,7 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
 def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
     """What the backend answers, checked, where the edges are. A CPU backend sees a copy of edges on a GPU."""
     given = edges
-    if is_tensor(edges.src) and engine.capabilities.device == "cpu":
+    if engine.capabilities.device == "cpu" and edges.on_gpu:
         copies.append(f"{engine.name} runs on the CPU: {edges.n_edges:,} edges were copied to host memory")
         given = edges.to("cpu")
     found = engine.labels(given, params)
@@ -143,7 +146,7 @@ def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, co
             raise _no_labels(engine, found, edges.n_nodes)
     if tuple(found.shape) != (edges.n_nodes,):
         raise _no_labels(engine, found, edges.n_nodes)
-    return beside(found, edges.src)
+    return beside(found, edges.anchor)
 
 
 def _no_labels(engine: CommunityBackend, found: Any, n_nodes: int) -> InputError:
@@ -185,7 +188,7 @@ def _apply_cap(
     params: BackendParams,
     copies: list[str],
 ) -> tuple[Any, list[str]]:
-    if cap is None or len(found) == 0 or _largest(found) <= cap:
+    if cap is None or len(found) == 0:
         return found, []
 
     def redetect(part: EdgeList, level: int) -> Any:
@@ -194,8 +197,12 @@ def _apply_cap(
         harder = BackendParams(params.resolution * 2.0**level, params.seed, params.max_size)
         return run_backend(engine, part, harder, copies)
 
+    if edges.on_gpu and isinstance(edges, LatticeEdges) and getattr(splitter, "on_gpu", False):
+        return splitter.split(edges, found, cap, redetect)
+    if _largest(found) <= cap:
+        return found, []
     given, oversized = edges, found
-    if is_tensor(found) and not getattr(splitter, "on_gpu", False):
+    if is_tensor(found):
         copies.append(f"splitter {splitter.name} runs on the CPU: edges and labels were copied to host memory")
         given, oversized = edges.to("cpu"), to_host(found)
     labels, remarks = splitter.split(given, oversized, cap, redetect)
@@ -216,7 +223,7 @@ def _device(engine: CommunityBackend, edges: EdgeList) -> str:
     device = engine.capabilities.device
     if device != "any":
         return device
-    return str(edges.src.device).partition(":")[0]
+    return str(edges.anchor.device).partition(":")[0]
 
 
 def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:

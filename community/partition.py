@@ -110,6 +110,15 @@ class Partition:
         found: tuple[Any, Any] = kernels_for(self.labels, "components").group_members(self.labels, self.n_communities)
         return found
 
+    @cached_property
+    def slots(self) -> tuple[Any, Any, Any]:
+        """:attr:`grouped` and :attr:`sizes` together. On a GPU of N communities, the last of them empty, so that their
+        number need not be waited for."""
+        if not self.on_gpu:
+            return (*self.grouped, self.sizes)
+        kernel = kernels_for(self.labels, "components")
+        return (*kernel.group_members(self.labels, self.n_nodes), kernel.group_sizes(self.labels))
+
     def members(self, community: int) -> Any:
         """Ascending token indices of one community (int64).
 

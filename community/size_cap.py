@@ -11,6 +11,7 @@ from stgraph.edges import EdgeList
 from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
 from stgraph.kernels.cpu.tree_split import split_trees
+from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import Registry
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +24,8 @@ class Splitter(Protocol):
 
     ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
     backend again on a subgraph; ``level`` counts up while it makes no progress. A splitter with an attribute
-    ``on_gpu = True`` gets the tensors of a graph on a GPU; for any other, edges and labels are copied to host memory.
+    ``on_gpu = True`` gets the tensors of a token graph on a GPU and answers canonical labels for them, none above the
+    cap, so that nothing has to be read back; for any other, edges and labels are copied to host memory.
     """
 
     name: str
@@ -42,9 +44,10 @@ class TreeSplitter:
     on_gpu = True
 
     def split(self, edges: EdgeList, labels: Any, cap: int, redetect: Redetect) -> tuple[Any, list[str]]:
-        sizes = kernels_for(labels, "components").group_sizes(labels)
-        trees = kernels_for(labels, "tree_split")
-        return trees.split_trees(edges.src, edges.dst, labels, sizes, cap), []
+        if isinstance(edges, LatticeEdges) and edges.on_gpu:
+            lattice = (edges.similarity, edges.tau, edges.switches)
+            return kernels_for(labels, "tree_split").split_lattice(*lattice, labels, cap), []
+        return split_trees(edges.src, edges.dst, labels, np.bincount(labels), cap), []
 
 
 class RasterSplitter:

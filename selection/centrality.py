@@ -35,4 +35,5 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
             "they must stem from the same video"
         )
     lattice = tokens.lattice
-    return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, *partition.grouped)
+    members, starts, _ = partition.slots
+    return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, members, starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stgraph.devices import count, full, numbers, true_places
+from stgraph.devices import counts, full, numbers, true_places
 from stgraph.graph import build_graph
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
@@ -34,5 +34,5 @@ class Dets(Method):
         everything = full(len(difference), True, "bool", like=difference)
         nodes = true_places(kernels_for(difference, "top").top_of_mask(difference, everything, n_keep), n_keep)
         scores = difference[nodes]
-        first, smallest = numbers(count(nodes < tokens.grid.H * tokens.grid.W), scores.min())
+        first, smallest = numbers(*counts(nodes < tokens.grid.H * tokens.grid.W), scores.min())
         return Choice(nodes, EVENT, scores, report={"n_first_frame": int(first), "smallest_difference": smallest})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stgraph.devices import count
+from stgraph.devices import counts
 from stgraph.kernels import kernels_for
 
 
@@ -28,4 +28,4 @@ def reduce_candidates(
     if not protect_events:
         return best(importance, representatives | events, n_target)
     first = best(importance, events, n_target)
-    return first | best(importance, representatives & ~events, n_target - count(first))
+    return first | best(importance, representatives & ~events, n_target - counts(first)[0])

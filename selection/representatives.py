@@ -23,5 +23,5 @@ def representative_tokens(centrality: Any, partition: Partition, ratio: Fraction
     -------
     [N] bool; at least one token of every community; ties go to the smaller index
     """
-    members, starts = partition.grouped
-    return kernels_for(centrality, "top").top_of_groups(centrality, members, starts, ceil_share(partition.sizes, ratio))
+    members, starts, sizes = partition.slots
+    return kernels_for(centrality, "top").top_of_groups(centrality, members, starts, ceil_share(sizes, ratio))

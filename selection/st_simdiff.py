@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
-from stgraph.devices import count, full, numbers, to_host, true_places
+from stgraph.devices import counts, full, reader, to_host, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
@@ -51,6 +51,17 @@ class Analysis:
         threshold = None if self.event_threshold is None else float(self.event_threshold)
         graph, partition = self.graph.to("cpu"), self.partition.to("cpu")
         return replace(self, graph=graph, partition=partition, event_threshold=threshold, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """What is left of the candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count,
+    and the figures of the report, behind a function that reads them."""
+
+    nodes: Any
+    reason: Any
+    scores: Any
+    read: Callable[[], list[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,24 +190,50 @@ class StSimDiff:
         """
         budget = budget or self.budget
         start = perf_counter()
-        tokens, graph, events = analysis.tokens, analysis.graph, analysis.events
-        n_target = budget.count(graph.grid)
-        chosen = representative_tokens(analysis.centrality, analysis.partition, budget.ratio(graph.grid))
+        reduced = self.reduce_to(analysis, budget)
+        return self.selection_of(analysis, reduced, budget, source, "reduction", start)
+
+    def reduce_to(self, analysis: Analysis, budget: Budget) -> Reduced:
+        """Candidates and kept tokens of an analysis. Nothing is read back from a GPU."""
+        graph, partition, events = analysis.graph, analysis.partition, analysis.events
+        chosen = representative_tokens(analysis.centrality, partition, budget.ratio(graph.grid))
         importance = importance_values(
-            self.importance, tokens, graph.norms, analysis.centrality, analysis.difference, events
+            self.importance, analysis.tokens, graph.norms, analysis.centrality, analysis.difference, events
         )
         candidates = chosen | events
+        n_target = budget.count(graph.grid)
         kept = (
             reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
         )
-        found = (chosen, events, candidates, kept)
-        partition = analysis.partition
-        sums = numbers(
-            *map(count, found), partition.sizes.max(), partition.n_oversized, analysis.event_threshold or 0.0
+        nodes = true_places(kept, n_target if self.reduce else graph.n_nodes)
+        return Reduced(
+            nodes=nodes,
+            reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
+            scores=importance[nodes],
+            read=reader(
+                *counts(chosen, events, candidates, kept),
+                partition.labels.max(),
+                partition.slots[2].max(),
+                partition.n_oversized,
+                0.0 if analysis.event_threshold is None else analysis.event_threshold,
+            ),
         )
-        n_chosen, n_events, n_candidates, n_kept, largest, n_oversized = map(int, sums[:6])
-        nodes = true_places(kept, n_kept)
-        seconds = {**analysis.seconds, "reduction": perf_counter() - start}
+
+    def selection_of(
+        self,
+        analysis: Analysis,
+        reduced: Reduced,
+        budget: Budget,
+        source: VideoTokens | None,
+        stage: str,
+        start: float,
+    ) -> Selection:
+        """The selection, read back from a GPU where it was found there; ``stage`` is what ends with that, begun at
+        ``start``."""
+        tokens, graph = analysis.tokens, analysis.graph
+        *figures, threshold = reduced.read()
+        n_chosen, n_events, n_candidates, n_kept, last, largest, n_oversized = map(int, figures)
+        n_target = budget.count(graph.grid)
         importance_name = resolve_importance(self.importance, tokens)
         report = {
             "n_target": n_target,
@@ -204,16 +241,16 @@ class StSimDiff:
             "n_events": n_events,
             "n_candidates": n_candidates,
             "excess": max(0, n_candidates - n_target),
-            "n_communities": analysis.partition.n_communities,
+            "n_communities": last + 1,
             "largest_community": largest,
             "oversized_ratio": n_oversized / graph.n_nodes,
-            "event_threshold": None if analysis.event_threshold is None else sums[6],
+            "event_threshold": None if analysis.event_threshold is None else threshold,
             "importance": importance_name,
         }
         choice = Choice(
-            nodes=nodes,
-            reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
-            scores=importance[nodes],
+            nodes=reduced.nodes[:n_kept],
+            reason=reduced.reason[:n_kept],
+            scores=reduced.scores[:n_kept],
             exactness=reduction_exactness(importance_name, "candidates", "surplus candidates dropped")
             if self.reduce and n_candidates > n_target
             else "exact",
@@ -231,4 +268,5 @@ class StSimDiff:
             "reduce": self.reduce,
             "community": analysis.partition.provenance.to_dict(),
         }
+        seconds = {**analysis.seconds, stage: perf_counter() - start}
         return finish(choice, source or tokens, tokens, budget, provenance, seconds)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stgraph.selection.base import selector as selector
     from stgraph.selection.base import selectors as selectors
     from stgraph.selection.budget import Budget as Budget
+    from stgraph.selection.capture import capture as capture
     from stgraph.selection.result import Selection as Selection
     from stgraph.selection.stream import stream as stream
     from stgraph.tokens import VideoTokens as VideoTokens
@@ -46,6 +47,7 @@ _HOME = {
     "available_backends": "stgraph.community.base",
     "backends": "stgraph.community.base",
     "build_graph": "stgraph.graph",
+    "capture": "stgraph.selection.capture",
     "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
     "iter_frames": "stgraph.dump",

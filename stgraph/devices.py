@@ -7,7 +7,7 @@ Inside the library an array is a NumPy array, and the CPU engine computes, or a 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -180,26 +180,41 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)
 
 
-def count(mask: Any) -> Any:
-    """How many are true: an int, or a number on the device."""
-    return mask.sum() if is_tensor(mask) else int(np.count_nonzero(mask))
+def counts(*masks: Any) -> list[Any]:
+    """How many are true in each of several masks of the same shape: ints, or numbers on the device."""
+    if is_tensor(masks[0]):
+        return list(sys.modules["torch"].stack(masks).sum(1).unbind())
+    return [int(np.count_nonzero(mask)) for mask in masks]
 
 
-def true_places(mask: Any, n: int) -> Any:
-    """[n] int64: the places that are true, of which there are ``n``; so a GPU need not be waited for."""
+def true_places(mask: Any, most: int) -> Any:
+    """[n] int64: the places that are true, of which there are at most ``most``. On a GPU, which need not be waited for,
+    [most], those past the last being 0."""
     if not is_tensor(mask):
         return np.flatnonzero(mask)
     torch = sys.modules["torch"]
     # The others all go to a place behind the last.
-    place = torch.where(mask, mask.cumsum(0) - 1, n)
-    out = torch.empty(n + 1, dtype=torch.int64, device=mask.device)
-    return out.scatter_(0, place, torch.arange(mask.numel(), device=mask.device))[:n].clone()
+    place = torch.where(mask, mask.cumsum(0) - 1, most)
+    out = torch.zeros(most + 1, dtype=torch.int64, device=mask.device)
+    return out.scatter_(0, place, torch.arange(mask.numel(), device=mask.device))[:most]
+
+
+def reader(*values: Any) -> Callable[[], list[float]]:
+    """Puts single values together, those on a device in one array there; what it returns reads them, in one transfer,
+    for which it waits."""
+    on_device = [v for v in values if is_tensor(v)]
+    if not on_device:
+        fixed = [float(v) for v in values]
+        return lambda: fixed
+    together = sys.modules["torch"].stack(on_device)
+
+    def read() -> list[float]:
+        found = iter(together.tolist())
+        return [float(next(found)) if is_tensor(v) else float(v) for v in values]
+
+    return read
 
 
 def numbers(*values: Any) -> list[float]:
     """Single values as floats, those on a device read in one transfer, for which it waits."""
-    on_device = [v for v in values if is_tensor(v)]
-    if not on_device:
-        return [float(v) for v in values]
-    read = iter(sys.modules["torch"].stack([v.double() for v in on_device]).tolist())
-    return [next(read) if is_tensor(v) else float(v) for v in values]
+    return reader(*values)()

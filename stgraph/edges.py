@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.arrays import BFLOAT16, to_numpy
-from stgraph.devices import to_device
+from stgraph.devices import is_tensor, to_device
 from stgraph.errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -76,6 +76,16 @@ class EdgeList:
             i = int(np.argmax(twice))
             raise InputError(f"edge ({low[i]}, {high[i]}) is given more than once; give each pair once")
         return cls(int(n_nodes), low.astype(np.int32), high.astype(np.int32), w[order])
+
+    @property
+    def anchor(self) -> Any:
+        """An array that lies where the edges do."""
+        return self.src
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the edges lie on a GPU."""
+        return is_tensor(self.anchor)
 
     @property
     def n_edges(self) -> int:

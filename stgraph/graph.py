@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgraph.devices import is_tensor, to_device
-from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.kernels import kernels_for
+from stgraph.lattice_edges import LatticeEdges
 from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
@@ -68,31 +68,22 @@ class TokenGraph:
         return replace(self, similarity=to_device(self.similarity, device), norms=to_device(self.norms, device))
 
     @cached_property
-    def _above(self) -> tuple[Any, Any, Any, Any]:
-        return self._edge_arrays(self.tau_sim)
-
-    def _edge_arrays(self, tau: float) -> tuple[Any, Any, Any, Any]:
-        right, bottom, temporal = (name in self.families for name in FAMILIES)
-        found: tuple[Any, Any, Any, Any] = kernels_for(self.similarity, "edge_list").edges_above(
-            self.similarity, tau, (right, bottom, temporal)
-        )
-        return found
-
-    @cached_property
-    def edges(self) -> EdgeList:
+    def edges(self) -> LatticeEdges:
         """The community graph G': edges of the chosen families with similarity above ``tau_sim``."""
-        src, dst, weight, _ = self._above
-        return EdgeList(self.n_nodes, src, dst, weight)
+        return self._edges_above(self.tau_sim)
 
     @property
     def edge_family(self) -> Any:
         """[E] uint8: 0 right, 1 bottom, 2 temporal, in the order of :attr:`edges`."""
-        return self._above[3]
+        return self.edges.family
 
-    def all_edges(self) -> EdgeList:
+    def all_edges(self) -> LatticeEdges:
         """Every lattice edge of the chosen families, whatever its similarity."""
-        src, dst, weight, _ = self._edge_arrays(-math.inf)
-        return EdgeList(self.n_nodes, src, dst, weight)
+        return self._edges_above(-math.inf)
+
+    def _edges_above(self, tau: float) -> LatticeEdges:
+        right, bottom, temporal = (name in self.families for name in FAMILIES)
+        return LatticeEdges(self.similarity, tau, (right, bottom, temporal))
 
     @property
     def temporal_similarity(self) -> Any:

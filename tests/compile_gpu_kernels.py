@@ -42,20 +42,22 @@ def main(capability: int) -> dict[str, int]:
         return compiled
 
     JITFunction.run = compile_only
-    from stgraph.kernels.gpu import centrality, components, neighbours, plain_read, tree_split
+    from stgraph.kernels.gpu import centrality, components, lattice, neighbours, plain_read, top, tree_split
 
-    x = torch.zeros(2, 14, 14, 3584, dtype=torch.bfloat16)
-    n = 2 * 14 * 14
+    shape = (16, 14, 14)  # large enough for groups in blocks
+    x = torch.zeros(*shape, 3584, dtype=torch.bfloat16)
+    n = 16 * 14 * 14
     node = torch.arange(n, dtype=torch.int32)
-    _, norms, _ = neighbours.issue(x)
+    weights, norms, _ = neighbours.issue(x)
     plain_read.plain_read(x)
-    starts = torch.tensor([0, 1, n])
+    starts, counts = torch.tensor([0, 1, n]), torch.tensor([1, 1])
     centrality.group_centrality(x, norms, node, starts)
-    # What the kernels would have found cannot be used; the wrapper of the last one gets it made up.
+    top.top_of_groups(norms.reshape(-1).float(), node, starts, counts)
     components.component_roots(n, node[:-1], node[1:])
-    tree_split.component_roots = lambda n, src, dst: torch.zeros_like(node)
-    tree_split.roots = lambda parent: parent
-    tree_split.split_trees(node[:-1], node[1:], torch.zeros_like(node), torch.tensor([n]), 19)
+    lattice.components(weights, 0.8, (True, True, True))
+    # What the kernels would have found cannot be used: memory that was not written holds any number.
+    components.canonical_labels(torch.zeros(n, dtype=torch.int32))
+    tree_split.split_lattice(weights, 0.8, (True, True, True), torch.zeros(n, dtype=torch.int32), 56)
     return found
 
 

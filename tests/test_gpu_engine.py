@@ -129,7 +129,7 @@ def test_a_cpu_backend_sees_edges_and_no_features() -> None:
 
 def test_paper_mode_copies_a_few_numbers() -> None:
     gpu = both(features(9, SHAPE))[1]
-    with none_as_large_as(8) as seen:
+    with none_as_large_as(10) as seen:
         found = stgraph.selector("st-simdiff", retain_ratio=0.3, tau_diff="p95").select(gpu)
     assert found.provenance["community"]["host_copy"] is None
     assert "host_copy" not in found.report

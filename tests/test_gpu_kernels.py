@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,12 +10,12 @@ import numpy as np
 import pytest
 from feature_zoo import DTYPES, GRIDS, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 from tensors import same, tensor
-from zoo import ZOO, clique, graph, lattice, path
+from zoo import ZOO
 
-from stgraph import EdgeList
 from stgraph.errors import FeatureError
 from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu import centrality, components, differences, edge_list, neighbours, top, tree_split
+from stgraph.kernels.cpu import lattice as cpu_lattice
 
 pytestmark = pytest.mark.usefixtures("interpreter")
 Array = np.ndarray[Any, Any]
@@ -33,7 +31,7 @@ MIRRORED = {
         "without_isolated",
         "with_isolated",
     ],
-    "tree_split": ["split_trees"],
+    "lattice": ["components"],
     "centrality": ["group_centrality"],
     "top": ["top_of_groups", "top_of_mask"],
     "differences": ["differences", "below", "percentile", "beyond"],
@@ -153,41 +151,58 @@ def test_labels_are_numbered_alike(labels: list[int]) -> None:
     same(kernel.group_sizes(found)[:count], components.group_sizes(expected))
 
 
-SMALL: dict[str, Callable[[], EdgeList]] = {
-    "path": partial(graph, 11, path(11)),
-    "star": partial(graph, 8, [(3, leaf) for leaf in range(8) if leaf != 3]),
-    "clique": partial(graph, 6, clique(0, 6)),
-    "frame": partial(lattice, (1, 4, 5)),
-    "video": partial(lattice, (3, 3, 2), 1, 0.7),
-}
+def noise_lattice(shape: tuple[int, int, int], seed: int = 0) -> Array:
+    """Similarities at random, NaN where the lattice ends."""
+    similarity = np.random.default_rng(seed).uniform(-1, 1, (3, *shape)).astype(np.float32)
+    similarity[0, :, :, -1] = similarity[1, :, -1] = similarity[2, -1] = np.nan
+    return similarity
+
+
+LATTICES = [(1, 1, 1), (1, 1, 11), (1, 5, 1), (9, 1, 1), (1, 4, 5), (3, 3, 2), (4, 5, 6)]
+
+
+@pytest.mark.parametrize("families", [(True, True, True), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize("tau", [-np.inf, -0.5, 0.3, 1.0])
+@pytest.mark.parametrize("shape", LATTICES, ids=str)
+def test_components_of_a_lattice(shape: tuple[int, int, int], tau: float, families: tuple[bool, bool, bool]) -> None:
+    similarity = noise_lattice(shape)
+    src, dst, _, _ = edge_list.edges_above(similarity, tau, families)
+    labels, _ = components.connected_components(similarity[0].size, src, dst)
+    same(cpu_lattice.components(similarity, tau, families), labels)
+    same(gpu("lattice").components(tensor(similarity), tau, families), labels)
 
 
 @pytest.mark.parametrize("kind", ["components", "all in one", "not connected"])
-@pytest.mark.parametrize("shape", SMALL)
-def test_trees_are_cut_into_the_same_pieces(shape: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tau", [-np.inf, -0.5])
+@pytest.mark.parametrize("shape", LATTICES, ids=str)
+def test_trees_are_cut_into_the_same_pieces(
+    shape: tuple[int, int, int], tau: float, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Small blocks, so that levels and child lists cross their borders."""
     monkeypatch.setattr(gpu("tree_split"), "_BLOCK", 4)
-    edges = SMALL[shape]()
-    node = np.arange(edges.n_nodes, dtype=np.int32)
+    similarity = noise_lattice(shape)
+    node = np.arange(similarity[0].size, dtype=np.int32)
     labels = {
-        "components": components.connected_components(edges.n_nodes, edges.src, edges.dst)[0],
+        "components": cpu_lattice.components(similarity, tau, (True, True, True)),
         "all in one": 0 * node,
         "not connected": components.canonical_labels(node // 4 % 2)[0],
     }[kind]
-    check_split(edges, labels, 3)
+    for cap in (1, 3):
+        check_split(similarity, tau, labels, cap)
 
 
-@pytest.mark.parametrize("cap", [1, 2, 30])
+@pytest.mark.parametrize("cap", [1, 2, 30, 400])
 def test_a_long_and_a_wide_tree(cap: int) -> None:
-    edges = ZOO["video"]()
-    check_split(edges, np.zeros(edges.n_nodes, np.int32), cap)
+    similarity = noise_lattice((7, 6, 5), seed=1)
+    check_split(similarity, -0.9, np.zeros(210, np.int32), cap)
 
 
-def check_split(edges: EdgeList, labels: Array, cap: int) -> None:
-    sizes = np.bincount(labels)
-    pieces = tree_split.split_trees(edges.src, edges.dst, labels, sizes, cap)
-    found = gpu("tree_split").split_trees(*map(tensor, (edges.src, edges.dst, labels, sizes)), cap)
-    same(gpu("components").canonical_labels(found)[0], components.canonical_labels(pieces)[0])
+def check_split(similarity: Array, tau: float, labels: Array, cap: int) -> None:
+    on = (True, True, True)
+    src, dst, _, _ = edge_list.edges_above(similarity, tau, on)
+    pieces = tree_split.split_trees(src, dst, labels, np.bincount(labels), cap)
+    found = gpu("tree_split").split_lattice(tensor(similarity), tau, on, tensor(labels), cap)
+    same(found, components.canonical_labels(pieces)[0])
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small groups", "groups in blocks"])
@@ -196,6 +211,7 @@ def test_centralities_agree(dtype: Any, large: bool, monkeypatch: pytest.MonkeyP
     if large:
         monkeypatch.setattr(gpu("centrality"), "_LARGE", 3)
         monkeypatch.setattr(gpu("centrality"), "_BLOCK", 2)
+    monkeypatch.setattr(gpu("centrality"), "_CHANNELS", 64)  # parts, of which the last is not full
     x = features((2, 3, 4, 150), dtype)
     x[0, 0, 0] = 0
     if dtype == np.float32:
@@ -222,8 +238,11 @@ def test_equal_rows_tie() -> None:
     assert len(set(found.tolist())) == 1
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["by counting", "by sorting"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_same_are_on_top(dtype: Any) -> None:
+def test_the_same_are_on_top(dtype: Any, counted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not counted:
+        monkeypatch.setattr(gpu("top"), "_COUNTED", 0)
     rng = np.random.default_rng(0)
     values = rng.integers(-2, 3, 200).astype(dtype)
     values[values == 1] = -0.0  # which equals 0.0

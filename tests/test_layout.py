@@ -26,7 +26,7 @@ LAYERS = (
     ("kernels*",),
     ("registry", "arrays", "devices", "files", "plain_json"),
     ("grid", "tokens", "signals", "container_header", "container", "dump"),
-    ("edges", "graph", "graph_*"),
+    ("edges", "lattice_edges", "graph", "graph_*"),
     ("community*",),
     ("selection*",),
     ("vlm*",),

@@ -1,4 +1,4 @@
-"""Mean cosine similarity of each token to all others of its group, in one streaming pass over the features."""
+"""Mean cosine similarity of each token to all others of its group, by sums over the group."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ import torch
 import triton
 import triton.language as tl
 
+from stgraph.kernels.gpu.components import group_of
 from stgraph.kernels.gpu.rows import SIZES, blocks, launch, node_offset, node_strides
 
-_LARGE = 256  # members; larger groups are cut into blocks that programs share
+_LARGE = 512  # members; larger groups are cut into blocks that programs share
 _BLOCK = 128
-_CHANNELS = 128  # of a row at a time: the members' parts are still in the cache when they are read again
-_MEMBERS = 16
+_CHANNELS = 512  # of a program
+_MEMBERS = 8  # at a time
+_WARPS = 4
+_PROGRAMS = 4096  # that share the groups
+_NODES = 256
 
 
 @triton.jit
-def _unit(x, at, mask, norm):  # type: ignore[no-untyped-def]
-    """Parts of unit features in float32. Powers of two first bring rows of extreme norm into range, exactly."""
-    value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
+def _units(  # type: ignore[no-untyped-def]
+    x, members, norms, m, end, channel, d, H, W, stride_t, stride_h, stride_w, stride_d
+):  # fmt: skip
+    """Parts of the unit features of members[m], in float32. Powers of two first bring rows of extreme norm into range,
+    exactly."""
+    node = tl.load(members + m, mask=m < end, other=0)
+    norm = tl.load(norms + node, mask=m < end, other=0.0)
+    at = node_offset(node, H, W, stride_t, stride_h, stride_w)[:, None] + (channel.to(tl.int64) * stride_d)[None, :]
+    value = tl.load(x + at, mask=(m < end)[:, None] & (channel < d)[None, :], other=0.0).to(tl.float32)
     up = tl.where(norm < 1e-15, 1.2676506002282294e30, 1.0)  # 2^100
     down = tl.where(norm > 1e15, 7.888609052210118e-31, 1.0)  # 2^-100
     scale = (up * down).to(tl.float32)
@@ -29,143 +39,139 @@ def _unit(x, at, mask, norm):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _sum_of_units(  # type: ignore[no-untyped-def]
-    x, members, a, b, norms, channel, d, H, W, stride_t, stride_h, stride_w, stride_d,
+    x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d,
     MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Sum over members[a:b] of one part of their unit features, always in the same order."""
     total = tl.zeros([MEMBERS, CHANNELS], tl.float32)
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        node = tl.load(members + m, mask=m < b, other=0)
-        norm = tl.load(norms + node, mask=m < b, other=0.0)
-        start = node_offset(node, H, W, stride_t, stride_h, stride_w)
-        at = start[:, None] + (channel.to(tl.int64) * stride_d)[None, :]
-        total += _unit(x, at, (m < b)[:, None] & (channel < d)[None, :], norm)
+        total += _units(x, members, norms, m, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d)
     return tl.sum(total, 0)
 
 
 @triton.jit
-def _add_products(  # type: ignore[no-untyped-def]
-    x, members, a, b, norms, total, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, out,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+def _store_products(  # type: ignore[no-untyped-def]
+    x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d,
+    MEMBERS: tl.constexpr,
 ):  # fmt: skip
-    """out[m] += unit(m) . total over one part, for m in members[a:b]. What one thread has written of ``out`` another
-    may read: hence the barriers, here and below."""
-    tl.debug_barrier()
+    """out[m] = unit(m) . total over one part, for m in members[a:b]."""
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        node = tl.load(members + m, mask=m < b, other=0)
-        norm = tl.load(norms + node, mask=m < b, other=0.0)
-        start = node_offset(node, H, W, stride_t, stride_h, stride_w)
-        at = start[:, None] + (channel.to(tl.int64) * stride_d)[None, :]
-        unit = _unit(x, at, (m < b)[:, None] & (channel < d)[None, :], norm)
-        sofar = tl.load(out + node, mask=m < b, other=0.0)
-        tl.store(out + node, sofar + tl.sum(unit * total[None, :], 1), mask=m < b)
-
-
-@triton.jit
-def _finish(members, a, b, n, norms, out, MEMBERS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """out[m] = (out[m] - 1) / (n - 1), within [-1, 1]; 0 for a zero-norm token."""
-    tl.debug_barrier()
-    for first in range(a, b, MEMBERS):
-        m = first + tl.arange(0, MEMBERS)
-        node = tl.load(members + m, mask=m < b, other=0)
-        norm = tl.load(norms + node, mask=m < b, other=0.0)
-        mean = (tl.load(out + node, mask=m < b, other=0.0).to(tl.float64) - 1.0) / (n - 1)
-        mean = tl.minimum(tl.maximum(mean, -1.0), 1.0)
-        tl.store(out + node, tl.where(norm > 0.0, mean, 0.0).to(tl.float32), mask=m < b)
+        unit = _units(x, members, norms, m, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d)
+        tl.store(out + m, tl.sum(unit * total[None, :], 1), mask=m < b)
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _small_groups(  # type: ignore[no-untyped-def]
-    x, members, starts, norms, out, d, H, W, stride_t, stride_h, stride_w, stride_d, LARGE,
+def _groups(  # type: ignore[no-untyped-def]
+    x, members, starts, norms, out, n, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d, LARGE,
     MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    group = tl.program_id(0)
-    a, b = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
-    n = b - a
-    if n == 1:
-        tl.store(out + tl.load(members + a), 1.0)
-    elif n <= LARGE:
-        for first in range(0, d, CHANNELS):
-            channel = first + tl.arange(0, CHANNELS)
+    """One part of the products of groups of up to LARGE members."""
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    out += tl.program_id(1).to(tl.int64) * n
+    for group in range(tl.program_id(0), n_groups, tl.num_programs(0)):
+        a, b = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
+        if (b - a > 1) & (b - a <= LARGE):
             total = _sum_of_units(
-                x, members, a, b, norms, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
+                x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
             )
-            _add_products(
-                x, members, a, b, norms, total, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, out,
-                MEMBERS, CHANNELS,
-            )  # fmt: skip
-        _finish(members, a, b, n, norms, out, MEMBERS)
-        if n == 2:  # equal by symmetry; rounding must not break the tie
-            tl.debug_barrier()
-            tl.store(out + tl.load(members + a + 1), tl.load(out + tl.load(members + a)))
+            _store_products(
+                x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS
+            )
+
+
+@triton.jit
+def _block_of_large(starts, block_end, n_groups, BLOCK):  # type: ignore[no-untyped-def]
+    """(group, a, b): the members of this program's block of a large group; none past the last block."""
+    block = tl.program_id(0)
+    low, high = 0, n_groups  # the first group whose last block comes after this one
+    while low < high:
+        middle = (low + high) // 2
+        if tl.load(block_end + middle) > block:
+            high = middle
+        else:
+            low = middle + 1
+    group = tl.minimum(low, n_groups - 1)
+    a, end = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
+    a += (block - tl.load(block_end + group - 1, mask=group > 0, other=0)) * BLOCK
+    return group, tl.where(low < n_groups, a, end), tl.minimum(a + BLOCK, end)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _block_sums(  # type: ignore[no-untyped-def]
-    x, members, starts, norms, block_group, block_first, sums, d, H, W, stride_t, stride_h, stride_w, stride_d,
-    BLOCK, MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, members, starts, block_end, norms, sums, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d, BLOCK,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """One part of the sum of one block of a large group."""
-    block = tl.program_id(0)
-    group = tl.load(block_group + block)
-    if group >= 0:
-        a = tl.load(starts + group).to(tl.int32) + (block - tl.load(block_first + group)) * BLOCK
-        b = tl.minimum(a + BLOCK, tl.load(starts + group + 1).to(tl.int32))
+    _, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
+    if a < b:
         channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
         total = _sum_of_units(
-            x, members, a, b, norms, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
+            x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
         )
-        tl.store(sums + block.to(tl.int64) * d + channel, total, mask=channel < d)
+        tl.store(sums + tl.program_id(0).to(tl.int64) * d + channel, total, mask=channel < d)
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _group_sums(sums, block_group, block_first, block_end, d, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _group_sums(starts, block_end, sums, n_groups, d, BLOCK, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
     """The sum of a large group, in place of that of its first block; blocks are added in order, in float64."""
-    block = tl.program_id(0)
-    group = tl.load(block_group + block)
-    if group >= 0:
-        first = tl.load(block_first + group)
-        if block == first:
-            channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-            part = sums + first.to(tl.int64) * d + channel
-            total = tl.zeros([CHANNELS], tl.float64)
-            for _ in range(first, tl.load(block_end + group)):
-                total += tl.load(part, mask=channel < d, other=0.0).to(tl.float64)
-                part += d
-            tl.store(sums + first.to(tl.int64) * d + channel, total.to(tl.float32), mask=channel < d)
+    group, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
+    if (a < b) & (a == tl.load(starts + group)):
+        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+        first = tl.program_id(0)
+        part = sums + first.to(tl.int64) * d + channel
+        total = tl.zeros([CHANNELS], tl.float64)
+        for _ in range(first, tl.load(block_end + group)):
+            total += tl.load(part, mask=channel < d, other=0.0).to(tl.float64)
+            part += d
+        tl.store(sums + first.to(tl.int64) * d + channel, total.to(tl.float32), mask=channel < d)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _block_products(  # type: ignore[no-untyped-def]
-    x, members, starts, norms, block_group, block_first, sums, out, d, H, W, stride_t, stride_h, stride_w, stride_d,
+    x, members, starts, block_end, norms, sums, out, n, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d,
     BLOCK, MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0)
-    group = tl.load(block_group + block)
-    if group >= 0:
-        first_block = tl.load(block_first + group)
-        a = tl.load(starts + group).to(tl.int32) + (block - first_block) * BLOCK
-        end = tl.load(starts + group + 1).to(tl.int32)
-        b = tl.minimum(a + BLOCK, end)
-        for first in range(0, d, CHANNELS):
-            channel = first + tl.arange(0, CHANNELS)
-            total = tl.load(sums + first_block.to(tl.int64) * d + channel, mask=channel < d, other=0.0)
-            _add_products(
-                x, members, a, b, norms, total, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, out,
-                MEMBERS, CHANNELS,
-            )  # fmt: skip
-        _finish(members, a, b, end - tl.load(starts + group).to(tl.int32), norms, out, MEMBERS)
+    """One part of the products of one block of a large group with the group's sum."""
+    group, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
+    if a < b:
+        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+        out += tl.program_id(1).to(tl.int64) * n
+        first = tl.program_id(0) - (a - tl.load(starts + group).to(tl.int32)) // BLOCK
+        total = tl.load(sums + first.to(tl.int64) * d + channel, mask=channel < d, other=0.0)
+        _store_products(
+            x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS
+        )
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _means(members, starts, norms, parts, out, n, n_groups, n_parts, NODES: tl.constexpr):  # type: ignore[no-untyped-def]
+    """(sum of products - 1) / (size - 1), within [-1, 1]; parts are added in order."""
+    m = tl.program_id(0) * NODES + tl.arange(0, NODES)
+    inside = m < n
+    node = tl.load(members + m, mask=inside, other=0)
+    group = group_of(starts, tl.minimum(m, n - 1), n_groups)
+    a = tl.load(starts + group).to(tl.int32)
+    size = tl.load(starts + group + 1).to(tl.int32) - a
+    # Two members are equally central by symmetry; rounding must not break the tie.
+    read = tl.where(size == 2, a, m)
+    total = tl.zeros([NODES], tl.float64)
+    for _ in range(n_parts):
+        total += tl.load(parts + read, mask=inside & (size > 1), other=0.0).to(tl.float64)
+        parts += n
+    mean = (total - 1.0) / tl.maximum(size - 1, 1)
+    mean = tl.minimum(tl.maximum(mean, -1.0), 1.0)
+    mean = tl.where(tl.load(norms + node, mask=inside, other=0.0) > 0.0, mean, 0.0)
+    tl.store(out + node, tl.where(size == 1, 1.0, mean).to(tl.float32), mask=inside)
 
 
 def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
     S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
-    members, without an all-pairs matrix. Each part of a row is read twice in quick succession, the second time from
-    cache; of large groups all of it is read twice. Sums have a fixed order: no atomics on floats, the same bits each
-    time. Does not wait for the device.
+    members, without an all-pairs matrix. Rows are read twice, of small groups the second time mostly from cache. Sums
+    have a fixed order: no atomics on floats, the same bits each time. Does not wait for the device.
 
     Parameters
     ----------
@@ -178,29 +184,25 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     [N] float32; 1 for a group of one; 0 for a zero-norm token
     """
     _, H, W, d = x.shape
-    n, n_groups, strides = members.numel(), starts.numel() - 1, node_strides(x)
-    out = torch.zeros(n, dtype=torch.float32, device=x.device)
-    shape = (d, H, W, *strides)
-    launch(_small_groups, (n_groups,), x, members, starts, norms, out, *shape, _LARGE, _MEMBERS, _CHANNELS)
+    n, n_groups, n_parts = members.numel(), starts.numel() - 1, blocks(d, _CHANNELS)
+    parts = torch.empty((n_parts, n), dtype=torch.float32, device=x.device)
+    shape, tile = (d, H, W, *node_strides(x)), (_MEMBERS, _CHANNELS)
+    grid = (min(n_groups, _PROGRAMS), n_parts)
+    launch(_groups, grid, x, members, starts, norms, parts, n, n_groups, *shape, _LARGE, *tile, num_warps=_WARPS)
     if n > _LARGE:
-        group, first, end = _blocks_of_large(starts, n)
-        grid = (group.numel(), blocks(d, _CHANNELS))
-        sums = torch.empty((group.numel(), d), dtype=torch.float32, device=x.device)
-        sizes = (_BLOCK, _MEMBERS, _CHANNELS)
-        launch(_block_sums, grid, x, members, starts, norms, group, first, sums, *shape, *sizes)
-        launch(_group_sums, grid, sums, group, first, end, d, _CHANNELS)
-        launch(_block_products, grid[:1], x, members, starts, norms, group, first, sums, out, *shape, *sizes)
+        end, most = _blocks_of_large(starts, n)
+        grid = (most, n_parts)
+        sums = torch.empty((most, d), dtype=torch.float32, device=x.device)
+        launch(_block_sums, grid, x, members, starts, end, norms, sums, n_groups, *shape, _BLOCK, *tile)
+        launch(_group_sums, grid, starts, end, sums, n_groups, d, _BLOCK, _CHANNELS)
+        launch(_block_products, grid, x, members, starts, end, norms, sums, parts, n, n_groups, *shape, _BLOCK, *tile)
+    out = torch.empty(n, dtype=torch.float32, device=x.device)
+    launch(_means, (blocks(n, _NODES),), members, starts, norms, parts, out, n, n_groups, n_parts, _NODES)
     return out
 
 
-def _blocks_of_large(starts: Any, n: int) -> tuple[Any, Any, Any]:
-    """Blocks of the large groups: the group of each ([most] int32, -1 past the last), and each group's first and end
-    block ([n_groups] int32). ``most`` is their bound, so that nothing has to be read back."""
+def _blocks_of_large(starts: Any, n: int) -> tuple[Any, int]:
+    """Where the blocks of each large group end ([n_groups] int32), and how many blocks there are at most."""
     sizes = starts.diff()
     count = torch.where(sizes > _LARGE, (sizes + (_BLOCK - 1)) // _BLOCK, 0)
-    end = count.cumsum(0)
-    most = n // _BLOCK + n // _LARGE
-    at = torch.arange(most, device=starts.device)
-    group = torch.searchsorted(end, at, right=True)
-    group = torch.where(group < sizes.numel(), group, -1)
-    return group.int(), (end - count).int(), end.int()
+    return count.cumsum(0, dtype=torch.int32), n // _BLOCK + n // _LARGE

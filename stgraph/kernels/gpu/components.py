@@ -28,18 +28,14 @@ def _root(parent, i, active):  # type: ignore[no-untyped-def]
     return i
 
 
-@triton.jit(do_not_specialize=SIZES)
-def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Tie the larger root to the smaller, for every edge.
+@triton.jit
+def unite(parent, a, b, active):  # type: ignore[no-untyped-def]
+    """Tie the larger root to the smaller, for every active pair.
 
     Whatever the schedule, what pointers and the pairs still in work hold together only grows: an atomic that replaces a
     pointer leaves the pair (old target, new target) to be worked off, and a shortened path leads to an ancestor of old.
     Parents are smaller than their children, so each tree ends at its smallest node.
     """
-    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    active = e < n_edges
-    a = tl.load(src + e, mask=active, other=0)
-    b = tl.load(dst + e, mask=active, other=0)
     while tl.sum(active.to(tl.int32), 0) > 0:
         a, b = _root(parent, a, active), _root(parent, b, active)
         high, low = tl.maximum(a, b), tl.minimum(a, b)
@@ -48,6 +44,25 @@ def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-un
         # Where `high` was no root any more, what it was tied to before has to meet `low` as well.
         active = active & (before != high)
         a, b = tl.where(active, before, a), tl.where(active, low, b)
+
+
+@triton.jit
+def group_of(starts, position, n_groups):  # type: ignore[no-untyped-def]
+    """The group each position of the sorted members belongs to, by bisection."""
+    low = position * 0
+    high = low + n_groups
+    while tl.max(high - low, 0) > 1:
+        middle = (low + high) // 2
+        before = tl.load(starts + middle) <= position
+        low, high = tl.where(before, middle, low), tl.where(before, high, middle)
+    return low
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    active = e < n_edges
+    unite(parent, tl.load(src + e, mask=active, other=0), tl.load(dst + e, mask=active, other=0), active)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -61,12 +76,44 @@ def _flatten(parent, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-d
     tl.store(root + i, up, mask=i < n)
 
 
+@triton.jit(do_not_specialize=SIZES)
+def _first_nodes(labels, first, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    label = tl.load(labels + i, mask=i < n, other=0)
+    known = tl.load(first + label, mask=i < n, other=0)
+    tl.atomic_min(first + label, i, mask=(i < n) & (i < known), sem="relaxed")
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _roots_of_labels(labels, first, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    label = tl.load(labels + i, mask=i < n, other=0)
+    tl.store(root + i, tl.load(first + label, mask=i < n, other=0), mask=i < n)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _own_roots(root, is_root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(is_root + i, (tl.load(root + i, mask=i < n, other=-1) == i).to(tl.int32), mask=i < n)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _ranks_of_roots(root, rank, labels, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    own = tl.load(root + i, mask=i < n, other=0)
+    tl.store(labels + i, tl.load(rank + own, mask=i < n, other=1) - 1, mask=i < n)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _count(labels, sizes, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    label = tl.load(labels + i, mask=i < n, other=0)
+    tl.atomic_add(sizes + label, tl.full([BLOCK], 1, tl.int64), mask=i < n, sem="relaxed")
+
+
 def roots(parent: Any) -> Any:
     """[N] int32: the end of each node's chain of parents ([N] int32, a root is its own)."""
-    out = torch.empty_like(parent)
-    if parent.numel():
-        launch(_flatten, (blocks(parent.numel(), _BLOCK),), parent, out, parent.numel(), _BLOCK)
-    return out
+    return _filled(_flatten, parent, torch.empty_like(parent))
 
 
 def component_roots(n_nodes: int, src: Any, dst: Any) -> Any:
@@ -79,17 +126,29 @@ def component_roots(n_nodes: int, src: Any, dst: Any) -> Any:
 
 def connected_components(n_nodes: int, src: Any, dst: Any) -> tuple[Any, int]:
     """Canonical component labels ([N] int32, numbered by smallest node) and their number, for which it waits."""
-    return numbered(component_roots(n_nodes, src, dst))
+    labels, count = numbered(component_roots(n_nodes, src, dst))
+    return labels, int(count)
 
 
-def numbered(root: Any) -> tuple[Any, int]:
-    """Labels 0, 1, ... of groups known by their smallest node ([N] int32), in its order, and their number, for which it
-    waits."""
+def numbered(root: Any) -> tuple[Any, Any]:
+    """Labels 0, 1, ... of groups known by their smallest node ([N] int32), in its order, and their number, on the
+    device. Does not wait for it."""
     if root.numel() == 0:
         return root, 0
-    is_root = root == torch.arange(root.numel(), dtype=root.dtype, device=root.device)
-    rank = is_root.cumsum(0, dtype=torch.int32)
-    return rank[root.long()] - 1, int(rank[-1])
+    rank = _filled(_own_roots, root, torch.empty_like(root)).cumsum(0, dtype=torch.int32)
+    labels = torch.empty_like(root)
+    launch(_ranks_of_roots, (blocks(root.numel(), _BLOCK),), root, rank, labels, root.numel(), _BLOCK)
+    return labels, rank[-1]
+
+
+def numbered_labels(labels: Any, bound: int) -> tuple[Any, Any]:
+    """:func:`numbered` of groups known by any label in [0, bound) ([N] int32)."""
+    n = labels.numel()
+    first = torch.full((bound,), n, dtype=torch.int32, device=labels.device)
+    root = torch.empty_like(labels)
+    launch(_first_nodes, (blocks(n, _BLOCK),), labels, first, n, _BLOCK)
+    launch(_roots_of_labels, (blocks(n, _BLOCK),), labels, first, root, n, _BLOCK)
+    return numbered(root)
 
 
 def canonical_labels(labels: Any) -> tuple[Any, int]:
@@ -97,23 +156,19 @@ def canonical_labels(labels: Any) -> tuple[Any, int]:
 
     Waits for their range and their number; and for the distinct ones where the range is wide.
     """
-    if labels.numel() == 0:
-        return labels.int(), 0
     n = labels.numel()
+    if n == 0:
+        return labels.int(), 0
     low, high = torch.stack(torch.aminmax(labels)).tolist()
-    dense = labels.long()
     if low < 0 or high >= 4 * n:
-        dense, high = torch.unique(labels, return_inverse=True)[1], n - 1
-    node = torch.arange(n, dtype=torch.int32, device=labels.device)
-    first = torch.full((high + 1,), n, dtype=torch.int32, device=labels.device)
-    first.scatter_reduce_(0, dense, node, "amin")
-    return numbered(first[dense])
+        labels, high = torch.unique(labels, return_inverse=True)[1], n - 1
+    found, count = numbered_labels(labels.int(), high + 1)
+    return found, int(count)
 
 
 def group_sizes(labels: Any) -> Any:
     """[N] int64: nodes of each group, 0 for numbers no label has; its length is known without a look at the labels."""
-    sizes = torch.zeros(labels.numel(), dtype=torch.int64, device=labels.device)
-    return sizes.scatter_add_(0, labels.long(), torch.ones_like(sizes))
+    return _filled(_count, labels, torch.zeros(labels.numel(), dtype=torch.int64, device=labels.device))
 
 
 def group_members(labels: Any, n_groups: int) -> tuple[Any, Any]:
@@ -142,3 +197,10 @@ def with_isolated(place: Any, labels: Any, count: int) -> Any:
     alone = place < 0
     own = count - 1 + alone.cumsum(0, dtype=torch.int32)
     return torch.where(alone, own, labels[place.clamp(min=0).long()])
+
+
+def _filled(kernel: Any, values: Any, out: Any) -> Any:
+    """``out``, written by a kernel with a lane for each of ``values``."""
+    if values.numel():
+        launch(kernel, (blocks(values.numel(), _BLOCK),), values, out, values.numel(), _BLOCK)
+    return out

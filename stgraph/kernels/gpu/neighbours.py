@@ -67,34 +67,31 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
     return total
 
 
-@triton.jit(do_not_specialize=SIZES)
-def _norms(  # type: ignore[no-untyped-def]
-    x, square, norms, bad, n, H, W, d, stride_t, stride_h, stride_w, stride_d,
-    TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
-):  # fmt: skip
-    node = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    inside = node < n
-    narrow = tl.load(square + node, mask=inside, other=1.0)
+@triton.jit
+def _exact_square(x, at, start, square, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Squared norms in float64, read again where float32 has lost them."""
+    narrow = tl.load(square + at, mask=wanted, other=1.0)
     exact = narrow.to(tl.float64)
-    redo = inside & ~is_safe(narrow)
+    redo = wanted & ~is_safe(narrow)
     if tl.sum(redo.to(tl.int32), 0) > 0:
-        start = node_offset(node, H, W, stride_t, stride_h, stride_w)
-        wide = _wide_dot(x, start, start, redo, d, stride_d, TOKENS, CHANNELS)
-        tl.atomic_min(bad, tl.min(tl.where(redo & ~(wide < float("inf")), node, n), 0))
-        exact = tl.where(redo, wide, exact)
-    tl.store(norms + node, tl.sqrt(exact), mask=inside)
+        exact = tl.where(redo, _wide_dot(x, start, start, redo, d, stride_d, TOKENS, CHANNELS), exact)
+    return exact, redo
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _cosines(  # type: ignore[no-untyped-def]
-    x, square, products, norms, weights, n, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
+    x, square, products, norms, weights, bad, n, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
     TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     node = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     inside = node < n
     start = node_offset(node, H, W, stride_t, stride_h, stride_w)
-    safe = is_safe(tl.load(square + node, mask=inside, other=1.0))
-    norm = tl.load(norms + node, mask=inside, other=0.0)
+    own, own_redone = _exact_square(x, node, start, square, inside, d, stride_d, TOKENS, CHANNELS)
+    first_bad = tl.min(tl.where(inside & ~(own < float("inf")), node, n), 0)
+    if first_bad < n:
+        tl.atomic_min(bad, first_bad)
+    norm = tl.sqrt(own)
+    tl.store(norms + node, norm, mask=inside)
     for family in tl.static_range(3):
         if family == 0:
             exists, step, stride = node % W + 1 < W, 1, stride_w
@@ -103,10 +100,12 @@ def _cosines(  # type: ignore[no-untyped-def]
         else:
             exists, step, stride = node // (W * H) + 1 < T, W * H, stride_t
         exists = inside & exists
-        scale = norm * tl.load(norms + node + step, mask=exists, other=0.0)
-        both = safe & is_safe(tl.load(square + node + step, mask=exists, other=1.0))
+        other, other_redone = _exact_square(
+            x, node + step, start + stride, square, exists, d, stride_d, TOKENS, CHANNELS
+        )
+        scale = norm * tl.sqrt(other)
         dot = tl.load(products + family * n + node, mask=exists, other=0.0).to(tl.float64)
-        redo = exists & ~both & (scale > 0.0)
+        redo = exists & (own_redone | other_redone) & (scale > 0.0)
         if tl.sum(redo.to(tl.int32), 0) > 0:
             wide = _wide_dot(x, start, start + stride, redo, d, stride_d, TOKENS, CHANNELS)
             dot = tl.where(redo, wide, dot)
@@ -157,6 +156,5 @@ def issue(x: Any) -> tuple[Any, Any, Any]:
     n_tiles = blocks(T, tile[0]) * blocks(H, tile[1]) * blocks(W, tile[2])
     launch(_products, (n_tiles,), x, square, products, T, H, W, d, *strides, *tile, CHANNELS, num_warps=8)
     grid = (blocks(n, _TOKENS),)
-    launch(_norms, grid, x, square, norms, bad, n, H, W, d, *strides, _TOKENS, _WIDE)
-    launch(_cosines, grid, x, square, products, norms, weights, n, T, H, W, d, *strides, _TOKENS, _WIDE)
+    launch(_cosines, grid, x, square, products, norms, weights, bad, n, T, H, W, d, *strides, _TOKENS, _WIDE)
     return weights, norms, bad

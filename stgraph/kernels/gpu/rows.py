@@ -13,7 +13,7 @@ SMALLEST: tl.constexpr = tl.constexpr(1e-30)
 LARGEST: tl.constexpr = tl.constexpr(1e30)
 
 # Numbers by whose value no kernel is compiled anew: videos differ in them.
-SIZES = ["T", "H", "W", "n", "n_edges", "cap"]
+SIZES = ["T", "H", "W", "n", "n_edges", "n_groups", "n_parts", "cap"]
 CHANNELS = 64  # read at a time: 128 bytes of a bfloat16 row
 TOKENS = 64  # of a tile
 

@@ -1,4 +1,4 @@
-"""Cutting oversized groups into connected pieces along a breadth-first tree: the same pieces as on the CPU.
+"""Cutting oversized groups of a lattice into connected pieces along a breadth-first tree: the CPU engine's pieces.
 
 A breadth-first queue looks sequential, but its order is fixed by a rule that a whole level can follow at once: a node's
 parent is the neighbour that stands first in the queue, and children stand in the order of their parents, then of their
@@ -13,147 +13,149 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.components import component_roots, group_members, numbered, roots
-from stgraph.kernels.gpu.rows import SIZES, launch
+from stgraph.kernels.gpu.components import group_sizes, numbered_labels, roots
+from stgraph.kernels.gpu.lattice import linked_roots, links_above, step_to
+from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
 _BLOCK = 128
+_WARPS = 4
+_NODES = 256
 _UNSEEN = 2**31 - 1
 
 
 @triton.jit(do_not_specialize=SIZES)
+def _large_components(sizes, n_found, tree_root, tree_base, n, cap, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """List the components larger than ``cap`` by their smallest node, each with a place of its own in the queue. Which
+    comes where changes from run to run, and nothing else with it."""
+    node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    size = tl.load(sizes + node, mask=node < n, other=0).to(tl.int32)
+    large = (node < n) & (size > cap)
+    place = tl.atomic_add(n_found + tl.zeros([BLOCK], tl.int32), 1, mask=large, sem="relaxed")
+    base = tl.atomic_add(n_found + tl.full([BLOCK], 1, tl.int32), size, mask=large, sem="relaxed")
+    tl.store(tree_root + place, node, mask=large)
+    tl.store(tree_base + place, base, mask=large)
+
+
+@triton.jit(do_not_specialize=SIZES)
 def _trees(  # type: ignore[no-untyped-def]
-    tree_of, starts, members, near_starts, near, queue, claim, parent, child_starts, open_size, cut, cap,
+    n_found, tree_root, tree_base, links, queue, claim, parent, child_starts, open_size, cut, cap, H, W,
     BLOCK: tl.constexpr, UNSEEN: tl.constexpr,
 ):  # fmt: skip
     """Breadth-first tree of one component, rooted at its smallest node, and its greedy bottom-up cut.
 
     ``queue`` holds the tree's nodes from ``base`` on; ``claim`` [N] the place in it of each node's parent;
-    ``child_starts[i]`` where in the queue the children of queue[i] start.
+    ``child_starts[i]`` where in the queue the children of queue[i] start. Tiles are [nodes, neighbours or children].
     """
-    tree = tl.load(tree_of + tl.program_id(0))
-    base, size = tl.load(starts + tree).to(tl.int32), tl.load(starts + tree + 1).to(tl.int32)
-    size -= base
-    lane = tl.arange(0, BLOCK)
-    root = tl.load(members + base)
-    tl.store(queue + base, root)
-    tl.store(claim + root, -1)
-    tl.debug_barrier()
-    head, filled = base, base + 1
-    while head < filled:
-        tail = filled
-        # Every node of this level claims its unseen neighbours; the first in the queue wins.
-        for first in range(head, tail, BLOCK):
+    if tl.program_id(0) < tl.load(n_found):
+        root, base = tl.load(tree_root + tl.program_id(0)), tl.load(tree_base + tl.program_id(0))
+        lane, j = tl.arange(0, BLOCK), tl.arange(0, 8)[None, :]
+        step = step_to(j, H, W)
+        tl.store(queue + base, root)
+        tl.store(claim + root, -1)
+        tl.debug_barrier()
+        head, filled = base, base + 1
+        while head < filled:
+            tail = filled
+            # Every node of this level claims its unseen neighbours; the first in the queue wins.
+            for first in range(head, tail, BLOCK):
+                at = first + lane
+                node = tl.load(queue + at, mask=at < tail, other=0)
+                bits = tl.load(links + node, mask=at < tail, other=0)
+                tied = (bits[:, None] >> j) % 2 == 1
+                other = node[:, None] + step
+                seen = tl.load(claim + other, mask=tied, other=-1)
+                tl.atomic_min(
+                    claim + other, at[:, None] + tl.zeros_like(other), mask=tied & (seen >= head), sem="relaxed"
+                )
+            tl.debug_barrier()
+            # The neighbours a node has won become its children, in ascending order.
+            for first in range(head, tail, BLOCK):
+                at = first + lane
+                node = tl.load(queue + at, mask=at < tail, other=0)
+                bits = tl.load(links + node, mask=at < tail, other=0)
+                tied = (bits[:, None] >> j) % 2 == 1
+                other = node[:, None] + step
+                won = (tied & (tl.load(claim + other, mask=tied, other=-1) == at[:, None])).to(tl.int32)
+                n_children = tl.sum(won, 1)
+                start = filled + tl.cumsum(n_children, 0) - n_children
+                tl.store(child_starts + at, start, mask=at < tail)
+                place = start[:, None] + tl.cumsum(won, 1) - won
+                tl.store(queue + place, other, mask=won == 1)
+                tl.store(parent + other, node[:, None] + tl.zeros_like(other), mask=won == 1)
+                filled += tl.sum(n_children, 0)
+            tl.debug_barrier()
+            head = tail
+        # Backwards in the queue children come before parents. Of each block the end is dealt with whose children lie
+        # behind the block; it is never empty, for children lie behind their parent.
+        left = filled
+        while left > base:
+            first = tl.maximum(left - BLOCK, base)
             at = first + lane
-            here = at < tail
-            node = tl.load(queue + at, mask=here, other=0, cache_modifier=".cg")
-            a, b = tl.load(near_starts + node, mask=here, other=0), tl.load(near_starts + node + 1, mask=here, other=0)
-            for j in range(tl.max(b - a, 0)):
-                other = tl.load(near + a + j, mask=here & (a + j < b), other=0)
-                seen = tl.load(claim + other, mask=here & (a + j < b), other=-1, cache_modifier=".cg")
-                tl.atomic_min(claim + other, at, mask=here & (a + j < b) & (seen >= head), sem="relaxed")
-        tl.debug_barrier()
-        # The neighbours a node has won become its children, in ascending order.
-        for first in range(head, tail, BLOCK):
-            at = first + lane
-            here = at < tail
-            node = tl.load(queue + at, mask=here, other=0, cache_modifier=".cg")
-            a, b = tl.load(near_starts + node, mask=here, other=0), tl.load(near_starts + node + 1, mask=here, other=0)
-            degree = tl.max(b - a, 0)
-            n_children = tl.zeros([BLOCK], tl.int32)
-            for j in range(degree):
-                other = tl.load(near + a + j, mask=here & (a + j < b), other=0)
-                won = tl.load(claim + other, mask=here & (a + j < b), other=-1, cache_modifier=".cg") == at
-                n_children += (won & here & (a + j < b)).to(tl.int32)
-            slot = filled + tl.cumsum(n_children, 0) - n_children
-            tl.store(child_starts + at, slot, mask=here)
-            for j in range(degree):
-                other = tl.load(near + a + j, mask=here & (a + j < b), other=0)
-                won = tl.load(claim + other, mask=here & (a + j < b), other=-1, cache_modifier=".cg") == at
-                won = won & here & (a + j < b)
-                tl.store(queue + slot, other, mask=won)
-                tl.store(parent + other, node, mask=won)
-                slot += won.to(tl.int32)
-            filled += tl.sum(n_children, 0)
-        tl.debug_barrier()
-        head = tail
-    # Backwards in the queue children come before parents. Of each block the end is dealt with whose children lie behind
-    # the block; it is never empty, for children lie behind their parent.
-    end = base + size
-    left = end
-    while left > base:
-        first = tl.maximum(left - BLOCK, base)
-        at = first + lane
-        here = at < left
-        a = tl.load(child_starts + at, mask=here, other=0, cache_modifier=".cg")
-        b = tl.load(child_starts + at + 1, mask=here & (at + 1 < end), other=0, cache_modifier=".cg")
-        b = tl.where(at + 1 < end, b, end)
-        lowest = tl.max(tl.where(here & (a < left) & (a < b), at, first - 1), 0) + 1
-        now = here & (at >= lowest)
-        node = tl.load(queue + at, mask=now, other=0, cache_modifier=".cg")
-        total = tl.full([BLOCK], 1, tl.int32)
-        last_size, last_place = tl.zeros([BLOCK], tl.int32), tl.full([BLOCK], -1, tl.int32)
-        most = tl.max(tl.where(now, b - a, 0), 0)
-        for _ in range(most):
-            # The smallest open piece not looked at yet; of equal ones the first in the queue.
-            best_size, best_place = tl.full([BLOCK], UNSEEN, tl.int32), tl.full([BLOCK], -1, tl.int32)
-            for j in range(most):
-                place = a + j
-                child = tl.load(queue + place, mask=now & (place < b), other=0, cache_modifier=".cg")
-                piece = tl.load(open_size + child, mask=now & (place < b), other=UNSEEN, cache_modifier=".cg")
-                later = (piece > last_size) | ((piece == last_size) & (place > last_place))
-                better = now & (place < b) & later & (piece < best_size)
-                best_size = tl.where(better, piece, best_size)
-                best_place = tl.where(better, place, best_place)
-            found = best_place >= 0
-            fits = found & (total + best_size <= cap)
-            total += tl.where(fits, best_size, 0)
-            child = tl.load(queue + best_place, mask=found, other=0, cache_modifier=".cg")
-            tl.store(cut + child, 1, mask=found & ~fits)
-            last_size, last_place = tl.where(found, best_size, last_size), tl.where(found, best_place, last_place)
-        tl.store(open_size + node, total, mask=now)
-        tl.debug_barrier()
-        left = lowest
+            here = at < left
+            a = tl.load(child_starts + at, mask=here, other=0)
+            b = tl.load(child_starts + at + 1, mask=here & (at + 1 < filled), other=0)
+            b = tl.where(at + 1 < filled, b, filled)
+            lowest = tl.max(tl.where(here & (a < left) & (a < b), at, first - 1), 0) + 1
+            now = here & (at >= lowest)
+            place = a[:, None] + j
+            is_child = now[:, None] & (place < b[:, None])
+            child = tl.load(queue + place, mask=is_child, other=0)
+            piece = tl.load(open_size + child, mask=is_child, other=0)
+            # Smallest open piece first; of equal ones the first in the queue.
+            order = tl.where(is_child, piece.to(tl.int64) * 8 + j, UNSEEN * 8)
+            total, last = tl.full([BLOCK], 1, tl.int32), tl.full([BLOCK], -1, tl.int64)
+            for _ in range(tl.max(tl.where(now, b - a, 0), 0)):
+                best = tl.min(tl.where(order > last[:, None], order, UNSEEN * 8), 1)
+                size = (best // 8).to(tl.int32)
+                found = best < UNSEEN * 8
+                fits = found & (size <= cap - total)
+                total += tl.where(fits, size, 0)
+                tl.store(
+                    cut + child,
+                    tl.full([BLOCK, 8], 1, tl.int32),
+                    mask=(order == best[:, None]) & (found & ~fits)[:, None],
+                )
+                last = best
+            node = tl.load(queue + at, mask=now, other=0)
+            tl.store(open_size + node, total, mask=now)
+            tl.debug_barrier()
+            left = lowest
 
 
-def _adjacency(n: int, src: Any, dst: Any) -> tuple[Any, Any]:
-    """Neighbours of each node in ascending order: starts [n + 1] int32, and neighbours [2E] int32."""
-    one, other = torch.cat([src, dst]).long(), torch.cat([dst, src]).long()
-    key = torch.sort(one * n + other).values
-    bounds = torch.arange(n + 1, device=src.device) * n
-    return torch.searchsorted(key, bounds).int(), (key % n).int()
+@triton.jit(do_not_specialize=SIZES)
+def _pieces(piece, labels, sizes, n, cap, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A group that needs no cut stays one, also where it is not connected; its number comes after all nodes."""
+    node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    label = tl.load(labels + node, mask=node < n, other=0)
+    small = tl.load(sizes + label, mask=node < n, other=0) <= cap
+    tl.store(piece + node, n + label, mask=(node < n) & small)
 
 
-def split_trees(src: Any, dst: Any, labels: Any, sizes: Any, cap: int) -> Any:
-    """Labels ([N] int32) in which every group larger than ``cap`` is cut into connected pieces.
+def split_lattice(similarity: Any, tau: float, families: tuple[bool, bool, bool], labels: Any, cap: int) -> Any:
+    """Canonical labels ([N] int32) in which every group larger than ``cap`` is cut into connected pieces.
 
-    Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node. Waits for the number of
-    components in oversized groups, for that of components to be cut, and for that of pieces.
+    Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node. Does not wait for the device.
 
     Parameters
     ----------
-    src, dst : [E] int32 tensors
-    labels : [N] int32, 0..k-1
-    sizes : [k] int64
+    similarity, tau, families : the lattice's edges, as of :func:`stgraph.kernels.gpu.lattice.links_above`
+    labels : [N] int32, in [0, N)
     cap : largest size allowed, at least 1
     """
-    n = labels.numel()
-    a, b = src.long(), dst.long()
-    inside = (labels[a] == labels[b]) & (sizes[labels[a].long()] > cap)
-    # Edges that do not take part become loops: their number need not be known.
-    other = torch.where(inside, dst, src)
-    top = component_roots(n, src, other)
-    # A group that needs no cut stays one even where it is not connected.
-    small = sizes[labels.long()] <= cap
-    node = torch.arange(n, dtype=torch.int32, device=labels.device)
-    part, n_parts = numbered(top)
-    members, starts = group_members(part, n_parts)
-    trees = (starts.diff() > cap).nonzero().reshape(-1).int()
-    parent, cut = top.clone(), torch.zeros(n, dtype=torch.int32, device=labels.device)
-    if trees.numel():
-        near_starts, near = _adjacency(n, src, other)
-        queue, claim, child_starts = (torch.full_like(node, _UNSEEN) for _ in range(3))
-        open_size = torch.ones_like(node)
-        arrays = (starts, members, near_starts, near, queue, claim, parent, child_starts, open_size, cut)
-        launch(_trees, (trees.numel(),), trees, *arrays, cap, _BLOCK, _UNSEEN)
-    piece = roots(torch.where(cut != 0, node, parent))
-    return torch.where(small, labels, piece + sizes.numel())
+    n, (H, W), device = labels.numel(), similarity.shape[2:], labels.device
+    sizes = group_sizes(labels)
+    links = links_above(similarity, tau, families, (labels, sizes, cap))
+    parent = linked_roots(links, (H, W))
+    grid = (blocks(n, _NODES),)
+    most = n // (cap + 1)
+    cut = torch.zeros(n, dtype=torch.int32, device=device)
+    if most:
+        n_found = torch.zeros(2, dtype=torch.int32, device=device)
+        tree_root, tree_base, queue, child_starts, open_size = torch.empty((5, n), dtype=torch.int32, device=device)
+        claim = torch.full((n,), _UNSEEN, dtype=torch.int32, device=device)
+        launch(_large_components, grid, group_sizes(parent), n_found, tree_root, tree_base, n, cap, _NODES)
+        arrays = (n_found, tree_root, tree_base, links, queue, claim, parent, child_starts, open_size, cut)
+        launch(_trees, (most,), *arrays, cap, H, W, _BLOCK, _UNSEEN, num_warps=_WARPS)
+    piece = roots(torch.where(cut != 0, torch.arange(n, dtype=torch.int32, device=device), parent))
+    launch(_pieces, grid, piece, labels, sizes, n, cap, _NODES)
+    return numbered_labels(piece, 2 * n)[0]

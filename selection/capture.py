@@ -1,0 +1,127 @@
+"""A selection recorded once as a CUDA graph and replayed: videos of one shape, without the host's part of the time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from stgraph.community.base import backend
+from stgraph.community.size_cap import SPLITTERS
+from stgraph.devices import numbers
+from stgraph.errors import GridError, InputError, UnavailableError, bad_token
+from stgraph.graph import TokenGraph
+from stgraph.selection.importance import resolve_importance
+from stgraph.selection.result import Selection
+from stgraph.selection.st_simdiff import Analysis, Reduced, StSimDiff
+from stgraph.tokens import VideoTokens
+
+
+class CapturedSelection:
+    """What :func:`capture` returns: call it with tokens of the shape it was made for."""
+
+    def __init__(self, selector: StSimDiff, tokens: VideoTokens) -> None:
+        import torch
+
+        self.selector = selector
+        self._features = tokens.features.clone()
+        self._tokens = VideoTokens(self._features, tokens.grid)
+        stream = torch.cuda.Stream(self._features.device)
+        stream.wait_stream(torch.cuda.current_stream(self._features.device))
+        with torch.cuda.stream(stream):
+            self._work()  # kernels compile and memory is taken before anything is recorded
+        torch.cuda.current_stream(self._features.device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._work()
+
+    def _work(self) -> None:
+        self._found = unread(self.selector, self._tokens)
+
+    def __call__(self, tokens: VideoTokens) -> Selection:
+        """The selection of other tokens on the same grid: they are copied to where the recorded work reads them, unless
+        they lie there already (:attr:`features`).
+
+        Raises
+        ------
+        GridError
+            the features have another shape, dtype or device, or the grid differs
+        FeatureError
+            a token holds NaN or Inf
+        """
+        start = perf_counter()
+        given, own = tokens.features, self._features
+        alike = (given.shape, given.dtype, given.device) == (own.shape, own.dtype, own.device)
+        if not alike or tokens.grid.kind is not None or tokens.grid.shape != self._tokens.grid.shape:
+            raise GridError(
+                f"captured for {self._tokens!r} on {own.device}, called with {tokens!r} on {tokens.device}; "
+                "capture another for it"
+            )
+        if given.data_ptr() != own.data_ptr():
+            own.copy_(given)
+        self._graph.replay()
+        return finished(self.selector, *self._found, tokens, start)
+
+    @property
+    def features(self) -> Any:
+        """The memory the recorded work reads: an encoder that writes its output here saves the copy."""
+        return self._features
+
+
+def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
+    """Record a selection of tokens like ``tokens`` as a CUDA graph.
+
+    A call then issues one replay instead of some hundred kernels, and waits for the device once. Results are those of
+    ``selector.select``.
+
+    Parameters
+    ----------
+    selector : st-simdiff or srts with backend "lattice-components" and a splitter that runs on the GPU ("tree")
+    tokens : on a CUDA device; shape, dtype and grid count, the values do not
+
+    Raises
+    ------
+    InputError
+        the selector's work cannot be recorded, and why
+    UnavailableError
+        the tokens are not on a CUDA device
+    """
+    if why := _obstacle(selector, tokens):
+        raise InputError(f"capture: {why}")
+    if not tokens.on_gpu or tokens.features.device.type != "cuda":
+        raise UnavailableError(f"capture needs tokens on a CUDA device, not on {tokens.device}: use tokens.to('cuda')")
+    return CapturedSelection(selector, tokens)
+
+
+def _obstacle(selector: Any, tokens: VideoTokens) -> str | None:
+    if not isinstance(selector, StSimDiff):
+        return f"{getattr(selector, 'name', selector)!s} reads sizes back from the device; st-simdiff and srts do not"
+    if not backend(selector.backend).capabilities.canonical:
+        return f"backend {selector.backend} reads sizes back from the device; lattice-components does not"
+    if not getattr(SPLITTERS.get(selector.split), "on_gpu", False):
+        return f"splitter {selector.split} runs on the CPU; tree does not"
+    if (importance := resolve_importance(selector.importance, tokens)) in ("attention", "given"):
+        return f"importance {importance} is read anew for each video; name one that is computed, such as 'centrality'"
+    if tokens.grid.kind is not None:
+        return "the tokens hold newlines; leave them out"
+    return None
+
+
+def unread(selector: StSimDiff, tokens: VideoTokens) -> tuple[Analysis, Reduced, Any]:
+    """The work of ``selector.select`` on a GPU, with nothing read back, and the first bad token (N if none)."""
+    from stgraph.kernels.gpu.neighbours import issue
+
+    similarity, norms, bad = issue(tokens.lattice)
+    graph = TokenGraph(tokens.grid, similarity, norms, selector.tau_sim)
+    analysis = replace(selector.analyse(tokens, graph), seconds={})
+    return analysis, selector.reduce_to(analysis, selector.budget), bad
+
+
+def finished(
+    selector: StSimDiff, analysis: Analysis, reduced: Reduced, bad: Any, tokens: VideoTokens, start: float
+) -> Selection:
+    """The selection of work that has been issued; owned by the caller."""
+    first_bad = int(numbers(bad)[0])
+    if first_bad < tokens.grid.n_nodes:
+        raise bad_token(first_bad, tokens.grid.H, tokens.grid.W)
+    return selector.selection_of(analysis, reduced, selector.budget, tokens, "replay", start)

@@ -1,0 +1,137 @@
+"""Selections recorded as a CUDA graph: on a device, and what of it can be seen without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from selection_oracles import features
+from tensors import same, tensor
+
+import stgraph
+from stgraph import VideoTokens
+from stgraph.devices import to_host
+from stgraph.errors import FeatureError, GridError, InputError, UnavailableError
+from stgraph.selection.capture import finished, unread
+
+SHAPE = (5, 4, 6, 40)
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "fixed threshold": ("st-simdiff", {}),
+    "percentile": ("st-simdiff", {"tau_diff": "p90", "protect_events": True}),
+    "no cap": ("st-simdiff", {"max_size": None, "importance": "norm"}),
+    "edges of one kind": ("st-simdiff", {"max_size": 3, "spatial": False}),
+    "everything": ("st-simdiff", {"reduce": False}),
+    "srts": ("srts", {}),
+}
+
+
+@contextmanager
+def nothing_read_back() -> Iterator[None]:
+    """Raise where the host would wait for a device: for a value, or for the size of a result."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    aten = torch.ops.aten
+    waits = {aten._local_scalar_dense, aten.nonzero, aten._unique2, aten.unique_dim, aten.masked_select, aten.equal}
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            masks = func.overloadpacket is aten.index and any(i is not None and i.dtype == torch.bool for i in args[1])
+            assert func.overloadpacket not in waits and not masks, f"{func} waits for the device"
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        yield
+
+
+@pytest.mark.usefixtures("interpreter")
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_work_reads_nothing_back(case: str) -> None:
+    name, options = CASES[case]
+    selector = stgraph.selector(name, retain_ratio=0.3, tau_sim=0.5, **options)
+    x = features(3, SHAPE)
+    tokens = VideoTokens.from_array(tensor(x))
+    with nothing_read_back():
+        found = unread(selector, tokens)
+    kept = finished(selector, *found, tokens, perf_counter())
+    expected = selector.select(VideoTokens.from_array(x))
+    same(kept.indices, expected.indices)
+    same(kept.reason, expected.reason)
+    assert {**kept.report, "seconds": 0} == pytest.approx({**expected.report, "seconds": 0}, abs=1e-6)
+    assert list(kept.report["seconds"]) == ["replay"]
+    assert kept.provenance == {**expected.provenance, "community": kept.provenance["community"]}
+
+
+@pytest.mark.usefixtures("interpreter")
+def test_the_watch_sees_what_waits() -> None:
+    tokens = VideoTokens.from_array(tensor(features(3, SHAPE)))
+    with pytest.raises(AssertionError, match="waits for the device"), nothing_read_back():
+        _ = stgraph.build_graph(tokens).n_edges
+
+
+@pytest.mark.usefixtures("interpreter")
+def test_bad_tokens_are_named_when_read() -> None:
+    x = features(3, SHAPE)
+    x[1, 2, 3, 4] = np.nan
+    selector = stgraph.selector("st-simdiff", retain_ratio=0.3)
+    tokens = VideoTokens.from_array(tensor(x))
+    with pytest.raises(FeatureError, match="token is 39 "):
+        finished(selector, *unread(selector, tokens), tokens, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("evs", {}, "evs reads sizes back"),
+        ("dets", {}, "dets reads sizes back"),
+        ("st-simdiff", {"backend": "igraph-leiden"}, "backend igraph-leiden reads"),
+        ("st-simdiff", {"split": "raster"}, "splitter raster runs on the CPU"),
+        ("st-simdiff", {"importance": np.ones(SHAPE[:3])}, "importance given is read anew"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(name: str, options: dict[str, Any], reason: str) -> None:
+    selector = stgraph.selector(name, retain_ratio=0.3, **options)
+    with pytest.raises(InputError, match=reason):
+        stgraph.capture(selector, VideoTokens.from_array(features(3, SHAPE)))
+
+
+def test_a_device_is_needed() -> None:
+    with pytest.raises(UnavailableError, match="on a CUDA device, not on cpu"):
+        stgraph.capture(stgraph.selector("st-simdiff", retain_ratio=0.3), VideoTokens.from_array(features(3, SHAPE)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_a_replay_is_the_selection(case: str) -> None:
+    name, options = CASES[case]
+    selector = stgraph.selector(name, retain_ratio=0.3, tau_sim=0.5, **options)
+    shape = (16, 14, 14, 256)
+    first = VideoTokens.from_array(tensor(features(3, shape)).cuda())
+    replay = stgraph.capture(selector, first)
+    for seed in (4, 5, 4):
+        tokens = VideoTokens.from_array(tensor(features(seed, shape, noise=0.2)).cuda())
+        kept, expected = replay(tokens), selector.select(tokens)
+        assert kept.indices.equal(expected.indices)
+        assert kept.scores.equal(expected.scores)
+        assert {**kept.report, "seconds": 0} == {**expected.report, "seconds": 0}
+    replay.features.copy_(first.features)
+    assert replay(VideoTokens.from_array(replay.features)).indices.equal(selector.select(first).indices)
+
+
+@pytest.mark.gpu
+def test_replays_refuse_what_was_not_recorded() -> None:
+    x = features(3, SHAPE)
+    replay = stgraph.capture(stgraph.selector("st-simdiff", retain_ratio=0.3), VideoTokens.from_array(tensor(x).cuda()))
+    with pytest.raises(GridError, match=r"captured for .* called with .* capture another"):
+        replay(VideoTokens.from_array(tensor(x[:4]).cuda()))
+    with pytest.raises(GridError, match="captured for"):
+        replay(VideoTokens.from_array(x))
+    x[1, 2, 3, 4] = np.nan
+    with pytest.raises(FeatureError, match="token is 39 "):
+        replay(VideoTokens.from_array(tensor(x).cuda()))
+    kept = to_host(replay(VideoTokens.from_array(tensor(features(3, SHAPE)).cuda())).indices)
+    assert len(kept) == 36
