@@ -20,6 +20,7 @@ from stgraph.graph import build_graph
 from stgraph.grid import TokenGrid
 from stgraph.selection.base import selector
 from stgraph.selection.budget import Budget
+from stgraph.selection.capture import capture
 from stgraph.selection.centrality import centrality
 from stgraph.selection.events import event_tokens
 from stgraph.selection.representatives import representative_tokens
@@ -96,7 +97,7 @@ def measure_gpu(
 
 
 def _stages(tokens: VideoTokens) -> dict[str, Work]:
-    from stgraph.kernels.gpu.components import connected_components
+    from stgraph.kernels.gpu import lattice
     from stgraph.kernels.gpu.plain_read import plain_read
 
     graph = build_graph(tokens)
@@ -107,11 +108,11 @@ def _stages(tokens: VideoTokens) -> dict[str, Work]:
     central = centrality(tokens, graph, partition)
     ratio = Fraction(str(RATIO))
     chosen = selector("st-simdiff", retain_ratio=RATIO)
-    return {
+    stages: dict[str, Work] = {
         "read": lambda: plain_read(tokens.features),
         "edges": lambda: build_graph(tokens),
-        "edge list": lambda: graph.with_threshold().edges,
-        "components": lambda: connected_components(edges.n_nodes, edges.src, edges.dst),
+        "edge list": lambda: graph.with_threshold().n_edges,
+        "components": lambda: lattice.components(edges.similarity, edges.tau, edges.switches),
         "split": lambda: SPLITTERS.get("tree").split(edges, found.labels, cap, None),
         "detection": lambda: detect_communities(edges, "lattice-components"),
         "centrality": lambda: centrality(tokens, graph, partition),
@@ -119,6 +120,10 @@ def _stages(tokens: VideoTokens) -> dict[str, Work]:
         "events": lambda: event_tokens(graph, "p95"),
         "selection": lambda: chosen.select(tokens),
     }
+    if tokens.features.device.type == "cuda":
+        replay = capture(chosen, tokens)
+        stages["selection, replayed"] = lambda: replay(tokens)
+    return stages
 
 
 def _peers(tokens: VideoTokens) -> Iterator[tuple[str, str, Work | str]]:

@@ -10,7 +10,7 @@ import triton.language as tl
 
 from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
-_BLOCK = 8192
+_BLOCK = 16384
 
 
 @triton.jit(do_not_specialize=SIZES)
