@@ -83,7 +83,8 @@ class TaskPlan:
         whole = isinstance(self.frames, int) and not isinstance(self.frames, bool)
         if self.frames is not None and (not whole or self.frames < 1):
             raise InputError(f"frames is {self.frames!r}; it must be an integer of at least 1")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
+        number = isinstance(self.fps, (int, float)) and not isinstance(self.fps, bool)
+        if self.fps is not None and (not number or not 0 < self.fps < float("inf")):
             raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames a second")
         check_dtype(self.dtype)
         self._check_options()
@@ -109,7 +110,7 @@ class TaskPlan:
         used = [[(axis, value) for value in values] for axis, values in axes.items() if values and axis in knows]
         for chosen, ratio in product(product(*used), self.retain_ratios):
             own = {**given, **dict(chosen)}
-            selector = cls(budget=Budget(retain_ratio=float(ratio)), **own)
+            selector = cls(budget=Budget(retain_ratio=ratio), **own)
             check_selector(selector)
             facts = _parameters(selector, own)
             if facts.get("backend") is not None:

@@ -1,0 +1,120 @@
+"""The questions about one video, answered by a model in every way a plan names: a row for each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import stgraph
+from stgraph.arrays import FEATURE_DTYPES
+from stgraph.bench.row_file import Key, Row
+from stgraph.bench.selector_plan import warm_up
+from stgraph.bench.task_file import Question
+from stgraph.bench.task_model import Clip, TaskModel
+from stgraph.bench.task_plan import Configuration, TaskPlan
+from stgraph.bench.task_rows import COLUMNS
+from stgraph.errors import MissingDependencyError, StgraphError, missing_dependency
+from stgraph.vlm.checkpoint import Checkpoint
+from stgraph.vlm.multiple_choice import LETTERS
+
+# What a video, a prompt that is too long, or a selection can do to one question. All else is a bug, and stops the run.
+_FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
+
+
+def ready_model(
+    plan: TaskPlan,
+    load: Callable[[], Checkpoint],
+    n_letters: int,
+    tell: Callable[[str, float], None] = lambda label, share: None,
+) -> TaskModel:
+    """The model, loaded, with all that its first answer would wait for.
+
+    Parameters
+    ----------
+    plan : what it will be asked
+    load : gives the checkpoint
+    n_letters : the most options a question has
+    tell : called with a label and 0.0
+
+    Raises
+    ------
+    StgraphError
+        PyAV is missing, the model cannot be loaded, or its tokenizer has no tokens for the letters
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        raise missing_dependency("reading videos", "av", "video") from None
+    tell("loading the model", 0.0)
+    checkpoint = load()
+    model = TaskModel(checkpoint, plan.configurations, n_letters)
+    tell("compiling kernels, loading libraries", 0.0)
+    selectors = (one.selector for one in plan.configurations if one.selector is not None)
+    warm_up(selectors, FEATURE_DTYPES[checkpoint.dtype])
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A question and what it is to be answered with."""
+
+    question: Question
+    plan: TaskPlan
+    configurations: Sequence[Configuration]
+
+    def columns(self, configuration: Configuration) -> Row:
+        """The values of :data:`stgraph.bench.task_rows.KEY`."""
+        frames = {"frames": self.plan.frames, "fps": self.plan.fps, "dtype": self.plan.dtype}
+        return {"digest": self.question.digest, **configuration.columns, **frames}
+
+    @cached_property
+    def keys(self) -> dict[Configuration, Key]:
+        """What its rows are known by."""
+        return {one: tuple(self.columns(one).values()) for one in self.configurations}
+
+    @cached_property
+    def video_bytes(self) -> int | None:
+        """Size of the file; None where there is none."""
+        try:
+            return self.question.path.stat().st_size
+        except OSError:
+            return None
+
+
+def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Row]:
+    """A row (:data:`stgraph.bench.task_rows.COLUMNS`) for each question and each of its configurations.
+
+    A question that fails is a row with its error.
+
+    Parameters
+    ----------
+    asked : about one video
+    clip : its frames, decoded when a question first needs them
+
+    Raises
+    ------
+    MissingDependencyError
+        a configuration needs a package that is not installed
+    """
+    for one in asked:
+        question = one.question
+        known: Row = {
+            "id": question.id,
+            "video": question.video,
+            "family": question.family,
+            "stgraph": stgraph.__version__,
+            "video_bytes": one.video_bytes,
+            "n_options": len(question.options),
+            "answer": LETTERS[question.answer],
+            **model.facts,
+        }
+        for configuration in one.configurations:
+            try:
+                found = model.answer(question, configuration, clip)
+            except MissingDependencyError:
+                raise
+            except _FAILURES as error:
+                found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            row = {**known, **one.columns(configuration), **found}
+            yield {name: row.get(name) for name in COLUMNS}
