@@ -55,7 +55,10 @@ def devices() -> list[str]:
     if program is None:
         return []
     query = "--query-gpu=name,memory.total,compute_cap,driver_version"
-    done = subprocess.run([program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run([program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs gives no GPU
+        return []
     if done.returncode:
         return []
     found = []

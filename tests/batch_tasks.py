@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stgraph.bench.batch.tasks import Row, writing
+from stgraph.bench.batch.tasks import Row, Task, writing
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obedient:
+class Obedient(Task):
     """Does what the text of its input says: "ok", "slow", "wrong", "bug", "share", "die", "full"; with "-once" it is
     done the first time only, which a file beside the input remembers."""
 

@@ -14,7 +14,7 @@ from batch_tasks import Obedient, rows, written
 
 from stgraph.bench.batch.parts import COLUMNS, part_path
 from stgraph.bench.batch.run import expand, run_batch
-from stgraph.bench.batch.runner_local import thread_environment
+from stgraph.bench.batch.environment import device_environment, thread_environment, visible_devices
 from stgraph.bench.batch.work import Job, run_job
 from stgraph.errors import InputError, MissingDependencyError
 
@@ -80,7 +80,7 @@ def test_what_is_finished_is_skipped_and_nothing_else(tmp_path: Path) -> None:
     assert summary(run_batch(replace(task, factor=3), [folder], out)) == (3, 0, 1)  # other parameters
     assert {row["length"] for row in rows(out) if row["length"]} > {6, 7}
     assert len(rows(out)) == 7
-    assert len({row["parameters"] for row in rows(out)}) == 1
+    assert len({row["parameters_digest"] for row in rows(out)}) == 1
     assert summary(run_batch(replace(task, factor=3), [folder], out)) == (0, 3, 1)
 
 
@@ -118,12 +118,13 @@ def test_folders_hold_inputs_by_suffix(tmp_path: Path, monkeypatch: pytest.Monke
     folder = written(tmp_path / "in", {"b.txt": "", "a.TXT": "", "c.csv": "", "d.query.safetensors": ""})
     written(folder / "deep", {"e.txt": "", "f.safetensors": "", "f.query.safetensors": ""})
     written(folder / "out" / "rows", {"no.txt": ""})
-    found = expand(["in", "in/b.txt", str(folder / "b.txt"), "in/c.csv"], (".txt", ".safetensors"), folder / "out")
-    assert found == ["in/a.TXT", "in/b.txt", "in/deep/e.txt", "in/deep/f.safetensors", "in/c.csv"]
+    both = type("Both", (Obedient,), {"suffixes": (".txt", ".safetensors")})
+    found = expand(["in", "in/b.txt", str(folder / "b.txt"), "in/c.csv"], both(), folder / "out")
+    assert list(found) == ["in/a.TXT", "in/b.txt", "in/deep/e.txt", "in/deep/f.safetensors", "in/c.csv"]
     with pytest.raises(InputError, match=r"in/out/rows holds no input; names that end in \.txt are taken"):
-        expand(["in/out/rows"], (".txt",), folder / "out")
+        expand(["in/out/rows"], Obedient(), folder / "out")
     with pytest.raises(InputError, match="no input; name files or folders"):
-        expand([], (".txt",), folder)
+        expand([], Obedient(), folder)
 
 
 def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "scandir", closed)
     with pytest.raises(InputError, match=f"cannot read {folder}/closed: Permission denied; leave it out"):
-        expand([folder], (".txt",), tmp_path / "out")
+        expand([folder], Obedient(), tmp_path / "out")
 
 
 def test_names_that_mean_harm_stay_inside(tmp_path: Path) -> None:

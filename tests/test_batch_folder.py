@@ -55,7 +55,7 @@ def test_parameters_can_be_looked_up(tmp_path: Path) -> None:
     noted = json.loads((out / "batch.json").read_text())
     assert noted["task"] == "obedient"
     assert [found["factor"] for found in noted["parameters"].values()] in ([1, 2], [2, 1])
-    assert noted["parameters"][rows(out)[0]["parameters"]]["factor"] == 2
+    assert noted["parameters"][rows(out)[0]["parameters_digest"]]["factor"] == 2
 
 
 def test_what_killed_workers_left_is_cleared(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stgraph.bench.batch.tasks import Row
-from stgraph.errors import missing_dependency
+from stgraph.bench.rows import read_parquet
+from stgraph.errors import InputError, missing_dependency
 from stgraph.files import atomic_path
 
 # In front of the columns of the task.
@@ -17,7 +18,7 @@ COLUMNS: Mapping[str, type] = {
     "input": str,
     "part": str,
     "task": str,
-    "parameters": str,
+    "parameters_digest": str,
     "stgraph": str,
     "input_bytes": int,
     "input_mtime_ns": int,
@@ -74,3 +75,23 @@ def read_header(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, pyarrow.ArrowException):
         return None
     return header if isinstance(header, dict) else None
+
+
+def read_parts(output: str | os.PathLike[str]) -> Iterator[Row]:
+    """The rows of all parts, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        a file that is no part
+    """
+    import pyarrow
+
+    for path in sorted((Path(output) / ROWS).glob("*.parquet")):
+        try:
+            rows = read_parquet(path)
+        except (OSError, ValueError, NotImplementedError, pyarrow.ArrowException):
+            raise InputError(
+                f"cannot read {path}: it is no rows of a batch; remove it, and run the batch again"
+            ) from None
+        yield from rows

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 
-import stgraph
 from stgraph.bench.batch.folder import opened_folder
 from stgraph.bench.batch.names import absolute, part_name, readable
 from stgraph.bench.batch.parts import check_arrow
 from stgraph.bench.batch.runner_dask import check_dask, run_dask
 from stgraph.bench.batch.runner_local import run_local
-from stgraph.bench.batch.tasks import BatchStopError, Task, parameters_of
+from stgraph.bench.batch.tasks import BatchStopError, Task, digest_of, parameters_of
 from stgraph.bench.batch.work import FAILED, STOPPED, Job, Outcome, is_finished
 from stgraph.errors import InputError
 
@@ -77,19 +74,16 @@ def run_batch(
     """
     _check(runner, n_workers, retries, scheduler_address, scheduler_file)
     target, start = Path(os.path.abspath(output)), monotonic()
-    paths = expand(inputs, task.suffixes, target)
-    parameters = parameters_of(task)
-    text = json.dumps({"task": task.name, "stgraph": stgraph.__version__, **parameters}, sort_keys=True, default=str)
-    digest = blake2b(text.encode(), digest_size=8).hexdigest()
-    made = None if task.output is None else task.output[0]
+    tasks = expand(inputs, task, target)
+    digest, made = digest_of(task), None if task.output is None else task.output[0]
     report = BatchReport()
     tell = progress or (lambda label, share: None)
-    with opened_folder(target, task.name, digest, parameters, made):
+    with opened_folder(target, task.name, digest, parameters_of(task), made):
         jobs = []
-        for i, path in enumerate(paths):
+        for i, (path, own) in enumerate(tasks.items()):
             if i % 100 == 0:
                 tell("looking what is there", 0.0)
-            job = Job(path, absolute(path), part_name(path), str(target), task, digest, retries)
+            job = Job(path, absolute(path), part_name(path), str(target), own, digest, retries)
             if is_finished(job):
                 report.n_present += 1
             else:
@@ -101,32 +95,55 @@ def run_batch(
                 else run_dask(jobs, n_workers, scheduler_address, scheduler_file)
             )
             with closing(work):
-                _follow(work, report, len(paths), tell)
+                _follow(work, report, len(tasks), tell)
     report.seconds = monotonic() - start
     return report
 
 
-def expand(inputs: Iterable[str | os.PathLike[str]], suffixes: Sequence[str], output: Path) -> list[str]:
+def expand(inputs: Iterable[str | os.PathLike[str]], task: Task, output: Path) -> dict[str, Task]:
     """The files named, and those below the folders named, by name; each once, and none of the output folder.
+
+    Returns
+    -------
+    dict
+        what is to be done with each (see :meth:`Task.of`)
 
     Raises
     ------
     InputError
-        no input, a folder without any file of the suffixes, or one that cannot be read
+        no input, a file that is none of the task's, a folder without any that is, or one that cannot be read
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, Task]] = {}
     for given in inputs:
         text = os.fspath(given)
-        files = [text]
         if "\0" not in text and os.path.isdir(text):
-            files = [file for file in _below(text, suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)]
+            files = [
+                file for file in _below(text, task.suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)
+            ]
             if not files:
-                raise InputError(f"{text} holds no input; names that end in {', '.join(suffixes)} are taken")
-        for file in files:
-            found.setdefault(absolute(file), file)
+                raise InputError(f"{text} holds no input; names that end in {', '.join(task.suffixes)} are taken")
+            own = _concerned(files, task, text)
+        else:
+            own = {text: task.of(absolute(text))}
+        for file, part in own.items():
+            found.setdefault(absolute(file), (file, part))
     if not found:
         raise InputError("no input; name files or folders")
-    return list(found.values())
+    return dict(found.values())
+
+
+def _concerned(files: Iterable[str], task: Task, folder: str) -> dict[str, Task]:
+    """Those of a folder's files that the task has to do with."""
+    own: dict[str, Task] = {}
+    refusals = []
+    for file in files:
+        try:
+            own[file] = task.of(absolute(file))
+        except InputError as error:
+            refusals.append(str(error))
+    if not own:
+        raise InputError(f"{folder} holds no input: {refusals[0]}")
+    return own
 
 
 def _below(folder: str, suffixes: Sequence[str]) -> list[str]:

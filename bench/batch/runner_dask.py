@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
-from stgraph.bench.batch.runner_local import thread_environment
+from stgraph.bench.batch.environment import thread_environment
 from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
 from stgraph.errors import UnavailableError, missing_dependency
 

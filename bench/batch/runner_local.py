@@ -11,21 +11,9 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any
 
+from stgraph.bench.batch.environment import device_environment, thread_environment, visible_devices
 from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
 from stgraph.errors import UnavailableError
-
-THREAD_VARIABLES = (
-    "STGRAPH_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
-
-
-def thread_environment(n_workers: int) -> dict[str, str]:
-    """Variables that share the CPUs out: workers times threads are no more than there are."""
-    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return dict.fromkeys(THREAD_VARIABLES, str(max(1, n_cpus // n_workers)))
 
 
 def run_local(jobs: Sequence[Job], n_workers: int) -> Generator[Outcome, None, None]:
@@ -38,8 +26,9 @@ def run_local(jobs: Sequence[Job], n_workers: int) -> Generator[Outcome, None, N
     """
     waiting = deque(jobs)
     deaths: dict[str, int] = {}
-    variables = thread_environment(n_workers)
-    workers = [_Worker(variables) for _ in range(min(n_workers, len(jobs)))]
+    n_workers = min(n_workers, len(jobs))
+    threads, visible = thread_environment(n_workers), visible_devices() if n_workers > 1 else []
+    workers = [_Worker({**threads, **device_environment(i, n_workers, visible)}) for i in range(n_workers)]
     try:
         for worker in workers:
             worker.wait_ready()
@@ -59,7 +48,7 @@ def run_local(jobs: Sequence[Job], n_workers: int) -> Generator[Outcome, None, N
                     workers.remove(worker)
                     reason = worker.obituary()
                     deaths[job.part] = deaths.get(job.part, 0) + 1
-                    workers.append(_Worker(variables))
+                    workers.append(_Worker(worker.variables))
                     workers[-1].wait_ready()
                     if deaths[job.part] <= job.retries:
                         waiting.appendleft(job)
@@ -79,6 +68,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True, name="stgraph-batch")
         self.job: Job | None = None
+        self.variables = variables
         with _environment(variables):  # libraries read these when they are first imported
             self.process.start()
         theirs.close()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_type_hints
 
 import stgraph
 from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
-from stgraph.bench.batch.tasks import Row
+from stgraph.bench.batch.tasks import Row, Task
 from stgraph.bench.compare import ComparePlan, compare_backends
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.community.base import available_backends
@@ -19,7 +19,7 @@ _FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareTask:
+class CompareTask(Task):
     """The rows of ``stgraph compare`` of every dump, without the overlap of pairs.
 
     Attributes

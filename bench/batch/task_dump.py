@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
-from stgraph.bench.batch.tasks import BatchStopError, Row, writing
+from stgraph.bench.batch.tasks import BatchStopError, Row, Task, writing
 from stgraph.dump import save_query
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
 from stgraph.vlm.dump_video import SUFFIXES, Sampling, query_path, video_tokens
@@ -18,7 +18,7 @@ from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class DumpTask:
+class DumpTask(Task):
     """A token dump of every video, in the folder ``dumps``; parameters are the options of ``stgraph dump``.
 
     Attributes

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import stgraph
-from stgraph.bench.batch.tasks import Row, writing
+from stgraph.bench.batch.tasks import Row, Task, writing
 from stgraph.selection.base import Selector
 
 TOKEN_COLUMNS: Mapping[str, type] = {"T": int, "H": int, "W": int, "d": int, "dtype": str}
@@ -18,7 +18,7 @@ _REASONS = ("representative", "event", "both")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectTask:
+class SelectTask(Task):
     """A selection of every dump.
 
     Attributes

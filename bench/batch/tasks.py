@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import stgraph
 from stgraph.errors import InputError
 from stgraph.registry import Registry
 
@@ -29,8 +32,24 @@ class Task(Protocol):
     @property
     def output(self) -> tuple[str, str] | None: ...
 
+    @property
+    def asked(self) -> str:
+        """Stands for what the rows of its input depend on beside file and parameters; another asks for them anew."""
+        return ""
+
+    def of(self, path: str) -> Task:
+        """The task as it concerns one input, by its absolute path: what is sent to the worker that does it.
+
+        Raises
+        ------
+        InputError
+            the task has nothing to do with that file; of a folder, such files are passed over
+        """
+        return self
+
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """The rows of one input; the file goes to ``target``, inside :func:`writing`."""
+        """The rows of one input; the file goes to ``target``, inside :func:`writing`. A row with an ``error`` has the
+        input count as failed."""
         ...
 
 
@@ -40,6 +59,7 @@ TASKS = Registry(
         "select": "stgraph.bench.batch.task_select:SelectTask",
         "compare": "stgraph.bench.batch.task_compare:CompareTask",
         "dump": "stgraph.bench.batch.task_dump:DumpTask",
+        "eval": "stgraph.bench.batch.task_eval:EvalTask",
     },
     group="stgraph.batch_tasks",
 )
@@ -50,8 +70,14 @@ class BatchStopError(InputError):
 
 
 def parameters_of(task: Task) -> dict[str, Any]:
-    """The parameters of a task as JSON values."""
-    return asdict(task)  # type: ignore[call-overload,no-any-return]
+    """The parameters of a task, all of them JSON values."""
+    return {part.name: getattr(task, part.name) for part in fields(task) if part.init}  # type: ignore[arg-type]
+
+
+def digest_of(task: Task) -> str:
+    """16 hexadecimal digits that stand for a task, its parameters and the version of stgraph."""
+    known = {"task": task.name, "stgraph": stgraph.__version__, **parameters_of(task)}
+    return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
 @contextmanager

@@ -75,13 +75,13 @@ def run_job(job: Job) -> Outcome:
             rows = job.task.run(Path(job.path), job.target)
             facts = {"file": None if job.target is None else plain_path(job.target, Path(job.output))}
             with writing():
-                _write(job, identity, DONE, [{**facts, **row, "attempts": attempt} for row in rows])
-            return Outcome(job.part, job.input, DONE, None, perf_counter() - start)
+                failure = _write(job, identity, [{**facts, **row, "attempts": attempt} for row in rows])
+            return Outcome(job.part, job.input, FAILED if failure else DONE, failure, perf_counter() - start)
         except BatchStopError as stop:
             return Outcome(job.part, job.input, STOPPED, str(stop), perf_counter() - start)
-        except Exception as failure:  # whatever is wrong with one input must not end a run of hours
-            error = str(failure) if isinstance(failure, StgraphError) else f"{type(failure).__name__}: {failure}"
-            if isinstance(failure, StgraphError) and not from_system(failure):
+        except Exception as raised:  # whatever is wrong with one input must not end a run of hours
+            error = str(raised) if isinstance(raised, StgraphError) else f"{type(raised).__name__}: {raised}"
+            if isinstance(raised, StgraphError) and not from_system(raised):
                 break
     return fail_job(job, error, attempt, perf_counter() - start)
 
@@ -90,7 +90,7 @@ def fail_job(job: Job, error: str, attempts: int, seconds: float = 0.0) -> Outco
     """Write the row of an input that could not be done."""
     try:
         with writing():
-            _write(job, identity_of(job.path), FAILED, [{"error": readable(error), "attempts": attempts}])
+            _write(job, identity_of(job.path), [{"error": error, "attempts": attempts}])
     except BatchStopError as stop:
         return Outcome(job.part, job.input, STOPPED, str(stop), seconds)
     return Outcome(job.part, job.input, FAILED, error, seconds)
@@ -98,7 +98,7 @@ def fail_job(job: Job, error: str, attempts: int, seconds: float = 0.0) -> Outco
 
 def is_finished(job: Job) -> bool:
     """Whether the results are there: of this task with these parameters, by this version, of a file of this size and
-    modification time; a failed input is not finished."""
+    modification time; an input that failed, or of which a row did, is not finished."""
     header = read_header(part_path(job.output, job.part))
     if header is None or header != _header(job, identity_of(job.path), DONE):
         return False
@@ -117,7 +117,8 @@ def identity_of(path: str) -> tuple[int, int] | None:
 def _header(job: Job, identity: tuple[int, int] | None, status: str) -> dict[str, Any]:
     return {
         "task": job.task.name,
-        "parameters": job.digest,
+        "parameters_digest": job.digest,
+        "asked": job.task.asked,
         "stgraph": stgraph.__version__,
         "path": readable(job.path),
         "identity": None if identity is None else list(identity),
@@ -125,17 +126,27 @@ def _header(job: Job, identity: tuple[int, int] | None, status: str) -> dict[str
     }
 
 
-def _write(job: Job, identity: tuple[int, int] | None, status: str, rows: list[Row]) -> None:
+def _write(job: Job, identity: tuple[int, int] | None, rows: list[Row]) -> str | None:
+    """Write the rows; the return value says what failed, if a row holds an error."""
     size, changed = identity or (None, None)
     common = {
         "input": readable(job.input),
         "part": job.part,
         "task": job.task.name,
-        "parameters": job.digest,
+        "parameters_digest": job.digest,
         "stgraph": stgraph.__version__,
         "input_bytes": size,
         "input_mtime_ns": changed,
-        "status": status,
     }
-    header = _header(job, identity, status)
-    write_part(part_path(job.output, job.part), job.task.columns, [{**common, **row} for row in rows], header)
+    written, errors = [], []
+    for row in rows:
+        fate: Row = {"status": DONE}
+        if row.get("error") is not None:
+            errors.append(row["error"])
+            fate = {"status": FAILED, "error": readable(row["error"])}
+        written.append({**common, **row, **fate})
+    header = _header(job, identity, FAILED if errors else DONE)
+    write_part(part_path(job.output, job.part), job.task.columns, written, header)
+    if not errors:
+        return None
+    return errors[0] if len(rows) == 1 else f"{len(errors)} of {len(rows)} rows failed, the first: {errors[0]}"

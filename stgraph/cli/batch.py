@@ -10,12 +10,14 @@ import typer
 from stgraph.cli import options
 
 _SHOWN = 10  # failures told; the rows hold all
+_TEXTS = ("prompt", "model", "task")  # parameters taken as they are written
 
 
 def command(
-    task: Annotated[str, typer.Argument(help="What is done with each: select, compare or dump.", metavar="TASK")],
+    task: Annotated[str, typer.Argument(help="What is done with each: select, compare, dump or eval.", metavar="TASK")],
     inputs: Annotated[
-        list[str], typer.Argument(help="The inputs: token dumps (for dump, videos), and folders of them.", metavar="IN")
+        list[str],
+        typer.Argument(help="The inputs: token dumps (for dump and eval, videos), and folders of them.", metavar="IN"),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of results; what it holds is not computed again.")
@@ -32,7 +34,12 @@ def command(
     runner: Annotated[str, typer.Option("--runner", help="local: processes here; dask.")] = "local",
     workers: Annotated[
         int | None,
-        typer.Option("--workers", help="Processes here.  [default: one a CPU]", show_default=False, min=1),
+        typer.Option(
+            "--workers",
+            help="Processes here.  [default: one a CPU; of eval, one a GPU, or one]",
+            show_default=False,
+            min=1,
+        ),
     ] = None,
     scheduler_address: Annotated[
         str | None,
@@ -50,9 +57,9 @@ def command(
     """Run one task over thousands of dumps or videos, in processes or under Dask; an interrupted batch goes on later.
 
     Rows go to OUT/rows, one Parquet file an input. An input that fails is a row with its error, and exit status 1.
+    With eval, a checkpoint answers questions about the videos: -p model=NAME -p task=FILE.jsonl, as of stgraph eval.
     """
     from stgraph.bench.batch.run import run_batch
-    from stgraph.kernels.cpu.threads import num_threads
 
     made = _task(task, parameters or [])
     try:
@@ -62,7 +69,7 @@ def command(
                 inputs,
                 output,
                 runner=runner,
-                n_workers=workers or num_threads(),
+                n_workers=workers or _n_workers(task),
                 retries=retries,
                 scheduler_address=scheduler_address,
                 scheduler_file=scheduler_file,
@@ -71,6 +78,8 @@ def command(
     except KeyboardInterrupt:
         typer.echo("Interrupted: the same command goes on after the inputs that are done", err=True)
         raise typer.Exit(130) from None
+    if task == "eval" and not quiet:
+        _show_answers(made, output)
     if not quiet:
         rate = f" in {report.seconds:.1f} s" if report.n_done else ""
         typer.echo(
@@ -94,15 +103,41 @@ def _task(name: str, pairs: list[str]) -> Any:
 
     cls = TASKS.get(name)
     known = [f.name for f in fields(cls) if f.name != "options"]
+    texts = {key: pair.partition("=")[2] for pair in pairs for key in _TEXTS if pair.startswith(f"{key}=")}
     given: dict[str, Any] = {}
     further: dict[str, Any] = {}
     for key, value in options.parameters(pairs).items():
-        several = isinstance(value, str) and "," in value and key != "prompt"
+        several = isinstance(value, str) and "," in value
         read = [_one(key, part) for part in value.split(",")] if several else value
-        (given if key in known else further)[key] = read
+        (given if key in known else further)[key] = texts[key] if key in texts and key in known else read
     if further and "options" not in {f.name for f in fields(cls)}:
         raise InputError(f"batch {name} has no parameter {min(further)!r}; it has: {', '.join(known)}")
     return cls(**given, **({"options": further} if further else {}))
+
+
+def _n_workers(task: str) -> int:
+    """How many processes there are where nobody says it: a model fills a device."""
+    from stgraph.bench.batch.environment import visible_devices
+    from stgraph.kernels.cpu.threads import num_threads
+
+    return max(1, len(visible_devices())) if task == "eval" else num_threads()
+
+
+def _show_answers(task: Any, output: Path) -> None:
+    """What the answers in the folder come to, and what was not asked."""
+    from stgraph.bench.batch.task_eval import answered
+    from stgraph.bench.batch.tasks import digest_of
+    from stgraph.cli.eval_task import show
+
+    rows = list(answered(output, digest_of(task)))
+    if rows:
+        show(f"{task.model} on {task.task}", rows)
+    there = {row["digest"] for row in rows}
+    asked = [question.digest for about in task.questions.values() for question in about]
+    n_left = sum(digest not in there for digest in asked)
+    if n_left:
+        reason = "their videos failed, or are no inputs of this batch"
+        typer.echo(f"{n_left:,} of {len(asked):,} questions have no row: {reason}")
 
 
 def _one(key: str, text: str) -> Any:

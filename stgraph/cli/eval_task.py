@@ -60,7 +60,7 @@ def evaluate(
     if output is None and chosen is not None:
         results.deliver({"rows": rows}, output, chosen, quiet)
     elif not quiet:
-        _show(f"{model} on {task}", rows)
+        show(f"{model} on {task}", rows)
         if output is not None:
             results.tell_row_file(output, len(rows), store)
     if failed(rows):
@@ -68,7 +68,8 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _show(title: str, rows: list[dict[str, Any]]) -> None:
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """The table of the rows of a task."""
     from stgraph.bench.task_summary import by_family, summarise
     from stgraph.viz.task import task_tables
 

@@ -1,0 +1,169 @@
+"""``stgraph batch eval``: a checkpoint answers questions about many videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar
+
+from stgraph.bench.batch.parts import read_parts
+from stgraph.bench.batch.tasks import BatchStopError, Row, Task
+from stgraph.bench.task_answers import Asked, answers, ready_model
+from stgraph.bench.task_file import Question, read_task
+from stgraph.bench.task_model import Clip, TaskModel
+from stgraph.bench.task_plan import BLIND, FULL, TaskPlan
+from stgraph.bench.task_rows import COLUMNS
+from stgraph.errors import InputError, MissingDependencyError, StgraphError
+from stgraph.vlm.checkpoint import load_checkpoint
+from stgraph.vlm.dump_video import SUFFIXES
+
+_MODEL = Lock()  # a Dask worker may have several threads, and selections hook into the one model
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTask(Task):
+    """The rows of ``stgraph eval --model --task`` of every video, with every configuration.
+
+    Attributes
+    ----------
+    model : checkpoint, as of :func:`stgraph.vlm.checkpoint.load_checkpoint`; loaded once a worker
+    task : file of questions, see :func:`stgraph.bench.task_file.read_task`; an absolute path once this is made
+    selectors, retain_ratios, backends, splits, fps, dtype, options : as of :class:`stgraph.bench.task_plan.TaskPlan`
+    frames : as there; 64 without ``fps``
+    device : where the model runs; None: a GPU where one is there
+    questions : of each video, by :func:`_place` of its path; of a worker's input alone
+    n_letters : the most options a question of the file has
+
+    Raises
+    ------
+    InputError, UnknownNameError, BackendUnavailableError, MissingSignalError
+        a parameter or the task file is wrong, as far as that shows without loading the model
+    """
+
+    model: str = ""
+    task: str = ""
+    selectors: tuple[str, ...] = (FULL, BLIND, "st-simdiff")
+    retain_ratios: tuple[float, ...] = (0.3,)
+    backends: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    frames: int | None = None
+    fps: float | None = None
+    dtype: str | None = None
+    device: str | None = None
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    questions: Mapping[str, tuple[Question, ...]] = field(init=False, repr=False, compare=False)
+    n_letters: int = field(init=False, repr=False)
+
+    name: ClassVar[str] = "eval"
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    output: ClassVar[None] = None
+    columns: ClassVar[Mapping[str, type]] = COLUMNS
+
+    def __post_init__(self) -> None:
+        for name, what in (("model", "NAME_OR_PATH of a checkpoint"), ("task", "a file of questions (.jsonl)")):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise InputError(f"batch eval lacks {name}; give it {what}")
+        for axis in ("selectors", "retain_ratios", "backends", "splits"):
+            value = getattr(self, axis)
+            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        self._plan()
+        object.__setattr__(self, "task", os.path.abspath(self.task))
+        questions = read_task(self.task)
+        by_place: dict[str, tuple[Question, ...]] = {}
+        for question in questions:
+            place = _place(str(question.path))
+            by_place[place] = (*by_place.get(place, ()), question)
+        object.__setattr__(self, "questions", by_place)
+        object.__setattr__(self, "n_letters", max(len(question.options) for question in questions))
+
+    @property
+    def asked(self) -> str:
+        """Stands for the questions: where one changes, its video is done again."""
+        digests = [question.digest for about in self.questions.values() for question in about]
+        return blake2b(" ".join(digests).encode(), digest_size=8).hexdigest()
+
+    def of(self, path: str) -> EvalTask:
+        """The task with the questions about one video.
+
+        Raises
+        ------
+        InputError
+            there is none
+        """
+        place = _place(path)
+        if place not in self.questions:
+            raise InputError(
+                f"{self.task} asks nothing about {path}, but about {next(iter(self.questions))}; name videos it asks "
+                "about, or folders, of which those are taken"
+            )
+        own = copy(self)
+        object.__setattr__(own, "questions", {place: self.questions[place]})
+        return own
+
+    def run(self, path: Path, target: Path | None) -> list[Row]:
+        """A row for each question about the video and each configuration."""
+        questions = self.questions[_place(str(path))]
+        try:
+            with _MODEL:
+                plan, model = _answering(self)
+                clip = Clip(plan.frames, plan.fps)
+                clip.of(questions[0])  # a video that cannot be read is tried again, and is one failed row
+                return list(answers([Asked(one, plan, plan.configurations) for one in questions], model, clip))
+        except MissingDependencyError as error:
+            raise BatchStopError(str(error)) from error
+
+    def _plan(self) -> TaskPlan:
+        return TaskPlan(
+            selectors=self.selectors,
+            retain_ratios=self.retain_ratios,
+            backends=self.backends,
+            splits=self.splits,
+            options=self.options,
+            frames=64 if self.frames is None and self.fps is None else self.frames,
+            fps=self.fps,
+            dtype=self.dtype,
+        )
+
+
+def answered(output: str | os.PathLike[str], parameters_digest: str | None = None) -> Iterator[Row]:
+    """The rows of questions in the folder of a batch, which :func:`stgraph.bench.task_summary.summarise` takes.
+
+    Parameters
+    ----------
+    parameters_digest : of those rows alone that have it in their column of that name
+
+    Raises
+    ------
+    InputError
+        a file of the folder holds no rows
+    """
+    for row in read_parts(output):
+        if row.get("digest") is not None and parameters_digest in (None, row["parameters_digest"]):
+            yield row
+
+
+def _place(path: str) -> str:
+    """What a file is matched by: links are followed in its folder's path, but not where it is one itself."""
+    if "\0" in path:
+        return path
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
+@lru_cache(maxsize=1)
+def _answering(task: EvalTask) -> tuple[TaskPlan, TaskModel]:
+    """Plan and model of a task, whatever its questions; loaded once a worker."""
+    plan = task._plan()
+    load = partial(load_checkpoint, task.model, dtype=task.dtype, device=task.device)
+    try:
+        return plan, ready_model(plan, load, task.n_letters)
+    except (StgraphError, MissingDependencyError) as error:
+        raise BatchStopError(str(error)) from error
+    except Exception as error:  # such as too little memory: no other input would fare better
+        raise BatchStopError(f"cannot load {task.model}: {type(error).__name__}: {error}") from error
