@@ -14,7 +14,6 @@ from batch_tasks import Obedient, rows, written
 
 from stgraph.bench.batch.parts import COLUMNS, part_path
 from stgraph.bench.batch.run import expand, run_batch
-from stgraph.bench.batch.environment import device_environment, thread_environment, visible_devices
 from stgraph.bench.batch.work import Job, run_job
 from stgraph.errors import InputError, MissingDependencyError
 
@@ -200,12 +199,6 @@ def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modul
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(MissingDependencyError, match="pip install 'stgraph-video"):
         run_batch(Obedient(), [tmp_path], tmp_path / "out", runner=runner)
-
-
-def test_workers_times_threads_are_no_more_than_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for n_workers, threads in ((1, "8"), (2, "4"), (3, "2"), (8, "1"), (20, "1")):
-        assert set(thread_environment(n_workers).values()) == {threads}
 
 
 def test_a_task_that_gives_other_columns_is_a_bug_that_is_seen(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import stgraph
 from stgraph import container
 from stgraph.bench.batch.task_compare import CompareTask
 from stgraph.bench.batch.task_dump import DumpTask
+from stgraph.bench.batch.task_eval import EvalTask
 from stgraph.bench.batch.task_select import SelectTask
 from stgraph.bench.batch.tasks import TASKS
 from stgraph.bench.compare import ComparePlan, compare_backends
@@ -131,7 +132,7 @@ def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("selct",), "no batch task 'selct'. Did you mean 'select'? Known: select, compare, dump"),
+        (("selct",), "no batch task 'selct'. Did you mean 'select'? Known: select, compare, dump, eval"),
         (("select", "-p", "retain_ratio=2"), "retain_ratio is 2; it must lie in (0, 1]"),
         (("select", "-p", "tau_smi=1"), "selector 'st-simdiff' has no parameter 'tau_smi'"),
         (("select", "-p", "retain_ratio"), "--param is 'retain_ratio'; write it as name=value"),
@@ -171,7 +172,7 @@ def test_an_interrupt_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", TASKS.names())
 def test_every_task_says_what_it_is(name: str) -> None:
-    task = {"select": SelectTask, "compare": CompareTask, "dump": DumpTask}[name]
+    task = {"select": SelectTask, "compare": CompareTask, "dump": DumpTask, "eval": EvalTask}[name]
     assert TASKS.get(name) is task
     assert task.name == name
     assert set(task.columns.values()) <= {str, int, float, bool}
