@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,18 @@ class Variant:
     def key(self) -> dict[str, Any]:
         """What a row is known by, beside dump and ratio."""
         return {"selector": self.name, "backend": self.backend, "seed": self.seed}
+
+
+def check_parameters(selectors: Sequence[str], given: Iterable[str], *, without: Sequence[str] = ()) -> None:
+    """Raise InputError unless each of the parameters is known to one of the selectors.
+
+    ``without`` : names among them that are no selectors
+    """
+    chosen = [SELECTORS.get(name) for name in selectors if name not in without]
+    known = {parameter for cls in chosen for parameter in inspect.signature(cls).parameters} - {"budget"}
+    for name in given:
+        if name not in known:
+            raise InputError(f"none of the selectors {', '.join(selectors)} has a parameter {name!r}")
 
 
 def warm_up(selectors: Iterable[Selector], dtype: np.dtype[Any], device: str = "cpu") -> None:

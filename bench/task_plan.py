@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import product
 from typing import Any
 
+from stgraph.bench.selector_plan import check_parameters
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.base import SELECTORS, Selector
@@ -87,17 +88,10 @@ class TaskPlan:
         if self.fps is not None and (not number or not 0 < self.fps < float("inf")):
             raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames a second")
         check_dtype(self.dtype)
-        self._check_options()
+        given = [*self.options, *(["backend"] if self.backends else []), *(["split"] if self.splits else [])]
+        check_parameters(self.selectors, given, without=BASELINES)
         made = [found for name in self.selectors for found in self._configurations_of(name)]
         object.__setattr__(self, "configurations", tuple(made))
-
-    def _check_options(self) -> None:
-        given = [*self.options, *(["backend"] if self.backends else []), *(["split"] if self.splits else [])]
-        chosen = [name for name in self.selectors if name not in BASELINES]
-        known = {parameter for name in chosen for parameter in inspect.signature(SELECTORS.get(name)).parameters}
-        for name in given:
-            if name not in known - {"budget"}:
-                raise InputError(f"none of the selectors {', '.join(self.selectors)} has a parameter {name!r}")
 
     def _configurations_of(self, name: str) -> Iterator[Configuration]:
         if name in BASELINES:

@@ -16,11 +16,14 @@ from typer.testing import CliRunner
 import stgraph
 from stgraph import container
 from stgraph.bench.batch.task_compare import CompareTask
+from stgraph.bench.batch.task_compare_selectors import CompareSelectorsTask
 from stgraph.bench.batch.task_dump import DumpTask
 from stgraph.bench.batch.task_eval import EvalTask
 from stgraph.bench.batch.task_select import SelectTask
 from stgraph.bench.batch.tasks import TASKS
 from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare_selectors import compare_selectors
+from stgraph.bench.selector_plan import SelectorPlan
 from stgraph.cli import app
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -100,6 +103,33 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_compare_selectors(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("-p", "selectors=uniform,random,st-simdiff", "-p", "retain_ratios=0.2,0.4", "-p", "seeds=0,1")
+    options += ("-p", "fidelity=true", "-p", "backends=igraph-leiden", "-p", "tau_diff=0.3")
+    batch("compare-selectors", str(folder), "-o", str(out), *options)
+    plan = SelectorPlan(
+        selectors=("uniform", "random", "st-simdiff"),
+        retain_ratios=(0.2, 0.4),
+        seeds=(0, 1),
+        backends=("igraph-leiden",),
+        tau_diff=0.3,
+        options={"tau_diff": 0.3},
+    )
+    expected = compare_selectors(clip(1), plan).rows
+    key = ("selector", "seed", "retain_ratio")
+    found = {tuple(row[k] for k in key): row for row in rows(out) if "clip1" in row["input"]}
+    assert len(found) == len(expected) == 2 + 4 + 2
+    for other in expected:
+        row = found[tuple(other[k] for k in key)]
+        assert other.keys() - {"dump"} <= CompareSelectorsTask.columns.keys()
+        same = [k for k in other if k not in ("dump", "select_s")]
+        assert [row[k] for k in same] == [other[k] for k in same]
+    _, errors = batch("compare-selectors", str(folder), "-o", str(out), "-p", "selectors=fastervlm", status=1)
+    assert "clip0.safetensors: selector 'fastervlm' needs signal" in errors
+
+
+@pytest.mark.usefixtures("here")
 def test_dump(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
     from videos import CLIP
@@ -132,11 +162,21 @@ def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("selct",), "no batch task 'selct'. Did you mean 'select'? Known: select, compare, dump, eval"),
+        (
+            ("selct",),
+            "no batch task 'selct'. Did you mean 'select'? Known: select, compare, compare-selectors, dump, eval",
+        ),
         (("select", "-p", "retain_ratio=2"), "retain_ratio is 2; it must lie in (0, 1]"),
         (("select", "-p", "tau_smi=1"), "selector 'st-simdiff' has no parameter 'tau_smi'"),
         (("select", "-p", "retain_ratio"), "--param is 'retain_ratio'; write it as name=value"),
         (("compare", "-p", "backends=igraph-leidn"), "no community backend 'igraph-leidn'"),
+        (("compare-selectors",), "batch compare-selectors lacks selectors; give it names"),
+        (("compare-selectors", "-p", "selectors=evz"), "no selector 'evz'. Did you mean 'evs'?"),
+        (
+            ("compare-selectors", "-p", "selectors=evs", "-p", "tau_sim=1"),
+            "none of the selectors evs has a parameter 'ta",
+        ),
+        (("compare-selectors", "-p", "selectors=evs", "-p", "retain_ratios=x"), "retain_ratio is 'x'; it must be"),
         (("dump", "-p", "frame=3"), "batch dump has no parameter 'frame'; it has: frames, fps"),
         (("dump", "-p", "frames=3", "-p", "fps=1"), "frames is 3 and fps is 1; give one"),
         (("dump", "-p", "encoder=hg"), "no encoder 'hg'"),
@@ -172,7 +212,13 @@ def test_an_interrupt_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", TASKS.names())
 def test_every_task_says_what_it_is(name: str) -> None:
-    task = {"select": SelectTask, "compare": CompareTask, "dump": DumpTask, "eval": EvalTask}[name]
+    task = {
+        "select": SelectTask,
+        "compare": CompareTask,
+        "compare-selectors": CompareSelectorsTask,
+        "dump": DumpTask,
+        "eval": EvalTask,
+    }[name]
     assert TASKS.get(name) is task
     assert task.name == name
     assert set(task.columns.values()) <= {str, int, float, bool}

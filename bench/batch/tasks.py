@@ -58,6 +58,7 @@ TASKS = Registry(
     {
         "select": "stgraph.bench.batch.task_select:SelectTask",
         "compare": "stgraph.bench.batch.task_compare:CompareTask",
+        "compare-selectors": "stgraph.bench.batch.task_compare_selectors:CompareSelectorsTask",
         "dump": "stgraph.bench.batch.task_dump:DumpTask",
         "eval": "stgraph.bench.batch.task_eval:EvalTask",
     },

@@ -14,7 +14,12 @@ _TEXTS = ("prompt", "model", "task")  # parameters taken as they are written
 
 
 def command(
-    task: Annotated[str, typer.Argument(help="What is done with each: select, compare, dump or eval.", metavar="TASK")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="What is done with each: select, compare, compare-selectors, dump or eval.", metavar="TASK"
+        ),
+    ],
     inputs: Annotated[
         list[str],
         typer.Argument(help="The inputs: token dumps (for dump and eval, videos), and folders of them.", metavar="IN"),

@@ -1,0 +1,108 @@
+"""``stgraph batch compare-selectors``: several selectors over many dumps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import stgraph
+from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
+from stgraph.bench.batch.tasks import Row, Task
+from stgraph.bench.compare_selectors import compare_selectors
+from stgraph.bench.selector_plan import SelectorPlan, check_parameters
+from stgraph.community.base import usable_backend
+from stgraph.errors import InputError
+
+_FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSelectorsTask(Task):
+    """The rows of ``stgraph compare --selectors`` of every dump, without the overlap of pairs.
+
+    Attributes
+    ----------
+    selectors : names; a dump that lacks a signal one of them needs is a failed input
+    retain_ratios, measured, newlines, seeds, backends, fidelity : as of
+        :class:`stgraph.bench.selector_plan.SelectorPlan`; no fidelity by default, since its time grows with the square
+        of the tokens
+    options : further parameters; each goes to the selectors that know it
+
+    Raises
+    ------
+    UnknownNameError, BackendUnavailableError, InputError
+        a name or parameter is wrong
+    """
+
+    selectors: tuple[str, ...] = ()
+    retain_ratios: tuple[float, ...] = (0.1, 0.3, 0.5)
+    measured: str = "kept"
+    newlines: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    backends: tuple[str, ...] = ()
+    fidelity: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str] = "compare-selectors"
+    suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    output: ClassVar[None] = None
+    columns: ClassVar[Mapping[str, type]] = {
+        **TOKEN_COLUMNS,
+        "selector": str,
+        "backend": str,
+        "seed": int,
+        "retain_ratio": float,
+        "kind": str,
+        "exactness": str,
+        "positions": str,
+        "n_kept": int,
+        "n_visual": int,
+        "n_input": int,
+        "mean_layer_tokens": float,
+        "mean_layer_ratio": float,
+        "prune_layer": int,
+        "n_layers": int,
+        "newlines": str,
+        "measured": str,
+        "select_s": float,
+        "n_events_kept": int,
+        "n_frames_kept": int,
+        "frame_evenness": float,
+        **{f"{name}_{figure}": float for name in _FIDELITY for figure in ("mean", "p5")},
+    }
+
+    def __post_init__(self) -> None:
+        for axis in ("selectors", "retain_ratios", "seeds", "backends"):
+            value = getattr(self, axis)
+            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        if not self.selectors:
+            raise InputError("batch compare-selectors lacks selectors; give it names, such as selectors=evs,sttm")
+        check_parameters(self.selectors, [*self.options, *(["backend"] if self.backends else [])])
+        self._plan().variants()
+        for backend in self.backends:
+            usable_backend(backend)
+
+    def run(self, path: Path, target: Path | None) -> list[Row]:
+        """A row for each selector, backend, seed and ratio."""
+        tokens = stgraph.load(path)
+        facts = token_row(tokens)
+        rows = []
+        for row in compare_selectors(tokens, self._plan()).rows:
+            del row["dump"]
+            rows.append({**facts, **row})
+        return rows
+
+    def _plan(self) -> SelectorPlan:
+        return SelectorPlan(
+            selectors=self.selectors,
+            retain_ratios=self.retain_ratios,
+            measured=self.measured,
+            newlines=self.newlines,
+            seeds=self.seeds,
+            backends=self.backends,
+            fidelity=self.fidelity,
+            tau_diff=self.options.get("tau_diff", SelectorPlan.tau_diff),
+            options=self.options,
+        )
