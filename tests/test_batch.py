@@ -12,8 +12,9 @@ import pytest
 from batch_inline import here, summary  # noqa: F401 (fixture)
 from batch_tasks import Obedient, rows, written
 
+from stgraph.bench.batch.inputs import expand
 from stgraph.bench.batch.parts import COLUMNS, part_path
-from stgraph.bench.batch.run import expand, run_batch
+from stgraph.bench.batch.run import run_batch
 from stgraph.bench.batch.work import Job, run_job
 from stgraph.errors import InputError, MissingDependencyError
 

@@ -27,7 +27,8 @@ from vlm_models import transformers
 
 from stgraph.bench import task_model
 from stgraph.bench.batch import task_eval
-from stgraph.bench.batch.run import expand, run_batch
+from stgraph.bench.batch.inputs import expand
+from stgraph.bench.batch.run import run_batch
 from stgraph.bench.batch.task_eval import EvalTask, answered
 from stgraph.bench.task_rows import COLUMNS, TIMES
 from stgraph.bench.task_summary import summarise
@@ -233,7 +234,9 @@ def test_a_process_gives_the_same_rows(model: str, task: Path, whole: list[Row])
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_threads_of_a_dask_worker_take_turns_at_the_model(model: str, task: Path, whole: list[Row]) -> None:
+def test_threads_of_a_dask_worker_take_turns_at_the_model(
+    model: str, task: Path, processor: Processor, whole: list[Row]
+) -> None:
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")
     out = task.parent / "out"
     with distributed.LocalCluster(

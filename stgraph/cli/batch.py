@@ -41,7 +41,7 @@ def command(
         int | None,
         typer.Option(
             "--workers",
-            help="Processes here.  [default: one a CPU; of eval, one a GPU, or one]",
+            help="Processes here.  [default: one a CPU; with a model, one a GPU, or one]",
             show_default=False,
             min=1,
         ),
@@ -74,7 +74,7 @@ def command(
                 inputs,
                 output,
                 runner=runner,
-                n_workers=workers or _n_workers(task),
+                n_workers=workers or _n_workers(made),
                 retries=retries,
                 scheduler_address=scheduler_address,
                 scheduler_file=scheduler_file,
@@ -120,12 +120,12 @@ def _task(name: str, pairs: list[str]) -> Any:
     return cls(**given, **({"options": further} if further else {}))
 
 
-def _n_workers(task: str) -> int:
-    """How many processes there are where nobody says it: a model fills a device."""
+def _n_workers(task: Any) -> int:
+    """How many processes there are where nobody says it: a model fills a device, and each process loads its own."""
     from stgraph.bench.batch.environment import visible_devices
     from stgraph.kernels.cpu.threads import num_threads
 
-    return max(1, len(visible_devices())) if task == "eval" else num_threads()
+    return max(1, len(visible_devices())) if getattr(task, "model", None) else num_threads()
 
 
 def _show_answers(task: Any, output: Path) -> None:
