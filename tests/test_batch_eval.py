@@ -172,6 +172,7 @@ def test_of_a_folder_the_videos_that_are_asked_about_are_taken(
     assert refused(*args[:2], str(task.parent / "none"), *args[3:]).startswith(
         f"{task.parent / 'none'} holds no input: {task} asks nothing about "
     )
+    assert refused(*args, "-p", "n_letters=3").endswith("has a parameter 'n_letters'")
     assert not (task.parent / "out").exists()
 
 

@@ -41,7 +41,7 @@ def command(
         int | None,
         typer.Option(
             "--workers",
-            help="Processes here.  [default: one a CPU; with a model, one a GPU, or one]",
+            help="Processes here.  [default: one a CPU; with a model one, or, local, one a GPU]",
             show_default=False,
             min=1,
         ),
@@ -74,7 +74,7 @@ def command(
                 inputs,
                 output,
                 runner=runner,
-                n_workers=workers or _n_workers(made),
+                n_workers=workers or _n_workers(made, runner),
                 retries=retries,
                 scheduler_address=scheduler_address,
                 scheduler_file=scheduler_file,
@@ -107,7 +107,7 @@ def _task(name: str, pairs: list[str]) -> Any:
     from stgraph.errors import InputError
 
     cls = TASKS.get(name)
-    known = [f.name for f in fields(cls) if f.name != "options"]
+    known = [f.name for f in fields(cls) if f.init and f.name != "options"]
     texts = {key: pair.partition("=")[2] for pair in pairs for key in _TEXTS if pair.startswith(f"{key}=")}
     given: dict[str, Any] = {}
     further: dict[str, Any] = {}
@@ -120,12 +120,14 @@ def _task(name: str, pairs: list[str]) -> Any:
     return cls(**given, **({"options": further} if further else {}))
 
 
-def _n_workers(task: Any) -> int:
+def _n_workers(task: Any, runner: str) -> int:
     """How many processes there are where nobody says it: a model fills a device, and each process loads its own."""
     from stgraph.bench.batch.environment import visible_devices
     from stgraph.kernels.cpu.threads import num_threads
 
-    return max(1, len(visible_devices())) if getattr(task, "model", None) else num_threads()
+    if not getattr(task, "model", None):
+        return num_threads()
+    return max(1, len(visible_devices())) if runner == "local" else 1  # Dask's would share the first GPU
 
 
 def _show_answers(task: Any, output: Path) -> None:
