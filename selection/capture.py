@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 from stgraph.community.base import backend
 from stgraph.community.size_cap import SPLITTERS
-from stgraph.devices import numbers
+from stgraph.devices import reader
 from stgraph.errors import GridError, InputError, UnavailableError, bad_token
 from stgraph.graph import TokenGraph
 from stgraph.selection.importance import resolve_importance
 from stgraph.selection.result import Selection
 from stgraph.selection.st_simdiff import Analysis, Reduced, StSimDiff
 from stgraph.tokens import VideoTokens
+
+
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """An analysis and its reduction on a GPU. ``read`` waits for them and reads the first bad token (N if none) and the
+    figures of the report."""
+
+    analysis: Analysis
+    reduced: Reduced
+    read: Callable[[], list[float]]
 
 
 class CapturedSelection:
@@ -60,7 +71,7 @@ class CapturedSelection:
         if given.data_ptr() != own.data_ptr():
             own.copy_(given)
         self._graph.replay()
-        return finished(self.selector, *self._found, tokens, start)
+        return finished(self.selector, self._found, tokens, start)
 
     @property
     def features(self) -> Any:
@@ -107,21 +118,20 @@ def _obstacle(selector: Any, tokens: VideoTokens) -> str | None:
     return None
 
 
-def unread(selector: StSimDiff, tokens: VideoTokens) -> tuple[Analysis, Reduced, Any]:
-    """The work of ``selector.select`` on a GPU, with nothing read back, and the first bad token (N if none)."""
+def unread(selector: StSimDiff, tokens: VideoTokens) -> Unread:
+    """The work of ``selector.select`` on a GPU, nothing of it read back."""
     from stgraph.kernels.gpu.neighbours import issue
 
     similarity, norms, bad = issue(tokens.lattice)
-    graph = TokenGraph(tokens.grid, similarity, norms, selector.tau_sim)
-    analysis = replace(selector.analyse(tokens, graph), seconds={})
-    return analysis, selector.reduce_to(analysis, selector.budget), bad
+    analysis = selector.analyse(tokens, TokenGraph(tokens.grid, similarity, norms, selector.tau_sim))
+    reduced = selector.reduce_to(analysis, selector.budget)
+    return Unread(replace(analysis, seconds={}), reduced, reader(bad, *reduced.figures))
 
 
-def finished(
-    selector: StSimDiff, analysis: Analysis, reduced: Reduced, bad: Any, tokens: VideoTokens, start: float
-) -> Selection:
+def finished(selector: StSimDiff, found: Unread, tokens: VideoTokens, start: float) -> Selection:
     """The selection of work that has been issued; owned by the caller."""
-    first_bad = int(numbers(bad)[0])
+    first_bad, *figures = found.read()
     if first_bad < tokens.grid.n_nodes:
-        raise bad_token(first_bad, tokens.grid.H, tokens.grid.W)
-    return selector.selection_of(analysis, reduced, selector.budget, tokens, "replay", start)
+        raise bad_token(int(first_bad), tokens.grid.H, tokens.grid.W)
+    seconds = {"replay": perf_counter() - start}
+    return selector.selection_of(found.analysis, found.reduced, figures, selector.budget, tokens, seconds)

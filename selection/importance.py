@@ -57,7 +57,7 @@ def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
 def importance_values(
     importance: Any, tokens: VideoTokens, norms: Any, centrality: Any, difference: Any, events: Any
 ) -> Any:
-    """[N] float64, larger is kept longer, where ``centrality`` is.
+    """[N] float32 or float64, larger is kept longer, where ``centrality`` is.
 
     "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
     which follow by centrality.
@@ -78,11 +78,11 @@ def importance_values(
     if name == "norm":
         return norms.reshape(-1)
     if name == "centrality":
-        return astype(centrality, "float64")
+        return centrality
     if name == "difference":
-        return astype(difference, "float64")
+        return difference
     # Centrality lies in [-1, 1] and difference in [0, 2]: moved up by 2, every event stands above every other token.
-    return where(events, astype(2.0 + difference, "float64"), astype(centrality, "float64"))
+    return where(events, 2.0 + difference, centrality)
 
 
 def _checked(values: Any, grid: TokenGrid, name: str) -> Any:

@@ -16,7 +16,7 @@ def reduce_candidates(
     Parameters
     ----------
     representatives, events : [N] bool; their union are the candidates
-    importance : [N] float64
+    importance : [N] float32 or float64
     n_target : tokens to keep; fewer candidates are all kept
     protect_events : drop event tokens only once no other candidate is left
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.community.partition import Partition
-from stgraph.devices import counts, full, reader, to_host, true_places
+from stgraph.devices import counts, full, numbers, to_host, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
@@ -56,12 +56,12 @@ class Analysis:
 @dataclass(frozen=True, eq=False)
 class Reduced:
     """What is left of the candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count,
-    and the figures of the report, behind a function that reads them."""
+    and the figures of the report; on a GPU numbers there."""
 
     nodes: Any
     reason: Any
     scores: Any
-    read: Callable[[], list[float]]
+    figures: tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,9 @@ class StSimDiff:
         budget = budget or self.budget
         start = perf_counter()
         reduced = self.reduce_to(analysis, budget)
-        return self.selection_of(analysis, reduced, budget, source, "reduction", start)
+        figures = numbers(*reduced.figures)
+        seconds = {**analysis.seconds, "reduction": perf_counter() - start}
+        return self.selection_of(analysis, reduced, figures, budget, source, seconds)
 
     def reduce_to(self, analysis: Analysis, budget: Budget) -> Reduced:
         """Candidates and kept tokens of an analysis. Nothing is read back from a GPU."""
@@ -210,7 +212,7 @@ class StSimDiff:
             nodes=nodes,
             reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
             scores=importance[nodes],
-            read=reader(
+            figures=(
                 *counts(chosen, events, candidates, kept),
                 partition.labels.max(),
                 partition.slots[2].max(),
@@ -223,16 +225,14 @@ class StSimDiff:
         self,
         analysis: Analysis,
         reduced: Reduced,
+        figures: list[float],
         budget: Budget,
         source: VideoTokens | None,
-        stage: str,
-        start: float,
+        seconds: dict[str, float],
     ) -> Selection:
-        """The selection, read back from a GPU where it was found there; ``stage`` is what ends with that, begun at
-        ``start``."""
+        """The selection, once the figures of the report have been read."""
         tokens, graph = analysis.tokens, analysis.graph
-        *figures, threshold = reduced.read()
-        n_chosen, n_events, n_candidates, n_kept, last, largest, n_oversized = map(int, figures)
+        n_chosen, n_events, n_candidates, n_kept, last, largest, n_oversized = map(int, figures[:7])
         n_target = budget.count(graph.grid)
         importance_name = resolve_importance(self.importance, tokens)
         report = {
@@ -244,7 +244,7 @@ class StSimDiff:
             "n_communities": last + 1,
             "largest_community": largest,
             "oversized_ratio": n_oversized / graph.n_nodes,
-            "event_threshold": None if analysis.event_threshold is None else threshold,
+            "event_threshold": None if analysis.event_threshold is None else figures[7],
             "importance": importance_name,
         }
         choice = Choice(
@@ -268,5 +268,4 @@ class StSimDiff:
             "reduce": self.reduce,
             "community": analysis.partition.provenance.to_dict(),
         }
-        seconds = {**analysis.seconds, stage: perf_counter() - start}
         return finish(choice, source or tokens, tokens, budget, provenance, seconds)

@@ -57,7 +57,7 @@ def test_recorded_work_reads_nothing_back(case: str) -> None:
     tokens = VideoTokens.from_array(tensor(x))
     with nothing_read_back():
         found = unread(selector, tokens)
-    kept = finished(selector, *found, tokens, perf_counter())
+    kept = finished(selector, found, tokens, perf_counter())
     expected = selector.select(VideoTokens.from_array(x))
     same(kept.indices, expected.indices)
     same(kept.reason, expected.reason)
@@ -80,7 +80,7 @@ def test_bad_tokens_are_named_when_read() -> None:
     selector = stgraph.selector("st-simdiff", retain_ratio=0.3)
     tokens = VideoTokens.from_array(tensor(x))
     with pytest.raises(FeatureError, match="token is 39 "):
-        finished(selector, *unread(selector, tokens), tokens, 0.0)
+        finished(selector, unread(selector, tokens), tokens, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from stgraph.kernels.gpu.components import group_of
-from stgraph.kernels.gpu.rows import SIZES, blocks, launch, node_offset, node_strides
+from stgraph.kernels.gpu.rows import SIZES, blocks, launch, node_offset, node_strides, wide
 
 _LARGE = 512  # members; larger groups are cut into blocks that programs share
 _BLOCK = 128
@@ -20,65 +20,70 @@ _PROGRAMS = 4096  # that share the groups
 _NODES = 256
 
 
-@triton.jit
-def _units(  # type: ignore[no-untyped-def]
-    x, members, norms, m, end, channel, d, H, W, stride_t, stride_h, stride_w, stride_d
-):  # fmt: skip
-    """Parts of the unit features of members[m], in float32. Powers of two first bring rows of extreme norm into range,
-    exactly."""
-    node = tl.load(members + m, mask=m < end, other=0)
-    norm = tl.load(norms + node, mask=m < end, other=0.0)
-    at = node_offset(node, H, W, stride_t, stride_h, stride_w)[:, None] + (channel.to(tl.int64) * stride_d)[None, :]
-    value = tl.load(x + at, mask=(m < end)[:, None] & (channel < d)[None, :], other=0.0).to(tl.float32)
+@triton.jit(do_not_specialize=SIZES)
+def _rows(members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, NODES: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where each member's row starts, and by what its features are multiplied to have norm 1. Powers of two first bring
+    rows of extreme norm into range, exactly."""
+    m = tl.program_id(0) * NODES + tl.arange(0, NODES)
+    node = tl.load(members + m, mask=m < n, other=0)
+    norm = tl.load(norms + node, mask=m < n, other=0.0)
     up = tl.where(norm < 1e-15, 1.2676506002282294e30, 1.0)  # 2^100
     down = tl.where(norm > 1e15, 7.888609052210118e-31, 1.0)  # 2^-100
-    scale = (up * down).to(tl.float32)
-    inverse = tl.where(norm > 0.0, 1.0 / tl.where(norm > 0.0, norm * up * down, 1.0), 0.0).to(tl.float32)
-    return value * scale[:, None] * inverse[:, None]
+    inverse = tl.where(norm > 0.0, 1.0 / tl.where(norm > 0.0, norm * up * down, 1.0), 0.0)
+    tl.store(offsets + m, node_offset(node, H, W, stride_t, stride_h, stride_w), mask=m < n)
+    tl.store(scales + m, (up * down).to(tl.float32), mask=m < n)
+    tl.store(inverses + m, inverse.to(tl.float32), mask=m < n)
+
+
+@triton.jit
+def _scaled(x, offsets, scales, m, end, channel, d, stride_d, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """[members, channels] float32: one part of rows, brought into range."""
+    at = tl.load(offsets + m, mask=m < end, other=0)[:, None] + (channel * stride_d)[None, :]
+    there = (m < end)[:, None]
+    if not EVEN:
+        there = there & (channel < d)[None, :]
+    value = wide(tl.load(x + at, mask=there, other=0.0))
+    return value * tl.load(scales + m, mask=m < end, other=0.0)[:, None]
 
 
 @triton.jit
 def _sum_of_units(  # type: ignore[no-untyped-def]
-    x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, offsets, scales, inverses, a, b, channel, d, stride_d,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Sum over members[a:b] of one part of their unit features, always in the same order."""
+    """Sum over members a..b of one part of their unit features, always in the same order."""
     total = tl.zeros([MEMBERS, CHANNELS], tl.float32)
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        total += _units(x, members, norms, m, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d)
+        value = _scaled(x, offsets, scales, m, b, channel, d, stride_d, EVEN)
+        total += value * tl.load(inverses + m, mask=m < b, other=0.0)[:, None]
     return tl.sum(total, 0)
 
 
 @triton.jit
 def _store_products(  # type: ignore[no-untyped-def]
-    x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d,
-    MEMBERS: tl.constexpr,
+    x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS: tl.constexpr, EVEN: tl.constexpr
 ):  # fmt: skip
-    """out[m] = unit(m) . total over one part, for m in members[a:b]."""
+    """out[m] = unit(m) . total over one part, for members a..b."""
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        unit = _units(x, members, norms, m, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d)
-        tl.store(out + m, tl.sum(unit * total[None, :], 1), mask=m < b)
+        dot = tl.sum(_scaled(x, offsets, scales, m, b, channel, d, stride_d, EVEN) * total[None, :], 1)
+        tl.store(out + m, dot * tl.load(inverses + m, mask=m < b, other=0.0), mask=m < b)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _groups(  # type: ignore[no-untyped-def]
-    x, members, starts, norms, out, n, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d, LARGE,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, offsets, scales, inverses, starts, out, n, n_groups, d, stride_d, LARGE,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the products of groups of up to LARGE members."""
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
     out += tl.program_id(1).to(tl.int64) * n
     for group in range(tl.program_id(0), n_groups, tl.num_programs(0)):
         a, b = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
         if (b - a > 1) & (b - a <= LARGE):
-            total = _sum_of_units(
-                x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
-            )
-            _store_products(
-                x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS
-            )
+            total = _sum_of_units(x, offsets, scales, inverses, a, b, channel, d, stride_d, MEMBERS, CHANNELS, EVEN)
+            _store_products(x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS, EVEN)
 
 
 @triton.jit
@@ -100,16 +105,14 @@ def _block_of_large(starts, block_end, n_groups, BLOCK):  # type: ignore[no-unty
 
 @triton.jit(do_not_specialize=SIZES)
 def _block_sums(  # type: ignore[no-untyped-def]
-    x, members, starts, block_end, norms, sums, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d, BLOCK,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, offsets, scales, inverses, starts, block_end, sums, n_groups, d, stride_d, BLOCK,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the sum of one block of a large group."""
     _, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
     if a < b:
-        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-        total = _sum_of_units(
-            x, members, norms, a, b, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS, CHANNELS
-        )
+        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
+        total = _sum_of_units(x, offsets, scales, inverses, a, b, channel, d, stride_d, MEMBERS, CHANNELS, EVEN)
         tl.store(sums + tl.program_id(0).to(tl.int64) * d + channel, total, mask=channel < d)
 
 
@@ -130,19 +133,17 @@ def _group_sums(starts, block_end, sums, n_groups, d, BLOCK, CHANNELS: tl.conste
 
 @triton.jit(do_not_specialize=SIZES)
 def _block_products(  # type: ignore[no-untyped-def]
-    x, members, starts, block_end, norms, sums, out, n, n_groups, d, H, W, stride_t, stride_h, stride_w, stride_d,
-    BLOCK, MEMBERS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, offsets, scales, inverses, starts, block_end, sums, out, n, n_groups, d, stride_d, BLOCK,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the products of one block of a large group with the group's sum."""
     group, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
     if a < b:
-        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+        channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
         out += tl.program_id(1).to(tl.int64) * n
         first = tl.program_id(0) - (a - tl.load(starts + group).to(tl.int32)) // BLOCK
         total = tl.load(sums + first.to(tl.int64) * d + channel, mask=channel < d, other=0.0)
-        _store_products(
-            x, members, norms, a, b, total, out, channel, d, H, W, stride_t, stride_h, stride_w, stride_d, MEMBERS
-        )
+        _store_products(x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS, EVEN)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -185,19 +186,23 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     """
     _, H, W, d = x.shape
     n, n_groups, n_parts = members.numel(), starts.numel() - 1, blocks(d, _CHANNELS)
+    stride_t, stride_h, stride_w, stride_d = node_strides(x)
+    offsets = torch.empty(n, dtype=torch.int64, device=x.device)
+    scales, inverses, out = torch.empty((3, n), dtype=torch.float32, device=x.device)
     parts = torch.empty((n_parts, n), dtype=torch.float32, device=x.device)
-    shape, tile = (d, H, W, *node_strides(x)), (_MEMBERS, _CHANNELS)
+    over_nodes = (blocks(n, _NODES),)
+    launch(_rows, over_nodes, members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, _NODES)
+    rows, tile = (x, offsets, scales, inverses, starts), (_MEMBERS, _CHANNELS, d % _CHANNELS == 0)
     grid = (min(n_groups, _PROGRAMS), n_parts)
-    launch(_groups, grid, x, members, starts, norms, parts, n, n_groups, *shape, _LARGE, *tile, num_warps=_WARPS)
+    launch(_groups, grid, *rows, parts, n, n_groups, d, stride_d, _LARGE, *tile, num_warps=_WARPS)
     if n > _LARGE:
         end, most = _blocks_of_large(starts, n)
         grid = (most, n_parts)
         sums = torch.empty((most, d), dtype=torch.float32, device=x.device)
-        launch(_block_sums, grid, x, members, starts, end, norms, sums, n_groups, *shape, _BLOCK, *tile)
+        launch(_block_sums, grid, *rows, end, sums, n_groups, d, stride_d, _BLOCK, *tile)
         launch(_group_sums, grid, starts, end, sums, n_groups, d, _BLOCK, _CHANNELS)
-        launch(_block_products, grid, x, members, starts, end, norms, sums, parts, n, n_groups, *shape, _BLOCK, *tile)
-    out = torch.empty(n, dtype=torch.float32, device=x.device)
-    launch(_means, (blocks(n, _NODES),), members, starts, norms, parts, out, n, n_groups, n_parts, _NODES)
+        launch(_block_products, grid, *rows, end, sums, parts, n, n_groups, d, stride_d, _BLOCK, *tile)
+    launch(_means, over_nodes, members, starts, norms, parts, out, n, n_groups, n_parts, _NODES)
     return out
 
 

@@ -52,9 +52,9 @@ def _links(  # type: ignore[no-untyped-def]
 @triton.jit(do_not_specialize=SIZES)
 def _tie(parent, links, n, H, W, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    j = tl.program_id(1) + 3
     bits = tl.load(links + node, mask=node < n, other=0)
-    for j in tl.static_range(3, 6):
-        unite(parent, node, node + step_to(j, H, W), (bits >> j) % 2 == 1)
+    unite(parent, node, node + step_to(j, H, W), ((bits >> j) & 1) == 1)
 
 
 def links_above(
@@ -85,7 +85,7 @@ def links_above(
 def linked_roots(links: Any, shape: tuple[int, int]) -> Any:
     """[N] int32: the smallest node of each node's component; ``shape`` is (H, W)."""
     parent = torch.arange(links.numel(), dtype=torch.int32, device=links.device)
-    launch(_tie, (blocks(links.numel(), _BLOCK),), parent, links, links.numel(), *shape, _BLOCK)
+    launch(_tie, (blocks(links.numel(), _BLOCK), 3), parent, links, links.numel(), *shape, _BLOCK)
     return roots(parent)
 
 

@@ -26,6 +26,14 @@ def node_offset(node, H, W, stride_t, stride_h, stride_w):  # type: ignore[no-un
 
 
 @triton.jit
+def wide(value):  # type: ignore[no-untyped-def]
+    """Values in float32. bfloat16 by a shift, for which the compiler finds fewer instructions."""
+    if value.dtype == tl.bfloat16:
+        return (value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+    return value.to(tl.float32)
+
+
+@triton.jit
 def is_safe(square):  # type: ignore[no-untyped-def]
     """Whether a squared norm in float32 can be trusted; false for NaN."""
     return (square >= SMALLEST) & (square <= LARGEST)
