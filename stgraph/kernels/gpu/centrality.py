@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -21,24 +22,29 @@ _NODES = 256
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _rows(members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, NODES: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Where each member's row starts, and by what its features are multiplied to have norm 1. Powers of two first bring
-    rows of extreme norm into range, exactly."""
+def _rows(  # type: ignore[no-untyped-def]
+    members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, ALIGNED, NODES: tl.constexpr
+):  # fmt: skip
+    """Where each member's row starts, in units of ALIGNED elements, and by what its features are multiplied to have
+    norm 1. Powers of two first bring rows of extreme norm into range, exactly."""
     m = tl.program_id(0) * NODES + tl.arange(0, NODES)
     node = tl.load(members + m, mask=m < n, other=0)
     norm = tl.load(norms + node, mask=m < n, other=0.0)
     up = tl.where(norm < 1e-15, 1.2676506002282294e30, 1.0)  # 2^100
     down = tl.where(norm > 1e15, 7.888609052210118e-31, 1.0)  # 2^-100
     inverse = tl.where(norm > 0.0, 1.0 / tl.where(norm > 0.0, norm * up * down, 1.0), 0.0)
-    tl.store(offsets + m, node_offset(node, H, W, stride_t, stride_h, stride_w), mask=m < n)
+    tl.store(offsets + m, node_offset(node, H, W, stride_t, stride_h, stride_w) // ALIGNED, mask=m < n)
     tl.store(scales + m, (up * down).to(tl.float32), mask=m < n)
     tl.store(inverses + m, inverse.to(tl.float32), mask=m < n)
 
 
 @triton.jit
-def _scaled(x, offsets, scales, m, end, channel, d, stride_d, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """[members, channels] float32: one part of rows, brought into range."""
-    at = tl.load(offsets + m, mask=m < end, other=0)[:, None] + (channel * stride_d)[None, :]
+def _scaled(rows, m, end, channel, d, stride_d, ALIGNED: tl.constexpr, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """[members, channels] float32: one part of rows, brought into range. The compiler sees by ALIGNED how much it may
+    read at once."""
+    x, offsets, scales, _ = rows
+    start = tl.load(offsets + m, mask=m < end, other=0) * ALIGNED
+    at = start[:, None] + (channel * stride_d)[None, :]
     there = (m < end)[:, None]
     if not EVEN:
         there = there & (channel < d)[None, :]
@@ -48,42 +54,44 @@ def _scaled(x, offsets, scales, m, end, channel, d, stride_d, EVEN: tl.constexpr
 
 @triton.jit
 def _sum_of_units(  # type: ignore[no-untyped-def]
-    x, offsets, scales, inverses, a, b, channel, d, stride_d,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
+    rows, a, b, channel, d, stride_d,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """Sum over members a..b of one part of their unit features, always in the same order."""
     total = tl.zeros([MEMBERS, CHANNELS], tl.float32)
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        value = _scaled(x, offsets, scales, m, b, channel, d, stride_d, EVEN)
-        total += value * tl.load(inverses + m, mask=m < b, other=0.0)[:, None]
+        value = _scaled(rows, m, b, channel, d, stride_d, ALIGNED, EVEN)
+        total += value * tl.load(rows[3] + m, mask=m < b, other=0.0)[:, None]
     return tl.sum(total, 0)
 
 
 @triton.jit
 def _store_products(  # type: ignore[no-untyped-def]
-    x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS: tl.constexpr, EVEN: tl.constexpr
+    rows, a, b, total, out, channel, d, stride_d,
+    MEMBERS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """out[m] = unit(m) . total over one part, for members a..b."""
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
-        dot = tl.sum(_scaled(x, offsets, scales, m, b, channel, d, stride_d, EVEN) * total[None, :], 1)
-        tl.store(out + m, dot * tl.load(inverses + m, mask=m < b, other=0.0), mask=m < b)
+        dot = tl.sum(_scaled(rows, m, b, channel, d, stride_d, ALIGNED, EVEN) * total[None, :], 1)
+        tl.store(out + m, dot * tl.load(rows[3] + m, mask=m < b, other=0.0), mask=m < b)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _groups(  # type: ignore[no-untyped-def]
     x, offsets, scales, inverses, starts, out, n, n_groups, d, stride_d, LARGE,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the products of groups of up to LARGE members."""
+    rows = (x, offsets, scales, inverses)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
     out += tl.program_id(1).to(tl.int64) * n
     for group in range(tl.program_id(0), n_groups, tl.num_programs(0)):
         a, b = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
         if (b - a > 1) & (b - a <= LARGE):
-            total = _sum_of_units(x, offsets, scales, inverses, a, b, channel, d, stride_d, MEMBERS, CHANNELS, EVEN)
-            _store_products(x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS, EVEN)
+            total = _sum_of_units(rows, a, b, channel, d, stride_d, MEMBERS, CHANNELS, ALIGNED, EVEN)
+            _store_products(rows, a, b, total, out, channel, d, stride_d, MEMBERS, ALIGNED, EVEN)
 
 
 @triton.jit
@@ -106,13 +114,14 @@ def _block_of_large(starts, block_end, n_groups, BLOCK):  # type: ignore[no-unty
 @triton.jit(do_not_specialize=SIZES)
 def _block_sums(  # type: ignore[no-untyped-def]
     x, offsets, scales, inverses, starts, block_end, sums, n_groups, d, stride_d, BLOCK,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the sum of one block of a large group."""
     _, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
+    rows = (x, offsets, scales, inverses)
     if a < b:
         channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
-        total = _sum_of_units(x, offsets, scales, inverses, a, b, channel, d, stride_d, MEMBERS, CHANNELS, EVEN)
+        total = _sum_of_units(rows, a, b, channel, d, stride_d, MEMBERS, CHANNELS, ALIGNED, EVEN)
         tl.store(sums + tl.program_id(0).to(tl.int64) * d + channel, total, mask=channel < d)
 
 
@@ -134,16 +143,17 @@ def _group_sums(starts, block_end, sums, n_groups, d, BLOCK, CHANNELS: tl.conste
 @triton.jit(do_not_specialize=SIZES)
 def _block_products(  # type: ignore[no-untyped-def]
     x, offsets, scales, inverses, starts, block_end, sums, out, n, n_groups, d, stride_d, BLOCK,
-    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, EVEN: tl.constexpr,
+    MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
     """One part of the products of one block of a large group with the group's sum."""
     group, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
+    rows = (x, offsets, scales, inverses)
     if a < b:
         channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
         out += tl.program_id(1).to(tl.int64) * n
         first = tl.program_id(0) - (a - tl.load(starts + group).to(tl.int32)) // BLOCK
         total = tl.load(sums + first.to(tl.int64) * d + channel, mask=channel < d, other=0.0)
-        _store_products(x, offsets, scales, inverses, a, b, total, out, channel, d, stride_d, MEMBERS, EVEN)
+        _store_products(rows, a, b, total, out, channel, d, stride_d, MEMBERS, ALIGNED, EVEN)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -191,8 +201,10 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     scales, inverses, out = torch.empty((3, n), dtype=torch.float32, device=x.device)
     parts = torch.empty((n_parts, n), dtype=torch.float32, device=x.device)
     over_nodes = (blocks(n, _NODES),)
-    launch(_rows, over_nodes, members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, _NODES)
-    rows, tile = (x, offsets, scales, inverses, starts), (_MEMBERS, _CHANNELS, d % _CHANNELS == 0)
+    aligned = math.gcd(8, stride_t, stride_h, stride_w)
+    where = (offsets, scales, inverses)
+    launch(_rows, over_nodes, members, norms, *where, n, H, W, stride_t, stride_h, stride_w, aligned, _NODES)
+    rows, tile = (x, *where, starts), (_MEMBERS, _CHANNELS, aligned, d % _CHANNELS == 0)
     grid = (min(n_groups, _PROGRAMS), n_parts)
     launch(_groups, grid, *rows, parts, n, n_groups, d, stride_d, _LARGE, *tile, num_warps=_WARPS)
     if n > _LARGE:

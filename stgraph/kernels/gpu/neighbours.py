@@ -9,47 +9,116 @@ import triton
 import triton.language as tl
 
 from stgraph.errors import bad_token
-from stgraph.kernels.gpu.rows import CHANNELS, SIZES, blocks, is_safe, launch, node_offset, node_strides, tile_of
+from stgraph.kernels.gpu.rows import SIZES, blocks, is_safe, launch, node_offset, node_strides, wide
 
-_TOKENS = 64  # a program of the kernels that hardly ever read features
+_DEEP, _RUN = 2, 16  # bricks of a program: frames of bricks, and bricks along a frame
+_CHANNELS = 64  # of a row at a time
+_PROGRAMS = 700  # are wanted; shorter videos are cut along the channels into up to _PARTS
+_PARTS = 8
+_TOKENS = 64  # a program of the kernel that hardly ever reads features
 _WIDE = 16  # channels of float64 at a time, which take registers
+
+
+@triton.jit
+def _row(at, there, P: tl.constexpr, CHANNELS: tl.constexpr, PER: tl.constexpr, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """One row each of P tokens in float32, taken apart into PER tensors [P, CHANNELS // PER]: a thread reads PER
+    channels at once, and as parts of different tensors their products are added without leaving it."""
+    if EVEN:
+        value = wide(tl.load(at))
+    else:
+        value = wide(tl.load(at, mask=there, other=0.0))
+    if PER == 8:
+        a, b = tl.split(tl.reshape(value, [P, CHANNELS // 8, 2, 2, 2]))
+        a0, a1 = tl.split(a)
+        b0, b1 = tl.split(b)
+        a00, a01 = tl.split(a0)
+        a10, a11 = tl.split(a1)
+        b00, b01 = tl.split(b0)
+        b10, b11 = tl.split(b1)
+        return (a00, b00, a10, b10, a01, b01, a11, b11)
+    else:
+        a, b = tl.split(tl.reshape(value, [P, CHANNELS // 4, 2, 2]))
+        a0, a1 = tl.split(a)
+        b0, b1 = tl.split(b)
+        return (a0, b0, a1, b1)
+
+
+@triton.jit
+def _add(total, a, b, PER: tl.constexpr):  # type: ignore[no-untyped-def]
+    for e in tl.static_range(PER):
+        total += a[e] * b[e]
+    return total
+
+
+@triton.jit
+def _store_frame(sums, s, t, h, w, T, H, W):  # type: ignore[no-untyped-def]
+    n = T * H * W
+    for i in tl.static_range(8):
+        inside = (t < T) & (h < H) & (w + i // 4 < W)
+        tl.store(sums + i % 4 * n + (t * H + h) * W + w + i // 4, tl.sum(s[i], 1), mask=inside)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _products(  # type: ignore[no-untyped-def]
-    x, square, products, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
-    BT: tl.constexpr, BH: tl.constexpr, BW: tl.constexpr, CHANNELS: tl.constexpr,
+    x, sums, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
+    DEEP: tl.constexpr, RUN: tl.constexpr, CHANNELS: tl.constexpr, PER: tl.constexpr, PARTS: tl.constexpr,
+    EVEN: tl.constexpr, NARROW: tl.constexpr,
 ):  # fmt: skip
-    """Dot products of each token of a tile with itself and its three later neighbours.
+    """Dot products of each token with itself and its three later neighbours, over one part of the channels.
 
-    Of the four reads of a row all but the first find it in L1, or at the tile's border in L2.
+    A thread holds bricks of two frames by two columns, so that twelve rows give sixteen products; a program has DEEP x
+    RUN of them, RUN along a frame. Past the end of the lattice the token at its end is read once more, and products
+    with it are left to the reader to ignore.
     """
-    tiles_w, tiles_h = tl.cdiv(W, BW), tl.cdiv(H, BH)
-    tile = tl.program_id(0)
-    place = tl.arange(0, BT * BH * BW)
-    w = tile % tiles_w * BW + place % BW
-    h = tile // tiles_w % tiles_h * BH + place // BW % BH
-    t = tile // (tiles_w * tiles_h) * BT + place // (BW * BH)
-    inside = (t < T) & (h < H) & (w < W)
-    right, bottom, after = inside & (w + 1 < W), inside & (h + 1 < H), inside & (t + 1 < T)
-    node = (t * H + h) * W + w
-    start = t.to(tl.int64) * stride_t + h.to(tl.int64) * stride_h + w.to(tl.int64) * stride_w
-    s0 = tl.zeros([BT * BH * BW, CHANNELS], tl.float32)
-    s1, s2, s3 = s0, s0, s0
-    for first in range(0, d, CHANNELS):
-        channel = first + tl.arange(0, CHANNELS)
-        there = (channel < d)[None, :]
-        row = x + start[:, None] + (channel.to(tl.int64) * stride_d)[None, :]
-        own = tl.load(row, mask=inside[:, None] & there, other=0.0).to(tl.float32)
-        s0 += own * own
-        s1 += own * tl.load(row + stride_w, mask=right[:, None] & there, other=0.0).to(tl.float32)
-        s2 += own * tl.load(row + stride_h, mask=bottom[:, None] & there, other=0.0).to(tl.float32)
-        s3 += own * tl.load(row + stride_t, mask=after[:, None] & there, other=0.0).to(tl.float32)
-    n = T * H * W
-    tl.store(square + node, tl.sum(s0, 1), mask=inside)
-    tl.store(products + node, tl.sum(s1, 1), mask=inside)
-    tl.store(products + n + node, tl.sum(s2, 1), mask=inside)
-    tl.store(products + 2 * n + node, tl.sum(s3, 1), mask=inside)
+    place = tl.arange(0, DEEP * RUN)
+    run, part = tl.program_id(0), tl.program_id(1)
+    pairs = tl.cdiv(W, 2)
+    q = run * RUN + place % RUN
+    t = (q // (H * pairs) * DEEP + place // RUN) * 2
+    h, w = q % (H * pairs) // pairs, q % pairs * 2
+    # Rows start so many elements after the program's first frame: 32 bits will mostly do.
+    base = tl.minimum(run * RUN // (H * pairs) * (DEEP * 2), T - 1)
+    kind: tl.constexpr = tl.int32 if NARROW else tl.int64
+    first, second, third = (
+        (tl.minimum(t, T - 1) - base).to(kind) * stride_t,
+        (tl.minimum(t + 1, T - 1) - base).to(kind) * stride_t,
+        (tl.minimum(t + 2, T - 1) - base).to(kind) * stride_t,
+    )
+    line, below = h.to(kind) * stride_h, tl.minimum(h + 1, H - 1).to(kind) * stride_h
+    one, two, right = (
+        w.to(kind) * stride_w,
+        tl.minimum(w + 1, W - 1).to(kind) * stride_w,
+        tl.minimum(w + 2, W - 1).to(kind) * stride_w,
+    )
+    lane = tl.arange(0, CHANNELS)
+    far = (lane.to(kind) * stride_d)[None, :]
+    zero = tl.zeros([DEEP * RUN, CHANNELS // PER], tl.float32)
+    s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
+    z0, z1, z2, z3, z4, z5, z6, z7 = zero, zero, zero, zero, zero, zero, zero, zero
+    share = tl.cdiv(tl.cdiv(d, CHANNELS), PARTS) * CHANNELS
+    origin = x + base.to(tl.int64) * stride_t
+    P: tl.constexpr = DEEP * RUN
+    for channel in range(part * share, tl.minimum(part * share + share, d), CHANNELS):
+        at = origin + tl.cast(channel, tl.int64) * stride_d
+        there = (channel + lane < d)[None, :]
+        a = _row(at + ((first + line + one)[:, None] + far), there, P, CHANNELS, PER, EVEN)
+        b = _row(at + ((first + line + two)[:, None] + far), there, P, CHANNELS, PER, EVEN)
+        s0, s1, s4 = _add(s0, a, a, PER), _add(s1, a, b, PER), _add(s4, b, b, PER)
+        s5 = _add(s5, b, _row(at + ((first + line + right)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        s2 = _add(s2, a, _row(at + ((first + below + one)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        s6 = _add(s6, b, _row(at + ((first + below + two)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        e = _row(at + ((second + line + one)[:, None] + far), there, P, CHANNELS, PER, EVEN)
+        f = _row(at + ((second + line + two)[:, None] + far), there, P, CHANNELS, PER, EVEN)
+        s3, s7 = _add(s3, a, e, PER), _add(s7, b, f, PER)
+        z0, z1, z4 = _add(z0, e, e, PER), _add(z1, e, f, PER), _add(z4, f, f, PER)
+        z5 = _add(z5, f, _row(at + ((second + line + right)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        z2 = _add(z2, e, _row(at + ((second + below + one)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        z6 = _add(z6, f, _row(at + ((second + below + two)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        z3 = _add(z3, e, _row(at + ((third + line + one)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+        z7 = _add(z7, f, _row(at + ((third + line + two)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
+    sums += part.to(tl.int64) * 4 * T * H * W
+    _store_frame(sums, (s0, s1, s2, s3, s4, s5, s6, s7), t, h, w, T, H, W)
+    _store_frame(sums, (z0, z1, z2, z3, z4, z5, z6, z7), t + 1, h, w, T, H, W)
 
 
 @triton.jit
@@ -68,9 +137,19 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
 
 
 @triton.jit
-def _exact_square(x, at, start, square, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Squared norms in float64, read again where float32 has lost them."""
-    narrow = tl.load(square + at, mask=wanted, other=1.0)
+def _sum_of_parts(sums, at, wanted, n, PARTS: tl.constexpr):  # type: ignore[no-untyped-def]
+    total = tl.load(sums + at, mask=wanted, other=0.0)
+    for part in tl.static_range(1, PARTS):
+        total += tl.load(sums + part * 4 * n + at, mask=wanted, other=0.0)
+    return total
+
+
+@triton.jit
+def _exact_square(  # type: ignore[no-untyped-def]
+    x, sums, node, start, wanted, n, d, stride_d, PARTS: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
+    """Squared norms in float64, and which of them were read again because float32 has lost them."""
+    narrow = _sum_of_parts(sums, node, wanted, n, PARTS)
     exact = narrow.to(tl.float64)
     redo = wanted & ~is_safe(narrow)
     if tl.sum(redo.to(tl.int32), 0) > 0:
@@ -80,13 +159,13 @@ def _exact_square(x, at, start, square, wanted, d, stride_d, TOKENS: tl.constexp
 
 @triton.jit(do_not_specialize=SIZES)
 def _cosines(  # type: ignore[no-untyped-def]
-    x, square, products, norms, weights, bad, n, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
-    TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
+    x, sums, norms, weights, bad, n, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
+    PARTS: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     node = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     inside = node < n
     start = node_offset(node, H, W, stride_t, stride_h, stride_w)
-    own, own_redone = _exact_square(x, node, start, square, inside, d, stride_d, TOKENS, CHANNELS)
+    own, own_redone = _exact_square(x, sums, node, start, inside, n, d, stride_d, PARTS, TOKENS, CHANNELS)
     first_bad = tl.min(tl.where(inside & ~(own < float("inf")), node, n), 0)
     if first_bad < n:
         tl.atomic_min(bad, first_bad)
@@ -101,18 +180,16 @@ def _cosines(  # type: ignore[no-untyped-def]
             exists, step, stride = node // (W * H) + 1 < T, W * H, stride_t
         exists = inside & exists
         other, other_redone = _exact_square(
-            x, node + step, start + stride, square, exists, d, stride_d, TOKENS, CHANNELS
+            x, sums, node + step, start + stride, exists, n, d, stride_d, PARTS, TOKENS, CHANNELS
         )
         scale = norm * tl.sqrt(other)
-        dot = tl.load(products + family * n + node, mask=exists, other=0.0).to(tl.float64)
+        dot = _sum_of_parts(sums, (family + 1) * n + node, exists, n, PARTS).to(tl.float64)
         redo = exists & (own_redone | other_redone) & (scale > 0.0)
         if tl.sum(redo.to(tl.int32), 0) > 0:
-            wide = _wide_dot(x, start, start + stride, redo, d, stride_d, TOKENS, CHANNELS)
-            dot = tl.where(redo, wide, dot)
+            dot = tl.where(redo, _wide_dot(x, start, start + stride, redo, d, stride_d, TOKENS, CHANNELS), dot)
         cosine = dot / tl.where(scale > 0.0, scale, 1.0)
         cosine = tl.where(scale > 0.0, tl.minimum(tl.maximum(cosine, -1.0), 1.0), 0.0)
-        value = tl.where(exists, cosine.to(tl.float32), float("nan"))
-        tl.store(weights + family * n + node, value, mask=inside)
+        tl.store(weights + family * n + node, tl.where(exists, cosine.to(tl.float32), float("nan")), mask=inside)
 
 
 def neighbour_cosines(x: Any) -> tuple[Any, Any]:
@@ -147,14 +224,20 @@ def issue(x: Any) -> tuple[Any, Any, Any]:
     N where all are good)."""
     T, H, W, d = x.shape
     n, strides = T * H * W, node_strides(x)
-    square = torch.empty(n, dtype=torch.float32, device=x.device)
-    products = torch.empty((3, n), dtype=torch.float32, device=x.device)
     norms = torch.empty((T, H, W), dtype=torch.float64, device=x.device)
     weights = torch.empty((3, T, H, W), dtype=torch.float32, device=x.device)
     bad = torch.full((), n, dtype=torch.int32, device=x.device)
-    tile = tile_of((T, H, W))
-    n_tiles = blocks(T, tile[0]) * blocks(H, tile[1]) * blocks(W, tile[2])
-    launch(_products, (n_tiles,), x, square, products, T, H, W, d, *strides, *tile, CHANNELS, num_warps=8)
+    pairs = blocks(W, 2)
+    programs = blocks(blocks(T, 2 * _DEEP) * H * pairs, _RUN)
+    parts = 1
+    while parts < min(_PARTS, blocks(d, _CHANNELS)) and parts * programs < _PROGRAMS:
+        parts *= 2
+    sums = torch.empty((parts, 4, n), dtype=torch.float32, device=x.device)
+    n_frames = (_RUN // (H * pairs) + 2) * 2 * _DEEP + 1
+    narrow = n_frames * strides[0] + H * strides[1] + W * strides[2] + _CHANNELS * strides[3] < 1 << 31
+    per = 4 if x.dtype == torch.float32 else 8
+    how = (_DEEP, _RUN, _CHANNELS, per, parts, d % _CHANNELS == 0, narrow)
+    launch(_products, (programs, parts), x, sums, T, H, W, d, *strides, *how, num_warps=8)
     grid = (blocks(n, _TOKENS),)
-    launch(_cosines, grid, x, square, products, norms, weights, bad, n, T, H, W, d, *strides, _TOKENS, _WIDE)
+    launch(_cosines, grid, x, sums, norms, weights, bad, n, T, H, W, d, *strides, parts, _TOKENS, _WIDE)
     return weights, norms, bad

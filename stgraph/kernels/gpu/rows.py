@@ -1,4 +1,4 @@
-"""How kernels address feature rows: any strides, in tiles of neighbouring tokens."""
+"""How kernels address feature rows of any strides."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ LARGEST: tl.constexpr = tl.constexpr(1e30)
 
 # Numbers by whose value no kernel is compiled anew: videos differ in them.
 SIZES = ["T", "H", "W", "n", "n_edges", "n_groups", "n_parts", "cap"]
-CHANNELS = 64  # read at a time: 128 bytes of a bfloat16 row
-TOKENS = 64  # of a tile
 
 
 @triton.jit
@@ -37,24 +35,6 @@ def wide(value):  # type: ignore[no-untyped-def]
 def is_safe(square):  # type: ignore[no-untyped-def]
     """Whether a squared norm in float32 can be trusted; false for NaN."""
     return (square >= SMALLEST) & (square <= LARGEST)
-
-
-def tile_of(shape: tuple[int, int, int], size: int = TOKENS) -> tuple[int, int, int]:
-    """Sides of a tile of at most ``size`` tokens, powers of two, as near to a cube as the lattice allows: a tile reads
-    its own rows and those of its later neighbours, of which a cube has fewest.
-
-    Examples
-    --------
-    >>> tile_of((64, 14, 14)), tile_of((8, 1, 3))
-    ((4, 4, 4), (8, 1, 4))
-    """
-    sides = [1, 1, 1]
-    while sides[0] * sides[1] * sides[2] < size:
-        short = [axis for axis in range(3) if sides[axis] < shape[axis]]
-        if not short:
-            break
-        sides[min(short, key=lambda axis: sides[axis])] *= 2
-    return sides[0], sides[1], sides[2]
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
