@@ -70,6 +70,8 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
             rows += measure_gpu(case, n_rounds, partial(progress, share=i / len(cases)), device, llm)
+            if output is not None:  # what has been measured is kept, whatever the larger cases meet
+                results.deliver({"rows": rows}, output, chosen, quiet=True)
     if results.wants_table(output, chosen, quiet):
         from stgraph.viz.speed import gpu_tables
 
