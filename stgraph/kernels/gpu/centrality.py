@@ -17,7 +17,7 @@ _BLOCK = 128
 _CHANNELS = 512  # of a program
 _MEMBERS = 8  # at a time
 _WARPS = 4
-_PROGRAMS = 4096  # that share the groups
+_PROGRAMS = 512  # that share the groups
 _NODES = 256
 
 
@@ -87,11 +87,15 @@ def _groups(  # type: ignore[no-untyped-def]
     rows = (x, offsets, scales, inverses)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS).to(tl.int64)
     out += tl.program_id(1).to(tl.int64) * n
-    for group in range(tl.program_id(0), n_groups, tl.num_programs(0)):
-        a, b = tl.load(starts + group).to(tl.int32), tl.load(starts + group + 1).to(tl.int32)
+    group = tl.program_id(0)
+    a = tl.load(starts + group).to(tl.int32)
+    while a < n:  # empty groups come last
+        b = tl.load(starts + group + 1).to(tl.int32)
         if (b - a > 1) & (b - a <= LARGE):
             total = _sum_of_units(rows, a, b, channel, d, stride_d, MEMBERS, CHANNELS, ALIGNED, EVEN)
             _store_products(rows, a, b, total, out, channel, d, stride_d, MEMBERS, ALIGNED, EVEN)
+        group = tl.minimum(group + tl.num_programs(0), n_groups)
+        a = tl.load(starts + group).to(tl.int32)
 
 
 @triton.jit
