@@ -98,6 +98,7 @@ def measure_gpu(
 
 def _stages(tokens: VideoTokens) -> dict[str, Work]:
     from stgraph.kernels.gpu import lattice
+    from stgraph.kernels.gpu.neighbours import issue
     from stgraph.kernels.gpu.plain_read import plain_read
 
     graph = build_graph(tokens)
@@ -111,6 +112,7 @@ def _stages(tokens: VideoTokens) -> dict[str, Work]:
     stages: dict[str, Work] = {
         "read": lambda: plain_read(tokens.features),
         "edges": lambda: build_graph(tokens),
+        "edges, unread": lambda: issue(tokens.lattice),
         "edge list": lambda: graph.with_threshold().n_edges,
         "components": lambda: lattice.components(edges.similarity, edges.tau, edges.switches),
         "split": lambda: SPLITTERS.get("tree").split(edges, found.labels, cap, None),

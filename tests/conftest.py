@@ -14,7 +14,6 @@ from browsers import browser, open_page  # noqa: F401 (fixtures)
 
 import stgraph
 
-GPU_TESTS = pytest.StashKey[set[str]]()
 HAS_DRIVER = find_library("cuda") is not None
 if not HAS_DRIVER:
     # Triton reads it when a kernel is defined, so it has to be there before the first is. With a GPU, set it by hand.
@@ -42,17 +41,20 @@ def gpu_missing() -> str | None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     gpu_items = [item for item in session.items if item.get_closest_marker("gpu")]
-    session.config.stash[GPU_TESTS] = {item.nodeid for item in gpu_items}
     if gpu_items and (reason := gpu_missing()):
         for item in gpu_items:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    gpu_tests = config.stash.get(GPU_TESTS, set())
-    reports = [r for key in ("passed", "failed", "xfailed", "xpassed") for r in terminalreporter.getreports(key)]
-    run = {report.nodeid for report in reports if report.when == "call"} & gpu_tests
-    terminalreporter.write_line(f"GPU tests: {len(run)} of {len(gpu_tests)} run")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # By what the reports say, for under pytest-xdist the tests are collected by other processes.
+    ran = {r.nodeid for key in ("passed", "failed", "xfailed", "xpassed") for r in _of_gpu(terminalreporter, key)}
+    skipped = {report.nodeid for report in _of_gpu(terminalreporter, "skipped")}
+    terminalreporter.write_line(f"GPU tests: {len(ran)} of {len(ran | skipped)} run")
+
+
+def _of_gpu(terminalreporter: pytest.TerminalReporter, outcome: str) -> list[pytest.TestReport]:
+    return [report for report in terminalreporter.getreports(outcome) if "gpu" in report.keywords]
 
 
 @pytest.fixture

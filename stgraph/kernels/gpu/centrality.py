@@ -14,8 +14,8 @@ from stgraph.kernels.gpu.rows import SIZES, blocks, launch, node_offset, node_st
 
 _LARGE = 512  # members; larger groups are cut into blocks that programs share
 _BLOCK = 128
-_CHANNELS = 512  # of a program
-_MEMBERS = 8  # at a time
+_CHANNELS = 256  # of a program
+_MEMBERS = 16  # at a time
 _WARPS = 4
 _PROGRAMS = 512  # that share the groups
 _NODES = 256
