@@ -37,14 +37,15 @@ class CapturedSelection:
         self.selector = selector
         self._features = tokens.features.clone()
         self._tokens = VideoTokens(self._features, tokens.grid)
-        stream = torch.cuda.Stream(self._features.device)
-        stream.wait_stream(torch.cuda.current_stream(self._features.device))
-        with torch.cuda.stream(stream):
-            self._work()  # kernels compile and memory is taken before anything is recorded
-        torch.cuda.current_stream(self._features.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._work()
+        with torch.cuda.device(self._features.device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self._work()  # kernels compile and memory is taken before anything is recorded
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(self._graph):
+                self._work()
 
     def _work(self) -> None:
         self._found = unread(self.selector, self._tokens)
@@ -60,6 +61,8 @@ class CapturedSelection:
         FeatureError
             a token holds NaN or Inf
         """
+        import torch
+
         start = perf_counter()
         given, own = tokens.features, self._features
         alike = (given.shape, given.dtype, given.device) == (own.shape, own.dtype, own.device)
@@ -68,10 +71,11 @@ class CapturedSelection:
                 f"captured for {self._tokens!r} on {own.device}, called with {tokens!r} on {tokens.device}; "
                 "capture another for it"
             )
-        if given.data_ptr() != own.data_ptr():
-            own.copy_(given)
-        self._graph.replay()
-        return finished(self.selector, self._found, tokens, start)
+        with torch.cuda.device(own.device):
+            if given.data_ptr() != own.data_ptr():
+                own.copy_(given)
+            self._graph.replay()
+            return finished(self.selector, self._found, tokens, start)
 
     @property
     def features(self) -> Any:

@@ -41,7 +41,9 @@ def _links(  # type: ignore[no-untyped-def]
         other = node + step_to(j, H, W)
         # The lattice ends with the first and last node; elsewhere a missing neighbour's similarity is NaN.
         there = inside & (other >= 0) & (other < n)
-        weight = tl.load(similarity + family * n + (other if j < 3 else node), mask=there, other=float("nan"))
+        weight = tl.load(
+            similarity + family * tl.cast(n, tl.int64) + (other if j < 3 else node), mask=there, other=float("nan")
+        )
         there = there & (weight > (tau_right if family == 0 else tau_bottom if family == 1 else tau_after))
         if INSIDE:
             there = there & (tl.load(labels + other, mask=there, other=-1) == own)

@@ -52,7 +52,7 @@ def _add(total, a, b, PER: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _store_frame(sums, s, t, h, w, T, H, W):  # type: ignore[no-untyped-def]
-    n = T * H * W
+    n = tl.cast(T * H * W, tl.int64)
     for i in tl.static_range(8):
         inside = (t < T) & (h < H) & (w + i // 4 < W)
         tl.store(sums + i % 4 * n + (t * H + h) * W + w + i // 4, tl.sum(s[i], 1), mask=inside)
@@ -116,7 +116,7 @@ def _products(  # type: ignore[no-untyped-def]
         z6 = _add(z6, f, _row(at + ((second + below + two)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
         z3 = _add(z3, e, _row(at + ((third + line + one)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
         z7 = _add(z7, f, _row(at + ((third + line + two)[:, None] + far), there, P, CHANNELS, PER, EVEN), PER)
-    sums += part.to(tl.int64) * 4 * T * H * W
+    sums += part.to(tl.int64) * 4 * (T * H * W)
     _store_frame(sums, (s0, s1, s2, s3, s4, s5, s6, s7), t, h, w, T, H, W)
     _store_frame(sums, (z0, z1, z2, z3, z4, z5, z6, z7), t + 1, h, w, T, H, W)
 
@@ -140,7 +140,7 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
 def _sum_of_parts(sums, at, wanted, n, PARTS: tl.constexpr):  # type: ignore[no-untyped-def]
     total = tl.load(sums + at, mask=wanted, other=0.0)
     for part in tl.static_range(1, PARTS):
-        total += tl.load(sums + part * 4 * n + at, mask=wanted, other=0.0)
+        total += tl.load(sums + part * 4 * tl.cast(n, tl.int64) + at, mask=wanted, other=0.0)
     return total
 
 
@@ -183,13 +183,17 @@ def _cosines(  # type: ignore[no-untyped-def]
             x, sums, node + step, start + stride, exists, n, d, stride_d, PARTS, TOKENS, CHANNELS
         )
         scale = norm * tl.sqrt(other)
-        dot = _sum_of_parts(sums, (family + 1) * n + node, exists, n, PARTS).to(tl.float64)
+        dot = _sum_of_parts(sums, (family + 1) * tl.cast(n, tl.int64) + node, exists, n, PARTS).to(tl.float64)
         redo = exists & (own_redone | other_redone) & (scale > 0.0)
         if tl.sum(redo.to(tl.int32), 0) > 0:
             dot = tl.where(redo, _wide_dot(x, start, start + stride, redo, d, stride_d, TOKENS, CHANNELS), dot)
         cosine = dot / tl.where(scale > 0.0, scale, 1.0)
         cosine = tl.where(scale > 0.0, tl.minimum(tl.maximum(cosine, -1.0), 1.0), 0.0)
-        tl.store(weights + family * n + node, tl.where(exists, cosine.to(tl.float32), float("nan")), mask=inside)
+        tl.store(
+            weights + family * tl.cast(n, tl.int64) + node,
+            tl.where(exists, cosine.to(tl.float32), float("nan")),
+            mask=inside,
+        )
 
 
 def neighbour_cosines(x: Any) -> tuple[Any, Any]:
