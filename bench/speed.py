@@ -76,7 +76,7 @@ def measure(case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda
     counts = ceil_share(partition.sizes, Fraction("0.3"))
     stages: dict[str, Work] = {
         "edges": lambda: build_graph(tokens),
-        "edge list": lambda: graph.with_threshold().edges,
+        "edge list": lambda: graph.with_threshold().n_edges,
         "components": peers.detectors(edges, "components")["lattice-components"],
         "split": lambda: SPLITTERS.get("tree").split(edges, found.labels, cap, None),
         "detection": lambda: detect_communities(edges, "lattice-components"),

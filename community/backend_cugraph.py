@@ -2,7 +2,7 @@
 
 pylibcugraph is cuGraph's own layer below ``cugraph.Graph``. It needs neither cuDF nor Dask, and leaves out the check
 and the sorting that ``Graph`` always does; what it does not check, ``detect.py`` has checked. Written from the sources
-of cuGraph 26.10; not yet run on a device.
+of cuGraph 26.10, and run with it on an H200.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _of_gpu(terminalreporter: pytest.TerminalReporter, outcome: str) -> list[pytest.TestReport]:
-    return [report for report in terminalreporter.getreports(outcome) if "gpu" in report.keywords]
+    reports = (r for r in terminalreporter.getreports(outcome) if isinstance(r, pytest.TestReport))  # of no whole file
+    return [report for report in reports if "gpu" in report.keywords]
 
 
 @pytest.fixture

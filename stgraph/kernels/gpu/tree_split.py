@@ -36,6 +36,14 @@ def _large_components(sizes, n_found, tree_root, tree_base, n, cap, BLOCK: tl.co
     tl.store(tree_base + place, base, mask=large)
 
 
+@triton.jit
+def _neighbours(queue, links, at, tail, j, step):  # type: ignore[no-untyped-def]
+    """Nodes of the queue ([places, 1]), their lattice neighbours and whether they are tied to them ([places, 8])."""
+    node = tl.load(queue + at, mask=at < tail, other=0)
+    bits = tl.load(links + node, mask=at < tail, other=0)
+    return node[:, None], node[:, None] + step, (bits[:, None] >> j) % 2 == 1
+
+
 @triton.jit(do_not_specialize=SIZES)
 def _trees(  # type: ignore[no-untyped-def]
     n_found, tree_root, tree_base, links, queue, claim, parent, child_starts, open_size, cut, cap, H, W,
@@ -59,10 +67,7 @@ def _trees(  # type: ignore[no-untyped-def]
             # Every node of this level claims its unseen neighbours; the first in the queue wins.
             for first in range(head, tail, BLOCK):
                 at = first + lane
-                node = tl.load(queue + at, mask=at < tail, other=0)
-                bits = tl.load(links + node, mask=at < tail, other=0)
-                tied = (bits[:, None] >> j) % 2 == 1
-                other = node[:, None] + step
+                node, other, tied = _neighbours(queue, links, at, tail, j, step)
                 seen = tl.load(claim + other, mask=tied, other=-1)
                 tl.atomic_min(
                     claim + other, at[:, None] + tl.zeros_like(other), mask=tied & (seen >= head), sem="relaxed"
@@ -71,17 +76,14 @@ def _trees(  # type: ignore[no-untyped-def]
             # The neighbours a node has won become its children, in ascending order.
             for first in range(head, tail, BLOCK):
                 at = first + lane
-                node = tl.load(queue + at, mask=at < tail, other=0)
-                bits = tl.load(links + node, mask=at < tail, other=0)
-                tied = (bits[:, None] >> j) % 2 == 1
-                other = node[:, None] + step
+                node, other, tied = _neighbours(queue, links, at, tail, j, step)
                 won = (tied & (tl.load(claim + other, mask=tied, other=-1) == at[:, None])).to(tl.int32)
                 n_children = tl.sum(won, 1)
                 start = filled + tl.cumsum(n_children, 0) - n_children
                 tl.store(child_starts + at, start, mask=at < tail)
                 place = start[:, None] + tl.cumsum(won, 1) - won
                 tl.store(queue + place, other, mask=won == 1)
-                tl.store(parent + other, node[:, None] + tl.zeros_like(other), mask=won == 1)
+                tl.store(parent + other, node + tl.zeros_like(other), mask=won == 1)
                 filled += tl.sum(n_children, 0)
             tl.debug_barrier()
             head = tail
