@@ -15,10 +15,11 @@ from stgraph.community.agreement import agreement
 from stgraph.community.base import available_backends, backend
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph, check_threshold
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import Analysis, StSimDiff
+from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

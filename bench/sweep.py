@@ -21,11 +21,11 @@ from stgraph.community.base import backend
 from stgraph.community.detect import resolve_max_size
 from stgraph.errors import MissingSignalError
 from stgraph.graph import TokenGraph, build_graph
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.attention import has_shallow_attention
 from stgraph.selection.events import event_threshold, event_tokens, temporal_difference
 from stgraph.selection.importance import resolve_importance
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import Analysis
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

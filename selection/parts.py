@@ -14,9 +14,9 @@ from stgraph.graph import TokenGraph
 from stgraph.grid import TokenGrid
 from stgraph.kernels.cpu.components import canonical_labels
 from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.budget import Budget
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import Analysis
 from stgraph.tokens import VideoTokens
 
 _SUMS = ("n_tokens", "n_kept", "n_target", "n_representatives", "n_events", "n_candidates", "excess")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
 from stgraph.community.detect import check_detection, detect_communities
-from stgraph.community.partition import Partition
-from stgraph.devices import counts, full, numbers, to_host, true_places
+from stgraph.devices import counts, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.grid import TokenGrid
+from stgraph.selection.analysis import Analysis, Reduced
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
@@ -25,43 +25,6 @@ from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
-
-    ``event_threshold`` is the similarity below which a temporal edge marks an event, None without DETS or with one
-    frame. ``seconds`` holds the time each stage took; on a GPU that is the time in which its work was issued, and what
-    is still under way counts with the stage that waits for it, at last with "reduction".
-    """
-
-    tokens: VideoTokens
-    graph: TokenGraph
-    partition: Partition
-    centrality: Any
-    difference: Any
-    events: Any
-    event_threshold: Any
-    seconds: dict[str, float]
-
-    def on_host(self) -> Analysis:
-        """The same analysis with graph, partition and arrays in host memory; the features stay where they are."""
-        arrays: dict[str, Any] = {name: to_host(getattr(self, name)) for name in ("centrality", "difference", "events")}
-        threshold = None if self.event_threshold is None else float(self.event_threshold)
-        graph, partition = self.graph.to("cpu"), self.partition.to("cpu")
-        return replace(self, graph=graph, partition=partition, event_threshold=threshold, **arrays)
-
-
-@dataclass(frozen=True, eq=False)
-class Reduced:
-    """What is left of the candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count,
-    and the figures of the report; on a GPU numbers there."""
-
-    nodes: Any
-    reason: Any
-    scores: Any
-    figures: tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from stgraph import colours
 from stgraph.errors import InputError
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.reasons import BOTH, EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import Analysis
 from stgraph.viz.colouring import ALONE, community_colours
 from stgraph.viz.figure_style import new_figure, styled
 from stgraph.viz.frames import frame_pictures, frame_times

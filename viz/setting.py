@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import Analysis
 
 
 @dataclass(frozen=True, eq=False)

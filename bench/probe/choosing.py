@@ -12,10 +12,11 @@ from stgraph.bench.probe.exam import Exam
 from stgraph.bench.probe.plan import Setting
 from stgraph.bench.probe.rows import COMMUNITIES
 from stgraph.graph import TokenGraph, build_graph
+from stgraph.selection.analysis import Analysis
 from stgraph.selection.events import event_threshold, event_tokens
 from stgraph.selection.result import Selection
 from stgraph.selection.rivals.random_tokens import Random
-from stgraph.selection.st_simdiff import Analysis, StSimDiff
+from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.tokens import VideoTokens
 
 _VIDEOS_A_SEED = 10_000
