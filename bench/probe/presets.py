@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stgraph.bench.probe.plan import Setting, settings_of
+from stgraph.bench.probe.plan import Setting
 from stgraph.errors import UnknownNameError
 from stgraph.selection.presets import ABLATION, ablation
 
+# Ten methods: the baselines, the rivals that need no signal of a vision encoder, st-simdiff by backend.
 DEFAULT_SELECTORS = ("random", "uniform", "fastv", "framefusion", "vidcom2", "dycoke-ttm", "sttm", "st-simdiff")
 DEFAULT_BACKENDS = ("lattice-components", "igraph-louvain", "igraph-leiden")
 DEFAULT_RATIOS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -35,11 +36,6 @@ class Preset:
     retain_ratios: tuple[float, ...]
     paper: Mapping[tuple[int, float], Mapping[str, float]]
     source: str
-
-
-def default_settings(backends: tuple[str, ...] = DEFAULT_BACKENDS) -> tuple[Setting, ...]:
-    """Ten methods: the baselines, the rivals that need no signal of a vision encoder, st-simdiff by backend."""
-    return settings_of(DEFAULT_SELECTORS, {"backend": backends})
 
 
 def preset(name: str) -> Preset:
