@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,10 +48,13 @@ def detect_communities(
     graph : TokenGraph, or any EdgeList
     backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components
     max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap
-    split : how larger communities are divided: "tree", "raster", "redetect", or "native" for the backend's own cap
+    split : how larger communities are divided: "tree", "raster", "redetect"; or "native" for the backend's own cap
+        inside its search, in which case the partition before the cap takes a second detection, made when a figure of
+        it is first read (:attr:`Partition.capped_in_search`)
     resolution : gamma of the modularity, > 0; larger gives smaller communities
     seed : of the backend's private random state
-    found : [N] canonical labels the backend is known to find, where they exist already; only the cap is applied
+    found : [N] canonical labels the backend is known to find without a cap, where they exist already; only the cap is
+        applied
 
     Returns
     -------
@@ -80,12 +85,15 @@ def detect_communities(
     cap = resolve_max_size(max_size, edges.n_nodes)
     engine, skipped = _choose(backend)
     _check_native(engine, split)
-    params = BackendParams(float(resolution), int(seed), cap if split == "native" else None)
+    params = BackendParams(float(resolution), int(seed))
     copies: list[str] = []
-    if found is None:
-        found = run_backend(engine, edges, params, copies)
-    elif tuple(found.shape) != (edges.n_nodes,):
+    if found is not None and tuple(found.shape) != (edges.n_nodes,):
         raise InputError(f"found has shape {found.shape}; expected one label for each of the {edges.n_nodes} nodes")
+    if split == "native" and cap is not None:
+        before = partial(run_backend, engine, edges, params, []) if found is None else found
+        found = run_backend(engine, edges, replace(params, max_size=cap), copies)
+    else:
+        before = found = run_backend(engine, edges, params, copies) if found is None else found
     labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params, copies)
     provenance = Provenance(
         backend=engine.name,
@@ -105,7 +113,7 @@ def detect_communities(
         remarks=tuple(remarks),
         host_copy="; ".join(copies) or None,
     )
-    return Partition(edges=edges, labels=labels, uncapped_labels=found, provenance=provenance)
+    return Partition(edges=edges, labels=labels, before_cap=before, provenance=provenance)
 
 
 def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
@@ -194,8 +202,7 @@ def _apply_cap(
     def redetect(part: EdgeList, level: int) -> Any:
         if engine.capabilities.objective == "components":
             return run_backend(engine, stronger_half(part, level), params, copies)
-        harder = BackendParams(params.resolution * 2.0**level, params.seed, params.max_size)
-        return run_backend(engine, part, harder, copies)
+        return run_backend(engine, part, replace(params, resolution=params.resolution * 2.0**level), copies)
 
     if edges.on_gpu and isinstance(edges, LatticeEdges) and getattr(splitter, "on_gpu", False):
         return splitter.split(edges, found, cap, redetect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Partition:
     ----------
     edges : the community graph
     labels : [N] int32, canonical: communities are numbered 0..k-1 by their smallest token
-    uncapped_labels : [N] int32, what the backend found before the size cap
+    before_cap : [N] int32, what the backend finds without the size cap; or a function of no arguments that answers
+        them, called when :attr:`uncapped_labels` is first read
     provenance : backend, versions, parameters used and ignored
 
     The arrays are NumPy's, or torch tensors on the GPU the graph lies on.
@@ -60,8 +61,22 @@ class Partition:
 
     edges: EdgeList
     labels: Any
-    uncapped_labels: Any
+    before_cap: Any
     provenance: Provenance
+
+    @property
+    def capped_in_search(self) -> bool:
+        """Whether the backend kept to the cap while it searched (``split="native"``), so that no partition before the
+        cap came about on the way. What is said of one then comes from a second detection, without the cap, made when
+        it is first asked for."""
+        return callable(self.before_cap)
+
+    @cached_property
+    def uncapped_labels(self) -> Any:
+        """[N] int32, canonical: what the backend finds without the size cap. With a cap inside the search
+        (:attr:`capped_in_search`) the backend runs again for them, once; communities after the cap need not lie inside
+        these."""
+        return self.before_cap() if callable(self.before_cap) else self.before_cap
 
     @property
     def n_nodes(self) -> int:
@@ -75,8 +90,9 @@ class Partition:
 
     def to(self, device: Any) -> Partition:
         """The same partition on ``device``; on "cpu" with NumPy arrays."""
-        labels, uncapped = (to_device(a, device) for a in (self.labels, self.uncapped_labels))
-        return replace(self, edges=self.edges.to(device), labels=labels, uncapped_labels=uncapped)
+        later = partial(_labels_on, self, device)
+        before = later if self.capped_in_search else later()
+        return replace(self, edges=self.edges.to(device), labels=to_device(self.labels, device), before_cap=before)
 
     @cached_property
     def n_communities(self) -> int:
@@ -167,7 +183,9 @@ class Partition:
     def __repr__(self) -> str:
         p = self.provenance
         capped = ""
-        if p.max_size is not None:
+        if self.capped_in_search:  # how many are larger without the cap would cost a detection
+            capped = f", cap of {p.max_size} inside the search"
+        elif p.max_size is not None:
             above = int(np.count_nonzero(self.uncapped_sizes > p.max_size))
             capped = f", {above} above {p.max_size} split by {p.split}"
         largest = int(self.sizes.max()) if self.n_nodes else 0
@@ -195,6 +213,10 @@ class Partition:
             + fragments.folded("quality", fragments.facts(self.summary()))
             + fragments.folded("provenance", fragments.facts(self.provenance.to_dict()))
         )
+
+
+def _labels_on(partition: Partition, device: Any) -> Any:
+    return to_device(partition.uncapped_labels, device)
 
 
 def size_edges(largest: int, cap: int | None) -> list[int]:

@@ -21,7 +21,7 @@ class PartitionQuality:
     Attributes
     ----------
     n_communities, largest, median_size, n_singletons : after the cap
-    n_uncapped, largest_uncapped : before the cap
+    n_uncapped, largest_uncapped : before the cap, as all figures of this name: of what the backend finds without it
     n_oversized, oversized_ratio : communities above sqrt(N) before the cap, and the share of all tokens they hold
     modularity, uncapped_modularity : Newman's weighted modularity at resolution 1, after and before the cap
     cpm : constant Potts quality at gamma = 0.5, per token

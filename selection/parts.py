@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,16 +44,24 @@ def without_context(seen: Analysis, n_frames: int) -> Analysis:
     whole = seen.graph
     graph = TokenGraph(grid, whole.similarity[:, n_frames:], whole.norms[n_frames:], whole.tau_sim, whole.families)
     signals = {name: values[n_frames:] for name, values in seen.tokens.signals.items()}
-    labels, before = (canonical_labels(a[skip:])[0] for a in (seen.partition.labels, seen.partition.uncapped_labels))
+    later = partial(_uncapped_without, seen.partition, skip)
+    before = later if seen.partition.capped_in_search else later()
     return replace(
         seen,
         tokens=VideoTokens(seen.tokens.features[n_frames:], grid, signals),
         graph=graph,
-        partition=Partition(graph.edges, labels, before, seen.partition.provenance),
+        partition=Partition(
+            graph.edges, canonical_labels(seen.partition.labels[skip:])[0], before, seen.partition.provenance
+        ),
         centrality=seen.centrality[skip:],
         difference=seen.difference[skip:],
         events=seen.events[skip:],
     )
+
+
+def _uncapped_without(partition: Partition, n_first: int) -> Any:
+    """[N - n_first] canonical labels before the cap, of the tokens that are left."""
+    return canonical_labels(partition.uncapped_labels[n_first:])[0]
 
 
 def join_selections(parts: Sequence[Selection]) -> Selection:

@@ -179,7 +179,7 @@ class StSimDiff:
                 *counts(chosen, events, candidates, kept),
                 partition.labels.max(),
                 partition.slots[2].max(),
-                partition.n_oversized,
+                0 if partition.capped_in_search else partition.n_oversized,
                 0.0 if analysis.event_threshold is None else analysis.event_threshold,
             ),
         )
@@ -206,7 +206,8 @@ class StSimDiff:
             "excess": max(0, n_candidates - n_target),
             "n_communities": last + 1,
             "largest_community": largest,
-            "oversized_ratio": n_oversized / graph.n_nodes,
+            # Without a partition before the cap there is no such share, and a selection does not wait for another one.
+            "oversized_ratio": None if analysis.partition.capped_in_search else n_oversized / graph.n_nodes,
             "event_threshold": None if analysis.event_threshold is None else figures[7],
             "importance": importance_name,
         }

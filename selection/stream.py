@@ -202,7 +202,7 @@ class Stream:
             "n_context_frames": self._context,
             "n_communities": seen.partition.n_communities,
             "largest_community": int(seen.partition.sizes.max()),
-            "oversized_ratio": seen.partition.oversized_ratio,
+            "oversized_ratio": None if seen.partition.capped_in_search else seen.partition.oversized_ratio,
         }
         exactness = chosen.exactness
         if first or not last:

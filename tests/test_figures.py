@@ -117,6 +117,12 @@ def test_sizes() -> None:
     with pytest.raises(InputError, match=r"have 180, 10240 tokens"):
         size_figure({"a": small, "b": partitions[names[0]]})
     assert size_figure({"a": small}).axes[0].texts[:] == []
+    assert "and their pieces" in right.get_title(loc="left")
+    native = stgraph.detect_communities(stgraph.build_graph(clip()), "leidenalg-leiden", split="native")
+    left, right = size_figure({"a": native}).axes
+    share = native.uncapped_sizes[native.uncapped_sizes > 13].sum() / 1.8
+    assert left.texts[0].get_text().startswith(f"{share:.0f} % above")
+    assert "and those under the cap" in right.get_title(loc="left")
 
 
 def test_similarity() -> None:

@@ -74,6 +74,7 @@ def test_the_paper_on_every_grid(shape: tuple[int, ...]) -> None:
         ("st-simdiff", {"importance": "difference", "split": "raster"}),
         ("st-simdiff", {"events": False, "reduce": False, "temporal": False}),
         ("st-simdiff", {"split": "redetect", "tau_sim": 0.5}),
+        ("st-simdiff", {"split": "native", "backend": "leidenalg-leiden"}),
     ],
     ids=str,
 )
@@ -81,6 +82,18 @@ def test_configurations(name: str, options: dict[str, Any]) -> None:
     cpu, gpu = both(features(5, SHAPE))
     selector = stgraph.selector(name, retain_ratio=0.4, **options)
     check_same(selector.select(gpu), selector.select(cpu))
+
+
+def test_before_a_cap_inside_the_search() -> None:
+    parts = [
+        stgraph.detect_communities(stgraph.build_graph(x), "leidenalg-leiden", split="native")
+        for x in both(features(5, SHAPE))
+    ]
+    moved = parts[1].to("cpu")
+    assert parts[1].on_gpu and is_tensor(parts[1].uncapped_labels) and not is_tensor(moved.uncapped_labels)
+    same(parts[1].uncapped_labels, parts[0].uncapped_labels)
+    same(moved.uncapped_labels, parts[0].uncapped_labels)
+    assert int(parts[1].n_oversized) == parts[0].n_oversized > 0
 
 
 @pytest.mark.parametrize("name", ["st-simdiff-attention", "st-simdiff"])

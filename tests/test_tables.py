@@ -207,6 +207,11 @@ def test_partition(width: int) -> None:
     assert "skipped" not in text
 
 
+def test_sizes_after_the_cap_may_be_the_larger_ones() -> None:
+    text = render(partition_tables({"summary": {}, "provenance": {}}, [3, 3, 3, 3], [6, 6]), 80)
+    assert re.search(r"4 to 7 +0 +0 +2 +12", text)
+
+
 def test_a_partition_of_long_facts_is_folded_not_cut() -> None:
     reason = "cugraph-leiden: " + "no CUDA driver " * 12
     text = render(partition_tables({"summary": {}, "provenance": {"skipped": (reason,)}}, [], []), 80)

@@ -255,3 +255,23 @@ def test_charts_say_what_the_partition_says(page: Any, made: tuple[VideoTokens, 
     rows.first.focus()
     page.keyboard.press("Enter")
     assert text(page, "#focus p").startswith(f"Community {partition.uncapped_sizes.argmax()} before the cap")
+
+
+def test_a_cap_inside_the_search_cuts_nothing(open_page: Open) -> None:
+    tokens = filmed()
+    one = setting(tokens, ratios=(0.3,), backend="leidenalg-leiden", split="native")
+    page, partition = open_page(view_page(tokens, [one])), one.analysis.partition
+    hover(page, 0)
+    community, before = int(partition.labels[0]), int(partition.uncapped_labels[0])
+    size, was = int(partition.sizes[community]), int(partition.uncapped_sizes[before])
+    assert f"Community {community}: {size} tokens; without the cap {before}: {was} tokens " in text(page, "#tip")
+    row, top = page.locator("#pieces .row").first, int(partition.uncapped_sizes.argmax())
+    under = partition.labels[partition.uncapped_labels == top]
+    n = np.unique(under).size
+    assert f"{partition.uncapped_sizes[top]} tokens, in {n} communities under the cap" in row.get_attribute(
+        "aria-label"
+    )
+    titles = set(row.locator("rect title").all_text_contents())
+    assert titles == {
+        f"community {c}: {np.count_nonzero(under == c)} of its {partition.sizes[c]} tokens" for c in np.unique(under)
+    }

@@ -67,7 +67,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     seconds = [1e3 * _mean(groups[name], "detection_s") for name in names]
     cap = [100 * _mean(kept[name], "cap_changed_ratio") for name in names]
     before, after = ([_mean(groups[n], key) for n in names] for key in ("uncapped_modularity", "modularity"))
-    _bars(places[0], names, share, "Tokens in communities above the cap, %", "{:.0f}")
+    _bars(places[0], names, share, "Tokens in communities above √N, %", "{:.0f}")
     _bars(places[1], names, seconds, "Detection, ms (log)", "{:,.1f}", log=True)
     _bars(places[2], names, cap, f"Kept tokens the cap changes, %, r = {shown:g}", "{:.0f}")
     _dumbbells(places[3], names, before, after)

@@ -92,7 +92,8 @@ def size_curve(sizes: Array, above: int | None = None) -> tuple[Array, Array]:
 
 
 def _pieces(axes: Axes, name: str, partition: Partition) -> None:
-    """The largest communities as bars, each in the pieces that the cap cuts it into."""
+    """The largest communities without the cap as bars, each in the parts that are communities under it (or, where the
+    cap took part in the search, lie in one)."""
     sizes = partition.uncapped_sizes
     top = np.argsort(-sizes, kind="stable")[:_ROWS]
     for y, c in enumerate(top):
@@ -111,11 +112,12 @@ def _pieces(axes: Axes, name: str, partition: Partition) -> None:
         )
     if partition.provenance.max_size is not None:
         axes.axvline(partition.provenance.max_size, color=MARK, linestyle="--", linewidth=1.2)
+    parts = "those under the cap" if partition.capped_in_search else "their pieces"
     axes.set(
         yticks=[],
         ylim=(len(top) - 0.4, -0.6),
         xlabel="tokens",
-        title=f"Largest communities and their pieces\n({name}, splitter {partition.provenance.split})",
+        title=f"Largest communities and {parts}\n({name}, splitter {partition.provenance.split})",
     )
     axes.margins(x=0.18)
     axes.spines["left"].set_visible(False)

@@ -41,7 +41,7 @@ class Setting:
         return self.analysis.partition.provenance.max_size
 
     def finding(self) -> str:
-        """What the backend found, in a sentence."""
+        """What the backend finds without the cap, in a sentence."""
         sizes = self.analysis.partition.uncapped_sizes
         n_tokens = int(sizes.sum())
         if self.cap is None:
@@ -63,9 +63,12 @@ class Setting:
         """What the cap makes of it, and what is kept at a retain ratio, and why."""
         partition = self.analysis.partition
         n_after = partition.n_communities
-        cut = (
-            "" if n_after == partition.uncapped_sizes.size else f"The cap cuts these into pieces, {n_after:,} in all. "
-        )
+        if partition.capped_in_search:
+            cut = f"With the cap inside its search the backend finds {n_after:,}. "
+        elif n_after == partition.uncapped_sizes.size:
+            cut = ""
+        else:
+            cut = f"The cap cuts these into pieces, {n_after:,} in all. "
         kept = self.kept[ratio]
         words = {"representative": "representatives", "event": "events"}
         parts = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in kept.reasons().items())

@@ -53,7 +53,7 @@ def partition_tables(
     for title in ("tokens in one", "before the cap", "tokens", "after the cap", "tokens"):
         sizes.add_column(title, justify="right")
     low = 1
-    while low <= max(before, default=0):
+    while low <= max([0, *before, *after]):
         high = 2 * low - 1
         label = "1" if low == 1 else f"{low:,} to {high:,}"
         cells = []

@@ -103,6 +103,7 @@ def _setting(pool: ArrayPool, s: Setting, reference: tuple[Array, Array], tokens
         "split": s.split,
         "library": f"{provenance.library} {provenance.library_version}",
         "cap": s.cap,
+        "in_search": partition.capped_in_search,
         "finding": s.finding(),
         "labels": pool.add(partition.labels),
         "colours": pool.add(after),

@@ -19,13 +19,17 @@ function largest() {
 }
 
 function drawPieces(svg, width) {
-  const found = largest(), { cap, after } = current();
+  const found = largest(), { cap, after, in_search: inSearch } = current();
   const left = 82, right = width - 4, tall = 19, top = 16;
   const scale = (size) => (size / found[0].size) * (right - left);
+  const named = ({ label: c, size }) => (inSearch
+    ? `community ${c}: ${whole(size)} of its ${whole(after.sizes[c])} tokens`
+    : `piece ${c}: ${whole(size)} tokens`);
   const focus = highlighted();
   found.forEach((row, k) => {
     const y = top + k * tall, group = shape("g", { class: "clickable row", tabindex: 0, role: "button" });
-    const pieces = row.parts.length === 1 ? "not cut" : `cut into ${row.parts.length} pieces`;
+    const n = row.parts.length, cut = n === 1 ? "not cut" : `cut into ${n} pieces`;
+    const pieces = inSearch ? `in ${n} ${n === 1 ? "community" : "communities"} under the cap` : cut;
     group.setAttribute("aria-label", `Community ${row.c}: ${row.size} tokens, ${pieces}. Highlight`);
     const name = label(left - 6, y + 12, `${whole(row.size)} tokens`, "end", focus?.kind === "before" && focus.c === row.c ? "strong" : "");
     name.append(shape("title", {}, `community ${row.c} before the cap: ${whole(row.size)} tokens, ${pieces}`));
@@ -33,7 +37,7 @@ function drawPieces(svg, width) {
     let x = left;
     for (const part of row.parts) {
       const lit = !focus || (focus.kind === "after" ? focus.c === part.label : focus.c === row.c);
-      const piece = bar(x, y, Math.max(0.5, scale(part.size) - 1), tall - 4, lit ? "" : "dim", `piece ${part.label}: ${whole(part.size)} tokens`);
+      const piece = bar(x, y, Math.max(0.5, scale(part.size) - 1), tall - 4, lit ? "" : "dim", named(part));
       piece.setAttribute("fill", palette.community[after.colours[part.label]] ?? palette.alone);
       piece.addEventListener("click", (event) => {
         event.stopPropagation();

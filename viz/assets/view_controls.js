@@ -109,7 +109,7 @@ function showLegend() {
       ? [boxItem(IN_BOTH, "kept by both"), boxItem(ONLY_HERE, `only ${s.backend}, ${s.split}`), boxItem(ONLY_THERE, `only ${against.backend}, ${against.split}`), dropped]
       : [boxItem(palette.representative, "representative"), boxItem(palette.event, "event"), boxItem(palette.event, "both", palette.representative), dropped],
     Communities: ["One colour a community, the same in all frames; tokens that are alone show the frame. Click one (tap twice) to highlight it."],
-    "Before the cap": ["What the backend found, before the cap cuts it. Click a community (tap twice) to highlight it."],
+    "Before the cap": ["What the backend finds without the cap. Click a community (tap twice) to highlight it."],
     Change: [heatItem("0", "1", "difference to the frame before; white box: event")],
     Centrality: [heatItem(Math.min(leastCentral[state.setting], 0.99).toFixed(2), "1", "mean similarity to the rest of its community")],
     "Frame only": [page.pictures ? "The frames as the dump holds them." : "This dump holds no pictures of its frames."],

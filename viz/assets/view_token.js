@@ -29,10 +29,11 @@ function rank(i) {
 }
 
 function memberLine(i) {
-  const { after, before } = current();
+  const { after, before, in_search: inSearch } = current();
   const c = after.labels[i], b = before.labels[i];
   const size = after.sizes[c], was = before.sizes[b];
   const members = size === 1 ? "alone" : `${whole(size)} tokens`;
+  if (inSearch) return `Community ${whole(c)}: ${members}; without the cap ${whole(b)}: ${whole(was)} tokens`;
   return size === was
     ? `Community ${whole(c)}: ${members}, not cut by the cap`
     : `Community ${whole(c)}: ${members}; before the cap ${whole(b)}: ${whole(was)} tokens`;
