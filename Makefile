@@ -28,8 +28,8 @@ bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
 
 study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe (needs torch in $(VENV))
-	@$(BIN)/stgraph eval --study $(STUDY) $(ARGS)
-	@$(BIN)/stgraph compare -b lattice-components -b igraph-louvain -b igraph-leiden --seeds 1 \
+	@$(BIN)/stgraph probe --study $(STUDY) $(ARGS)
+	@$(BIN)/stgraph compare -b lattice-components -b igraph-louvain -b igraph-leiden --seed 0 \
 	  --split tree --split raster --split redetect -o $(STUDY)/sample.csv
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv

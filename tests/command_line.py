@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stgraph.cli import app
 
-FEW = ("-b", "lattice-components", "-b", "igraph-leiden", "-r", "0.3", "--seeds", "2")
+FEW = ("-b", "lattice-components", "-b", "igraph-leiden", "-r", "0.3", "--seed", "0:1:1")
 
 
 def run(*args: str) -> str:

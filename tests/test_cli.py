@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib
+import inspect
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ from command_line import FEW, flat, python_m, run, strict_json
 from typer.testing import CliRunner
 
 import stgraph
-from stgraph.cli import app, options
+from stgraph.cli import app, method_options
+from stgraph.selection.st_simdiff import StSimDiff
 
 COMMAND = typer.main.get_command(app)
 SUBCOMMANDS: dict[str, Any] = COMMAND.commands  # type: ignore[attr-defined]
@@ -29,7 +34,7 @@ def dump(tmp_path: Path) -> str:
 
 def test_the_commands() -> None:
     front = ["compare", "view", "plot", "sweep", "inspect", "communities", "select", "sample", "dump"]
-    assert list(SUBCOMMANDS) == [*front, "batch", "eval", "bench", "doctor"]
+    assert list(SUBCOMMANDS) == [*front, "batch", "eval", "probe", "bench", "doctor"]
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -48,6 +53,59 @@ def test_help_names_every_option(name: str, flag: str) -> None:
     for parameter in SUBCOMMANDS[name].params:
         for spelling in (*parameter.opts, *parameter.secondary_opts):
             assert spelling in text
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_example_can_be_typed(name: str) -> None:
+    lines = SUBCOMMANDS[name].epilog.strip().splitlines()
+    assert lines
+    for line in lines:
+        program, called, *words = shlex.split(line)
+        assert (program, called) == ("stgraph", name)
+        SUBCOMMANDS[name].make_context(name, words)  # raises at an option or a value that does not exist
+        assert line in run(name, "--help")
+
+
+def test_help_states_the_defaults_of_the_library() -> None:
+    text = " ".join(run("select", "--help").split())
+    for field in dataclasses.fields(StSimDiff):
+        if field.name in method_options.OPTIONS and field.default not in (False, dataclasses.MISSING):
+            stated = field.name if field.default is True else field.default
+            _, _, after = text.partition(f"--{field.name.replace('_', '-')} ")
+            assert after.partition("[default: ")[2].startswith(f"{stated}]")
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_options_of_the_method_are_declared_once(name: str) -> None:
+    for parameter in SUBCOMMANDS[name].params:
+        option = method_options.OPTIONS.get(parameter.name)
+        if option is not None and getattr(parameter, "rich_help_panel", None) == method_options.GROUP:
+            assert "/".join([*parameter.opts[-1:], *parameter.secondary_opts]) == option.flags[-1]
+    signature = inspect.signature(importlib.import_module(f"stgraph.cli.{name}").command)
+    own = [name for name in signature.parameters if name not in method_options.OPTIONS]
+    assert len(own) <= 16
+
+
+def test_only_what_is_given_is_handed_on() -> None:
+    seen: list[dict[str, Any]] = []
+
+    @method_options.takes_method("tau_sim", "temporal", "param", repeatable={"seed": "0", "retain_ratio": "0.3"})
+    def command(quiet: bool = False, *, method: dict[str, Any]) -> None:
+        seen.append(method)
+
+    own = typer.Typer()
+    own.command()(command)
+    for words in (
+        [],
+        ["--tau-sim", "0", "--no-temporal", "--seed", "0", "-p", "root_level=none"],
+        ["--seed", "0:4:2", "--seed", "7", "-r", "0.1:0.3:0.1"],
+    ):
+        assert CliRunner().invoke(own, words).exit_code == 0
+    assert seen == [
+        {},
+        {"tau_sim": 0.0, "temporal": False, "seed": (0,), "root_level": None},
+        {"seed": (0, 2, 4, 7), "retain_ratio": (0.1, 0.2, 0.3)},
+    ]
 
 
 def test_help_lists_every_command() -> None:
@@ -80,7 +138,7 @@ def test_compare_shows_tables(dump: str) -> None:
 
 
 def test_compare_takes_every_backend_and_ratio_by_default(dump: str) -> None:
-    rows = strict_json(run("compare", dump, "--format", "json", "--seeds", "1", "--no-fidelity"))["rows"]
+    rows = strict_json(run("compare", dump, "--format", "json", "--seed", "0", "--no-fidelity"))["rows"]
     assert list(dict.fromkeys(row["backend"] for row in rows)) == list(stgraph.community.base.available_backends())
     assert [row["retain_ratio"] for row in rows[:3]] == [0.1, 0.3, 0.5]
 
@@ -152,9 +210,9 @@ def test_compare_hands_its_options_on(dump: str) -> None:
     ("text", "value"), [("sqrt", "sqrt"), ("none", None), ("12", 12), ("-3", -3), ("+4", 4), ("1.5", "1.5"), ("", "")]
 )
 def test_max_size_as_typed(text: str, value: int | str | None) -> None:
-    assert options.max_size(text) == value
+    assert method_options.max_size(text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.2", 0.2), ("-1", -1.0), ("p95", "p95"), ("x", "x")])
 def test_tau_diff_as_typed(text: str, value: float | str) -> None:
-    assert options.tau_diff(text) == value
+    assert method_options.tau_diff(text) == value

@@ -286,8 +286,8 @@ def test_errors_nobody_planned_are_shown_whole(monkeypatch: pytest.MonkeyPatch) 
     [
         (("compare", "--bogus"), "--bogus"),
         (("bogus",), "bogus"),
-        (("compare", "--seeds", "0"), "--seeds"),
-        (("compare", "-r", "half"), "-r"),
+        (("compare", "--seed", "half"), "seed is 'half'"),
+        (("compare", "-r", "half"), "retain_ratio is 'half'"),
         (("communities", "--tau-sim", "high"), "--tau-sim"),
         (("inspect", "--query"), "--query"),
         (("inspect", "one", "two"), "two"),

@@ -238,6 +238,7 @@ def test_wrong_command_lines(
 
 def test_both_or_none(refused: Refused, tmp_path: Path) -> None:  # noqa: F811
     assert refused("eval", "--model", "m").startswith("--model and --task belong together")
+    assert "`stgraph probe`" in refused("eval")
     assert refused("eval", "--task", str(tmp_path / "none.jsonl")).startswith("--model and --task belong together")
 
 

@@ -19,7 +19,7 @@ from stgraph.cli import main
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.presets import ABLATION, ablation
 
-FEW = ("--selectors", "st-simdiff, evs,sttm", "-r", "0.3", "-r", "0.5")
+FEW = ("-s", "st-simdiff, evs,sttm", "-r", "0.3", "-r", "0.5")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def signalled(tmp_path: Path) -> str:
 
 
 def test_compare_all_lists_what_it_leaves_out(dump: str) -> None:
-    text = run("compare", "--selectors", "all", dump, "-r", "0.3", "--seeds", "1")
+    text = run("compare", "-s", "all", dump, "-r", "0.3", "--seed", "0")
     for name in SELECTORS.names():
         assert name in text
     assert "r = 0.3 of 180 tokens" in text
@@ -43,7 +43,7 @@ def test_compare_all_lists_what_it_leaves_out(dump: str) -> None:
 
 
 def test_compare_all_runs_all_on_made_up_signals(signalled: str) -> None:
-    text = run("compare", "--selectors", "all", signalled, "-r", "0.1", "-r", "0.5", "--seeds", "1", "--no-fidelity")
+    text = run("compare", "-s", "all", signalled, "-r", "0.1", "-r", "0.5", "--seed", "0", "--no-fidelity")
     assert "Not run" not in text
     for name in SELECTORS.names():
         assert text.count(f"\n{name} ") == 2
@@ -66,7 +66,7 @@ def test_compare_named_selectors_as_rows(dump: str, tmp_path: Path) -> None:
 
 
 def test_compare_takes_backends_and_thresholds(dump: str) -> None:
-    given = ("--selectors", "st-simdiff,evs", "-b", "lattice-components", "-b", "igraph-leiden", "--tau-sim", "0.5")
+    given = ("-s", "st-simdiff,evs", "-b", "lattice-components", "-b", "igraph-leiden", "--tau-sim", "0.5")
     rows = strict_json(run("compare", *given, dump, "-r", "0.3", "--format", "json"))["rows"]
     assert [(row["selector"], row["backend"]) for row in rows] == [
         ("st-simdiff", "lattice-components"),
@@ -76,7 +76,7 @@ def test_compare_takes_backends_and_thresholds(dump: str) -> None:
 
 
 def test_compare_measured_over_the_layers(signalled: str) -> None:
-    given = ("--selectors", "fastv,evs", "-r", "0.3", "--no-fidelity", "--format", "json")
+    given = ("-s", "fastv,evs", "-r", "0.3", "--no-fidelity", "--format", "json")
     kept = strict_json(run("compare", signalled, *given))["rows"]
     layers = strict_json(run("compare", signalled, *given, "--measured", "layers"))["rows"]
     assert [row["n_kept"] for row in kept] == [54, 54]
@@ -127,11 +127,11 @@ def test_the_sample_can_carry_made_up_signals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("compare", "--selectors", "evs,simdif"), "no selector 'simdif'"),
-        (("compare", "--selectors", "all", "--split", "tree", "--split", "raster"), "--selectors takes one --split"),
-        (("compare", "--measured", "layers"), "--measured and --newlines belong to --selectors"),
-        (("compare", "--selectors", "evs", "--newlines", "maybe"), "newlines is 'maybe'"),
-        (("compare", "--selectors", "fastv"), "selector 'fastv' needs signals llm_attn_last, llm_attn_layers"),
+        (("compare", "-s", "evs,simdif"), "no selector 'simdif'"),
+        (("compare", "-s", "all", "--split", "tree", "--split", "raster"), "--selector takes one --split"),
+        (("compare", "--measured", "layers"), "--measured and --newlines belong to --selector"),
+        (("compare", "-s", "evs", "--newlines", "maybe"), "newlines is 'maybe'"),
+        (("compare", "-s", "fastv"), "selector 'fastv' needs signals llm_attn_last, llm_attn_layers"),
         (("select", "-s", "evs", "--tau-sim", "0.5"), "selector 'evs' has no parameter 'tau_sim'"),
         (("select", "-s", "fastervlm"), "fastervlm needs the signal 'enc_cls_attn'"),
         (("select", "-p", "seed"), "--param is 'seed'; write it as name=value"),

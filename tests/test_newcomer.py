@@ -37,7 +37,7 @@ SAMPLE = {
     [
         ("compare", "--tau-sim", "high"),
         ("compare", "-r", "half"),
-        ("compare", "--seeds", "0"),
+        ("compare", "--seed", "half"),
         ("bogus",),
         ("inspect", "--query"),
     ],

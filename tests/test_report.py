@@ -92,7 +92,7 @@ def test_the_report_in_a_browser(open_page: Open, backends: tuple[str, Any]) -> 
 def test_a_report_of_selectors_of_two_dumps(open_page: Open, tmp_path: Path) -> None:
     names = [saved(tmp_path / name, title=MARKUP) for name in ("a", "b")]
     page_file = tmp_path / "page.html"
-    said = run("compare", *names, "--selectors", "evs,srts,framefusion", "-r", "0.3", "--html", str(page_file))
+    said = run("compare", *names, "-s", "evs,srts,framefusion", "-r", "0.3", "--html", str(page_file))
     assert "open it in a browser" in said
     page = open_page(page_file.read_text(encoding="utf-8"), 390, 844)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -107,7 +107,7 @@ def test_a_report_of_selectors_of_two_dumps(open_page: Open, tmp_path: Path) -> 
 
 def test_skipped_selectors_are_listed(tmp_path: Path) -> None:
     dump = saved(tmp_path / "clip")
-    run("compare", dump, "--selectors", "all", "-r", "0.3", "-q", "--seeds", "1", "--html", str(tmp_path / "p.html"))
+    run("compare", dump, "-s", "all", "-r", "0.3", "-q", "--seed", "0", "--html", str(tmp_path / "p.html"))
     (shown,) = data_of((tmp_path / "p.html").read_text(encoding="utf-8"))["dumps"]
     assert {"label": "fastervlm", "reason": "needs signal enc_cls_attn"} in shown["skipped"]
     assert "random" in [entry["label"] for entry in shown["thumbs"]["kept"]]

@@ -1,4 +1,4 @@
-"""Accuracy against the retain ratio, with intervals, from rows of ``stgraph eval``. Reads rows only."""
+"""Accuracy against the retain ratio, with intervals, from rows of the probe or of ``stgraph eval``. Reads rows only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
     references = [row for row in rows if row.get("selector") in (FULL, BLIND)]
     others = [row for row in rows if row.get("selector") not in (FULL, BLIND)]
     if not rows:
-        raise InputError("there are no rows to draw; give a file of rows of stgraph eval")
+        raise InputError("there are no rows to draw; give a file of rows of stgraph probe or stgraph eval")
     drawn = {column: curves(others, "retain_ratio", column, SETTINGS) for column in columns}
     labels = [curve.label for found in drawn.values() for curve in found]
     figure, panels = panelled(

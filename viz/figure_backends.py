@@ -80,7 +80,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
 
 @styled
 def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
-    """Figures of ``stgraph compare --selectors`` against the retain ratio, a panel for each column.
+    """Figures of ``stgraph compare -s`` against the retain ratio, a panel for each column.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     MissingDependencyError
         matplotlib is not installed
     """
-    _need(rows, ("selector", "retain_ratio", *columns), "compare --selectors")
+    _need(rows, ("selector", "retain_ratio", *columns), "compare -s")
     there = [c for c in _SELECTOR_PANELS if any(row.get(c) is not None for row in rows)]
     chosen = list(dict.fromkeys(columns)) or there
     if not chosen:

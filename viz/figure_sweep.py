@@ -1,4 +1,4 @@
-"""The layout of the paper's figures 5 and 6: what each threshold changes. Reads rows of a sweep or an eval."""
+"""The layout of the paper's figures 5 and 6: what each threshold changes. Reads rows of a sweep or of the probe."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     usable = [dict(row) for row in rows if row.get("tau_sim") is not None and row.get("tau_diff") is not None]
     if not usable:
         raise InputError(
-            "no row has both tau_sim and tau_diff; give rows of stgraph sweep or of a sweep of stgraph eval"
+            "no row has both tau_sim and tau_diff; give rows of stgraph sweep or of a sweep of stgraph probe"
         )
     chosen = tuple(columns) or (("accuracy",) if "accuracy" in usable[0] else ("reference_overlap",))
     for row in usable:

@@ -27,7 +27,7 @@ REFERENCES = ("full", "blind")
 def probe_tables(
     rows: Sequence[Row], differences: Sequence[Row], features: Sequence[Row], chance: Mapping[str, float]
 ) -> RenderableType:
-    """Everything ``stgraph eval`` shows of the probe.
+    """Everything ``stgraph probe`` shows.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ _FIGURES = {
 
 
 def selector_tables(rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row]) -> RenderableType:
-    """Everything ``stgraph compare --selectors`` shows for one dump: a table a ratio, what was skipped, the legend."""
+    """Everything ``stgraph compare -s`` shows for one dump: a table a ratio, what was skipped, the legend."""
     parts: list[RenderableType] = []
     for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
         inside = [row for row in rows if row["retain_ratio"] == ratio]

@@ -20,7 +20,7 @@ _FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSelectorsTask(Task):
-    """The rows of ``stgraph compare --selectors`` of every dump, without the overlap of pairs.
+    """The rows of ``stgraph compare -s`` of every dump, without the overlap of pairs.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ def figures(folder: Path) -> None:
         stgraph("plot", "--kind", kind, "-o", str(HERE / f"{kind}.png"), "--dpi", "110")
     stgraph("compare", "--no-fidelity", "-o", str(folder / "rows.csv"))
     stgraph("plot", str(folder / "rows.csv"), "--kind", "backends", "-o", str(HERE / "backends.png"), "--dpi", "110")
-    stgraph("compare", "--selectors", "all", "--seeds", "1", "-o", str(folder / "selectors.csv"))
+    stgraph("compare", "-s", "all", "--seed", "0", "-o", str(folder / "selectors.csv"))
     stgraph(
         *(
             "plot",

@@ -18,12 +18,14 @@ from stgraph.cli import (
     inspect,
     options,
     plot,
+    probe,
     sample,
     select,
     sweep,
     view,
 )
 from stgraph.cli import eval as evaluation
+from stgraph.cli.grouped_help import GroupedCommand
 from stgraph.errors import StgraphError
 
 app = typer.Typer(
@@ -46,10 +48,12 @@ for module in (
     dump,
     batch,
     evaluation,
+    probe,
     bench,
     doctor,
 ):
-    app.command(name=module.__name__.rpartition(".")[2])(module.command)
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, cls=GroupedCommand, epilog=module.EXAMPLES)(module.command)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options
+from stgraph.cli.method_options import parameters
+
+EXAMPLES = """
+stgraph batch select dumps/ -o kept/ -p selector=evs -p retain_ratio=0.2
+stgraph batch compare dumps/ -o rows/ -p backends=lattice-components,igraph-leiden
+"""
 
 _SHOWN = 10  # failures told; the rows hold all
 _TEXTS = ("prompt", "model", "task")  # parameters taken as they are written
@@ -27,7 +33,7 @@ def command(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of results; what it holds is not computed again.")
     ],
-    parameters: Annotated[
+    pairs: Annotated[
         list[str] | None,
         typer.Option(
             "-p",
@@ -66,7 +72,7 @@ def command(
     """
     from stgraph.bench.batch.run import run_batch
 
-    made = _task(task, parameters or [])
+    made = _task(task, pairs or [])
     try:
         with options.progress_bar(quiet) as progress:
             report = run_batch(
@@ -111,7 +117,7 @@ def _task(name: str, pairs: list[str]) -> Any:
     texts = {key: pair.partition("=")[2] for pair in pairs for key in _TEXTS if pair.startswith(f"{key}=")}
     given: dict[str, Any] = {}
     further: dict[str, Any] = {}
-    for key, value in options.parameters(pairs).items():
+    for key, value in parameters(pairs).items():
         several = isinstance(value, str) and "," in value
         read = [_one(key, part) for part in value.split(",")] if several else value
         (given if key in known else further)[key] = texts[key] if key in texts and key in known else read
@@ -148,4 +154,4 @@ def _show_answers(task: Any, output: Path) -> None:
 
 
 def _one(key: str, text: str) -> Any:
-    return options.parameters([f"{key}={text.strip()}"])[key]
+    return parameters([f"{key}={text.strip()}"])[key]

@@ -9,6 +9,11 @@ import typer
 
 from stgraph.cli import options, results
 
+EXAMPLES = """
+stgraph bench -o rows.csv
+stgraph bench --quick
+"""
+
 
 def command(
     n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds whose medians are shown.")] = 15,

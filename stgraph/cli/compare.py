@@ -8,54 +8,42 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options, results
+from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+
+EXAMPLES = """
+stgraph compare clip.safetensors --html report.html
+stgraph compare clip.safetensors -b lattice-components -b igraph-leiden --split tree --split raster
+stgraph compare clip.safetensors -s all -r 0.1 -o rows.csv
+"""
 
 
+@takes_method(
+    *(name for name in (*COMMUNITIES, *REDUCTION) if name not in ("split", "seed")),
+    *("measured", "newlines"),
+    repeatable={
+        "backend": "all that run here",
+        "retain_ratio": "0.1 0.3 0.5",
+        "split": "tree",
+        "seed": "0 1 2",
+    },
+)
 def command(
     dumps: Annotated[
         list[Path] | None, typer.Argument(help="Token dumps; without one, the bundled sample.", show_default=False)
     ] = None,
     selectors: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            "-s",
+            "--selector",
             "--selectors",
-            help="Compare selectors instead of backends: all, or names with commas between.",
+            help="Compare selectors instead of backends: all, or a name; repeatable.",
             show_default=False,
         ),
     ] = None,
-    backends: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-b", "--backend", help="Backend to compare; repeat. Default: all that run here.", show_default=False
-        ),
-    ] = None,
-    ratios: Annotated[
-        list[float] | None,
-        typer.Option(
-            "-r", "--retain-ratio", help="Share of tokens to keep; repeat. Default: 0.1 0.3 0.5.", show_default=False
-        ),
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for what draws at random.")] = 3,
-    splits: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--split",
-            help="Splitter; repeat to compare: tree, raster, redetect, native. Default: tree.",
-            show_default=False,
-        ),
-    ] = None,
-    tau_sim: options.TauSim = 0.8,
-    tau_diff: options.TauDiff = "0.2",
-    max_size: options.MaxSize = "sqrt",
-    resolution: options.Resolution = 1.0,
-    importance: options.Importance = "auto",
-    protect_events: options.ProtectEvents = False,
-    spatial: options.Spatial = True,
-    temporal: options.Temporal = True,
     fidelity: Annotated[
         bool, typer.Option("--fidelity/--no-fidelity", help="Nearest-kept-token figures; time grows with N squared.")
     ] = True,
-    measured: options.Measured = "kept",
-    newlines: options.Newlines = None,
     device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
@@ -69,10 +57,12 @@ def command(
     ] = None,
     query: options.Query = None,
     quiet: options.Quiet = False,
+    *,
+    method: dict[str, Any],
 ) -> None:
     """Run every community backend on the same tokens and show what each choice lets a VLM see.
 
-    With --selectors, run the selectors instead: all whose signals the dump carries, or those named.
+    With --selector, run the selectors instead: all whose signals the dump carries, or those named.
     """
     from stgraph.errors import InputError
 
@@ -84,27 +74,13 @@ def command(
         check_writable(html)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
-    thresholds = {
-        "tau_sim": tau_sim,
-        "tau_diff": options.tau_diff(tau_diff),
-        "max_size": options.max_size(max_size),
-        "resolution": resolution,
-        "importance": importance,
-        "protect_events": protect_events,
-        "spatial": spatial,
-        "temporal": temporal,
-    }
-    axes: dict[str, Any] = {
-        "backends": tuple(backends or ()),
-        "retain_ratios": tuple(ratios or (0.1, 0.3, 0.5)),
-        "seeds": tuple(range(seeds)),
+    plan: dict[str, Any] = {
+        "backends": method.pop("backend", ()),
+        "retain_ratios": method.pop("retain_ratio", (0.1, 0.3, 0.5)),
+        "seeds": method.pop("seed", (0, 1, 2)),
         "fidelity": fidelity,
     }
-    run, show, kept = (
-        _backends({**axes, "splits": tuple(splits or ("tree",)), "options": thresholds}, measured, newlines)
-        if selectors is None
-        else _selectors(selectors, {**axes, "measured": measured, "newlines": newlines}, thresholds, splits)
-    )
+    run, show, kept = _backends(plan, method) if selectors is None else _selectors(selectors, plan, method)
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
     tables: dict[str, list[dict[str, Any]]] = {}
     pages = []
@@ -131,7 +107,7 @@ def command(
             typer.echo(f"Wrote {html}; open it in a browser")
 
 
-def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tuple[Any, Any, Any]:
+def _backends(plan: dict[str, Any], method: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How to compare backends, how to show it, and how to get the kept tokens for a page.
 
     Every name and number is checked here, before a dump is read.
@@ -143,16 +119,14 @@ def _backends(plan: dict[str, Any], measured: str, newlines: str | None) -> tupl
     from stgraph.errors import InputError
     from stgraph.viz.comparison import comparison_tables
 
-    if measured != "kept" or newlines is not None:
-        raise InputError("--measured and --newlines belong to --selectors; leave them out to compare backends")
-    checked = ComparePlan(**plan)
+    if "measured" in method or "newlines" in method:
+        raise InputError("--measured and --newlines belong to --selector; leave them out to compare backends")
+    checked = ComparePlan(**plan, splits=method.pop("split", ("tree",)), options=method)
     checked.selectors()
     return partial(compare_backends, plan=checked), comparison_tables, partial(kept_by_backends, plan=checked)
 
 
-def _selectors(
-    names: str, plan: dict[str, Any], thresholds: dict[str, Any], splits: list[str] | None
-) -> tuple[Any, Any, Any]:
+def _selectors(names: list[str], plan: dict[str, Any], method: dict[str, Any]) -> tuple[Any, Any, Any]:
     """The same for selectors."""
     from functools import partial
 
@@ -162,13 +136,16 @@ def _selectors(
     from stgraph.errors import InputError
     from stgraph.viz.selector_comparison import selector_tables
 
-    if len(splits or ()) > 1:
-        raise InputError("--selectors takes one --split")
+    splits = method.pop("split", ("tree",))
+    if len(splits) > 1:
+        raise InputError("--selector takes one --split")
+    chosen = [name.strip() for text in names for name in text.split(",")]
     checked = SelectorPlan(
         **plan,
-        selectors=() if names == "all" else tuple(name.strip() for name in names.split(",")),
-        tau_diff=thresholds["tau_diff"],
-        options={**thresholds, "split": splits[0] if splits else "tree"},
+        **{name: method.pop(name) for name in ("measured", "newlines") if name in method},
+        **({"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}),
+        selectors=() if "all" in chosen else tuple(chosen),
+        options={**method, "split": splits[0]},
     )
     checked.variants()
     return partial(compare_selectors, plan=checked), selector_tables, partial(kept_by_selectors, plan=checked)

@@ -8,6 +8,11 @@ import typer
 
 from stgraph.cli import options
 
+EXAMPLES = """
+stgraph doctor
+stgraph doctor --licences
+"""
+
 
 def command(
     licences: Annotated[

@@ -9,6 +9,11 @@ import typer
 
 from stgraph.cli import options
 
+EXAMPLES = """
+stgraph dump clip.mp4 -o clip.safetensors --frames 64
+stgraph dump videos/ -o dumps/ --encoder hf:facebook/dinov2-small
+"""
+
 
 def command(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of them.", metavar="VIDEO|DIR")],

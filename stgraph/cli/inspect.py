@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from stgraph.cli import options
+from stgraph.cli.method_options import takes_method
+
+EXAMPLES = """
+stgraph inspect clip.safetensors
+stgraph inspect clip.safetensors --query question.safetensors --tau-sim 0.9
+"""
 
 
+@takes_method("tau_sim")
 def command(
     dump: options.Dump = None,
     query: options.Query = None,
-    tau_sim: options.TauSim = 0.8,
     fmt: options.TableOrJson = None,
+    quiet: options.Quiet = False,
+    *,
+    method: dict[str, Any],
 ) -> None:
     """Show what a dump holds and the statistics of its token graph."""
     import json
@@ -22,7 +33,7 @@ def command(
     if fmt not in (None, "json"):
         raise InputError(f"inspect prints a table or --format json, not {fmt!r}")
     name, tokens = options.open_tokens(dump, query)
-    summary = stgraph.build_graph(tokens, tau_sim).summary()
+    summary = stgraph.build_graph(tokens, **method).summary()
     if fmt == "json":
         signals = {key: {"shape": list(a.shape), "dtype": str(a.dtype)} for key, a in tokens.signals.items()}
         facts = {"grid": list(tokens.grid.shape), "n_tokens": tokens.grid.n_tokens, "dimension": tokens.dimension}
@@ -34,6 +45,8 @@ def command(
             "metadata": dict(tokens.metadata),
         }
         typer.echo(json.dumps({**everything, "graph": summary.to_dict()}, indent=1))
+        return
+    if quiet:
         return
     from stgraph.viz.tables import graph_tables
 

@@ -8,17 +8,30 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options
+from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+
+EXAMPLES = """
+stgraph plot clip.safetensors --kind process -o process.png
+stgraph plot sweep.csv --kind sweep -o sweep.pdf
+stgraph plot rows.csv --kind backends --where split=tree -o backends.svg
+"""
 
 OF_A_DUMP = ("process", "sizes", "similarity", "frames")
 OF_ROWS = ("accuracy", "sweep", "backends", "selectors")
 
 
+@takes_method(
+    *(name for name in (*COMMUNITIES, *REDUCTION) if name not in ("spatial", "temporal")),
+    "retain_ratio",
+    repeatable={"backend": "lattice-components; for sizes the usual ones"},
+    defaults={"retain_ratio": "0.3"},
+)
 def command(
     source: Annotated[
         Path | None,
         typer.Argument(
             help="A dump (process, sizes, similarity, frames; without one, the bundled sample), or rows (.csv, .json, "
-            ".jsonl, .parquet) of eval (accuracy), sweep or eval (sweep), compare (backends), compare --selectors "
+            ".jsonl, .parquet) of probe or eval (accuracy), sweep or probe (sweep), compare (backends), compare -s "
             "(selectors).",
             show_default=False,
         ),
@@ -53,30 +66,11 @@ def command(
     frames: Annotated[
         list[int] | None, typer.Option("--frame", help="Frame to show (process); repeat.", show_default=False)
     ] = None,
-    backends: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-b",
-            "--backend",
-            help="Community backend; repeat to compare (sizes). Default: lattice-components; for sizes the usual ones.",
-            show_default=False,
-        ),
-    ] = None,
-    ratio: Annotated[
-        float | None,
-        typer.Option("-r", "--retain-ratio", help="Share of tokens to keep. Default: 0.3.", show_default=False),
-    ] = None,
-    tau_sim: options.TauSim = 0.8,
-    tau_diff: options.TauDiff = "0.2",
-    max_size: options.MaxSize = "sqrt",
-    split: options.Split = "tree",
-    resolution: options.Resolution = 1.0,
-    seed: options.Seed = 0,
-    importance: options.Importance = "auto",
-    protect_events: options.ProtectEvents = False,
     query: options.Query = None,
-    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels an inch of a PNG.")] = 160,
+    dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels per inch of a PNG.")] = 160,
     quiet: options.Quiet = False,
+    *,
+    method: dict[str, Any],
 ) -> None:
     """Draw a figure of a dump or of rows, with matplotlib."""
     from stgraph.bench import rows
@@ -92,20 +86,11 @@ def command(
     if kind in OF_ROWS:
         if source is None:
             raise InputError(f"--kind {kind} needs a file of rows; name one")
-        figure = _of_rows(kind, source, tuple(columns or ()), where or [], ratio)
+        figure = _of_rows(kind, source, tuple(columns or ()), where or [], method.get("retain_ratio"))
     else:
         if columns or where:
             raise InputError(f"--column and --where belong to figures of rows ({', '.join(OF_ROWS)})")
-        thresholds = {
-            "tau_sim": tau_sim,
-            "tau_diff": options.tau_diff(tau_diff),
-            "max_size": options.max_size(max_size),
-            "resolution": resolution,
-            "seed": seed,
-            "importance": importance,
-            "protect_events": protect_events,
-        }
-        figure = _of_dump(kind, source, query, 0.3 if ratio is None else ratio, backends, split, thresholds, frames)
+        figure = _of_dump(kind, source, query, method, frames)
     save_figure(figure, output, dpi)
     if not quiet:
         typer.echo(f"Wrote {output}")
@@ -129,14 +114,7 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
 
 
 def _of_dump(
-    kind: str,
-    source: Path | None,
-    query: Path | None,
-    ratio: float,
-    backends: list[str] | None,
-    split: str,
-    thresholds: dict[str, Any],
-    frames: list[int] | None,
+    kind: str, source: Path | None, query: Path | None, method: dict[str, Any], frames: list[int] | None
 ) -> Any:
     from stgraph.cli.settings import planned
     from stgraph.errors import InputError
@@ -145,11 +123,12 @@ def _of_dump(
     from stgraph.viz.figure_sizes import size_figure
     from stgraph.viz.figure_video import kept_per_frame_figure, similarity_figure
 
+    backends, split, ratio = method.pop("backend", ()), method.pop("split", "tree"), method.pop("retain_ratio", 0.3)
     if kind != "sizes":
-        backends = backends or ["lattice-components"]
+        backends = backends or ("lattice-components",)
         if len(backends) > 1:
             raise InputError(f"--kind {kind} shows one backend; name one with -b")
-    selectors = planned(backends or (), (split,), (ratio,), thresholds)
+    selectors = planned(backends, (split,), (ratio,), method)
     _, tokens = options.open_tokens(source, query)
     graph = build_graph(tokens)
     if kind == "sizes":

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+EXAMPLES = """
+stgraph sample -o sample.safetensors
+"""
+
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the dump.")] = Path(

@@ -3,59 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stgraph.cli import options
+from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+
+EXAMPLES = """
+stgraph select clip.safetensors -r 0.2 -o kept.safetensors
+stgraph select clip.safetensors -s framefusion -n 1024
+stgraph select clip.safetensors -s sttm -p tau_s=0.8 --format json
+"""
 
 
+@takes_method(
+    *COMMUNITIES,
+    *REDUCTION,
+    *("selector", "retain_ratio", "backend", "preset", "measured", "newlines", "param"),
+    defaults={"selector": "st-simdiff", "retain_ratio": "0.3"},
+)
 def command(
-    context: typer.Context,
     dump: options.Dump = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the kept tokens as a dump.", show_default=False)
     ] = None,
     query: options.Query = None,
-    selector: Annotated[
-        str, typer.Option("-s", "--selector", help="Selector; `stgraph doctor` lists them.")
-    ] = "st-simdiff",
-    ratio: Annotated[
-        float | None,
-        typer.Option("-r", "--retain-ratio", help="Share of tokens to keep.  [default: 0.3]", show_default=False),
-    ] = None,
     n_keep: Annotated[
         int | None,
         typer.Option("-n", "--n-keep", help="Number of tokens to keep, instead of a share.", show_default=False),
     ] = None,
-    backend: Annotated[str, typer.Option("-b", "--backend", help="Community backend, or auto.")] = "lattice-components",
-    tau_sim: options.TauSim = 0.8,
-    tau_diff: options.TauDiff = "0.2",
-    max_size: options.MaxSize = "sqrt",
-    split: options.Split = "tree",
-    resolution: options.Resolution = 1.0,
-    seed: options.Seed = 0,
-    importance: options.Importance = "auto",
-    protect_events: options.ProtectEvents = False,
-    spatial: options.Spatial = True,
-    temporal: options.Temporal = True,
-    measured: options.Measured = "kept",
-    newlines: options.Newlines = None,
-    parameters: options.Parameters = None,
     device: options.Device = "cpu",
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            help="Row of the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
-            show_default=False,
-        ),
-    ] = None,
     fmt: options.TableOrJson = None,
+    quiet: options.Quiet = False,
+    *,
+    method: dict[str, Any],
 ) -> None:
     """Select the tokens to keep, show how many were kept per frame and why, and write them as a dump.
 
-    Options from --backend on belong to st-simdiff and its kin; -p sets the parameters of any selector.
+    Options from --backend on belong to st-simdiff and its kin; -p sets a parameter of any selector.
     """
     import json
 
@@ -69,38 +55,17 @@ def command(
         raise InputError(f"select prints a table or --format json, not {fmt!r}")
     if output is not None:
         rows.check_writable(output)
-    named = {
-        "backend": backend,
-        "tau_sim": tau_sim,
-        "tau_diff": options.tau_diff(tau_diff),
-        "max_size": options.max_size(max_size),
-        "split": split,
-        "resolution": resolution,
-        "seed": seed,
-        "importance": importance,
-        "protect_events": protect_events,
-        "spatial": spatial,
-        "temporal": temporal,
-    }
-    chosen = stgraph.selector(
-        selector,
-        retain_ratio=0.3 if ratio is None and n_keep is None else ratio,
-        n_keep=n_keep,
-        measured=measured,
-        newlines=newlines,
-        **{
-            **({} if preset is None else ablation(preset)),
-            **{key: value for key, value in named.items() if options.is_given(context, key)},
-            **options.parameters(parameters or []),
-        },
-    )
-    name, tokens = options.open_tokens(dump, query)
+    name, preset = method.pop("selector", "st-simdiff"), method.pop("preset", None)
+    if n_keep is None:
+        method.setdefault("retain_ratio", 0.3)
+    chosen = stgraph.selector(name, n_keep=n_keep, **({} if preset is None else ablation(preset)) | method)
+    source, tokens = options.open_tokens(dump, query)
     kept = chosen.select(tokens.to(device)).to("cpu")
     if output is not None:
         kept.save(output, tokens)
     if fmt == "json":
         facts = {
-            "dump": name,
+            "dump": source,
             "n_kept": len(kept),
             "kind": kept.kind,
             "exactness": kept.exactness,
@@ -110,10 +75,12 @@ def command(
         }
         typer.echo(json.dumps({**facts, "provenance": dict(kept.provenance)}, indent=1))
         return
+    if quiet:
+        return
     from stgraph.viz.tables import selection_table
 
     console = options.console()
-    console.print(options.printable(f"{name}: {kept!r}"), style="bold", markup=False)
+    console.print(options.printable(f"{source}: {kept!r}"), style="bold", markup=False)
     per_frame = kept.mask.sum(axis=(1, 2)).tolist()
     size = tokens.grid.H * tokens.grid.W
     table = selection_table(per_frame, size, kept.report, kept.account.to_dict(), kept.exactness)

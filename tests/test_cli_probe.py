@@ -1,4 +1,4 @@
-"""``stgraph eval`` without a model, end to end: the tables, the rows, the paper beside them, what is refused."""
+"""``stgraph probe``, end to end: the tables, the rows, the paper beside them, what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stgraph.errors import UnknownNameError
 from stgraph.selection.presets import ABLATION
 
 STORED = Path(__file__).parent / "data" / "probe_rows.csv"
-SMALL = ("eval", "--questions", "40", "--videos", "dev")
+SMALL = ("probe", "--questions", "40", "--videos", "dev")
 
 
 def test_tables_show_accuracy_families_and_communities() -> None:
@@ -66,12 +66,9 @@ def test_presets_are_the_papers_tables_and_figures() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--frames", "4"], "--frames belongs to a checkpoint: name it with --model"),
-        (["--model", "x"], "--model and --task belong together"),
-        (["--model", "x", "--task", "y", "--questions", "5"], "--questions belongs to the probe: leave out --model"),
-        (["--preset", "table-3", "-s", "random"], "--preset has its own selectors"),
-        (["--study", "DIR", "-r", "0.3"], "--study has its own retain ratios"),
-        (["--study", "DIR", "-o", "rows.csv"], "--study names its files itself"),
+        (["--preset", "table-3", "-s", "random"], "--preset has its own selector"),
+        (["--study", "DIR", "-r", "0.3"], "--study has its own retain ratio"),
+        (["--study", "DIR", "-o", "rows.csv"], "--study has its own output"),
         (["-p", "nothing=3"], "parameter 'nothing' is known to none of the selectors"),
         (["-s", "visionzip"], "which the probe's model does not give"),
         (["--weights", "gpt"], "model is 'gpt'"),
@@ -80,7 +77,7 @@ def test_presets_are_the_papers_tables_and_figures() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(refused: Refused, words: list[str], message: str) -> None:  # noqa: F811
-    assert message in refused("eval", *words)
+    assert message in refused("probe", *words)
 
 
 def test_stored_rows_come_out_again() -> None:

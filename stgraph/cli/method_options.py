@@ -1,0 +1,223 @@
+"""The options of selectors, declared once for every command.
+
+A command names the options it takes; the decorator adds them to its signature and hands over, as ``method``, those that
+stand on the command line. What is left out is the library's default, which the help text reads from the selector.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+
+GROUP = "Method"
+COMMUNITIES = ("tau_sim", "max_size", "split", "resolution", "seed", "spatial", "temporal")
+REDUCTION = ("tau_diff", "importance", "protect_events")
+
+
+@dataclass(frozen=True)
+class MethodOption:
+    """One option: its flags, its type on the command line, its help, and how its text is read.
+
+    Attributes
+    ----------
+    several : how one text is read to several values, for options that may be repeated
+    """
+
+    flags: tuple[str, ...]
+    kind: type
+    help: str
+    read: Callable[[Any], Any] = lambda value: value
+    several: Callable[[Any], tuple[Any, ...]] | None = None
+
+
+def max_size(text: str) -> int | str | None:
+    """--max-size as the library takes it."""
+    if text == "none":
+        return None
+    return int(text) if text.lstrip("+-").isdecimal() else text
+
+
+def tau_diff(text: str) -> float | str:
+    """--tau-diff as the library takes it: a number where it reads as one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _numbers(name: str) -> Callable[[str], tuple[Any, ...]]:
+    """Reads one number, or a range start:stop:step of them."""
+
+    def read(text: str) -> tuple[Any, ...]:
+        from stgraph.bench.sweep_plan import number_range
+
+        return number_range(name, text)
+
+    return read
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from stgraph.errors import InputError
+
+    numbers = _numbers("seed")(text)
+    for number in numbers:
+        if not float(number).is_integer():
+            raise InputError(f"seed is {number:g}; it must be an integer from 0 to 2^31 - 1")
+    return tuple(int(number) for number in numbers)
+
+
+def _tau_diffs(text: str) -> tuple[float | str, ...]:
+    return _numbers("tau_diff")(text) if ":" in text else (tau_diff(text),)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+OPTIONS: Mapping[str, MethodOption] = {
+    "selector": MethodOption(("-s", "--selector"), str, "Selector; `stgraph doctor` lists them.", several=_names),
+    "retain_ratio": MethodOption(
+        ("-r", "--retain-ratio"), float, "Share of tokens to keep.", several=_numbers("retain_ratio")
+    ),
+    "backend": MethodOption(
+        ("-b", "--backend"), str, "Community backend; `stgraph doctor` lists them.", several=_names
+    ),
+    "tau_sim": MethodOption(
+        ("--tau-sim",), float, "Similarity that an edge must exceed, from -1 to 1.", several=_numbers("tau_sim")
+    ),
+    "tau_diff": MethodOption(
+        ("--tau-diff",), str, "Event threshold: a similarity, or a percentile such as p95.", tau_diff, _tau_diffs
+    ),
+    "max_size": MethodOption(("--max-size",), str, "Largest community: sqrt, a number, or none.", max_size),
+    "split": MethodOption(
+        ("--split",), str, "How larger communities are divided: tree, raster, redetect, native.", several=_names
+    ),
+    "resolution": MethodOption(("--resolution",), float, "Modularity resolution; larger gives smaller communities."),
+    "seed": MethodOption(("--seed",), int, "Seed of what draws at random.", several=_seeds),
+    "importance": MethodOption(
+        ("--importance",),
+        str,
+        "Ranks surplus candidates: auto, attention, difference-then-centrality, centrality, difference, norm.",
+    ),
+    "protect_events": MethodOption(("--protect-events",), bool, "Drop event tokens only after all others."),
+    "spatial": MethodOption(("--spatial/--no-spatial",), bool, "Spatial edges in the community graph."),
+    "temporal": MethodOption(("--temporal/--no-temporal",), bool, "Temporal edges in the community graph."),
+    "preset": MethodOption(
+        ("--preset",),
+        str,
+        "Row of the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
+        several=_names,
+    ),
+    "measured": MethodOption(
+        ("--measured",), str, "What the ratio counts: kept, or layers (mean over the layers of the LLM)."
+    ),
+    "newlines": MethodOption(
+        ("--newlines",), str, "Whether newline tokens count: in, out; by default as the authors of each method count."
+    ),
+    "param": MethodOption(("-p", "--param"), str, "Any other parameter of the selector, as name=value; repeatable."),
+}
+
+
+def takes_method(
+    *names: str, repeatable: Mapping[str, str] | None = None, defaults: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds options to a command, which gets ``method``: those given, as the library takes them.
+
+    Parameters
+    ----------
+    names : of :data:`OPTIONS`, one value each
+    repeatable : further options that may be repeated, with the default their help states; in ``method`` a tuple
+    defaults : what help states as the default where it is not the selector's own
+    """
+    axes = {} if repeatable is None else dict(repeatable)
+    stated = {**axes, **({} if defaults is None else defaults)}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        # click lists options in the order of the signature; that of OPTIONS is the same for all commands.
+        chosen = [name for name in OPTIONS if name in names or name in axes]
+
+        def run(**given: Any) -> None:
+            texts = {name: given.pop(name) for name in chosen}
+            command(**given, method=_read(texts, axes))
+
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "method"]
+        added = [_parameter(name, name in axes or name == "param", stated.get(name)) for name in chosen]
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        run.__signature__ = inspect.Signature([p.replace(kind=keyword_only) for p in [*own, *added]])  # type: ignore[attr-defined]
+        run.__doc__, run.__name__ = command.__doc__, command.__name__
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, several: bool, stated: str | None) -> inspect.Parameter:
+    option = OPTIONS[name]
+    text = option.help
+    if several and name != "param":
+        ranges = "" if option.several is _names else ", or start:stop:step"
+        text = f"{text.removesuffix('.')}; repeatable{ranges}."
+    if stated is not None:
+        text = f"{text}  [default: {stated}]"
+    kind = list[str] if several else option.kind
+    metavar = f"<{option.kind.__name__}>" if several else None
+    declared = typer.Option(*option.flags, help=text, metavar=metavar, show_default=False, rich_help_panel=GROUP)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, declared]
+    )
+
+
+def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
+    """The options given, by the names of the library's parameters."""
+    method: dict[str, Any] = {}
+    for name, text in texts.items():
+        if text is None or text == []:
+            continue
+        option = OPTIONS[name]
+        if name == "param":
+            method.update(parameters(text))
+        elif name in axes:
+            several = option.several
+            assert several is not None
+            method[name] = tuple(value for one in text for value in several(one))
+        else:
+            method[name] = option.read(text)
+    return method
+
+
+def parameters(pairs: list[str]) -> dict[str, Any]:
+    """--param name=value as the library takes it: numbers, true, false and none where the value reads as one.
+
+    Raises
+    ------
+    InputError
+        no name or no equals sign
+    """
+    from stgraph.errors import InputError
+
+    words = {"true": True, "false": False, "none": None}
+    read: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InputError(f"--param is {pair!r}; write it as name=value")
+        number = tau_diff(value)
+        whole = isinstance(number, float) and value.lstrip("+-").isdecimal()
+        read[name] = words.get(value.lower(), int(value) if whole else number)
+    return read
+
+
+@cache
+def library_defaults() -> dict[str, str]:
+    """What help states for options whose default is the selector's own; imports the selector."""
+    from dataclasses import fields
+
+    from stgraph.selection.st_simdiff import StSimDiff
+
+    own = {field.name: field.default for field in fields(StSimDiff)}
+    stated = {name: own[name] for name in OPTIONS if name in own and own[name] is not False}
+    return {name: name if value is True else str(value) for name, value in stated.items()}
