@@ -67,12 +67,13 @@ def test_every_example_can_be_typed(name: str) -> None:
 
 
 def test_help_states_the_defaults_of_the_library() -> None:
-    text = " ".join(run("select", "--help").split())
+    text = flat(run("select", "--help"))
     for field in dataclasses.fields(StSimDiff):
         if field.name in method_options.OPTIONS and field.default not in (False, dataclasses.MISSING):
             stated = field.name if field.default is True else field.default
-            _, _, after = text.partition(f"--{field.name.replace('_', '-')} ")
-            assert after.partition("[default: ")[2].startswith(f"{stated}]")
+            flag = method_options.OPTIONS[field.name].flags[-1].partition("/")[0]
+            _, _, after = text.rpartition(flag)
+            assert after.partition("[default:")[2].startswith(f"{stated}]")
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
