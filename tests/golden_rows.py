@@ -59,17 +59,17 @@ CASES: Mapping[str, Case] = {
         *("--protect-events", "--importance", "centrality", "--no-fidelity", "-q", "--format", "json"),
     ),
     "compare-igraph": _once(
-        *("compare", "CLIP", "-b", "igraph-leiden", "-b", "igraph-louvain", "--seeds", "2", "-r", "0.3", "-q"),
+        *("compare", "CLIP", "-b", "igraph-leiden", "-b", "igraph-louvain", "--seed", "0:1:1", "-r", "0.3", "-q"),
         *("--format", "json"),
         libraries=("igraph",),
     ),
     "compare-selectors": _once(
-        *("compare", "CLIP", "--selectors", "all", "--seeds", "2", "-r", "0.3", "-q", "--format", "json")
+        *("compare", "CLIP", "-s", "all", "--seed", "0:1:1", "-r", "0.3", "-q", "--format", "json")
     ),
     "compare-selectors-options": _once(
-        *("compare", "CLIP", "--selectors", "st-simdiff,srts,evs,random,fastv", "-b", "lattice-components"),
+        *("compare", "CLIP", "-s", "st-simdiff,srts,evs,random,fastv", "-b", "lattice-components"),
         *("-b", "scipy-components", *_THRESHOLDS, "--split", "raster", "--measured", "layers", "-r", "0.4", "-q"),
-        *("--seeds", "1", "--format", "json"),
+        *("--seed", "0", "--format", "json"),
     ),
     "sweep": _once(
         *("sweep", "CLIP", "--tau-sim", "0.7", "--tau-sim", "0.85", "--tau-diff", "0.1", "--tau-diff", "p90"),
@@ -107,7 +107,7 @@ CASES: Mapping[str, Case] = {
         )
     ),
     "probe": _once(
-        *("eval", "-s", "random", "-s", "uniform", "-s", "sttm", "-s", "fastv", "-s", "st-simdiff", "-s", "srts"),
+        *("probe", "-s", "random", "-s", "uniform", "-s", "sttm", "-s", "fastv", "-s", "st-simdiff", "-s", "srts"),
         *("-b", "lattice-components", "--split", "tree", "--split", "raster", "--features", "projector"),
         *("--features", "encoder", "-p", "importance=attention", "-r", "0.1", "-r", "0.3", "--questions", "30"),
         *("--videos", "dev", "-q", "--format", "jsonl"),

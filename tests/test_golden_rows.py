@@ -112,7 +112,7 @@ def test_probe_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_probe_row_of_the_study() -> None:
     pytest.importorskip("torch", reason="needs torch")
     args = ("-s", "st-simdiff", "-b", "lattice-components", "-p", "importance=attention", "-r", "0.1", "-q")
-    *_, row = golden_rows.read(run("eval", *args, "--format", "jsonl"))["rows"]
+    *_, row = golden_rows.read(run("probe", *args, "--format", "jsonl"))["rows"]
     (before,) = published(
         "test.csv",
         model=row["model"],
