@@ -14,9 +14,9 @@ import numpy as np
 import stgraph
 from stgraph.bench.compare import warm_up
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard, mean_and_p5, nearest_kept
-from stgraph.bench.row_file import Key, Row
 from stgraph.bench.sweep_plan import REFERENCE, Configuration, SweepPlan, tau_diff_text
 from stgraph.bench.sweep_rows import SweepRows, content_digest
+from stgraph.bench.tables.table import Key, Row
 from stgraph.community.base import backend
 from stgraph.community.detect import resolve_max_size
 from stgraph.errors import MissingSignalError

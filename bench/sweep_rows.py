@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 import numpy as np
 
 import stgraph
-from stgraph.bench.row_file import Key, RowFile
+from stgraph.bench.tables.row_file import RowFile
+from stgraph.bench.tables.table import Key, Table
 from stgraph.community.quality import PartitionQuality
 from stgraph.tokens import VideoTokens
 
@@ -99,7 +100,7 @@ class SweepRows(RowFile):
         every_s: float = 3.0,
     ) -> None:
         same = {"stgraph": stgraph.__version__}
-        super().__init__(COLUMNS, KEY, same, path, fmt, restart=restart, every_s=every_s)
+        super().__init__(Table(COLUMNS, tuple(KEY)), same, path, fmt, restart=restart, every_s=every_s)
 
     def holds(self, key: Key, fidelity: bool) -> bool:
         """Whether that row is there, with the nearest-kept figures where they are wanted."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
 from stgraph.bench.task_answers import Asked, answers, ready_model
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import stgraph
 from stgraph.arrays import FEATURE_DTYPES
-from stgraph.bench.row_file import Key, Row
 from stgraph.bench.selector_plan import warm_up
+from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import Configuration, TaskPlan

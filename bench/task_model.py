@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_plan import BLIND, Configuration
 from stgraph.bench.task_rows import REPORTED

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import stgraph
-from stgraph.bench.row_file import Key, Row, RowFile
+from stgraph.bench.tables.row_file import RowFile
+from stgraph.bench.tables.table import Key, Row, Table
 
 # "digest" stands for the line of the task file, so that a changed question is asked again.
 KEY: Mapping[str, type] = {
@@ -69,7 +70,7 @@ class TaskRows(RowFile):
     ) -> None:
         self.model = model
         same: dict[str, Any] = {"stgraph": stgraph.__version__, "model": model}
-        super().__init__(COLUMNS, KEY, same, path, fmt, restart=restart, every_s=every_s)
+        super().__init__(Table(COLUMNS, tuple(KEY)), same, path, fmt, restart=restart, every_s=every_s)
 
     def holds(self, key: Key, video_bytes: int | None) -> bool:
         """Whether that row is there, answered, and from a video of this size: failures are tried again."""

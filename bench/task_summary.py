@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.bench.intervals import Interval, accuracy_by_video, paired_difference
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
 from stgraph.bench.task_plan import FULL
 
 CONFIGURATION = ("selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype")
@@ -59,6 +59,23 @@ def by_family(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
         for family in families
         for found in summarise([row for row in rows if row["family"] == family], seed=seed, n=n)
     ]
+
+
+def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows with an accuracy: as they are, or, of ``stgraph eval --model``, which has one row per question, summarised.
+
+    The summary has the columns ``accuracy``, ``accuracy_low`` and ``accuracy_high``, and the same for every family of
+    questions.
+    """
+    if "correct" not in rows[0]:
+        return list(rows)
+    whole = {tuple(one[name] for name in CONFIGURATION): one for one in summarise(rows)}
+    for one in whole.values():
+        one |= {"accuracy_low": one["low"], "accuracy_high": one["high"]}
+    for one in by_family(rows):
+        family, target = str(one["family"]), whole[tuple(one[name] for name in CONFIGURATION)]
+        target |= {family: one["accuracy"], f"{family}_low": one["low"], f"{family}_high": one["high"]}
+    return list(whole.values())
 
 
 def _figures(rows: Sequence[Row], seed: int, n: int) -> Row:

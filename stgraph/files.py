@@ -11,6 +11,15 @@ from pathlib import Path
 from stgraph.errors import InputError
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise InputError now, before any work, if ``path`` could not be written later."""
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: it is a folder; give a file name")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise InputError(f"cannot write {target}: choose an existing folder you may write to")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name when the block succeeds and vanishes when it fails.

@@ -197,7 +197,7 @@ def test_a_file_of_something_else_is_left_alone(
         (tmp_path / name).write_bytes(content)
         message = refused("sweep", dump, *FEW, "-o", str(tmp_path / name))
         fmt = name.partition(".")[2]
-        assert message == f"cannot read {tmp_path / name}: it is no {fmt} file of rows{hint}"
+        assert message == f"cannot read {tmp_path / name}: it is not a {fmt} file of rows{hint}"
         assert (tmp_path / name).read_bytes() == content
     run("sweep", dump, *FEW, "-q", "--restart", "-o", str(target))
     assert len(table(target)) == 4

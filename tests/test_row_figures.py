@@ -9,8 +9,8 @@ import pytest
 from clips import clip
 from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 
-from stgraph.bench.any_rows import accuracy_rows
 from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.task_summary import accuracy_rows
 from stgraph.errors import InputError
 from stgraph.viz.figure_accuracy import accuracy_figure
 from stgraph.viz.figure_backends import backend_figure, selector_figure

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from stgraph.bench import rows
-from stgraph.bench.rows import FORMATS, ROW_FORMATS, check_writable, encode, format_of, write
+from stgraph.bench.tables.reading import read_rows
+from stgraph.bench.tables.row_file import RowFile
+from stgraph.bench.tables.table import Table
+from stgraph.bench.tables.writing import FORMATS, ROW_FORMATS, encode, format_of, write
 from stgraph.errors import InputError, MissingDependencyError
+from stgraph.files import check_writable
 
 Row = dict[str, Any]
 
@@ -89,15 +92,23 @@ def test_rows_read_back_are_those_written(tmp_path: Path, fmt: str) -> None:
     types = {"name": str, "count": int, "share": float, "seed": int, "on": bool, "late": float}
     written = [{name: row.get(name) for name in types} for row in ROWS]
     (made,) = write(tmp_path / "a", {"rows": written}, fmt)
-    found = rows.read(made, fmt, types)
+    found = read_rows(made, fmt, Table(types))
     assert found == written
     assert [[type(v) for v in row.values()] for row in found] == [[type(v) for v in row.values()] for row in written]
     with pytest.raises(InputError, match="holds other columns; they differ in late, later"):
-        rows.read(made, fmt, {**{k: v for k, v in types.items() if k != "late"}, "later": float})
+        read_rows(made, fmt, Table({**{k: v for k, v in types.items() if k != "late"}, "later": float}))
     with pytest.raises(InputError, match="row 1 holds a value that does not belong in its column"):
-        rows.read(made, fmt, {**types, "name": float})
+        read_rows(made, fmt, Table({**types, "name": float}))
     with pytest.raises(InputError, match=r"cannot read .*none: No such file or directory$"):
-        rows.read(tmp_path / "none", fmt, types)
+        read_rows(tmp_path / "none", fmt, Table(types))
+
+
+def test_a_row_given_twice_is_refused_by_a_run_that_goes_on(tmp_path: Path) -> None:
+    table = Table({"a": int, "b": float}, key=("a",))
+    write(tmp_path / "a.csv", {"rows": [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.5}, {"a": 1, "b": 0.7}]}, "csv")
+    with pytest.raises(InputError, match=r"a\.csv holds 1 rows twice \(the same a\); name another file with -o, or"):
+        RowFile(table, {}, tmp_path / "a.csv")
+    assert len(RowFile(table, {}, tmp_path / "a.csv", restart=True)) == 0
 
 
 def test_columns_of_none_only(tmp_path: Path) -> None:
@@ -178,7 +189,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", half)
-    monkeypatch.setattr("stgraph.bench.rows._write_parquet", half)
+    monkeypatch.setattr("stgraph.bench.tables.writing.write_parquet", half)
     with pytest.raises(InputError, match=r"cannot write .*: No space left on device; an existing file is left"):
         write(target, TABLES, fmt)
     assert target.read_bytes() == b"precious"

@@ -223,7 +223,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, fmt: str) -> None:
 
 def test_a_killed_sweep_loses_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("stgraph.bench.row_file.monotonic", lambda: now[0])
+    monkeypatch.setattr("stgraph.bench.tables.row_file.monotonic", lambda: now[0])
     (row, other, third) = run(replace(PLAN, backends=("lattice-components",)), [("x", clip())])[:3]
     store = SweepRows(tmp_path / "a.csv", every_s=3)
     store.add([row])

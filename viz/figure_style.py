@@ -38,6 +38,7 @@ _STYLE = {
     "legend.handlelength": 3.0,
     "svg.hashsalt": "stgraph",  # the same figure is the same file
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # names in rows are text: a $ in one is not a formula
 }
 
 

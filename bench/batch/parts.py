@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.bench.batch.tasks import Row
-from stgraph.bench.rows import read_parquet
+from stgraph.bench.tables.parquet_file import read_parquet
 from stgraph.errors import InputError, missing_dependency
 from stgraph.files import atomic_path
 
@@ -89,7 +89,7 @@ def read_parts(output: str | os.PathLike[str]) -> Iterator[Row]:
 
     for path in sorted((Path(output) / ROWS).glob("*.parquet")):
         try:
-            rows = read_parquet(path)
+            _, rows = read_parquet(path)
         except (OSError, ValueError, NotImplementedError, pyarrow.ArrowException):
             raise InputError(
                 f"cannot read {path}: it is no rows of a batch; remove it, and run the batch again"

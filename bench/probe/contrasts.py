@@ -11,7 +11,7 @@ from stgraph.bench.intervals import paired_difference
 from stgraph.bench.probe.questions import ORDER
 from stgraph.bench.probe.rows import KEY, unpack
 from stgraph.bench.probe.weights import asked_families
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
 
 Array = np.ndarray[Any, Any]
 _SETTING = [name for name in KEY if name not in ("model", "weights", "videos", "n_questions", "retain_ratio")]

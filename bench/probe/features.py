@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
 from stgraph.community.detect import detect_communities
 from stgraph.graph import build_graph
 from stgraph.tokens import VideoTokens

@@ -11,7 +11,8 @@ import numpy as np
 import stgraph
 from stgraph.bench.intervals import accuracy_by_video
 from stgraph.bench.probe.words import FAMILIES
-from stgraph.bench.row_file import Row, RowFile
+from stgraph.bench.tables.row_file import RowFile
+from stgraph.bench.tables.table import Row, Table
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +65,7 @@ class ProbeRows(RowFile):
         from stgraph.bench.probe.splits import DIGEST
 
         same = {"stgraph": stgraph.__version__, "generator": DIGEST}
-        super().__init__(COLUMNS, KEY, same, path, fmt, restart=restart)
+        super().__init__(Table(COLUMNS, tuple(KEY)), same, path, fmt, restart=restart)
 
 
 def accuracy_columns(right: Array, families: Sequence[str]) -> Row:

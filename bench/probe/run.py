@@ -15,8 +15,8 @@ from stgraph.bench.probe.plan import ProbePlan, Setting
 from stgraph.bench.probe.rows import COMMUNITIES, PARAMETERS, ProbeRows, accuracy_columns
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import asked_families, load_model, weights_digest
-from stgraph.bench.row_file import Row
 from stgraph.bench.sweep_plan import tau_diff_text
+from stgraph.bench.tables.table import Row
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
@@ -40,7 +40,7 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
     tell = progress or (lambda label, share: None)
     points: list[tuple[Setting, float]] = [(Setting("full"), 1.0), (Setting("blind"), 0.0)]
     points += [(setting, ratio) for setting in plan.settings for ratio in plan.retain_ratios]
-    keys = {model: [store.key_of(_key(plan, model, *point)) for point in points] for model in plan.models}
+    keys = {model: [store.table.key_of(_key(plan, model, *point)) for point in points] for model in plan.models}
     total, done = len(points) * len(plan.models), 0
     tell("loading the probe", 0.0)
     clips = None

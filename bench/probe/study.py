@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from stgraph.bench import rows as tables
 from stgraph.bench.probe.contrasts import against, contrast
 from stgraph.bench.probe.features import probe_statistics, sample_statistics
 from stgraph.bench.probe.plan import FEATURES, ProbePlan, Setting
@@ -20,7 +19,8 @@ from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
 from stgraph.bench.probe.rows import ProbeRows
 from stgraph.bench.probe.run import Progress, run
 from stgraph.bench.probe.weights import model_names
-from stgraph.bench.row_file import Row
+from stgraph.bench.tables.table import Row
+from stgraph.bench.tables.writing import write
 from stgraph.selection.presets import ABLATION, ablation
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
@@ -166,7 +166,7 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     found += [row for name in ("random", "full") for row in against(test, name) if row["family"] == "all"]
     features = [row for model in model_names() for row in probe_statistics(model, FEATURES)]
     chosen = [{"features": features, "tau_sim": value} for features, value in tau.items()]
-    written = tables.write(out / "contrasts.csv", {"rows": found}, "csv")
-    written += tables.write(out / "thresholds.csv", {"rows": chosen}, "csv")
-    written += tables.write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
+    written = write(out / "contrasts.csv", {"rows": found}, "csv")
+    written += write(out / "thresholds.csv", {"rows": chosen}, "csv")
+    written += write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
     return [out / "dev.csv", out / "test.csv", *written]

@@ -69,7 +69,7 @@ def command(
     options.check_device(device)
     chosen = results.check_output(output, fmt)
     if html is not None:
-        from stgraph.bench.rows import check_writable
+        from stgraph.files import check_writable
 
         check_writable(html)
     if query is not None and len(dumps or ()) > 1:

@@ -73,8 +73,8 @@ def command(
     method: dict[str, Any],
 ) -> None:
     """Draw a figure of a dump or of rows, with matplotlib."""
-    from stgraph.bench import rows
     from stgraph.errors import InputError
+    from stgraph.files import check_writable
     from stgraph.viz.figure_style import figure_format, save_figure
 
     if kind not in OF_A_DUMP + OF_ROWS:
@@ -82,7 +82,7 @@ def command(
     if output is None:
         raise InputError("name the figure to write with -o, as -o figure.png")
     figure_format(output)
-    rows.check_writable(output)
+    check_writable(output)
     if kind in OF_ROWS:
         if source is None:
             raise InputError(f"--kind {kind} needs a file of rows; name one")
@@ -97,7 +97,9 @@ def command(
 
 
 def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str], ratio: float | None) -> Any:
-    from stgraph.bench.any_rows import accuracy_rows, matching, read_tables
+    from stgraph.bench.tables.reading import read_tables
+    from stgraph.bench.tables.where import matching
+    from stgraph.bench.task_summary import accuracy_rows
     from stgraph.viz.figure_accuracy import accuracy_figure
     from stgraph.viz.figure_backends import backend_figure, selector_figure
     from stgraph.viz.figure_sweep import sweep_figure

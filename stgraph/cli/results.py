@@ -14,14 +14,15 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | None = None) -> str | None:
     """The format rows will be written in, or None for a table; everything that could fail later fails here.
 
-    ``formats`` are those that can be chosen, where that is not all of ``stgraph.bench.rows.FORMATS``.
+    ``formats`` are those that can be chosen, where that is not all of ``stgraph.bench.tables.writing.FORMATS``.
     """
-    from stgraph.bench import rows
+    from stgraph.bench.tables.writing import FORMATS, format_of
     from stgraph.errors import InputError
+    from stgraph.files import check_writable
 
-    chosen = rows.format_of(output, fmt, rows.FORMATS if formats is None else formats)
+    chosen = format_of(output, fmt, FORMATS if formats is None else formats)
     if output is not None:
-        rows.check_writable(output)
+        check_writable(output)
     elif chosen == "parquet":
         raise InputError("--format parquet needs a file; name one with -o")
     return chosen
@@ -29,7 +30,7 @@ def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | 
 
 def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str | None:
     """The same for a file of rows that a later run goes on with."""
-    from stgraph.bench.rows import ROW_FORMATS
+    from stgraph.bench.tables.writing import ROW_FORMATS
     from stgraph.errors import InputError
 
     chosen = check_output(output, fmt, ROW_FORMATS)
@@ -59,13 +60,13 @@ def wants_table(output: Path | None, chosen: str | None, quiet: bool) -> bool:
 
 def deliver(tables: Tables, output: Path | None, chosen: str | None, quiet: bool) -> None:
     """Write the rows where they were asked for."""
-    from stgraph.bench import rows
+    from stgraph.bench.tables.writing import encode, write
 
     if chosen is None:
         return
     if output is None:
-        typer.echo(rows.encode(tables, chosen), nl=False)
+        typer.echo(encode(tables, chosen), nl=False)
         return
-    made = rows.write(output, tables, chosen)
+    made = write(output, tables, chosen)
     if not quiet:
         typer.echo("Wrote " + ", ".join(map(str, made)))

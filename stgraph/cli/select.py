@@ -46,15 +46,15 @@ def command(
     import json
 
     import stgraph
-    from stgraph.bench import rows
     from stgraph.errors import InputError
+    from stgraph.files import check_writable
     from stgraph.selection.presets import ablation
 
     options.check_device(device)
     if fmt not in (None, "json"):
         raise InputError(f"select prints a table or --format json, not {fmt!r}")
     if output is not None:
-        rows.check_writable(output)
+        check_writable(output)
     name, preset = method.pop("selector", "st-simdiff"), method.pop("preset", None)
     if n_keep is None:
         method.setdefault("retain_ratio", 0.3)

@@ -36,10 +36,10 @@ def command(
 
     The page is one file that works offline; open it in any browser.
     """
-    from stgraph.bench import rows
     from stgraph.cli.settings import computed, planned
+    from stgraph.files import check_writable
 
-    rows.check_writable(output)
+    check_writable(output)
     backends, splits = method.pop("backend", ()), method.pop("split", ("tree", "raster", "redetect"))
     chosen = method.pop("retain_ratio", (0.1, 0.2, 0.3, 0.5, 0.7))
     selectors = planned(backends, splits, chosen, method)

@@ -16,7 +16,7 @@ from fuzz.mutate_dump import join
 from fuzz.run import CORPUS
 
 import stgraph
-from stgraph.bench import rows
+from stgraph.bench.tables.writing import write
 from stgraph.grid import TokenGrid
 
 ROWS = [
@@ -82,9 +82,16 @@ def videos(folder: Path) -> None:
 
 def tables(folder: Path) -> None:
     """The same two rows in three formats, what each could not take, and a task of two questions."""
-    for fmt in ("csv", "jsonl", "parquet"):
-        rows.write(folder / fmt / "plain", {"rows": ROWS}, fmt)
-    (folder / "csv/column_twice").write_bytes(b"name,count,share,on,count\na,1,1,True,2\n")
+    for fmt in ("csv", "json", "jsonl", "parquet"):
+        write(folder / fmt / "plain", {"rows": ROWS, **({"overlap": [{"a": 1}]} if fmt == "json" else {})}, fmt)
+    for name, text in {
+        "column_twice": "name,count,share,on,count\na,1,1,True,2\n",
+        "row_cut_short": "name,count,share,on\na,1\n",
+        "row_too_long": "name,count,share,on\na,1,1,True,2\n",
+        "quote_left_open": 'name,count,share,on\n"a,1,1,True\n',
+        "underscore_in_a_count": "name,count,share,on\na,1_0,1,True\n",
+    }.items():
+        (folder / "csv" / name).write_text(text)
     for name, text in {
         "deep": '{"name":' + "[" * 3000,
         "infinite_count": '{"name":"a","count":Infinity,"share":1,"on":true}',
@@ -92,8 +99,20 @@ def tables(folder: Path) -> None:
         "fraction_for_a_count": '{"name":"a","count":1.5,"share":1,"on":true}',
         "list_for_a_name": '{"name":[1],"count":1,"share":1,"on":true}',
         "key_twice": '{"name":"a","count":1,"count":2,"share":1,"on":true}',
+        "switch_for_a_count": '{"name":"a","count":true,"share":1,"on":true}',
+        "half_a_surrogate_pair": '{"name":"\\ud800","count":1,"share":1,"on":true}',
     }.items():
         (folder / "jsonl" / name).write_text(text + "\n")
+    for name, text in {
+        "deep": "[" * 3000,
+        "huge_integer": '{"rows":[{"count":' + "9" * 300 + "}]}",
+        "key_twice": '{"rows":[{"a":1,"a":2}]}',
+        "list_for_a_value": '{"rows":[{"a":[1]}]}',
+        "no_rows": '{"rows":[],"overlap":[{"a":1}]}',
+        "rows_that_are_no_objects": '{"rows":[[1]]}',
+        "table_twice": '{"rows":[{"a":1}],"rows":[{"a":2}]}',
+    }.items():
+        (folder / "json" / name).write_text(text)
     (folder / "task/a.mp4").write_bytes(b"")
     lines = [json.dumps(TASK), json.dumps({**TASK, "id": None, "answer": 0})]
     (folder / "task/plain").write_text("\n".join(lines))
@@ -101,7 +120,7 @@ def tables(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("dump", "query", "video", "csv", "jsonl", "parquet", "task"):
+    for name in ("dump", "query", "video", "csv", "json", "jsonl", "parquet", "task"):
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
     dumps(CORPUS)
     videos(CORPUS)

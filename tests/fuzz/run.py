@@ -28,7 +28,8 @@ LOADED_LATE = (
     "tokens",
     "dump",
 )  # instrumented all the same
-SHORT = {"dump": 8000, "query": 2000, "video": 800, "csv": 8000, "jsonl": 8000, "parquet": 3000, "task": 8000}
+SHORT = {"dump": 8000, "query": 2000, "video": 800, "parquet": 3000}
+SHORT |= dict.fromkeys(("csv", "json", "jsonl", "task"), 8000)
 
 
 def fuzz(name: str, n_runs: int, seconds: int, seed: int, found: Path) -> None:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 import stgraph
-from stgraph.bench import rows
+from stgraph.bench.tables.reading import read_rows, read_tables
+from stgraph.bench.tables.table import Table
 from stgraph.bench.task_file import read_task
 from stgraph.cli.options import printable
 from stgraph.errors import InputError, StgraphError
@@ -17,7 +18,7 @@ from stgraph.vlm.thumbnails import jpeg
 from stgraph.vlm.video import read_frames
 from stgraph.vlm.video_file import probe_video
 
-COLUMNS = {"name": str, "count": int, "share": float, "on": bool}
+TABLE = Table({"name": str, "count": int, "share": float, "on": bool})
 
 
 def read_dump(path: Path) -> None:
@@ -61,11 +62,24 @@ def read_video(path: Path) -> None:
         assert jpeg(frames.rgb[0])[:2] == b"\xff\xd8"
 
 
-def read_rows(path: Path) -> None:
-    """Read rows in the format of the suffix; each value is of its column's type or missing."""
-    for row in rows.read(path, path.suffix.removeprefix("."), COLUMNS):
-        assert row.keys() == COLUMNS.keys()
-        assert all(value is None or type(value) is COLUMNS[name] for name, value in row.items())
+def read_table(path: Path) -> None:
+    """Read rows in the format of the suffix, as those of a known table and as those of any command.
+
+    Each value is of its column's type or missing; what is a table to the one is a table to the other.
+    """
+    fmt, kinds = path.suffix.removeprefix("."), TABLE.columns
+    tables = read_tables(path)
+    for rows in tables.values():
+        assert all(row.keys() == rows[0].keys() for row in rows)
+        cells = [value for row in rows for value in row.values()]
+        assert {type(value) for value in cells} <= {str, int, float, bool, type(None)}
+    if fmt == "json":
+        return
+    known = read_rows(path, fmt, TABLE)
+    assert len(known) == len(tables["rows"])
+    for row in known:
+        assert row.keys() == kinds.keys()
+        assert all(value is None or type(value) is kinds[name] for name, value in row.items())
 
 
 class Target(NamedTuple):
@@ -80,9 +94,10 @@ TARGETS = {
     "dump": Target(".safetensors", read_dump),
     "query": Target(".query", read_query),
     "video": Target(".video", read_video, 16_384),
-    "csv": Target(".csv", read_rows),
-    "jsonl": Target(".jsonl", read_rows),
-    "parquet": Target(".parquet", read_rows),
+    "csv": Target(".csv", read_table),
+    "json": Target(".json", read_table),
+    "jsonl": Target(".jsonl", read_table),
+    "parquet": Target(".parquet", read_table),
     "task": Target(".task", read_task),
 }
 

@@ -1,4 +1,4 @@
-"""Rows that are computed one after the other, and a file of them that is never more than seconds behind."""
+"""A resumable row file, saved every few seconds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from stgraph.bench import rows as tables
+from stgraph.bench.tables.reading import read_rows
+from stgraph.bench.tables.table import Key, Row, Table
+from stgraph.bench.tables.writing import write
 from stgraph.errors import InputError
 
-Row = dict[str, Any]
-Key = tuple[Any, ...]
 REMEDY = "name another file with -o, or replace it with --restart"
 
 
@@ -21,23 +21,22 @@ class RowFile:
 
     Parameters
     ----------
-    columns : name and type of every column
-    key : the columns that tell a row from all others
+    table : the columns, and the key
     same : what all rows share, by column: rows computed otherwise are not mixed with these
-    path, fmt : the file and its format, one of :data:`stgraph.bench.rows.ROW_FORMATS`; None keeps rows in memory only
+    path : the file; None keeps rows in memory only
+    fmt : its format, one of :data:`stgraph.bench.tables.writing.ROW_FORMATS`
     restart : forget what the file holds; it is replaced by the first save
     every_s : seconds between two saves; more where saving takes long, so that it takes a twentieth of the time at most
 
     Raises
     ------
     InputError
-        the file holds anything but such rows
+        the file holds anything but such rows, or one of them twice
     """
 
     def __init__(
         self,
-        columns: Mapping[str, type],
-        key: Iterable[str],
+        table: Table,
         same: Mapping[str, Any],
         path: str | os.PathLike[str] | None = None,
         fmt: str = "csv",
@@ -45,7 +44,7 @@ class RowFile:
         restart: bool = False,
         every_s: float = 3.0,
     ) -> None:
-        self.columns, self.key = columns, tuple(key)
+        self.table = table
         self.path = None if path is None else Path(path)
         self.fmt = fmt
         self.every_s = every_s
@@ -54,14 +53,14 @@ class RowFile:
         self._due_at = monotonic() + every_s
         self._unsaved = False
         if self.path is not None and os.path.lexists(self.path) and not restart:
-            self._rows = {self.key_of(row): row for row in self._read(self.path, same)}
+            found = self._read(self.path, same)
+            self._rows = {table.key_of(row): row for row in found}
+            if len(self._rows) < len(found):
+                n_twice = len(found) - len(self._rows)
+                raise InputError(f"{path} holds {n_twice:,} rows twice (the same {', '.join(table.key)}); {REMEDY}")
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        """What tells a row from all others."""
-        return tuple(row[name] for name in self.key)
 
     def get(self, keys: Iterable[Key]) -> list[Row]:
         """The rows of these keys that are there."""
@@ -74,9 +73,10 @@ class RowFile:
     def add(self, rows: Iterable[Row]) -> None:
         """Take rows in, each in the place of one with the same key, and save if the last save is some seconds ago."""
         for row in rows:
-            if row.keys() != self.columns.keys():
-                raise InputError(f"a row here has the columns {', '.join(self.columns)}; this one {', '.join(row)}")
-            self._rows[self.key_of(row)] = {name: row[name] for name in self.columns}
+            if row.keys() != self.table.columns.keys():
+                names = ", ".join(self.table.columns)
+                raise InputError(f"a row here has the columns {names}; this one {', '.join(row)}")
+            self._rows[self.table.key_of(row)] = self.table.row(row)
             self.n_new += 1
             self._unsaved = True
         if monotonic() >= self._due_at:
@@ -86,14 +86,14 @@ class RowFile:
         """Replace the file by one with all rows, in one step; nothing where nothing is new."""
         start = monotonic()
         if self.path is not None and self._unsaved:
-            tables.write(self.path, {"rows": self.all()}, self.fmt)
+            write(self.path, {"rows": self.all()}, self.fmt)
             self._unsaved = False
         end = monotonic()
         self._due_at = end + max(self.every_s, 19 * (end - start))
 
     def _read(self, path: Path, same: Mapping[str, Any]) -> list[Row]:
         try:
-            found = tables.read(path, self.fmt, self.columns)
+            found = read_rows(path, self.fmt, self.table)
         except InputError as error:
             raise InputError(f"{error}; {REMEDY}") from None
         for row in found:

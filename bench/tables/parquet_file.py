@@ -1,0 +1,78 @@
+"""Parquet files of rows, written and read with PyArrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stgraph.errors import InputError, missing_dependency
+
+MAX_PARQUET_VALUES = 50_000_000  # rows x columns; some 4 GB as Python objects
+
+
+def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows; a column that a row lacks is empty there.
+
+    Raises
+    ------
+    MissingDependencyError
+        PyArrow is not installed
+    """
+    pyarrow, parquet = _arrow("Parquet output")
+    parquet.write_table(pyarrow.table({name: [row.get(name) for row in rows] for name in columns}), path)
+
+
+def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Column names and rows, whatever they are.
+
+    A few bytes of Parquet can stand for any number of values, so the file is asked how many it unfolds to first.
+
+    Raises
+    ------
+    InputError
+        the file holds more than :data:`MAX_PARQUET_VALUES` values
+    OSError, ValueError, NotImplementedError
+        the file cannot be read, or is not one of rows; some are PyArrow's own
+    MissingDependencyError
+        PyArrow is not installed
+    """
+    pyarrow, parquet = _arrow("Reading Parquet")
+    kinds = pyarrow.types
+    with parquet.ParquetFile(path) as file:  # this one file: no folder of parts, no columns guessed from its path
+        schema, claims = file.schema_arrow, file.metadata
+    groups = [claims.row_group(i).num_rows for i in range(claims.num_row_groups)]
+    if min(groups, default=0) < 0 or sum(groups) != claims.num_rows:
+        raise ValueError("the groups of rows are not all the rows")
+    n_rows = claims.num_rows
+    if not all(kinds.is_primitive(kind) or kinds.is_string(kind) or kinds.is_null(kind) for kind in schema.types):
+        raise ValueError("a column holds more than one value per row")
+    if n_rows * len(schema) > MAX_PARQUET_VALUES:
+        raise InputError(f"cannot read {path}: it holds {n_rows:,} rows of {len(schema)} columns; cut it into parts")
+    texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if kinds.is_string(kind)]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read()
+    table.validate(full=True)  # PyArrow trusts what it reads: texts that are no UTF-8, values that are not there
+    columns = [_values(column) for column in table.columns]
+    return schema.names, [dict(zip(schema.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of an Arrow column; equal texts are one object, as they are one in the file."""
+    values: list[Any] = []
+    for chunk in column.chunks:
+        if hasattr(chunk, "dictionary"):
+            texts = chunk.dictionary.to_pylist()
+            values += [None if i is None else texts[i] for i in chunk.indices.to_pylist()]
+        else:
+            values += chunk.to_pylist()
+    return values
+
+
+def _arrow(feature: str) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise missing_dependency(feature, "pyarrow", "arrow") from None
+    return pyarrow, parquet

@@ -1,0 +1,47 @@
+"""A table: what its columns are called, which type each has, and which of them tell a row from all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of one kind of rows.
+
+    Attributes
+    ----------
+    columns : name -> str, int, float or bool, in the order in which they are written; a value may be missing (None)
+    key : the columns that tell a row from all others; empty where rows are not told apart
+
+    Examples
+    --------
+    >>> table = Table({"backend": str, "seed": int, "seconds": float}, key=("backend", "seed"))
+    >>> table.key_of({"backend": "igraph-leiden", "seed": 0, "seconds": 0.2})
+    ('igraph-leiden', 0)
+    """
+
+    columns: Mapping[str, type]
+    key: Sequence[str] = ()
+
+    def key_of(self, row: Mapping[str, Any]) -> Key:
+        """What tells a row from all others."""
+        return tuple(row[name] for name in self.key)
+
+    def row(self, values: Mapping[str, Any]) -> Row:
+        """The values as a row: every column in its place, None where ``values`` has none.
+
+        Raises
+        ------
+        ValueError
+            ``values`` has a column that the table does not have
+        """
+        odd = [name for name in values if name not in self.columns]
+        if odd:
+            raise ValueError(f"a row here has the columns {', '.join(self.columns)}; not {', '.join(odd)}")
+        return {name: values.get(name) for name in self.columns}

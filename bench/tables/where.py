@@ -1,0 +1,41 @@
+"""``--where``: the rows that have given values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stgraph.bench.tables.reading import plain_value
+from stgraph.bench.tables.table import Row
+from stgraph.errors import InputError
+
+
+def matching(rows: Sequence[Row], where: Sequence[str]) -> list[Row]:
+    """The rows that have each of these values, written as ``column=value``; the references "full" and "blind" stay
+    where they have no value there.
+
+    Raises
+    ------
+    InputError
+        no equals sign, no such column, or no row is left
+
+    Examples
+    --------
+    >>> matching([{"r": 0.1, "b": "x"}, {"r": 0.3, "b": "x"}], ["r=0.3"])
+    [{'r': 0.3, 'b': 'x'}]
+    """
+    kept = list(rows)
+    for text in where:
+        name, equals, value = text.partition("=")
+        if not equals or not any(name in row for row in rows):
+            raise InputError(
+                f"--where is {text!r}; write it as column=value, with one of {', '.join(map(str, rows[0]))}"
+            )
+        wanted = plain_value(value)
+        kept = [row for row in kept if row.get(name) == wanted or (row.get(name) is None and _is_reference(row))]
+    if not kept:
+        raise InputError(f"no row has {' and '.join(where)}")
+    return kept
+
+
+def _is_reference(row: Row) -> bool:
+    return row.get("selector") in ("full", "blind")
