@@ -71,6 +71,7 @@ def compare_selectors(
     there = tokens.to(device)
     able, skipped = _able(variants, tokens, plan, dump, device)
     graph = build_graph(tokens)
+    skipped = [_skip(dump, {"selector": name}, why, None) for name, why in plan.left_out().items()] + skipped
     runs: list[_Run] = []
     for i, variant in enumerate(able):
         tell(variant.name, i / (len(able) + 1))
@@ -81,7 +82,7 @@ def compare_selectors(
             except InputError as error:
                 if plan.selectors:
                     raise
-                skipped.append(_skip(dump, variant, str(error), ratio))
+                skipped.append(_skip(dump, variant.key, str(error), ratio))
                 continue
             runs.append(_Run(variant, ratio, selection, perf_counter() - start))
     tell("fidelity", len(able) / (len(able) + 1))
@@ -104,7 +105,7 @@ def _able(
                 raise MissingSignalError(
                     f"selector {variant.name!r} needs {_signals(missing)}, absent from {dump or 'the tokens'}"
                 )
-            skipped.append(_skip(dump, variant, f"needs {_signals(missing)}", None))
+            skipped.append(_skip(dump, variant.key, f"needs {_signals(missing)}", None))
         else:
             able.append(variant)
     warm_up({variant.name: variant.selector for variant in able}.values(), tokens.features.dtype, device)
@@ -126,8 +127,8 @@ def _signals(names: Sequence[str]) -> str:
     return ("signal " if len(names) == 1 else "signals ") + ", ".join(names)
 
 
-def _skip(dump: str, variant: Variant, reason: str, ratio: float | None) -> Row:
-    return {"dump": dump, **variant.key, "retain_ratio": ratio, "reason": reason}
+def _skip(dump: str, key: Row, reason: str, ratio: float | None) -> Row:
+    return {"dump": dump, "backend": None, "seed": None, **key, "retain_ratio": ratio, "reason": reason}
 
 
 def _nearest(tokens: VideoTokens, graph: TokenGraph, runs: Sequence[_Run]) -> list[Array | None]:

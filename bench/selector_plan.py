@@ -13,6 +13,7 @@ from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError
 from stgraph.selection.base import SELECTORS, Selector
 from stgraph.selection.budget import Budget
+from stgraph.selection.checked import checked
 from stgraph.tokens import VideoTokens
 
 
@@ -62,7 +63,14 @@ class SelectorPlan:
             if not getattr(self, axis):
                 raise InputError(f"{axis} is empty; give at least one")
         first = self.budgets()[0]
-        return [v for name in self.selectors or SELECTORS.names() for v in self._variants_of(name, first)]
+        return [v for name in self.selectors or SELECTORS.usable() for v in self._variants_of(name, first)]
+
+    def left_out(self) -> dict[str, str]:
+        """The selectors that would run if they were not broken, and why they are: those of third parties."""
+        if self.selectors:
+            return {}
+        faults = {name: SELECTORS.fault(name) for name in SELECTORS.names()}
+        return {name: why for name, why in faults.items() if why} | SELECTORS.refused()
 
     def _variants_of(self, name: str, budget: Budget) -> Iterator[Variant]:
         cls = SELECTORS.get(name)
@@ -71,7 +79,7 @@ class SelectorPlan:
         for backend in self.backends if "backend" in knows and self.backends else (None,):
             for seed in self.seeds if name.startswith("random") else (None,):
                 own = {**given, **({"backend": backend} if backend else {}), **({} if seed is None else {"seed": seed})}
-                yield Variant(name, backend, seed, cls(budget=budget, **own))
+                yield Variant(name, backend, seed, checked(cls(budget=budget, **own)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ def measure_selectors(
     x = synthetic_tokens(case.T, case.H, case.W, case.d)
     tokens = synthetic_signals(VideoTokens.from_array(x), d_encoder=min(ENCODER_WIDTH, 8 * case.d))
     works: dict[str, Work] = {
-        name: partial(selector(name, retain_ratio=RATIO).select, tokens) for name in SELECTORS.names()
+        name: partial(selector(name, retain_ratio=RATIO).select, tokens) for name in SELECTORS.usable()
     }
     quadratic = {name: bool(getattr(SELECTORS.get(name), "quadratic", False)) for name in works}
     tell(f"{case}: selectors")

@@ -14,6 +14,7 @@ from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.base import SELECTORS, Selector
 from stgraph.selection.budget import Budget
+from stgraph.selection.checked import checked
 from stgraph.vlm.encoders import check_dtype
 from stgraph.vlm.stages import check_selector
 
@@ -104,7 +105,7 @@ class TaskPlan:
         used = [[(axis, value) for value in values] for axis, values in axes.items() if values and axis in knows]
         for chosen, ratio in product(product(*used), self.retain_ratios):
             own = {**given, **dict(chosen)}
-            selector = cls(budget=Budget(retain_ratio=ratio), **own)
+            selector = checked(cls(budget=Budget(retain_ratio=ratio), **own))
             check_selector(selector)
             facts = _parameters(selector, own)
             if facts.get("backend") is not None:

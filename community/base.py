@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from stgraph.edges import EdgeList
-from stgraph.errors import BackendUnavailableError
-from stgraph.registry import Registry
+from stgraph.errors import BackendUnavailableError, InputError, UnavailableError
+from stgraph.registry import Registry, told
 
 Array = np.ndarray[Any, Any]
 
@@ -91,6 +91,32 @@ class CommunityBackend(Protocol):
         ...
 
 
+def check_backend(found: Any) -> None:
+    """Raise InputError unless ``found`` is a :class:`CommunityBackend`; what only a graph would show is not seen."""
+    if isinstance(found, type):
+        raise InputError(f"{found.__name__} is a class; register an instance of it")
+    for name in ("name", "package"):
+        value = getattr(found, name, None)
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{name} of {type(found).__name__} is {value!r}; it must be a string that is not empty")
+    for name in ("unavailable", "labels"):
+        if not callable(getattr(found, name, None)):
+            raise InputError(f"{type(found).__name__} has no method {name}(), which a community backend needs")
+    stated = getattr(found, "capabilities", None)
+    if not isinstance(stated, Capabilities):
+        raise InputError(f"capabilities of {type(found).__name__} are {stated!r}; they must be Capabilities(...)")
+    if stated.device not in ("cpu", "cuda", "any"):
+        raise InputError(f"capabilities.device is {stated.device!r}; it must be 'cpu', 'cuda' or 'any'")
+    for part in fields(stated):
+        value = getattr(stated, part.name)
+        if part.type == "bool" and not isinstance(value, bool):
+            raise InputError(f"capabilities.{part.name} is {value!r}; it must be True or False")
+    if not isinstance(stated.objective, str):
+        raise InputError(f"capabilities.objective is {stated.objective!r}; it must be a string")
+    if not isinstance(stated.ignores, tuple) or not all(isinstance(name, str) for name in stated.ignores):
+        raise InputError(f"capabilities.ignores is {stated.ignores!r}; it must be a tuple of parameter names")
+
+
 BACKENDS = Registry(
     "community backend",
     {
@@ -111,6 +137,7 @@ BACKENDS = Registry(
         "cugraph-dask-leiden": "stgraph.community.backend_cugraph_dask:CUGRAPH_DASK_LEIDEN",
     },
     group="stgraph.community_backends",
+    check=check_backend,
 )
 
 # What backend="auto" tries, best first: Leiden where it is fast, and the components that always run.
@@ -124,14 +151,20 @@ def backend(name: str) -> CommunityBackend:
     ------
     UnknownNameError
         no backend of that name; the message lists the known ones and the nearest spelling
+    BackendUnavailableError
+        it is a third party's and broken; the message says how
     """
-    found: CommunityBackend = BACKENDS.get(name)
+    try:
+        found: CommunityBackend = BACKENDS.get(name)
+    except UnavailableError as error:
+        raise BackendUnavailableError(str(error)) from error
     return found
 
 
 def backends() -> dict[str, str | None]:
-    """Every backend's name with None if it runs here, else the reason why not."""
-    return {name: backend(name).unavailable() for name in BACKENDS.names()}
+    """Every backend's name with None if it runs here, else the reason why not; a third party's that is broken, or has
+    a name that is taken, is among them."""
+    return {name: _reason(name) for name in BACKENDS.names()} | BACKENDS.refused()
 
 
 def available_backends() -> list[str]:
@@ -149,12 +182,25 @@ def usable_backend(name: str) -> CommunityBackend:
     BackendUnavailableError
         it cannot run here; the message says why, and names those that can
     """
-    found = backend(name)
-    reason = found.unavailable()
+    BACKENDS.check(name)
+    reason = _reason(name)
     if reason is not None:
         usable = ", ".join(available_backends())
         raise BackendUnavailableError(f"{name} cannot run here: {reason}. Available: {usable}")
-    return found
+    return backend(name)
+
+
+def _reason(name: str) -> str | None:
+    """None, or why the backend registered under ``name`` cannot run here, a fault of its own included."""
+    if fault := BACKENDS.fault(name):
+        return fault
+    try:
+        reason = BACKENDS.get(name).unavailable()
+    except (Exception, SystemExit) as error:
+        return f"unavailable() failed: {told(error)}"
+    if reason is None or isinstance(reason, str):
+        return reason
+    return f"unavailable() answered {reason!r}; it must be None or the reason"
 
 
 def missing_package(module: str, distribution: str, extra: str | None = None) -> str | None:

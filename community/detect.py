@@ -23,10 +23,11 @@ from stgraph.community.partition import Partition, Provenance
 from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
 from stgraph.devices import beside, is_tensor, to_host
 from stgraph.edges import EdgeList
-from stgraph.errors import BackendUnavailableError, InputError
+from stgraph.errors import BackendUnavailableError, InputError, StgraphError
 from stgraph.graph import TokenGraph
 from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
+from stgraph.registry import told
 
 Array = np.ndarray[Any, Any]
 
@@ -147,19 +148,22 @@ def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, co
     if engine.capabilities.device == "cpu" and edges.on_gpu:
         copies.append(f"{engine.name} runs on the CPU: {edges.n_edges:,} edges were copied to host memory")
         given = edges.to("cpu")
-    found = engine.labels(given, params)
-    if not is_tensor(found):
-        found = np.asarray(found)
-        if found.dtype.kind not in "iu":
-            raise _no_labels(engine, found, edges.n_nodes)
-    if tuple(found.shape) != (edges.n_nodes,):
-        raise _no_labels(engine, found, edges.n_nodes)
-    return beside(found, edges.anchor)
+    try:
+        found = engine.labels(given, params)
+    except Exception as error:
+        if isinstance(error, StgraphError) or type(engine).__module__.startswith("stgraph."):
+            raise
+        raise BackendUnavailableError(f"backend {engine.name} failed: {told(error)}") from error
+    return beside(_checked(found, f"backend {engine.name}", edges.n_nodes), edges.anchor)
 
 
-def _no_labels(engine: CommunityBackend, found: Any, n_nodes: int) -> InputError:
-    return InputError(
-        f"backend {engine.name} returned {found.dtype} labels of shape {tuple(found.shape)} for {n_nodes} nodes; "
+def _checked(labels: Any, by: str, n_nodes: int) -> Any:
+    """Labels as a backend or splitter answered them, if there is an integer for each node."""
+    found = labels if is_tensor(labels) else np.asarray(labels)
+    if (is_tensor(found) or found.dtype.kind in "iu") and tuple(found.shape) == (n_nodes,):
+        return found
+    raise InputError(
+        f"{by} returned {found.dtype} labels of shape {tuple(found.shape)} for {n_nodes} nodes; "
         "it must return one integer each"
     )
 
@@ -213,7 +217,7 @@ def _apply_cap(
         copies.append(f"splitter {splitter.name} runs on the CPU: edges and labels were copied to host memory")
         given, oversized = edges.to("cpu"), to_host(found)
     labels, remarks = splitter.split(given, oversized, cap, redetect)
-    capped, _ = _canonical(beside(labels, found))
+    capped, _ = _canonical(beside(_checked(labels, f"splitter {splitter.name}", edges.n_nodes), found))
     largest = _largest(capped)
     if largest > cap:
         raise RuntimeError(f"splitter {splitter.name} left a community of {largest}, above the cap of {cap}")

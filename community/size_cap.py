@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stgraph.edges import EdgeList
+from stgraph.errors import InputError
 from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
 from stgraph.kernels.cpu.tree_split import split_trees
@@ -109,6 +110,20 @@ class NativeSplitter(TreeSplitter):
     name = "native"
 
 
+def check_splitter(found: Any) -> None:
+    """Raise InputError unless ``found`` is a :class:`Splitter`."""
+    if isinstance(found, type):
+        raise InputError(f"{found.__name__} is a class; register an instance of it")
+    name = getattr(found, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InputError(f"name of {type(found).__name__} is {name!r}; it must be a string that is not empty")
+    connected = getattr(found, "connected", None)
+    if not isinstance(connected, bool):
+        raise InputError(f"connected of {type(found).__name__} is {connected!r}; it must be True or False")
+    if not callable(getattr(found, "split", None)):
+        raise InputError(f"{type(found).__name__} has no method split(), which a splitter needs")
+
+
 SPLITTERS = Registry(
     "splitter",
     {
@@ -118,7 +133,20 @@ SPLITTERS = Registry(
         "native": "stgraph.community.size_cap:NATIVE",
     },
     group="stgraph.splitters",
+    check=check_splitter,
 )
+
+
+def splitters() -> dict[str, str | None]:
+    """Every splitter's name with None, or the reason why a third party's cannot be used.
+
+    Examples
+    --------
+    >>> list(splitters())[:4]
+    ['tree', 'raster', 'redetect', 'native']
+    """
+    return {name: SPLITTERS.fault(name) for name in SPLITTERS.names()} | SPLITTERS.refused()
+
 
 TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplitter(), NativeSplitter()
 

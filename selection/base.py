@@ -6,8 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.registry import Registry
+from stgraph.registry import Registry, told
 from stgraph.selection.budget import Budget
+from stgraph.selection.checked import checked
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
@@ -30,6 +31,22 @@ class Selector(Protocol):
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """The selection; ``budget`` replaces the selector's own for this call."""
         ...
+
+
+def check_selector_class(found: Any) -> None:
+    """Raise InputError unless ``found(budget=...)`` is a :class:`Selector`; one is made to find out."""
+    if not callable(found):
+        raise InputError(f"{type(found).__name__} cannot be called; register the class, not an instance of it")
+    made = found(budget=Budget(retain_ratio=0.5))
+    name = getattr(made, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InputError(f"name of {type(made).__name__} is {name!r}; it must be a string that is not empty")
+    signals = getattr(made, "requires", None)
+    if not isinstance(signals, (frozenset, set)) or not all(isinstance(one, str) for one in signals):
+        raise InputError(f"requires of {type(made).__name__} is {signals!r}; it must be a frozenset of signal names")
+    for method in ("count", "select"):
+        if not callable(getattr(made, method, None)):
+            raise InputError(f"{type(made).__name__} has no method {method}(), which a selector needs")
 
 
 SELECTORS = Registry(
@@ -60,19 +77,28 @@ SELECTORS = Registry(
         "fastv": "stgraph.selection.rivals.fastv:FastV",
     },
     group="stgraph.selectors",
+    check=check_selector_class,
 )
 
 
-def selectors() -> dict[str, frozenset[str]]:
-    """Every selector's name with the signals it needs.
+def selectors() -> dict[str, frozenset[str] | str]:
+    """Every selector's name with the signals it needs; for a third party's that cannot be used, the reason instead.
 
     Examples
     --------
     >>> sorted(selectors()["vispruner"])
     ['enc_cls_attn', 'enc_features']
     """
-    any_budget = Budget(retain_ratio=0.5)
-    return {name: SELECTORS.get(name)(budget=any_budget).requires for name in SELECTORS.names()}
+    return {name: _signals_of(name) for name in SELECTORS.names()} | SELECTORS.refused()
+
+
+def _signals_of(name: str) -> frozenset[str] | str:
+    if fault := SELECTORS.fault(name):
+        return fault
+    try:
+        return frozenset(SELECTORS.get(name)(budget=Budget(retain_ratio=0.5)).requires)
+    except (Exception, SystemExit) as error:
+        return told(error)
 
 
 def selector(
@@ -96,6 +122,8 @@ def selector(
     ------
     UnknownNameError
         no selector of that name
+    UnavailableError
+        it is a third party's and broken; the message says how
     InputError
         a parameter the selector does not know, or one out of range
 
@@ -112,5 +140,5 @@ def selector(
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise InputError(f"selector {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
-    built: Selector = cls(budget=Budget(retain_ratio, n_keep, measured, newlines), **parameters)
+    built: Selector = checked(cls(budget=Budget(retain_ratio, n_keep, measured, newlines), **parameters))
     return built

@@ -15,6 +15,7 @@ from stgraph.errors import FeatureError, InputError, bad_token
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.budget import Budget
+from stgraph.selection.checked import check_rows
 from stgraph.selection.reasons import SAMPLE
 from stgraph.selection.result import Selection, merge_rows
 from stgraph.tokens import VideoTokens
@@ -109,9 +110,27 @@ class Method(ABC):
         n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
         whole = n_keep == view.grid.n_nodes and self.fits_budget
         choice = keep_everything(view) if whole else self.choose(view, n_keep, budget)
+        self._check_choice(choice, view.grid.n_nodes, n_keep if self.fits_budget else None)
         seconds = {"selection": perf_counter() - start}
         provenance = {"selector": self.name, "paper": self.paper, **self.parameters()}
         return finish(choice, tokens, view, budget, provenance, seconds, self.n_layers)
+
+    def _check_choice(self, choice: Any, n_nodes: int, expected: int | None) -> None:
+        """Raise InputError unless a subclass chose what it must; our own leave values on a GPU unread."""
+        by = f"selector {self.name}"
+        if not isinstance(choice, Choice):
+            raise InputError(f"{by}: choose() returned {type(choice).__name__}; it must return a Choice")
+        foreign = type(self).choose.__module__.partition(".")[0] != "stgraph"
+        check_rows(by, "nodes", choice.nodes, n_nodes, expected, read=foreign)
+        n_kept = len(choice.nodes)
+        shapes: dict[str, tuple[int, ...]] = {"scores": (n_kept,)}
+        if getattr(choice.reason, "shape", ()):
+            shapes["reason"] = (n_kept,)
+        if choice.merge is not None:
+            shapes["merge"] = (n_kept, n_nodes)
+        for name, shape in shapes.items():
+            if tuple(getattr(getattr(choice, name), "shape", ())) != shape:
+                raise InputError(f"{by}: {name} must have shape {list(shape)}")
 
     def _check_newlines(self, tokens: VideoTokens, view: VideoTokens) -> None:
         """Encoder signals have no value for the newlines of ``view``; attention says so itself."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stgraph.community.base import backends as backends
     from stgraph.community.detect import detect_communities as detect_communities
     from stgraph.community.partition import Partition as Partition
+    from stgraph.community.size_cap import splitters as splitters
     from stgraph.dump import iter_frames as iter_frames
     from stgraph.dump import load as load
     from stgraph.dump import sample as sample
@@ -58,6 +59,7 @@ _HOME = {
     "selector": "stgraph.selection.base",
     "selectors": "stgraph.selection.base",
     "set_num_threads": "stgraph.kernels.cpu.threads",
+    "splitters": "stgraph.community.size_cap",
     "stream": "stgraph.selection.stream",
 }
 __all__ = sorted(_HOME)

@@ -3,54 +3,104 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import reduce
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from stgraph.errors import InputError, UnknownNameError
+from stgraph.errors import InputError, UnavailableError, UnknownNameError
 
 
 class Registry:
     """Names mapped to ``"module:attribute"`` strings.
 
     Own entries come first; third parties add theirs through the entry-point ``group`` of their distribution, or at
-    run time with :meth:`register`.
+    run time with :meth:`register`. Nothing a third party gets wrong stops others from being listed: :meth:`fault` says
+    what is wrong with an entry, :meth:`refused` which plug-ins have no entry because their name is taken.
+
+    Parameters
+    ----------
+    kind : what the table holds, for error messages
+    entries : the own ones
+    group : of entry points
+    check : raises InputError unless an object of a third party is what the table holds
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], group: str) -> None:
+    def __init__(
+        self, kind: str, entries: Mapping[str, str], group: str, check: Callable[[Any], None] | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._own = frozenset(entries)
         self._entries = dict(entries)
+        self._check = check
         self._loaded: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
         self._plugins_read = False
 
     def _table(self) -> dict[str, str]:
         if not self._plugins_read:
-            for point in entry_points(group=self.group):
-                self._entries.setdefault(point.name, point.value)
             self._plugins_read = True
+            try:
+                points = list(entry_points(group=self.group))
+            except Exception as error:  # the metadata of any installed distribution may be malformed
+                points = []
+                self._refused["(entry points)"] = f"entry points cannot be read: {told(error)}"
+            for point in points:
+                self._add(point)
         return self._entries
+
+    def _add(self, point: EntryPoint) -> None:
+        origin = _distribution(point)
+        if point.name not in self._entries:
+            self._entries[point.name], self._origins[point.name] = point.value, origin
+        elif (self._entries[point.name], self._origins.get(point.name)) != (point.value, origin):
+            holder = "stgraph" if point.name in self._own else self._origins[point.name]
+            self._refused[f"{point.name} ({origin})"] = (
+                f"{point.value} of {origin} is left out: the name {point.name!r} is taken by {holder}"
+            )
 
     def names(self) -> list[str]:
         """Every registered name, own entries first."""
         return list(self._table())
 
+    def refused(self) -> dict[str, str]:
+        """Plug-ins without an entry, as "name (distribution)", and why."""
+        self._table()
+        return dict(self._refused)
+
     def register(self, name: str, target: Any) -> None:
-        """Add ``target`` (an object, or ``"module:attribute"``) under ``name``; a taken name is an error."""
+        """Add ``target`` (an object, or ``"module:attribute"``, which is imported and checked when first used).
+
+        Raises
+        ------
+        InputError
+            the name is taken or not a string, or the object is not what the table holds
+        """
+        if not isinstance(name, str) or not name:
+            raise InputError(f"the name of a {self.kind} is {name!r}; it must be a string that is not empty")
         if name in self._table():
             raise InputError(f"{self.kind} {name!r} is registered already; choose another name")
         if isinstance(target, str):
             self._entries[name] = target
-        else:
-            self._entries[name] = f"{type(target).__module__}:{type(target).__qualname__}"
-            self._loaded[name] = target
+            return
+        if self._check is not None:
+            try:
+                self._check(target)
+            except (Exception, SystemExit) as error:
+                raise InputError(f"{self.kind} {name!r} cannot be registered: {told(error)}") from error
+        self._entries[name] = f"{type(target).__module__}:{type(target).__qualname__}"
+        self._loaded[name] = target
 
     def unregister(self, name: str) -> None:
         """Take ``name`` out again."""
         self.check(name)
         del self._entries[name]
-        self._loaded.pop(name, None)
+        for table in (self._loaded, self._origins, self._faults):
+            table.pop(name, None)
 
     def check(self, name: str) -> str:
         """``name`` itself, or an error that lists the known names and the nearest spelling."""
@@ -62,9 +112,73 @@ class Registry:
         raise UnknownNameError(f"no {self.kind} {name!r}.{hint} Known: {', '.join(table)}")
 
     def get(self, name: str) -> Any:
-        """The object registered under ``name``, imported on first use."""
+        """The object registered under ``name``, imported on first use.
+
+        Raises
+        ------
+        UnknownNameError
+            no entry of that name
+        UnavailableError
+            a third party's entry cannot be imported, or is not what the table holds
+        """
         self.check(name)
+        if name in self._faults:
+            raise self._broken(name)
         if name not in self._loaded:
-            module, _, attribute = self._entries[name].partition(":")
-            self._loaded[name] = getattr(import_module(module), attribute)
+            if name in self._own:
+                self._loaded[name] = _imported(self._entries[name])
+            else:
+                self._load_checked(name)
         return self._loaded[name]
+
+    def fault(self, name: str) -> str | None:
+        """None, or why the third party's entry ``name`` cannot be used; it is imported to find out."""
+        if name not in self._own:
+            try:
+                self.get(name)
+            except UnavailableError:
+                pass
+        return self._faults.get(name)
+
+    def usable(self) -> list[str]:
+        """Every name that :meth:`get` answers; entries of third parties are imported to find out."""
+        return [name for name in self.names() if self.fault(name) is None]
+
+    def _load_checked(self, name: str) -> None:
+        """Import a third party's entry; whatever its code raises becomes the reason why it cannot be used."""
+        try:
+            found = _imported(self._entries[name])
+            if self._check is not None:
+                self._check(found)
+        except (Exception, SystemExit) as error:
+            origin = f" of {self._origins[name]}" if name in self._origins else ""
+            self._faults[name] = f"{self._entries[name]}{origin}: {told(error)}"
+            raise self._broken(name) from error
+        self._loaded[name] = found
+
+    def _broken(self, name: str) -> UnavailableError:
+        return UnavailableError(f"{self.kind} {name!r} cannot be used: {self._faults[name]}")
+
+
+def told(error: BaseException) -> str:
+    """What an error of a third party's code says, on one line; our own errors speak for themselves."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _imported(target: str) -> Any:
+    """The object of ``"module:attribute.attribute [extras]"``."""
+    module, _, attributes = target.partition("[")[0].strip().partition(":")
+    found: Any = import_module(module)
+    return reduce(getattr, attributes.split("."), found) if attributes else found
+
+
+def _distribution(point: EntryPoint) -> str:
+    """Name and version of the distribution that brings an entry point."""
+    dist = getattr(point, "dist", None)
+    try:
+        return f"{dist.name} {dist.version}" if dist is not None else "another distribution"
+    except Exception:  # metadata without name or version
+        return "another distribution"

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -53,6 +53,15 @@ class Task(Protocol):
         ...
 
 
+def check_task(found: Any) -> None:
+    """Raise InputError unless ``found`` is a class of tasks."""
+    if not isinstance(found, type) or not is_dataclass(found):
+        raise InputError(f"{found!r} is not a dataclass; derive one from stgraph.bench.batch.tasks.Task")
+    for name in ("name", "suffixes", "columns", "output", "of", "run"):
+        if not hasattr(found, name):
+            raise InputError(f"{found.__name__} has no {name}, which a batch task needs")
+
+
 TASKS = Registry(
     "batch task",
     {
@@ -63,6 +72,7 @@ TASKS = Registry(
         "eval": "stgraph.bench.batch.task_eval:EvalTask",
     },
     group="stgraph.batch_tasks",
+    check=check_task,
 )
 
 

@@ -15,6 +15,7 @@ from stgraph.community.base import usable_backend
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS, Selector
 from stgraph.selection.budget import Budget
+from stgraph.selection.checked import checked
 
 SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})  # what the probe's model gives
 # What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens
@@ -55,7 +56,7 @@ class Setting:
                 raise InputError(f"selector {self.selector!r} has no parameter {name!r}; it has: {', '.join(known)}")
         if "backend" in self.parameters:
             usable_backend(self.parameters["backend"])
-        made: Selector = cls(budget=Budget(retain_ratio=ratio), **self.parameters)
+        made: Selector = checked(cls(budget=Budget(retain_ratio=ratio), **self.parameters))
         missing = sorted(made.requires - SIGNALS)
         if missing:
             raise MissingSignalError(

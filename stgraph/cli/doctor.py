@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +31,6 @@ def command(
 
     import stgraph
     from stgraph.bench.gpu_parts import gpu_parts
-    from stgraph.community.base import backend, package_version
     from stgraph.kernels.cpu.rows import HARDWARE_HALF
     from stgraph.viz.tables import new_table
 
@@ -43,20 +42,20 @@ def command(
     for title in ("backend", "device", "objective", "seeded", "runs here"):
         table.add_column(title, overflow="fold")
     for name, reason in stgraph.backends().items():
-        found = backend(name)
-        c = found.capabilities
-        state = (
-            Text(f"no: {reason}", style="yellow")
-            if reason
-            else Text(f"yes, {found.package} {package_version(found.package)}")
-        )
-        table.add_row(name, c.device, c.objective, "yes" if c.seeded else "no", state)
+        table.add_row(Text(options.printable(name)), *_backend_row(name, reason))
     console.print(table)
+    dividers = new_table("Splitters")
+    for title in ("splitter", "usable"):
+        dividers.add_column(title, overflow="fold")
+    for name, reason in stgraph.splitters().items():
+        dividers.add_row(Text(options.printable(name)), _no(reason) if reason else Text("yes"))
+    console.print(dividers)
     methods = new_table("Selectors")
     for title in ("selector", "signals it needs beside features and grid"):
         methods.add_column(title, overflow="fold")
     for name, signals in stgraph.selectors().items():
-        methods.add_row(name, ", ".join(sorted(signals)) or "none")
+        needed = _no(signals) if isinstance(signals, str) else Text(", ".join(sorted(signals)) or "none")
+        methods.add_row(Text(options.printable(name)), needed)
     console.print(methods)
     extras = new_table("Optional packages")
     for title in ("package", "for", "installed"):
@@ -81,6 +80,27 @@ def command(
     for part in gpu_parts():
         gpu.add_row(part.name, part.use, Text(part.found) if part.found else Text(f"no: {part.remedy}", style="yellow"))
     console.print(gpu)
+
+
+def _no(reason: str) -> Any:
+    """Why something cannot be used, as a cell of a table."""
+    from rich.text import Text
+
+    return Text(options.printable(f"no: {reason}"), style="yellow")
+
+
+def _backend_row(name: str, reason: str | None) -> list[Any]:
+    """Device, objective, seeded, runs here; a broken plug-in has the last alone."""
+    from rich.text import Text
+
+    from stgraph.community.base import BACKENDS, backend, package_version
+
+    if reason and (name not in BACKENDS.names() or BACKENDS.fault(name)):
+        return ["", "", "", _no(reason)]
+    found = backend(name)
+    c = found.capabilities
+    state = _no(reason) if reason else Text(f"yes, {found.package} {package_version(found.package)}")
+    return [c.device, Text(options.printable(c.objective)), "yes" if c.seeded else "no", state]
 
 
 def _show_licences() -> None:

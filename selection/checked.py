@@ -1,0 +1,117 @@
+"""What a selector chose, checked once before anything relies on it: count, range, order, uniqueness, dtype, kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.devices import dtype_name, is_tensor
+from stgraph.errors import InputError, StgraphError, UnavailableError
+from stgraph.registry import told
+from stgraph.selection.result import Selection
+from stgraph.tokens import VideoTokens
+
+_POSITIONS = ("original", "compact")
+
+
+def check_rows(by: str, what: str, rows: Any, n: int, expected: int | None, *, read: bool = True) -> None:
+    """Raise InputError unless ``rows`` are ascending, unique integers in [0, n), ``expected`` of them.
+
+    Parameters
+    ----------
+    by, what : the selector and what it answered, for the message
+    rows : [K] int64, NumPy array or torch tensor
+    n : tokens there are
+    expected : K; None where only the features decide
+    read : False leaves values on a GPU unread, for which one would have to wait
+    """
+    if not is_tensor(rows) and not isinstance(rows, np.ndarray):
+        raise InputError(f"{by}: {what} are {type(rows).__name__}; they must be an array of int64")
+    if rows.ndim != 1 or dtype_name(rows) != "int64":
+        raise InputError(f"{by}: {what} are {dtype_name(rows)} of shape {tuple(rows.shape)}; they must be int64 [K]")
+    if expected is not None and len(rows) != expected:
+        raise InputError(f"{by}: {len(rows):,} {what} were chosen, but count() promises {expected:,}")
+    if not len(rows) or (is_tensor(rows) and not read):
+        return
+    falls = rows[1:] <= rows[:-1]
+    if bool(falls.any()):
+        at = int(falls.nonzero()[0][0])
+        a, b = int(rows[at]), int(rows[at + 1])
+        wrong = f"{a} stands twice" if a == b else f"{b} follows {a}"
+        raise InputError(f"{by}: {what} must be ascending and unique, but {wrong}; use np.unique")
+    if int(rows[0]) < 0 or int(rows[-1]) >= n:
+        raise InputError(f"{by}: {what} run from {int(rows[0])} to {int(rows[-1])}; there are {n:,} tokens")
+
+
+def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | None) -> Selection:
+    """``found`` itself, if it is a selection of ``tokens`` in all its parts.
+
+    Raises
+    ------
+    InputError
+        what is wrong, in the name of the selector
+    """
+    if not isinstance(found, Selection):
+        raise InputError(f"{by} returned {type(found).__name__}; select() must return a stgraph.Selection")
+    if found.grid.n_tokens != tokens.grid.n_tokens or found.grid.shape != tokens.grid.shape:
+        raise InputError(f"{by}: the selection is of grid {found.grid}, the tokens of {tokens.grid}")
+    check_rows(by, "indices", found.indices, tokens.grid.n_tokens, expected)
+    n_kept = len(found.indices)
+    for name in ("reason", "scores"):
+        part = getattr(found, name)
+        if getattr(part, "shape", None) is None or tuple(part.shape) != (n_kept,):
+            raise InputError(f"{by}: {name} must be an array with one value for each of the {n_kept:,} kept tokens")
+    if found.kind not in ("subset", "merge"):
+        raise InputError(f"{by}: kind is {found.kind!r}; it must be 'subset' or 'merge'")
+    if found.positions not in _POSITIONS:
+        raise InputError(f"{by}: positions is {found.positions!r}; it must be 'original' or 'compact'")
+    merged = {"features": (n_kept, tokens.dimension), "assignment": (n_kept, tokens.grid.n_tokens)}
+    for name, shape in merged.items():
+        part = getattr(found, name)
+        if found.kind == "subset" and part is not None:
+            raise InputError(f"{by}: a selection of kind 'subset' has no {name}; the kind is 'merge' where tokens are")
+        if found.kind == "merge" and tuple(getattr(part, "shape", ())) != shape:
+            raise InputError(f"{by}: {name} of a merge must have shape {list(shape)}")
+    if found.account.n_kept != n_kept:
+        raise InputError(f"{by}: account.n_kept is {found.account.n_kept}, but {n_kept} tokens are kept")
+    return found
+
+
+class CheckedSelector:
+    """A third party's selector whose every selection is checked; all else is its own."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_inner":  # asked for while being copied or unpickled
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def select(self, tokens: VideoTokens, budget: Any = None) -> Selection:
+        """The inner selector's selection.
+
+        Raises
+        ------
+        InputError
+            it is not a selection of ``tokens``, or does not keep as many as ``count`` promises
+        UnavailableError
+            its code raised something else, which is the cause of this error
+        """
+        try:
+            found = self._inner.select(tokens, budget)
+        except StgraphError:
+            raise
+        except Exception as error:
+            raise UnavailableError(f"selector {self.name} failed: {told(error)}") from error
+        return check_selection(f"selector {self.name}", found, tokens, self._inner.count(tokens.grid, budget))
+
+
+def checked(selector: Any) -> Any:
+    """``selector`` itself where our own code makes its selections, and checks them; else the same in a check."""
+    made_by = getattr(getattr(type(selector), "select", None), "__module__", None) or ""
+    return selector if made_by.partition(".")[0] == "stgraph" else CheckedSelector(selector)
