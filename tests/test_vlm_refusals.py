@@ -140,13 +140,6 @@ def test_a_prompt_that_ends_in_video(name: str) -> None:
         case.model(**inputs)
 
 
-@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl"])
-def test_prepared_masks_with_padding(family: str) -> None:
-    case = CASES[family](2)
-    with compressed(case), pytest.raises(InputError, match="use a dynamic cache"):
-        case.model.generate(**case.inputs, **GREEDY, cache_implementation="static")
-
-
 @pytest.mark.parametrize("family", ["llava_onevision", "internvl", "smolvlm"])
 def test_token_counts_that_are_no_whole_frames(family: str) -> None:
     case = CASES[family](1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.vlm.grids import Video
+from stgraph.vlm.keywords import axes_of, tensors_in
+from stgraph.vlm.masks import are_pairs, padding_in
 
 Array = np.ndarray[Any, Any]
 
@@ -17,13 +20,9 @@ def padding_of(mask: Any, embeds: Any) -> Any:
 
     Parameters
     ----------
-    mask : None, [B, S], or what ``generate`` prepares for static caches: [B, 1, S, n], or several masks by name
+    mask : None, [B, S], a mask for pairs of tokens (:mod:`stgraph.vlm.masks`), or several of these by name; of any
+        other form, which the cut will refuse, all columns count
     embeds : [B, S, d]
-
-    Raises
-    ------
-    InputError
-        a prepared mask that hides columns from the last token, which may be padding or anything else
     """
     import torch
 
@@ -32,17 +31,16 @@ def padding_of(mask: Any, embeds: Any) -> Any:
     for part in mask.values() if isinstance(mask, dict) else [mask]:
         if part is None:
             continue
-        if part.ndim == 2:
+        if is_padding(part, S):
             real &= part[:, :S].to(real.device).bool()
-            continue
-        last = part[:, :, -1, :S]
-        seen = last if last.dtype == torch.bool else last == 0
-        if not bool(seen.all()):
-            raise InputError(
-                f"the attention mask has shape {list(part.shape)} and hides tokens from the last one; compress() reads "
-                "padding from masks of shape [batch, length] only: use a dynamic cache, or prompts of equal length"
-            )
+        elif are_pairs(part, B, S):
+            real &= padding_in(part, B, S).to(real.device)
     return real
+
+
+def is_padding(mask: Any, S: int) -> bool:
+    """Whether a mask is the plain one, [B, S] or longer, that hides padding and nothing else."""
+    return getattr(mask, "ndim", 0) == 2 and mask.shape[1] >= S
 
 
 def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
@@ -66,13 +64,46 @@ def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
             )
 
 
-def first_of_equal(ids: Array, embeds: Any, real: Any) -> list[int]:
-    """[B] for each row the first of the run of equal rows it belongs to: beams and returned sequences are copies."""
-    import torch
+def first_of_equal(ids: Array, inputs: Mapping[str, Any], videos: Sequence[Video]) -> list[int]:
+    """[B] for each row the first of the run of equal rows it belongs to: beams and returned sequences are copies.
 
+    Rows are equal if nothing that reaches the text model or the selector differs: token ids, embeddings, positions,
+    masks, every other argument with a value for each row, and where the videos are.
+
+    Parameters
+    ----------
+    ids : [B, S]
+    inputs : keyword arguments of the text model
+    """
     first = list(range(len(ids)))
+    places = [[_place(video) for video in videos if video.row == row] for row in first]
     for row in range(1, len(ids)):
-        same = np.array_equal(ids[row], ids[row - 1]) and torch.equal(real[row], real[row - 1])
-        if same and torch.equal(embeds[row], embeds[row - 1]):
+        if np.array_equal(ids[row], ids[row - 1]) and places[row] == places[row - 1] and _same(inputs, row):
             first[row] = first[row - 1]
     return first
+
+
+def _place(video: Video) -> tuple[Any, ...]:
+    kind = video.grid.kind
+    return video.start, video.stop, video.grid.shape, None if kind is None else kind.tobytes()
+
+
+def _same(inputs: Mapping[str, Any], row: int) -> bool:
+    """Whether a row and the one before it are given the same values."""
+    import torch
+
+    B, S = inputs["inputs_embeds"].shape[:2]
+    visual = inputs.get("visual_pos_masks")
+    for name, tensor in tensors_in(inputs):
+        if visual is not None and name.startswith("deepstack_visual_embeds"):
+            entries = visual.reshape(B, -1).sum(1).cumsum(0).tolist()
+            before, at, after = ([0] * 2 + entries)[row : row + 3]
+            rows = tensor[before:at], tensor[at:after]
+        else:
+            batch = 0 if name.startswith("attention_mask") else axes_of(name, tuple(tensor.shape), B, S).batch
+            if batch is None or tensor.shape[batch] == 1:
+                continue
+            rows = tensor.select(batch, row - 1), tensor.select(batch, row)
+        if not torch.equal(*rows):
+            return False
+    return True

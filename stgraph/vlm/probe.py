@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError, missing_dependency
-from stgraph.vlm.sequence import CACHE_NAMES
+from stgraph.vlm.keywords import CACHE_NAMES
 
 ATTENTION = "stgraph_last_row"
 _NO_CACHE = (*CACHE_NAMES, "cache_position", "use_cache", "output_attentions", "output_hidden_states")
@@ -91,6 +91,10 @@ def _last_row(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
     window = options.get("sliding_window")
     if window is not None:
         seen = seen & (torch.arange(L, device=seen.device) > L - 1 - window)
+    if getattr(attention_mask, "ndim", 0) == 4:  # the caller's own may hide more, differ by head, or add a bias
+        mask = attention_mask[:, :, -1, :L]
+        mask = mask.view(len(mask), kv_heads, -1, L) if mask.shape[1] == heads else mask[:, :, None]
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     scores = scores.masked_fill(~seen.to(scores.device)[:, None, None, :], float("-inf"))
     raise _Found(scores.softmax(-1).mean((1, 2)))
 

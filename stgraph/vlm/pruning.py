@@ -19,6 +19,7 @@ from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
+from stgraph.vlm.keywords import CACHE_NAMES
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
@@ -118,7 +119,7 @@ class Pruner:
 
         embeds = kwargs["inputs_embeds"]
         real = padding_of(kwargs.get("attention_mask"), embeds)
-        first = first_of_equal(ids, embeds, real)
+        first = first_of_equal(ids, kwargs, videos)
         jobs = [self._begin(video, embeds) for video in videos if first[video.row] == video.row]
         full = with_positions(kwargs)
         ends = [(video.row, video.stop) for video in videos]
@@ -152,6 +153,8 @@ class Pruner:
         new = cut_inputs(full, cut, torch.tensor(compact, device=embeds.device) if any(compact) else None)
         after = following(full["position_ids"])
         return new, Continuation(
+            real=real,
+            columns=cut.columns,
             valid=cut.valid,
             padded=not bool(cut.valid.all()),
             length=ids.shape[1],
@@ -198,7 +201,8 @@ class Pruner:
         layer = next(job.state.layer for job in waiting if isinstance(job.state, Pending))
         self.probing = True
         try:
-            found = last_token_attention(self.parts.text, cut_inputs(inputs, cut), cut.valid, layer)
+            probed = cut_inputs({name: inputs[name] for name in inputs if name not in CACHE_NAMES}, cut)
+            found = last_token_attention(self.parts.text, probed, cut.valid, layer)
         finally:
             self.probing = False
         attention = torch.zeros(len(rows), real.shape[1], dtype=torch.float64, device=found.device)

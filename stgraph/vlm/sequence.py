@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stgraph.errors import InputError
-
-CACHE_NAMES = ("cache", "past_key_values")
+from stgraph.vlm.keywords import CACHE_NAMES, cut_keywords
+from stgraph.vlm.masks import are_pairs, causal_pairs, cut_pairs, hide, is_plain, unusable
+from stgraph.vlm.padding import is_padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,11 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
     ----------
     inputs : of :func:`with_positions`
     compact : [R] bool, rows whose positions are counted anew from 0, on every axis
+
+    Raises
+    ------
+    InputError
+        an argument that belongs to the tokens of the whole prompt and cannot be cut, by name
     """
     import torch
 
@@ -75,11 +81,10 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
     if compact is not None:
         counted = (cut.valid.cumsum(1) - 1).clamp(min=0).to(positions)
         positions = torch.where(compact.to(positions.device)[:, None], counted, positions)
-    out = dict(inputs)
-    out["inputs_embeds"] = inputs["inputs_embeds"][rows, at]
+    B, S = inputs["inputs_embeds"].shape[:2]
+    out = cut_keywords(inputs, cut.rows, at, B, S)
     out["position_ids"] = positions
-    # Without an explicit mask, gaps between positions are read as several packed sequences.
-    out["attention_mask"] = cut.valid.long()
+    out["attention_mask"] = _cut_mask(inputs, cut, B)
     if inputs.get("cache_position") is not None:
         out["cache_position"] = torch.arange(at.shape[1], device=at.device)
     visual = inputs.get("visual_pos_masks")
@@ -90,6 +95,25 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
         entries = left[visual]
         out["deepstack_visual_embeds"] = [level[entries] for level in inputs["deepstack_visual_embeds"]]
     return out
+
+
+def _cut_mask(inputs: Mapping[str, Any], cut: Cut, B: int) -> Any:
+    """The mask of the columns that are left. Never None: gaps between positions would be read as packed sequences."""
+    mask = inputs.get("attention_mask")
+    parts = mask if isinstance(mask, dict) else {"": mask}
+    pairs = [part for part in parts.values() if part is not None and not is_padding(part, cut.length)]
+    if not pairs:
+        return cut.valid.long()  # the text model makes its masks from it, whatever kinds it needs
+    for part in pairs:
+        if not are_pairs(part, B, cut.length):
+            raise unusable(part, cut.length)
+    L, S = cut.columns.shape[1], cut.length
+    static = cache_of(inputs) is not None and pairs[0].shape[3] > S  # its places are more than the prompt's tokens
+    n = pairs[0].shape[3] if static else L
+    causal = causal_pairs(pairs[0], S)
+    given = {name: part if any(part is p for p in pairs) else causal for name, part in parts.items()}
+    left = {name: cut_pairs(part, cut.rows, cut.columns, cut.valid, B, S, n) for name, part in given.items()}
+    return left if isinstance(mask, dict) else left[""]
 
 
 def cache_of(named: Mapping[str, Any]) -> Any:
@@ -108,13 +132,16 @@ class Continuation:
 
     Attributes
     ----------
-    valid : [B, L] bool, columns of the prompt in the cache that are no padding
+    real : [B, S] bool, columns of the prompt that are no padding
+    columns, valid : [B, L], those in the cache; False at padding
     padded : whether any is padding
     length, kept_length : S and L
     next_position : [..., B, 1], what the first new token would have been given without the cut
     shift : [..., B, 1], by how much positions are lower than that: 0 but for compact rows
     """
 
+    real: Any
+    columns: Any
     valid: Any
     padded: bool
     length: int
@@ -146,7 +173,7 @@ class Continuation:
         B, n_new = inputs["inputs_embeds"].shape[:2]
         if B != self.valid.shape[0]:
             raise InputError(f"the compressed cache holds {self.valid.shape[0]} rows, but {B} are continued")
-        out["attention_mask"] = self._mask(inputs.get("attention_mask"), past, n_new, given)
+        out["attention_mask"] = self._mask(inputs, past, n_new, given)
         if inputs.get("cache_position") is not None:
             out["cache_position"] = inputs["cache_position"] - self.n_dropped
         positions = inputs.get("position_ids")
@@ -164,14 +191,16 @@ class Continuation:
         out["position_ids"] = positions
         return out
 
-    def _mask(self, mask: Any, past: int, n_new: int, given: bool) -> Any:
+    def _mask(self, inputs: Mapping[str, Any], past: int, n_new: int, given: bool) -> Any:
         """The mask over what the cache really holds, and the new tokens."""
         import torch
 
+        mask = inputs.get("attention_mask")
         held = min(past, self.kept_length)  # of the prompt; a guess at its end may have been cropped again
         valid = self.valid[:, :held]
         if isinstance(mask, dict) or (mask is not None and mask.ndim != 2) or (mask is None and self.padded):
-            return torch.cat([valid, valid.new_ones(len(valid), past + n_new - held)], 1).long()
+            own = self._own_masks(mask, cache_of(inputs), past, n_new)
+            return torch.cat([valid, valid.new_ones(len(valid), past + n_new - held)], 1).long() if own is None else own
         if mask is None:
             return None
         counted_from = {past + n_new + self.n_dropped: held + self.n_dropped}
@@ -181,6 +210,39 @@ class Continuation:
             raise continued(past)
         tail = mask[:, counted_from[mask.shape[1]] :]
         return torch.cat([valid.to(tail), tail], 1)
+
+    def _own_masks(self, mask: Any, cache: Any, past: int, n_new: int) -> Any:
+        """Masks for pairs of new and old tokens that hide more than padding, cut; None where there are none."""
+        import torch
+
+        parts = mask if isinstance(mask, dict) else {"": mask}
+        pairs = {name: part for name, part in parts.items() if part is not None and getattr(part, "ndim", 0) != 2}
+        new = torch.arange(past, past + n_new)
+        for part in pairs.values():
+            if not are_pairs(part, len(self.valid), n_new):
+                raise unusable(part, n_new)
+        # Callers count what the cache holds, or what it would hold.
+        if all(is_plain(m, self.real, new) or is_plain(m, self.real, new + self.n_dropped) for m in pairs.values()):
+            return None
+        lengths = {part.shape[3] for part in pairs.values()}
+        held = min(past, self.kept_length)
+        if (
+            getattr(cache, "is_compileable", False)
+            or len(pairs) < len(parts)
+            or lengths - {past + n_new + self.n_dropped}
+        ):
+            raise InputError(
+                f"the attention mask for new tokens has {max(lengths):,} columns and hides more than padding; after a "
+                f"compressed prompt it can be cut if all of them have {past + n_new + self.n_dropped:,}, the whole "
+                "prompt and what follows, and the cache is a dynamic one"
+            )
+        columns = self.columns[:, None, None, :held]
+        left = {}
+        for name, part in pairs.items():
+            old = torch.take_along_dim(part.expand(len(self.valid), -1, -1, -1), columns.to(part.device), 3)
+            old = hide(old, ~self.valid[:, None, None, :held])
+            left[name] = torch.cat([old, part[..., held + self.n_dropped :].expand(len(old), -1, -1, -1)], 3)
+        return left if isinstance(mask, dict) else left[""]
 
 
 def continued(past: int) -> InputError:

@@ -1,0 +1,113 @@
+"""Keyword arguments of a text model by their shape: which axis is the batch, which the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stgraph.errors import InputError
+
+CACHE_NAMES = ("cache", "past_key_values")
+
+# What is cut by rules of its own, in sequence.py and masks.py, or says nothing about single tokens.
+_OWN_RULES = frozenset(
+    {*CACHE_NAMES, "position_ids", "attention_mask", "cache_position", "visual_pos_masks", "deepstack_visual_embeds"}
+)
+# Packed sequences as FlashAttention takes them: lengths of the whole prompt, over all rows.
+PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "cu_seqlens", "max_length_q", "max_length_k", "max_seqlen")
+
+
+# [B, S, ...] whatever the other axes measure; a width may happen to be the length of the prompt.
+_BY_TOKEN = ("inputs_embeds", "per_layer_inputs")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where a tensor has the batch and the prompt, None: not at all; and whether it can be read in two ways."""
+
+    batch: int | None
+    prompt: int | None
+    unclear: bool = False
+
+
+def axes_of(name: str, shape: tuple[int, ...], B: int, S: int) -> Axes:
+    """The axes of one tensor of a prompt of ``S`` tokens in ``B`` rows.
+
+    ``[B, S, ...]``, ``[3, B, S]``, ``[B, layers, S, d]`` and ``[S, B, d]`` have both, ``[S, ...]`` and ``[1, S]`` are
+    shared by the rows, ``[B, ...]`` has a value for each row; anything else is shared. More than one axis of length S,
+    or one of length B S, is unclear.
+    """
+    if name in _BY_TOKEN:
+        return Axes(0, 1)
+    long = [axis for axis, size in enumerate(shape) if size == S]
+    prompt = long[0] if long else None
+    near = [0] if prompt is None else [prompt - 1, prompt + 1, 0]
+    batch = next((axis for axis in near if 0 <= axis < len(shape) and axis != prompt and shape[axis] == B), None)
+    return Axes(batch, prompt, len(long) > 1 or (B > 1 and not long and B * S in shape))
+
+
+def mapped(name: str, value: Any, change: Callable[[str, Any], Any]) -> Any:
+    """``value`` with ``change(name, tensor)`` in place of each tensor in it, also inside tuples, lists and mappings."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return change(name, value)
+    if isinstance(value, dict):
+        return {key: mapped(f"{name}[{key!r}]", entry, change) for key, entry in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(mapped(f"{name}[{i}]", entry, change) for i, entry in enumerate(value))
+    return value
+
+
+def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: int) -> dict[str, Any]:
+    """All keyword arguments without rules of their own, for these columns alone.
+
+    Parameters
+    ----------
+    rows : [R] int64, of the batch
+    columns : [R, L] int64, of the prompt
+
+    Raises
+    ------
+    InputError
+        an argument that cannot be cut, by name
+    """
+
+    def cut(name: str, value: Any) -> Any:
+        axes = axes_of(name, tuple(value.shape), B, S)
+        if axes.unclear:
+            raise InputError(
+                f"the text model is given {name} of shape {list(value.shape)} for a batch of {B} rows of {S:,} tokens: "
+                "compress() cannot tell which entries belong to the tokens it drops. Leave it out, or use "
+                "retain_ratio=1"
+            )
+        at = columns.to(value.device)
+        if axes.prompt is None:
+            return value if axes.batch is None else value.index_select(axes.batch, rows.to(value.device))
+        if axes.batch is None:
+            if not bool((at == at[:1]).all()):
+                raise InputError(
+                    f"the text model is given {name} of shape {list(value.shape)}, shared by all rows of the batch, "
+                    f"but the rows keep different tokens: expand it to [{B}, {S}, ...]"
+                )
+            return value.index_select(axes.prompt, at[0])
+        order = (axes.batch, axes.prompt)
+        return value.movedim(order, (0, 1))[rows.to(value.device)[:, None], at].movedim((0, 1), order)
+
+    for name in PACKING:
+        if inputs.get(name) is not None:
+            raise InputError(
+                f"the text model is given {name}, the lengths of packed sequences in the whole prompt, of which tokens "
+                "are dropped here: pass the sequences as rows of a padded batch, or use retain_ratio=1"
+            )
+    return {name: value if name in _OWN_RULES else mapped(name, value, cut) for name, value in inputs.items()}
+
+
+def tensors_in(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(name, tensor) of all keyword arguments but the cache."""
+    found: list[tuple[str, Any]] = []
+    for name, value in inputs.items():
+        if name not in CACHE_NAMES:
+            mapped(name, value, lambda name, tensor: found.append((name, tensor)))
+    return iter(found)
