@@ -18,7 +18,7 @@ import stgraph
 from stgraph import container
 from stgraph.cli import app, main
 from stgraph.errors import InputError, MissingDependencyError
-from stgraph.vlm.dump_video import Sampling, dump_folder, dump_video, folder_plan, is_present, query_path
+from stgraph.vlm.dump_video import Sampling, dump_folder, dump_video, folder_plan, is_present, query_path, video_tokens
 from stgraph.vlm.encoder_source import EncoderSource
 from stgraph.vlm.patches import PatchEncoder
 
@@ -51,7 +51,14 @@ def test_one_video(dumped: tuple[Path, str]) -> None:
     facts = tokens.metadata
     assert (facts["title"], facts["source"], facts["encoder"]) == ("bbb_6s", "bbb_6s.mp4", "patches")
     assert (facts["pooling"], facts["projector"], facts["n_frames"]) == ("none", "none", 49)
-    assert facts["video"] == {"codec": "h264", "duration_s": 6.125, "fps": 24.0, "size": [180, 320]}
+    assert facts["video"] == {
+        "codec": "h264",
+        "duration_s": 6.125,
+        "fps": 24.0,
+        "n_frames": 147,
+        "sample_aspect_ratio": [1, 1],
+        "size": [180, 320],
+    }
 
 
 def test_patches_tell_still_from_cut(dumped: tuple[Path, str]) -> None:
@@ -174,6 +181,33 @@ def test_folders_that_cannot_be_dumped(folder: Path, tmp_path: Path) -> None:
         folder_plan(folder, tmp_path / "out")
 
 
+def test_more_frames_than_are_shown(tmp_path: Path) -> None:
+    """Each once, and the dump says how many there are."""
+    path = tmp_path / "clip.safetensors"
+    run("dump", str(CLIP), "-o", str(path), "-n", "500", "--grid", "1x1", "--no-frames-jpeg")
+    tokens = stgraph.load(path)
+    assert tokens.grid.T == tokens.metadata["n_frames"] == tokens.metadata["video"]["n_frames"] == 147
+    assert np.all(np.diff(tokens.signals["frame_time"]) > 0)
+
+
+@pytest.mark.parametrize("n_frames", [4, 5])
+def test_time_steps_of_two_frames(n_frames: int) -> None:
+    """An odd frame is paired with itself, as the processors of such models do."""
+
+    class Pairs(EncoderSource):
+        def extract(self, frames: object, times: object, info: object) -> object:
+            found = super().extract(frames, times, info)  # type: ignore[arg-type]
+            x = found.features[::2]
+            return found._replace(features=x, grid=stgraph.TokenGrid(*x.shape[:3]))
+
+    tokens, _ = video_tokens(CLIP, Pairs(PatchEncoder(grid=(1, 1))), Sampling(n_frames=n_frames))
+    singly, _ = video_tokens(CLIP, SOURCE, Sampling(n_frames=n_frames))
+    times = singly.signals["frame_time"].tolist()
+    pairs = [times[i : i + 2] for i in range(0, n_frames, 2)]
+    assert tokens.signals["frame_time"].tolist() == pytest.approx([sum(pair) / len(pair) for pair in pairs])
+    assert tokens.signals["frame_jpeg_len"].tolist() == singly.signals["frame_jpeg_len"][::2].tolist()
+
+
 # Wrong use
 
 
@@ -181,7 +215,6 @@ def test_folders_that_cannot_be_dumped(folder: Path, tmp_path: Path) -> None:
     ("args", "says"),
     [
         (("-n", "3", "--fps", "2"), "--frames and --fps exclude each other"),
-        (("-n", "500"), "500 frames were asked for, but the video holds 147"),
         (("-e", "dino"), "no encoder 'dino'"),
         (("--grid", "16"), "--grid is '16'; write height x width"),
         (("--grid", "0x4"), "grid is (0, 4)"),

@@ -109,10 +109,9 @@ def test_no_file(path: str, says: str) -> None:
         ({}, "give one of them"),
         ({"n_frames": 3, "fps": 1.0}, "give one of them"),
         ({"n_frames": 0}, "n_frames is 0"),
-        ({"n_frames": 148}, "148 frames were asked for, but the video holds 147 .*at most 147"),
+        ({"n_frames": True}, "n_frames is True"),
         ({"fps": 0.0}, "fps is 0"),
         ({"fps": float("nan")}, "fps is nan"),
-        ({"fps": 30.0}, "24 frames a second; ask for at most that"),
     ],
 )
 def test_wrong_sampling(given: dict[str, Any], says: str) -> None:

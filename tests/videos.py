@@ -108,7 +108,6 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "garbled.mp4": (_garbled, "damaged or truncated"),
     "text.mp4": (_text, "no video file"),
     "sound.m4a": (silent_audio, "holds no video, only audio"),
-    "raw.h264": (remuxed, "carry no times"),
 }
 
 

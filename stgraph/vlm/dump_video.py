@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -55,7 +56,8 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Which frames are taken: ``n_frames`` at the centres of equal spans, or ``fps`` a second; see ``sample_times``."""
+    """Which frames are taken: ``n_frames`` at the centres of equal spans, or ``fps`` a second; all that are shown, each
+    once, where these are fewer. See ``sample_times``."""
 
     n_frames: int | None = None
     fps: float | None = None
@@ -95,7 +97,7 @@ def video_tokens(
     pictures: list[bytes] = []
 
     def frames() -> Iterable[Array]:
-        for i, (seconds, rgb) in enumerate(iter_frames(path, times)):
+        for i, (seconds, rgb) in enumerate(iter_frames(path, times, info=info)):
             shown_at[i] = seconds
             if sampling.thumbnails:
                 pictures.append(jpeg(rgb))
@@ -105,15 +107,24 @@ def video_tokens(
 
     found = source.extract(frames(), shown_at, info)
     T = found.grid.T
-    if len(times) % T:
+    each = ceil(len(times) / T)  # frames of a time step; processors fill the last step with copies of the last frame
+    if ceil(len(times) / each) != T:
         raise InputError(f"{path}: {len(times)} frames became {T} time steps; ask for a multiple of {T} frames")
-    signals = {**found.signals, "frame_time": shown_at.reshape(T, -1).mean(axis=1)}
+    filled = np.pad(shown_at, (0, T * each - len(times)), mode="edge")
+    signals = {**found.signals, "frame_time": filled.reshape(T, each).mean(axis=1)}
     if sampling.thumbnails:
-        signals |= thumbnail_signals(pictures[:: len(times) // T])
+        signals |= thumbnail_signals(pictures[::each])
     metadata = {
         "title": path.stem,
         **_identity(path),
-        "video": {"duration_s": info.duration_s, "fps": info.fps, "size": list(info.size), "codec": info.codec},
+        "video": {
+            "duration_s": info.duration_s,
+            "fps": info.fps,
+            "size": list(info.size),
+            "codec": info.codec,
+            "n_frames": info.n_frames,
+            "sample_aspect_ratio": [info.sample_aspect_ratio.numerator, info.sample_aspect_ratio.denominator],
+        },
         "n_frames": len(times),
         **found.metadata,
         "settings": _settings(source, sampling),

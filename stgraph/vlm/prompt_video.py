@@ -22,7 +22,7 @@ class PromptVideo:
 
     Attributes
     ----------
-    rgb : [T, h, w, 3] uint8
+    rgb : [T, h, w, 3] uint8; T is what was asked for, or all that the video shows where these are fewer
     times : [T] float64 seconds
     duration_s : of the whole video
     metadata : the entry of ``video_metadata=`` that belongs to it; processors that write timestamps into the prompt
@@ -49,7 +49,8 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
 
     Parameters
     ----------
-    frames : how many, at even distances; all that the video holds, where these are fewer
+    frames : how many, at even distances; all that the video shows, each once, where these are fewer. Processors whose
+        models take frames in pairs (Qwen2-VL to Qwen3-VL) repeat the last of an odd number themselves
     fps : that many a second instead. Given both, ``fps`` holds as long as it gives no more than ``frames``, as
         LLaVA-Video samples
 
@@ -62,9 +63,9 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
         raise InputError(f"video is a {type(path).__name__}; expected the path of a file")
     info = probe_video(path)
     if fps is not None and (frames is None or info.duration_s * fps <= frames):
-        sampled = read_frames(path, fps=fps)
+        sampled = read_frames(path, fps=fps, info=info)
     elif frames is not None:
-        sampled = read_frames(path, n_frames=min(frames, info.n_frames))
+        sampled = read_frames(path, n_frames=frames, info=info)
     else:
         raise InputError("frames and fps are both None; give at least one of them")
     metadata = video_metadata(info, sampled.times, sampled.size)

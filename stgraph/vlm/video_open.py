@@ -1,0 +1,127 @@
+"""Video files, opened by PyAV (FFmpeg): what is opened, what is refused and as what, and the frames in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stgraph.errors import InputError, missing_dependency
+from stgraph.vlm.file_kind import is_jpeg, kind_of, missing_bytes
+
+Path = str | os.PathLike[str]
+
+# FFmpeg also reads lists that name other files, or addresses on a network, and goes there. Whatever a file is called,
+# only these formats are looked for in it, and only files are opened.
+FORMATS = (
+    "3gp,3g2,apng,asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,nut,"
+    "obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+)
+MAX_PIXELS = 1 << 26  # a frame; twice 8K. A few kilobytes can claim more, and each frame in work takes 4 bytes a pixel
+
+CONVERT = "Convert it to a plain file first: ffmpeg -i INPUT -c:v libx264 -an OUTPUT.mp4"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first video stream.
+
+    Raises
+    ------
+    MissingDependencyError
+        PyAV is not installed
+    InputError
+        no such file; not a video, and what it is instead; a codec or a size that is not read
+    """
+    try:
+        import av
+    except ImportError:
+        raise missing_dependency("reading videos", "av", "video") from None
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise InputError(f"cannot read {path}: it {what}; give the path of a video file")
+    try:
+        kind = kind_of(path)
+        if kind is not None:
+            raise InputError(f"cannot read {path}: it is no video file but {kind}; give the path of a video")
+        # FFmpeg tells a row of JPEG pictures from one by the name of the file.
+        only = "mjpeg" if is_jpeg(path) else None
+        # An absolute path: a relative one like http:/x/y.mp4 or concat:y.mp4 would be taken for an address.
+        limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        container = av.open(os.path.abspath(os.fspath(path)), format=only, options=limits, metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}. It is no video file, or one that was cut off while it was "
+            "written or copied; copy it again"
+        ) from None
+    with container:
+        yield container, _video(container, path)
+
+
+def _video(container: Any, path: Path) -> Any:
+    """The first stream of moving pictures, ready to be decoded."""
+    from av.stream import Disposition
+
+    covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
+    streams = [s for s in container.streams.video if s not in covers]
+    if not streams:
+        there = sorted({s.type for s in container.streams if s not in covers}) + ["a cover picture"] * bool(covers)
+        raise InputError(
+            f"cannot read {path}: it holds no video, only {' and '.join(there) or 'nothing'}; give a file with a video "
+            "in it"
+        )
+    coder = streams[0].codec_context
+    if coder is None:
+        raise InputError(f"cannot read {path}: its video is in a codec that this FFmpeg does not know. {CONVERT}")
+    if coder.width * coder.height > MAX_PIXELS:
+        raise InputError(
+            f"cannot read {path}: its frames have {coder.width} x {coder.height} pixels; at most {MAX_PIXELS:,} "
+            "are read. Scale it down first: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4"
+        )
+    coder.options = {"max_pixels": str(MAX_PIXELS)}  # frames can grow on the way
+    coder.thread_type = "AUTO"
+    return streams[0]
+
+
+def refuse_cut_off(path: Path) -> None:
+    """Refuse a file that says it has more bytes than there are.
+
+    What its header says in seconds tells nothing: it is often wrong of a file that is whole.
+    """
+    missing = missing_bytes(path)
+    if missing:
+        raise InputError(
+            f"cannot read {path}: its last {missing:,} bytes are missing. It is truncated: copy it again, or cut it to "
+            "what is there: ffmpeg -i INPUT -c copy OUTPUT.mkv"
+        )
+
+
+def decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    """The frames from here on, in the order of display.
+
+    What cannot be decoded before the first of them is passed over: a recording may begin between two key frames.
+
+    Raises
+    ------
+    InputError
+        the data are damaged further on
+    """
+    import av
+
+    shown = False
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                if shown:
+                    raise
+                continue
+            for frame in frames:
+                shown = True
+                yield frame
+    except av.FFmpegError as error:
+        raise InputError(
+            f"cannot decode {path}: {error.strerror or error}; it is damaged or truncated. {CONVERT}"
+        ) from None
