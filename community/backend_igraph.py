@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from stgraph.community.base import BackendParams, Capabilities, missing_package
+from stgraph.community.igraph_random import lent_generator
 from stgraph.edges import EdgeList
 from stgraph.graph_views import igraph_structure
-
-_LOCK = threading.Lock()
-
-
-@contextmanager
-def _private_random_state(seed: int) -> Iterator[None]:
-    """igraph draws from one process-wide generator; lend it ours and give Python's ``random`` back untouched."""
-    import igraph
-
-    with _LOCK:
-        igraph.set_random_number_generator(random.Random(seed))
-        try:
-            yield
-        finally:
-            igraph.set_random_number_generator(random)
 
 
 class IgraphBackend:
@@ -45,7 +27,7 @@ class IgraphBackend:
     def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
         graph = igraph_structure(edges)
         weights = edges.weight.tolist()
-        with _private_random_state(params.seed):
+        with lent_generator(params.seed):
             if self.name == "igraph-louvain":
                 found = graph.community_multilevel(weights=weights, resolution=params.resolution)
             else:

@@ -1,4 +1,4 @@
-"""networkit: parallel Louvain (PLM) and Leiden, run on one thread because only then does a seed repeat."""
+"""networkit: parallel Louvain (PLM) and Leiden, run on one thread because only then does a result repeat."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def _one_seeded_thread(seed: int) -> Iterator[None]:
-    """networkit's seed and thread count are process-wide; the thread count is given back afterwards."""
+def _one_thread() -> Iterator[None]:
+    """networkit's thread count is process-wide; it is given back afterwards."""
     import networkit
 
     with _LOCK:
         before = networkit.getMaxNumberOfThreads()
         networkit.setNumberOfThreads(1)
-        networkit.setSeed(seed, False)
         try:
             yield
         finally:
@@ -52,17 +51,22 @@ class NetworkitBackend:
     def labels(self, edges: EdgeList, params: BackendParams) -> np.ndarray[Any, Any]:
         import networkit
 
-        columns = (edges.weight.astype(np.float64), (edges.src.astype(np.uint64), edges.dst.astype(np.uint64)))
+        place = np.arange(edges.n_nodes)
+        if self.capabilities.seeded:
+            place = np.random.default_rng(params.seed).permutation(edges.n_nodes)
+        ends = (place[edges.src].astype(np.uint64), place[edges.dst].astype(np.uint64))
+        columns = (edges.weight.astype(np.float64), ends)
         graph = networkit.GraphFromCoo(columns, n=edges.n_nodes, weighted=True, directed=False)
-        with _one_seeded_thread(params.seed):
+        with _one_thread():
             if self.name == "networkit-louvain":
                 algorithm = networkit.community.PLM(graph, refine=True, gamma=params.resolution)
             else:
-                algorithm = networkit.community.ParallelLeiden(graph, gamma=params.resolution)
+                algorithm = networkit.community.ParallelLeiden(graph, randomize=False, gamma=params.resolution)
             algorithm.run()
-        return np.asarray(algorithm.getPartition().getVector(), dtype=np.int64)
+        return np.asarray(algorithm.getPartition().getVector(), dtype=np.int64)[place]
 
 
-# On one thread PLM visits nodes in order and draws nothing.
+# Both visit nodes in order and draw nothing from networkit's generator, which cannot be given back in the state it was
+# in. Leiden is to visit them in random order, so it sees them renumbered at random.
 NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain", seeded=False)
 NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden", seeded=True)
