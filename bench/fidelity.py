@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 from stgraph.tokens import VideoTokens
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 _BLOCK = 512
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _best_of(similarity, kept, out):  # type: ignore[no-untyped-def]
     for i in range(similarity.shape[0]):
         best = np.float32(-2.0)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _sum_rows(rows, a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for i in range(a, b):
@@ -25,7 +25,7 @@ def _sum_rows(rows, a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _or_rows(rows, a, b):  # type: ignore[no-untyped-def]
     total = np.uint64(0)
     for i in range(a, b):

@@ -31,6 +31,7 @@ def command(
 
     import stgraph
     from stgraph.bench.gpu_parts import gpu_parts
+    from stgraph.kernels.cpu.compiled import cache_folder
     from stgraph.kernels.cpu.rows import HARDWARE_HALF
     from stgraph.viz.tables import new_table
 
@@ -38,6 +39,9 @@ def command(
     console.print(f"stgraph {stgraph.__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
     half = "in hardware" if HARDWARE_HALF else "in software (slower)"
     console.print(f"CPU threads: {stgraph.num_threads()} (STGRAPH_NUM_THREADS); float16 is widened {half}")
+    folder = cache_folder()
+    where = f"in {folder}" if folder else "nowhere: set NUMBA_CACHE_DIR to a folder that can be written"
+    console.print(Text(options.printable(f"Compiled kernels are cached {where}")), soft_wrap=True)
     table = new_table("Community backends")
     for title in ("backend", "device", "objective", "seeded", "runs here"):
         table.add_column(title, overflow="fold")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
@@ -18,13 +18,13 @@ _BLOCK = 1024
 _SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside lose precision in float32 and take the float64 path
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _token(x, node, H, W):  # type: ignore[no-untyped-def]
     t, rest = node // (H * W), node % (H * W)
     return row(x, t, rest // W, rest % W)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _safe(norms, members, i, n):  # type: ignore[no-untyped-def]
     for j in range(i, i + n):
         if not _SMALLEST <= norms[members[j]] <= _LARGEST:
@@ -32,7 +32,7 @@ def _safe(norms, members, i, n):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _add_rows(x, members, a, b, norms, H, W, total):  # type: ignore[no-untyped-def]
     """total += the unit features of members[a:b]; four rows at a time save traffic to ``total``."""
     i = a
@@ -58,7 +58,7 @@ def _add_rows(x, members, a, b, norms, H, W, total):  # type: ignore[no-untyped-
         i += 1
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ignore[no-untyped-def]
     """out[m] = (unit(m) . total - 1) / (n - 1) for m in members[a:b] of a group of n.
 
@@ -100,7 +100,7 @@ def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ign
         i += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _small_groups(x, members, starts, g0, g1, norms, H, W, d, large, out):  # type: ignore[no-untyped-def]
     total = np.empty(d, np.float32)
     for g in range(g0, g1):

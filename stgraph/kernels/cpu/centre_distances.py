@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.frame_similarity import LARGEST, SMALLEST, wide_rows
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 _BLOCK = 256  # tokens of one frame; fixed, so that sums are the same on any number of threads
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _sum_units(x, chosen, t, p0, p1, W, square, total):  # type: ignore[no-untyped-def]
     """Squared norms of the tokens [p0, p1) of frame t, and the sum of their unit features (of use on the chosen
     channels); four tokens at a time. Where fewer are left, the last stands in for the missing and counts once.
@@ -41,13 +41,13 @@ def _sum_units(x, chosen, t, p0, p1, W, square, total):  # type: ignore[no-untyp
             total[k] += widen(x0[k]) * f0 + widen(x1[k]) * f1 + widen(x2[k]) * f2 + widen(x3[k]) * f3
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _scale(square):  # type: ignore[no-untyped-def]
     """1 / norm, or 0 where float32 has lost it."""
     return np.float32(1.0 / np.sqrt(np.float64(square))) if SMALLEST <= square <= LARGEST else np.float32(0)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _distances(x, chosen, square, t, p0, p1, W, frame, video, to_frame, to_video):  # type: ignore[no-untyped-def]
     """Two tokens at a time, the last one alone standing in for its own partner."""
     for p in range(p0, p1, 2):

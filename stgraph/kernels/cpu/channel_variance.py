@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from stgraph.errors import bad_token
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.frame_similarity import wide_rows
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
@@ -18,7 +18,7 @@ _BLOCK = 512  # tokens; fixed, so that sums are the same on any number of thread
 _SMALLEST = 1e-30  # variances all below have lost their precision in float32
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _moments(x, first, a, b, H, W, mean, spread):  # type: ignore[no-untyped-def]
     """Mean of x - first and sum of squares around it, over the tokens [a, b): four at a time by Chan's rule.
 

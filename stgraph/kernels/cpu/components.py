@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from stgraph.kernels.cpu.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _find(parent, i):  # type: ignore[no-untyped-def]
     while parent[i] != i:
         parent[i] = parent[parent[i]]  # path halving
@@ -18,7 +19,7 @@ def _find(parent, i):  # type: ignore[no-untyped-def]
     return i
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _unite(parent, src, dst):  # type: ignore[no-untyped-def]
     for e in range(src.size):
         a, b = _find(parent, src[e]), _find(parent, dst[e])
@@ -28,7 +29,7 @@ def _unite(parent, src, dst):  # type: ignore[no-untyped-def]
             parent[a] = b
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _number(parent, n):  # type: ignore[no-untyped-def]
     # The root is the smallest member, so ascending order meets it before every other member.
     labels = np.empty(n, np.int32)
@@ -42,7 +43,7 @@ def _number(parent, n):  # type: ignore[no-untyped-def]
     return labels, count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _components(n, src, dst):  # type: ignore[no-untyped-def]
     parent = np.empty(n, np.int32)
     for i in range(n):
@@ -51,7 +52,7 @@ def _components(n, src, dst):  # type: ignore[no-untyped-def]
     return _number(parent, n)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _first_occurrence(labels, bound):  # type: ignore[no-untyped-def]
     new = np.full(bound, -1, np.int32)
     out = np.empty(labels.size, np.int32)
@@ -64,7 +65,7 @@ def _first_occurrence(labels, bound):  # type: ignore[no-untyped-def]
     return out, count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _group(labels, n_groups):  # type: ignore[no-untyped-def]
     starts = np.zeros(n_groups + 1, np.int64)
     for i in range(labels.size):
@@ -81,7 +82,7 @@ def _group(labels, n_groups):  # type: ignore[no-untyped-def]
     return members, starts
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _compact(n, src, dst):  # type: ignore[no-untyped-def]
     place = np.full(n, -1, np.int32)
     for e in range(src.size):

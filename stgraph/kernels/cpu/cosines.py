@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _dot_products(x, rows, columns, mirrored, out):  # type: ignore[no-untyped-def]
     """Two rows with four columns at a time. At the ends the last ones stand in, so that every product is summed by the
     same instructions and equal vectors give equal bits. ``mirrored``: rows and columns are the same list."""

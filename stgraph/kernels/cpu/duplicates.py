@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from stgraph.kernels.cpu.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _remove(cosine, tokens, n_left, per_round, items, kept, scores):  # type: ignore[no-untyped-def]
     """Leaves the survivors at the start of ``items``; returns the number of rounds. ``kept``, ``scores``: room."""
     n, rounds = items.size, 0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _count(weights, tau, on, t0, t1):  # type: ignore[no-untyped-def]
     n = 0
     for family in range(3):
@@ -22,7 +22,7 @@ def _count(weights, tau, on, t0, t1):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _fill(weights, tau, on, t0, t1, at, src, dst, weight, family_of):  # type: ignore[no-untyped-def]
     _, _, H, W = weights.shape
     for t in range(t0, t1):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
 
 from stgraph.errors import InputError, bad_token
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
@@ -18,7 +18,7 @@ SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _products(x, reference, square, dot, t0, t1, p0, p1, W):  # type: ignore[no-untyped-def]
     """Dot products of each token with itself and with its position in the reference frame.
 

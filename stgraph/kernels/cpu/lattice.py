@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, _number
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _components(similarity, tau, on):  # type: ignore[no-untyped-def]
     _, T, H, W = similarity.shape
     parent = np.arange(T * H * W).astype(np.int32)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _token(x, node, H, W):  # type: ignore[no-untyped-def]
     t, rest = node // (H * W), node % (H * W)
     return row(x, t, rest // W, rest % W)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _weighted_sums(x, H, W, indptr, columns, weights, k0, k1, out):  # type: ignore[no-untyped-def]
     """Four rows at a time save traffic to the sum."""
     for k in range(k0, k1):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 
 from stgraph.errors import bad_token
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
@@ -19,7 +19,7 @@ _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: ignore[no-untyped-def]
     """Dot products of each token with itself, its left, upper and previous neighbour.
 
@@ -50,7 +50,7 @@ def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: i
                 square[t, h, w], right[t, h, w], bottom[t, h, w], temporal[t, h, w] = s0, s1, s2, s3
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
     a, b = row(x, t, h, w), row(x, t2, h2, w2)
     total = 0.0
@@ -59,7 +59,7 @@ def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _cosines(x, square, products, weights, norms):  # type: ignore[no-untyped-def]
     """Turn products (token to its left / upper / previous neighbour) into weights stored at the smaller index.
 

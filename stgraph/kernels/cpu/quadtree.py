@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.spanning_tree import SAME
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 _TINY, _HUGE = 1e-15, 1e15  # norms outside lose their products' precision in float32
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _cosine(a, b, norm_a, norm_b, dot):  # type: ignore[no-untyped-def]
     """The cosine of two rows from their float32 product, which is redone in float64 where it cannot be trusted."""
     if norm_a == 0.0 or norm_b == 0.0:
@@ -30,7 +30,7 @@ def _cosine(a, b, norm_a, norm_b, dot):  # type: ignore[no-untyped-def]
     return np.float32(1) if cosine > SAME else cosine
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _pool(x, h, w, norms, first, last, means, mean_norms, least):  # type: ignore[no-untyped-def]
     """Parents [first, last) of a level of h x w. A side of odd length keeps its first row or column alone; a part
     that stands there for two is counted twice, which leaves the mean as it is."""
@@ -66,7 +66,7 @@ def _pool(x, h, w, norms, first, last, means, mean_norms, least):  # type: ignor
         )
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def _pairs(x, H, W, norms_x, y, norms_y, a, b, first, last, out):  # type: ignore[no-untyped-def]
     for i in range(first, last):
         t, rest = a[i] // (H * W), a[i] % (H * W)

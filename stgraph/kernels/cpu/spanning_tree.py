@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find
 
 Array = np.ndarray[Any, Any]
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 SAME = np.float32(1 - 2**-20)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _prim(similarity, low, high, weight):  # type: ignore[no-untyped-def]
     """Prim's algorithm under the strict order (similarity descending, pair ascending), which makes the tree unique."""
     n = similarity.shape[0]
@@ -51,7 +51,7 @@ def _prim(similarity, low, high, weight):  # type: ignore[no-untyped-def]
         low[edge], high[edge], weight[edge] = top_low, top_high, top
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _joins(n, src, dst, most, taken):  # type: ignore[no-untyped-def]
     parent = np.empty(n, np.int32)
     for i in range(n):

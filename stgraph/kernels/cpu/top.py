@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from stgraph.kernels.cpu.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
 _SMALL = 256  # members up to which insertion sort beats selection, and compiles in no time
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _keep_above(values, members, a, b, bound, k, keep):  # type: ignore[no-untyped-def]
     """Keep the values above ``bound``, the k-th largest, and the first of those equal to it."""
     for i in range(a, b):
@@ -27,7 +28,7 @@ def _keep_above(values, members, a, b, bound, k, keep):  # type: ignore[no-untyp
             k -= 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _keep_top_small(values, members, starts, counts, small, keep):  # type: ignore[no-untyped-def]
     ordered = np.empty(small, np.float64)
     for g in range(counts.size):

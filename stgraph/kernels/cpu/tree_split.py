@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from stgraph.kernels.cpu.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _adjacency(n, src, dst, labels, oversized):  # type: ignore[no-untyped-def]
     """CSR adjacency of the edges inside oversized groups."""
     starts = np.zeros(n + 1, np.int64)
@@ -34,7 +35,7 @@ def _adjacency(n, src, dst, labels, oversized):  # type: ignore[no-untyped-def]
     return starts, near
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _sort_by_size(nodes, size):  # type: ignore[no-untyped-def]
     """Stable merge sort in place. (numba's own argsort would add ten seconds of compilation.)"""
     n = nodes.size
@@ -66,7 +67,7 @@ def _sort_by_size(nodes, size):  # type: ignore[no-untyped-def]
         run *= 2
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
     n = labels.size
     oversized = np.empty(sizes.size, np.bool_)

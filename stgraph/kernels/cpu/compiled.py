@@ -1,0 +1,106 @@
+"""The decorator of every kernel: compiled on first use, and cached between processes wherever that can be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+from numba.core.caching import FunctionCache
+
+_log = logging.getLogger("stgraph")
+_told = False  # one line a process says it all
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """``numba.njit`` without the GIL and with a cache that costs time, never the call, where it cannot be written.
+
+    The cache lies where numba puts it: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's cache folder. Where
+    none of these can be written, it is a folder of this user's below the system's folder for temporary files, and
+    where that cannot be either, there is none. Both are said once, as a warning of the logger "stgraph".
+
+    Parameters
+    ----------
+    **options : of ``numba.njit``
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(nogil=True, **options)(function)
+        cache = _cache_of(function)
+        if cache is not None:
+            dispatcher._cache = cache  # what enable_caching() does, with a class of numba's own
+        return dispatcher
+
+    return decorate
+
+
+def cache_folder() -> str | None:
+    """Where compiled kernels are cached; None where they are not."""
+    cache = _cache_of(cache_folder)
+    return None if cache is None else str(cache.cache_path)
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """numba's cache, for which a full disk or a lost folder is no error: the function has been compiled."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except OSError as error:
+            _tell(f"compiled kernels cannot be read from {self.cache_path} ({error.strerror or error})")
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _tell(
+                f"compiled kernels cannot be cached in {self.cache_path} ({error.strerror or error}); each process "
+                "compiles them anew. Set NUMBA_CACHE_DIR to a folder with room"
+            )
+
+
+def _cache_of(function: Callable[..., Any]) -> FunctionCache | None:
+    try:
+        return _KernelCache(function)
+    except RuntimeError:  # numba found no folder it can write
+        folder = _temporary_folder()
+    remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
+    if folder is None:
+        _tell(f"compiled kernels are not cached: no folder for them can be written; {remedy}")
+        return None
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+    try:
+        cache = _KernelCache(function)
+    except RuntimeError:
+        _tell(f"compiled kernels are not cached: no folder for them can be written; {remedy}")
+        return None
+    finally:
+        config.CACHE_DIR = before
+    _tell(f"compiled kernels are cached in {folder}, as neither stgraph's folder nor the home can be written; {remedy}")
+    return cache
+
+
+def _temporary_folder() -> Path | None:
+    """A folder only this user can have made and can write: what lies in a cache is run."""
+    try:
+        folder = Path(tempfile.gettempdir()) / f"stgraph-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    own = not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077)
+    return folder if stat.S_ISDIR(found.st_mode) and own else None
+
+
+def _tell(text: str) -> None:
+    global _told
+    if not _told:
+        _told = True
+        _log.warning("%s", text)
