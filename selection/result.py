@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The tokens to keep; itself a DLPack producer of :attr:`indices`.
+    """The tokens to keep; itself a DLPack producer of a copy of :attr:`indices`.
 
     Attributes
     ----------
@@ -65,8 +65,18 @@ class Selection:
         return int(self.indices.shape[0])
 
     def __dlpack__(self, **options: Any) -> Any:
-        """Capsule of the indices; a consumer may pass ``stream``, ``max_version``, ``dl_device`` and ``copy``."""
-        return self.indices.__dlpack__(**options)
+        """Capsule of a copy of the indices: libraries that ignore DLPack's read-only flag, torch among them, would let
+        a consumer change the selection. A consumer may pass ``stream``, ``max_version``, ``dl_device`` and ``copy``.
+
+        Raises
+        ------
+        BufferError
+            ``copy=False``; :attr:`indices` is the memory itself
+        """
+        if options.pop("copy", None) is False:
+            raise BufferError("a Selection hands out a copy of its indices; for their own memory pass kept.indices")
+        own = self.indices.clone() if is_tensor(self.indices) else self.indices.copy()
+        return own.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """(device type, device id) of the indices."""
@@ -119,7 +129,7 @@ class Selection:
             the features do not have one row per input token
         """
         if not is_tensor(features):
-            on_gpu = gpu_tensor(features)
+            on_gpu = gpu_tensor(features, "features")
             features = to_numpy(features, "features") if on_gpu is None else on_gpu
         shape = tuple(features.shape)
         rows = int(np.prod(shape[:-1]))

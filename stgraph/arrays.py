@@ -35,7 +35,7 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
     UnavailableError
         the array lives on an accelerator
     InputError
-        the object is no array
+        the object is not an array, or its library does not hand out its values
     """
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array; fill it first, with {name}.filled(...)")
@@ -51,14 +51,58 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
             except ValueError as error:
                 raise InputError(f"{name} is no array: {error}") from None
         raise InputError(f"{name} is {type(array).__name__}; pass a NumPy array, a torch tensor or a DLPack producer")
-    if array.__dlpack_device__()[0] not in _DLPACK_CPU:
-        raise UnavailableError(_on_device(name, str(array.__dlpack_device__())))
+    device = dlpack_device(array, name)
+    if device[0] not in _DLPACK_CPU:
+        raise UnavailableError(_on_device(name, str(device)))
     try:
         return np.from_dlpack(array)
-    except (BufferError, RuntimeError, TypeError):
+    except Exception as error:  # whatever its library raises
         if hasattr(array, "__array__"):  # JAX bfloat16: NumPy's importer does not know the type, ml_dtypes does
-            return np.asarray(array)
-        raise
+            return _through_array(array, name)
+        raise unreadable(array, name, error) from error
+
+
+def _through_array(array: Any, name: str) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(array)
+    except Exception as error:
+        raise unreadable(array, name, error) from error
+
+
+def dlpack_device(array: Any, name: str) -> tuple[int, int]:
+    """(device type, device id) of a DLPack producer.
+
+    Raises
+    ------
+    InputError
+        it does not say: a tracer inside ``jax.jit``, an array that has been deleted or donated
+    """
+    try:
+        kind, index = array.__dlpack_device__()
+        return int(kind), int(index)
+    except Exception as error:
+        raise unreadable(array, name, error) from error
+
+
+def unreadable(array: Any, name: str, error: Exception) -> InputError:
+    """The one message for an array whose library does not hand out its values."""
+    why = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return InputError(
+        f"{name} ({type(array).__name__}) has no values that can be read: {why}. Pass an array that holds them: "
+        "outside of jit and other transformations, before it is deleted or donated, or as a NumPy copy made then"
+    )
+
+
+def check_storage(tensor: Any, name: str) -> None:
+    """Raise InputError where the memory of a torch tensor has been freed or is shorter than its shape says."""
+    reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    needed = (tensor.storage_offset() + reach + 1) * tensor.element_size() if tensor.numel() else 0
+    there = tensor.untyped_storage().nbytes()
+    if there < needed:
+        raise InputError(
+            f"{name} has shape {tuple(tensor.shape)}, but its memory holds {there:,} of the {needed:,} bytes: it has been "
+            "freed or resized. Pass a tensor that holds its values"
+        )
 
 
 def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
@@ -67,8 +111,11 @@ def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
     tensor = tensor.detach()
     is_bfloat16 = tensor.dtype == torch.bfloat16
     try:
+        check_storage(tensor, name)
         result: np.ndarray[Any, Any] = (tensor.view(torch.int16) if is_bfloat16 else tensor).numpy()
-    except (RuntimeError, TypeError) as error:  # sparse, lazily negated, of a dtype NumPy lacks
+    except InputError:
+        raise
+    except Exception as error:  # sparse, nested, lazily negated, inside a transformation, of a dtype NumPy lacks
         raise InputError(f"{name} cannot be read as a plain array: {error}") from None
     return result.view(BFLOAT16) if is_bfloat16 else result
 

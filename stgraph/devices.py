@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import BFLOAT16, FEATURE_DTYPES, to_numpy
+from stgraph.arrays import BFLOAT16, FEATURE_DTYPES, check_storage, dlpack_device, to_numpy, unreadable
 from stgraph.errors import FeatureError, UnavailableError, missing_dependency
 
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}  # kDLCPU, kDLCUDA, kDLCUDAManaged
@@ -52,12 +52,18 @@ def gpu_tensor(array: Any, name: str = "array") -> Any:
         it lies on a GPU, and torch is not installed
     UnavailableError
         the installed torch cannot use that GPU
+    InputError
+        its library does not say where it lies, or does not hand out its values
     """
     if is_tensor(array):
-        return array.detach() if array.device.type in _devices.get() else None
-    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
+        if array.device.type not in _devices.get():
+            return None
+        tensor = array.detach()
+        check_storage(tensor, name)
+        return tensor
+    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack__"):
         return None
-    device = array.__dlpack_device__()
+    device = dlpack_device(array, name)
     if _DLPACK.get(device[0]) not in _devices.get():
         return None
     try:
@@ -73,6 +79,8 @@ def gpu_tensor(array: Any, name: str = "array") -> Any:
             f"{name} is on {device}, which the installed torch cannot use ({first_line(error)}): install its CUDA "
             f"build, or pass {name}.cpu() (or its host copy)"
         ) from None
+    except Exception as error:
+        raise unreadable(array, name, error) from error
 
 
 def first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from feature_zoo import DTYPES, features
 
-from stgraph import VideoTokens, build_graph
+from stgraph import VideoTokens, build_graph, selector
 from stgraph.arrays import to_numpy
 from stgraph.errors import FeatureError, InputError, UnavailableError
 
@@ -64,13 +64,73 @@ def test_producer_that_only_numpy_can_read() -> None:
     assert to_numpy(WithoutBfloat16(x)) is x
 
 
-def test_producer_that_fails_keeps_its_error() -> None:
-    class Broken(Producer):
-        def __dlpack__(self, **options: Any) -> Any:
-            raise BufferError("gone")
+class Tracer:
+    """A value inside ``jax.jit``: DLPack's method without DLPack's device."""
 
-    with pytest.raises(BufferError, match="gone"):
-        to_numpy(Broken(features((1, 1, 1, 1))))
+    shape = (2, 3, 4, 8)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise RuntimeError("abstract value")
+
+
+class Deleted(Producer):
+    """An array whose buffer was donated."""
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise TypeError("Array has been deleted with shape=float32[2,3,4,5].")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise RuntimeError("Array has been deleted.")
+
+
+class Gone(Producer):
+    def __dlpack_device__(self) -> Any:
+        raise RuntimeError("Array has been deleted.\nA second line")
+
+
+class Placeless(Producer):
+    def __dlpack_device__(self) -> Any:
+        return None
+
+
+class Refusing(Producer):
+    def __dlpack__(self, **options: Any) -> Any:
+        raise BufferError("gone")
+
+
+UNREADABLE = {
+    "tracer": (Tracer(), "'Tracer' object has no attribute '__dlpack_device__'"),
+    "deleted": (Deleted(features((2, 3, 4, 5))), "Array has been deleted."),
+    "deleted at once": (Gone(features((2, 3, 4, 5))), "Array has been deleted."),
+    "nowhere": (Placeless(features((2, 3, 4, 5))), "NoneType"),
+    "refusing": (Refusing(features((2, 3, 4, 5))), "gone"),
+}
+READERS: dict[str, Any] = {
+    "features": VideoTokens.from_array,
+    "importance": lambda a: VideoTokens.from_array(features((2, 3, 4, 5)), importance=a),
+    "signal 'key'": lambda a: VideoTokens.from_array(features((2, 3, 4, 5)), signals={"key": a}),
+    "array": to_numpy,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_arrays_without_values_are_named_with_what_to_pass(case: str, reader: str) -> None:
+    array, why = UNREADABLE[case]
+    with pytest.raises(InputError) as caught:
+        READERS[reader](array)
+    text = str(caught.value)
+    assert text.startswith(f"{reader} ({type(array).__name__}) has no values that can be read: ")
+    assert why in text
+    assert "Pass an array that holds them: outside of jit" in text
+    assert "\n" not in text
+
+
+def test_gather_names_features_without_values() -> None:
+    kept = selector("uniform", n_keep=3).select(VideoTokens.from_array(features((2, 3, 4, 5))))
+    for array, _ in UNREADABLE.values():
+        with pytest.raises(InputError, match=r"^features \(\w+\) has no values that can be read"):
+            kept.gather(array)
 
 
 def test_array_api_strict() -> None:
@@ -133,6 +193,23 @@ def test_torch_bfloat16_gives_the_graph_of_its_values() -> None:
     half = build_graph(VideoTokens.from_array(tensor))
     wide = build_graph(VideoTokens.from_array(tensor.float()))
     np.testing.assert_allclose(half.similarity, wide.similarity, atol=1e-6)
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_torch_tensors_whose_memory_was_freed_are_refused(left: int) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones((2, 3, 4, 5))
+    view = tensor[1:, ::2]
+    tensor.untyped_storage().resize_(left)
+    for given in (tensor, view):
+        with pytest.raises(InputError, match=f"features has shape .*, but its memory holds {left} of the .* bytes"):
+            VideoTokens.from_array(given)
+
+
+def test_torch_tensors_inside_a_transformation_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InputError, match="features cannot be read as a plain array"):
+        torch.vmap(lambda x: VideoTokens.from_array(x).features)(torch.ones((2, 1, 2, 3, 4)))
 
 
 def test_torch_tensors_elsewhere_are_refused() -> None:
