@@ -100,8 +100,8 @@ def check_storage(tensor: Any, name: str) -> None:
     there = tensor.untyped_storage().nbytes()
     if there < needed:
         raise InputError(
-            f"{name} has shape {tuple(tensor.shape)}, but its memory holds {there:,} of the {needed:,} bytes: it has been "
-            "freed or resized. Pass a tensor that holds its values"
+            f"{name} has shape {tuple(tensor.shape)}, but its memory holds {there:,} of the {needed:,} bytes: it has "
+            "been freed or resized. Pass a tensor that holds its values"
         )
 
 
