@@ -37,7 +37,7 @@ def test_compare_all_lists_what_it_leaves_out(dump: str) -> None:
     text = run("compare", "-s", "all", dump, "-r", "0.3", "--seed", "0")
     for name in SELECTORS.names():
         assert name in text
-    assert "r = 0.3 of 180 tokens" in text
+    assert "r = 0.3. Kept of 180 tokens" in text
     assert "needs signals enc_cls_attn, enc_features" in text
     assert "--synthetic-signals" in text
 

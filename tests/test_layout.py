@@ -24,7 +24,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 LAYERS = (
     ("errors", "colours", "fragments"),
     ("kernels*",),
-    ("registry", "arrays", "devices", "files", "plain_json"),
+    ("registry", "arrays", "devices", "files", "plain_json", "columns"),
     ("grid", "tokens", "signals", "container_header", "container", "dump"),
     ("edges", "lattice_edges", "graph", "graph_*"),
     ("community*",),

@@ -14,7 +14,7 @@ from test_tables import BACKENDS, ELLIPSIS, pair, render, row
 from stgraph import VideoTokens
 from stgraph.bench.compare import ComparePlan, compare_backends
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.viz.comparison import communities_table, findings, kept_table
+from stgraph.viz.comparison import backend_tables, sentences
 
 SAMPLE = {
     "n_uncapped": 1337,
@@ -49,11 +49,12 @@ def test_wrong_usage_is_one_line(
     refused(*args)
 
 
-@pytest.mark.parametrize("table", [communities_table, lambda rows: kept_table(rows, 0.3)])
-def test_a_comparison_fits_a_narrow_window(table: Any) -> None:
+@pytest.mark.parametrize("table", [0, 1], ids=["communities", "kept"])
+def test_a_comparison_fits_a_narrow_window(table: int) -> None:
     rows = [row(name, **SAMPLE) for name in BACKENDS]
     for split in ("tree", "redetect"):
-        text = render(table([{**one, "split": split} for one in rows]), 80)
+        tables = backend_tables([{**one, "split": split} for one in rows])
+        text = render(tables[table].on_terminal("backend"), 80)
         assert ELLIPSIS not in text
         assert all(name in text for name in BACKENDS)
 
@@ -97,7 +98,7 @@ def test_an_error_does_not_steer_the_terminal(
 
 
 def test_findings_agree_with_the_table() -> None:
-    same = findings([row("a")], [pair("a", "b", 1.0)]).plain
+    same = "\n".join(sentences([row("a")], [pair("a", "b", 1.0)]))
     assert "agree least" not in same
 
 

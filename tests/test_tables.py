@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 import stgraph
 from stgraph.bench.compare import ComparePlan, compare_backends
 from stgraph.bench.speed import Case, measure
-from stgraph.viz.comparison import communities_table, comparison_tables, findings, kept_table, overlap_table
+from stgraph.viz.comparison import backend_tables, comparison_tables, overlap_table, sentences
 from stgraph.viz.speed import speed_tables
 from stgraph.viz.tables import graph_tables, partition_tables, selection_table
 
@@ -82,8 +82,16 @@ def pair(a: str, b: str, jaccard: float, ratio: float = 0.3, seeds: tuple[int, i
     return {**names, "retain_ratio": ratio, "jaccard": jaccard}
 
 
+def communities(rows: list[Row]) -> str:
+    return render(backend_tables(rows)[0].on_terminal("backend"), 110)
+
+
+def kept(rows: list[Row]) -> str:
+    return render(backend_tables(rows)[1].on_terminal("backend"), 110)
+
+
 def test_communities() -> None:
-    text = render(communities_table([row(name) for name in BACKENDS]), 110)
+    text = communities([row(name) for name in BACKENDS])
     assert "at most 1,000 tokens each" in text
     for name in BACKENDS:
         (numbers,) = cells(text, name)
@@ -93,12 +101,12 @@ def test_communities() -> None:
 
 
 def test_communities_without_a_cap() -> None:
-    assert "no size cap" in render(communities_table([row("x", max_size=None)]), 110)
+    assert "no size cap" in communities([row("x", max_size=None)])
 
 
 def test_kept() -> None:
-    text = render(kept_table([row(name) for name in BACKENDS], 0.3), 110)
-    assert "Kept at r = 0.3: 300,000 of 1,000,000 tokens, by norm" in " ".join(text.split())
+    text = kept([row(name) for name in BACKENDS])
+    assert "r = 0.3. Kept: 300,000 of 1,000,000 tokens, by norm" in " ".join(text.split())
     for name in BACKENDS:
         (numbers,) = cells(text, name)
         assert numbers.split() == [
@@ -110,7 +118,7 @@ def test_columns_nobody_has_figures_for_are_left_out() -> None:
     none = dict.fromkeys(("fidelity_mean", "fidelity_p5", "event_fidelity_mean"))
     bare = row("lattice-components", **none)
     del bare["cut_fidelity_mean"]
-    text = render(kept_table([bare], 0.3), 110)
+    text = kept([bare])
     assert not {"nearest", "events", "cuts"} & set(text.split())
     assert cells(text, "lattice-components")[0].split() == [
         "246,512",
@@ -121,7 +129,7 @@ def test_columns_nobody_has_figures_for_are_left_out() -> None:
         "30",
         "%",
     ]
-    one_has = render(kept_table([bare, row("igraph-leiden")], 0.3), 110)
+    one_has = kept([bare, row("igraph-leiden")])
     assert cells(one_has, "lattice-components")[0].split()[4:8] == ["-"] * 4
 
 
@@ -129,15 +137,15 @@ def test_rows_of_several_seeds_are_averaged() -> None:
     rows = [
         row("igraph-leiden", seed, detection_s=s, cut_fidelity_mean=c) for seed, s, c in ((0, 1, 0.5), (1, 2, None))
     ]
-    text = render(communities_table(rows), 110)
+    text = communities(rows)
     assert "means over 2 seeds" in text
     assert cells(text, "igraph-leiden")[0].split()[0] == "1,500.0"
-    assert cells(render(kept_table(rows, 0.3), 110), "igraph-leiden")[0].split()[7] == "0.500"
+    assert cells(kept(rows), "igraph-leiden")[0].split()[7] == "0.500"
 
 
 def test_splitters_other_than_tree_are_named() -> None:
     rows = [row("igraph-leiden"), row("igraph-leiden", split="raster", n_uncapped=77)]
-    text = render(communities_table(rows), 110)
+    text = communities(rows)
     assert cells(text, "igraph-leiden")[0].split()[1] == "123,456"
     assert cells(text, "igraph-leiden / raster")[0].split()[1] == "77"
 
@@ -162,11 +170,11 @@ def test_overlap_between_seeds_lies_on_the_diagonal() -> None:
 def test_findings_say_what_the_rows_say() -> None:
     rows = [row("lattice-components", cap_changed_ratio=c, retain_ratio=r) for r, c in ((0.1, 0.05), (0.5, 0.25))]
     pairs = [pair("lattice-components", b, j, 0.5) for b, j in (("igraph-leiden", 0.84), ("networkx-louvain", 0.81))]
-    text = findings(rows, pairs).plain
+    text = "\n".join(sentences(rows, pairs))
     assert "lattice-components: 4,567 of 123,456 communities are larger than √N and hold 61 % of all tokens." in text
     assert "Capping them changes up to 25 % of what is kept (r = 0.5)." in text
     assert "r = 0.5: lattice-components and networkx-louvain agree least; they share 81 %" in text
-    assert "√N and hold" not in findings([row("a", n_oversized=0)], []).plain
+    assert sentences([row("a", n_oversized=0)], []) == []
 
 
 def test_a_whole_comparison() -> None:
@@ -176,8 +184,8 @@ def test_a_whole_comparison() -> None:
     assert ELLIPSIS not in text
     for name in {entry["backend"] for entry in result.rows}:
         assert len(cells(text, name)) == 4  # communities, kept at two ratios, overlap
-    for ratio, kept in ((0.1, 18), (0.5, 90)):
-        assert f"Kept at r = {ratio}: {kept} of 180 tokens" in text
+    for ratio, n_kept in ((0.1, 18), (0.5, 90)):
+        assert f"r = {ratio}. Kept: {n_kept} of 180 tokens" in text
     assert "Overlap of the kept tokens at r = 0.5" in text
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph.columns import NEAREST
 from stgraph.errors import InputError
+from stgraph.viz.columns import axis_label
 from stgraph.viz.comparison import backend_label
 from stgraph.viz.figure_accuracy import draw_curve
 from stgraph.viz.figure_style import AFTER, BEFORE, new_figure, panelled, styled
@@ -20,11 +22,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-_SELECTOR_PANELS = {
-    "fidelity_mean": "nearest kept token (cosine, mean)",
-    "event_fidelity_mean": "the same, dropped event tokens",
-    "n_events_kept": "event tokens kept",
-}
+_SELECTOR_PANELS = ("fidelity_mean", NEAREST[2], "n_events_kept")
 
 
 @styled
@@ -101,7 +99,7 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     for axes, (column, found) in zip(panels, drawn.items(), strict=True):
         for curve in found:
             draw_curve(axes, curve, labels.index(curve.label), 1.0)
-        axes.set(xlabel="retain ratio r", title=_SELECTOR_PANELS.get(column, column))
+        axes.set(xlabel="retain ratio r", title=axis_label(column))
         axes.grid(True)
         lines, names = axes.get_legend_handles_labels()
         handles = dict(zip(names, lines, strict=True)) | handles

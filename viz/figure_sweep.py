@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stgraph.errors import InputError
+from stgraph.viz.columns import axis_label, factor
 from stgraph.viz.figure_accuracy import draw_curve
 from stgraph.viz.figure_style import new_figure, styled
 from stgraph.viz.row_curves import curves
@@ -21,12 +22,6 @@ _SETTINGS = (
     *("model", "selector", "features", "preset", "retain_ratio", "backend", "split", "max_size", "importance"),
     "protect_events",
 )
-_NAMES = {
-    "accuracy": "accuracy, %",
-    "reference_overlap": "overlap with the kept tokens\nat the paper's thresholds, %",
-    "events_kept_ratio": "event tokens kept, %",
-}
-_PERCENT = ("accuracy", "overlap", "ratio", "fidelity", "evenness")
 
 
 @styled
@@ -72,11 +67,10 @@ def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
             if ticks is not None:
                 part = [{**row, "tau_diff": ticks[row["tau_diff"]]} for row in part]
                 axes.set_xticks(list(ticks.values()), [f"{t:g}" if isinstance(t, float) else t for t in ticks])
-            factor = 100.0 if any(word in column for word in _PERCENT) else 1.0
             for i, curve in enumerate(curves(part, swept, column, _SETTINGS)):
-                draw_curve(axes, curve, i, factor)
+                draw_curve(axes, curve, i, factor(column))
             shown = f"{at:g}" if isinstance(at, float) else at
-            axes.set(xlabel=swept, ylabel=_NAMES.get(column, column), title=f"{held} = {shown}")
+            axes.set(xlabel=swept, ylabel=axis_label(column), title=f"{held} = {shown}")
             axes.grid(True)
     handles, labels = panels[0][0].get_legend_handles_labels()
     if len(labels) > 1:

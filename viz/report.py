@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,11 @@ from stgraph.errors import InputError
 from stgraph.files import atomic_path
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
-from stgraph.viz.comparison import backend_label, sentences
+from stgraph.viz.comparison import backend_label, backend_tables, sentences
 from stgraph.viz.frames import frame_pictures, frame_times, telling_frames
 from stgraph.viz.inline_page import ArrayPool, inline_page
-from stgraph.viz.report_tables import backend_tables, overlap_matrices, selector_tables
-from stgraph.viz.selector_comparison import selector_label
+from stgraph.viz.row_tables import overlap_means
+from stgraph.viz.selector_comparison import kept_tables, selector_label
 
 Row = Mapping[str, Any]
 STYLES = ("base.css", "report.css")
@@ -81,7 +81,7 @@ def save_report(path: str | os.PathLike[str], compared: Sequence[Compared]) -> N
 
 def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
     label = selector_label if one.of_selectors else backend_label
-    tables = selector_tables(one.rows, label) if one.of_selectors else backend_tables(one.rows, label)
+    tables = kept_tables(one.rows) if one.of_selectors else backend_tables(one.rows)
     title, grid = one.tokens.metadata.get("title"), one.tokens.grid
     return {
         "name": f"{one.name}: {title}" if title else one.name,
@@ -89,11 +89,19 @@ def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
         "about": {str(key): str(value) for key, value in one.tokens.metadata.items()},
         "ratios": list(dict.fromkeys(row["retain_ratio"] for row in one.rows)),
         "sentences": [] if one.of_selectors else sentences(one.rows, one.overlap),
-        "tables": tables,
-        "overlap": overlap_matrices(one.overlap, label),
+        "tables": [table.on_page() for table in tables],
+        "overlap": _matrices(one.overlap, label),
         "skipped": _skipped(one.skipped),
         "thumbs": _thumbs(one, pool),
     }
+
+
+def _matrices(overlap: Sequence[Row], label: Callable[[Row, str], str]) -> list[dict[str, Any]]:
+    made = []
+    for ratio in dict.fromkeys(p["retain_ratio"] for p in overlap):
+        names, values = overlap_means([p for p in overlap if p["retain_ratio"] == ratio], label)
+        made.append({"ratio": ratio, "names": names, "values": values})
+    return made
 
 
 def _skipped(rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -1,9 +1,8 @@
-"""Rows of a selector comparison as tables for a terminal. Reads rows only."""
+"""A comparison of selectors as tables. Reads rows only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,51 +10,55 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.columns import NEAREST
+from stgraph.viz.columns import legend, mean
+from stgraph.viz.row_tables import RowTable, row_table
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
-_FIGURES = {
-    "near-\nest": "fidelity_mean",
-    "5 %": "fidelity_p5",
-    "events": "event_fidelity_mean",
-    "cuts": "cut_fidelity_mean",
-    "even-\nness": "frame_evenness",
-}
+_KEPT = ("n_kept", "mean_layer_ratio", "n_events_kept", *NEAREST, "frame_evenness", "jaccard", "select_s")
+
+
+def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTable]:
+    """What each selector keeps at each ratio; its overlap is the one with the first selector."""
+    tables = []
+    for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
+        inside = [row for row in rows if row["retain_ratio"] == ratio]
+        first = selector_label(inside[0])
+        shared = {name: _shared(overlap, ratio, first, name) for name in map(selector_label, inside)}
+        table = row_table(
+            f"Kept of {inside[0]['n_visual']:,} tokens",
+            ratio,
+            _KEPT,
+            [{**row, "jaccard": shared[selector_label(row)]} for row in inside],
+            selector_label,
+            {selector_label(row): _note(row) for row in reversed(inside)},
+        )
+        tables.append(table)
+    return tables
 
 
 def selector_tables(rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row]) -> RenderableType:
-    """Everything ``stgraph compare -s`` shows for one dump: a table a ratio, what was skipped, the legend."""
-    parts: list[RenderableType] = []
-    for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
-        inside = [row for row in rows if row["retain_ratio"] == ratio]
-        parts.append(_ratio_table(inside, [p for p in overlap if p["retain_ratio"] == ratio], ratio))
+    """Everything ``stgraph compare --selectors`` shows: a table per ratio, what was skipped, the legend."""
+    tables = kept_tables(rows, overlap)
+    parts: list[RenderableType] = [table.on_terminal("selector", _marks(table)) for table in tables]
     if skipped:
         parts.append(_skipped_table(skipped))
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), _legend(rows, skipped))
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), _legend(rows, tables, skipped))
 
 
-def _ratio_table(rows: Sequence[Row], overlap: Sequence[Row], ratio: float) -> Table:
-    table = new_table(f"r = {ratio:g} of {rows[0]['n_visual']:,} tokens")
-    table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
-    table.add_column("selector", overflow="fold")
-    table.add_column("", no_wrap=True)
-    figures = {title: key for title, key in _FIGURES.items() if any(row.get(key) is not None for row in rows)}
-    against = selector_label(rows[0])
-    for title in ("kept", "layer\nmean", *figures, "over-\nlap", "ms"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for label, group in _grouped(rows).items():
-        marks = ("m" if group[0]["kind"] == "merge" else "") + ("" if group[0]["exactness"] == "exact" else "≈")
-        shared = _shared(overlap, against, label)
-        table.add_row(
-            label,
-            Text(marks),
-            f"{_mean(group, 'n_kept'):,.0f}",
-            f"{100 * _mean(group, 'mean_layer_ratio'):.1f} %",
-            *(_figure(group, key) for key in figures.values()),
-            "" if shared is None else f"{shared:.2f}",
-            f"{1e3 * _mean(group, 'select_s'):,.0f}",
-        )
-    return table
+def _note(row: Row) -> str:
+    """What a reader should know of a selector beside its figures."""
+    parts = ["merges tokens"] if row.get("kind") == "merge" else []
+    return "; ".join([*parts, *([row["exactness"]] if row.get("exactness") not in (None, "exact") else [])])
+
+
+def _marks(table: RowTable) -> dict[str, str]:
+    firsts = {label: rows[0] for label, rows in table.groups.items()}
+    return {
+        label: ("m" if row["kind"] == "merge" else "") + ("" if row["exactness"] == "exact" else "≈")
+        for label, row in firsts.items()
+    }
 
 
 def _skipped_table(skipped: Sequence[Row]) -> Table:
@@ -72,20 +75,16 @@ def _skipped_table(skipped: Sequence[Row]) -> Table:
     return table
 
 
-def _legend(rows: Sequence[Row], skipped: Sequence[Row]) -> Text:
+def _legend(rows: Sequence[Row], tables: Sequence[RowTable], skipped: Sequence[Row]) -> Text:
     lines = []
     if skipped:
         lines.append(
             "Signals come with a dump; `stgraph sample --synthetic-signals` makes them up, to try all selectors.\n"
         )
     if rows:
-        first = selector_label(rows[0])
         lines.append(
-            "m: merges tokens; ≈: approximate, the column exactness of the rows says why. layer mean: tokens on "
-            "average over the LLM's layers, in per cent of all. nearest, 5 %: cosine of dropped tokens to the nearest "
-            "token handed on, mean and 5th percentile; events, cuts: the mean over dropped event tokens, and over "
-            "dropped tokens right after a shot change. evenness: of the kept tokens over frames, at most 1. overlap: "
-            f"Jaccard, of the kept tokens with those of {first}. ms: of one run; `stgraph bench` measures properly."
+            "m: merges tokens; ≈: approximate, the column exactness of the rows says why. Overlap is with the first "
+            f"row, {selector_label(rows[0])}. {legend(dict.fromkeys(name for t in tables for name in t.columns))}"
         )
     return Text("\n".join(lines))
 
@@ -96,22 +95,6 @@ def selector_label(row: Row, suffix: str = "") -> str:
     return f"{name} / {backend}" if backend else name
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(selector_label(row), []).append(row)
-    return groups
-
-
-def _shared(overlap: Sequence[Row], a: str, b: str) -> float | None:
-    values = [p["jaccard"] for p in overlap if {selector_label(p, "_a"), selector_label(p, "_b")} == {a, b}]
-    return fmean(values) if values and a != b else None
-
-
-def _mean(rows: Iterable[Row], key: str) -> float:
-    return fmean(row[key] for row in rows)
-
-
-def _figure(rows: Iterable[Row], key: str) -> str:
-    values = [row[key] for row in rows if row.get(key) is not None]
-    return f"{fmean(values):.3f}" if values else "-"
+def _shared(overlap: Sequence[Row], ratio: float, a: str, b: str) -> float | None:
+    pairs = [p for p in overlap if p["retain_ratio"] == ratio and a != b]
+    return mean([p for p in pairs if {selector_label(p, "_a"), selector_label(p, "_b")} == {a, b}], "jaccard")

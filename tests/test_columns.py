@@ -1,0 +1,49 @@
+"""Every column is described once, and what shows columns reads that description."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import get_type_hints
+
+import pytest
+
+from stgraph.columns import COLUMNS
+from stgraph.community.quality import PartitionQuality
+from stgraph.viz import comparison, selector_comparison
+from stgraph.viz.columns import legend, narrow_head, shown, title
+
+
+def test_a_column_is_described_in_a_phrase() -> None:
+    for name, column in COLUMNS.items():
+        assert column.name == name
+        assert column.kind in (str, int, float, bool)
+        assert re.fullmatch(r'[a-z"1Jn√][^\n]*[^.\s]', column.meaning), name
+        assert column.unit in ("", "s", "bytes", "share"), name
+        assert (column.unit == "s") == name.endswith("_s"), name
+        assert column.better in ("", "higher", "lower"), name
+        assert column.kind is float or column.unit not in ("s", "share"), name
+
+
+def test_columns_of_a_partition_are_those_of_its_quality() -> None:
+    hints = get_type_hints(PartitionQuality)
+    assert {f.name: COLUMNS[f.name].kind for f in fields(PartitionQuality)} == {
+        f.name: hints[f.name] for f in fields(PartitionQuality)
+    }
+
+
+@pytest.mark.parametrize("columns", [comparison._COMMUNITIES, comparison._KEPT, selector_comparison._KEPT])
+def test_columns_of_a_table_are_told_apart(columns: tuple[str, ...]) -> None:
+    assert len({title(name) for name in columns}) == len(columns)
+    for name in columns:
+        assert max(map(len, narrow_head(name).split("\n"))) <= 8, name
+        assert title(name).isprintable()
+        assert f": {COLUMNS[name].meaning}" in legend(columns)
+
+
+def test_values_as_they_are_shown() -> None:
+    assert shown("detection_s", 1.23456) == "1,234.6"
+    assert shown("oversized_ratio", 0.614) == "61 %"
+    assert shown("n_kept", 1234.5) == "1,234"
+    assert shown("fidelity_mean", 0.8551) == "0.855"
+    assert {shown(name, None) for name in COLUMNS} == {"-"}

@@ -1,0 +1,109 @@
+"""Rows as tables of means, one line for each label: the same table for a terminal and for a page. Reads rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from stgraph.columns import COLUMNS
+from stgraph.viz.columns import mean, narrow_head, shown, title
+from stgraph.viz.tables import new_table
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """Means of the rows of each label.
+
+    Attributes
+    ----------
+    title : without the ratio
+    ratio : r that all rows have; None where they are of several
+    columns : names, see :data:`stgraph.columns.COLUMNS`
+    groups : label -> its rows
+    notes : label -> what a reader should know beside the figures
+    """
+
+    title: str
+    ratio: float | None
+    columns: Sequence[str]
+    groups: Mapping[str, Sequence[Row]]
+    notes: Mapping[str, str]
+
+    def means(self, label: str) -> list[float | None]:
+        """A value for each column."""
+        return [mean(self.groups[label], name) for name in self.columns]
+
+    def on_terminal(self, of: str, marks: Mapping[str, str] | None = None) -> Table:
+        """The table for a terminal, dense enough for a window of 80; ``of`` is the head of the labels."""
+        table = new_table(self.title if self.ratio is None else f"r = {self.ratio:g}. {self.title}")
+        table.padding, table.show_edge = 0, False
+        table.add_column(of, overflow="fold")
+        if marks is not None:
+            table.add_column("", no_wrap=True)
+        for name in self.columns:
+            table.add_column(narrow_head(name), justify="right", no_wrap=True)
+        for label in self.groups:
+            cells = [shown(name, value) for name, value in zip(self.columns, self.means(label), strict=True)]
+            table.add_row(Text(label), *([] if marks is None else [Text(marks[label])]), *cells)
+        return table
+
+    def on_page(self) -> dict[str, Any]:
+        """The table as plain values for a page, in the units that are shown."""
+        described = [COLUMNS[name] for name in self.columns]
+        return {
+            "title": self.title,
+            "ratio": self.ratio,
+            "columns": [
+                {
+                    "title": title(column.name),
+                    "meaning": f"{column.meaning} ({column.better} is better)" if column.better else column.meaning,
+                    "digits": column.digits,
+                    "unit": " %" if column.unit == "share" else "",
+                }
+                for column in described
+            ],
+            "rows": [
+                {
+                    "label": label,
+                    "note": self.notes.get(label, ""),
+                    "cells": [
+                        None if value is None else column.factor * value
+                        for column, value in zip(described, self.means(label), strict=True)
+                    ],
+                }
+                for label in self.groups
+            ],
+        }
+
+
+def row_table(
+    title: str,
+    ratio: float | None,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    label: Callable[[Row], str],
+    notes: Mapping[str, str] | None = None,
+) -> RowTable:
+    """A table of these rows; a column in which no row has a value is left out."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(label(row), []).append(row)
+    used = [name for name in columns if any(row.get(name) is not None for row in rows)]
+    return RowTable(title, ratio, used, groups, notes or {})
+
+
+def overlap_means(pairs: Sequence[Row], label: Callable[[Row, str], str]) -> tuple[list[str], list[list[float | None]]]:
+    """Mean Jaccard overlap of every two labels, in the order they come; None where there is no pair of them."""
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for pair in pairs:
+        a, b = label(pair, "_a"), label(pair, "_b")
+        for key in {(a, b), (b, a)}:
+            cells.setdefault(key, []).append(pair)
+    names = list(dict.fromkeys(label(pair, side) for pair in pairs for side in ("_a", "_b")))
+    return names, [[mean(cells.get((a, b), ()), "jaccard") for b in names] for a in names]
