@@ -9,7 +9,7 @@ from vlm_models import CACHE, CASES, Case, torch
 from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
 
 import stgraph
-from stgraph.vlm.probe import last_token_attention
+from stgraph.vlm.probe import last_token_attention, probed
 from stgraph.vlm.sequence import with_positions
 
 EVERY = pytest.mark.parametrize("batch", [1, 2])
@@ -100,7 +100,8 @@ def test_the_probe_is_eager_attention(family: str, batch: int, layer: int) -> No
     with seen_by_text_model(case) as calls:
         forward(case)
     inputs = with_positions(calls[0]) | {"attention_mask": case.inputs["attention_mask"]}
-    found = last_token_attention(case.text, inputs, case.inputs["attention_mask"].bool(), layer)
+    with probed(case.text, layer):
+        found = last_token_attention(case.text, inputs, case.inputs["attention_mask"].bool())
     assert case.text.layers[layer].self_attn.config is case.text.layers[1].self_attn.config
     expected = eager_attention(case, inputs, layer)
     assert (found - expected).abs().max() < 1e-6

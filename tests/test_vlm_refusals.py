@@ -228,7 +228,7 @@ def test_compiled_models(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_transformers_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(MissingDependencyError, match=r"stgraph-video\[hf\]"):
-        probe._register()
+        probe.probed(None, 0)
 
 
 def test_two_videos_of_one_row_may_be_left_alone_one_by_one() -> None:

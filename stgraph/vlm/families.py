@@ -110,6 +110,7 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
     UnknownNameError
         a model type whose layout we do not know
     """
+    model = getattr(model, "get_base_model", lambda: model)()  # of PEFT
     config = getattr(model, "config", None)
     base = getattr(model, "model", None)
     if config is None or base is None or not hasattr(model, "generate"):

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError, UnavailableError
+from stgraph.errors import GridError, InputError, UnavailableError
 from stgraph.grid import TokenGrid
 from stgraph.selection.base import Selector
+from stgraph.vlm.calls import Asked, Call, Calls, asked_of
+from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, merged_grids
-from stgraph.vlm.pruning import Asked, Pruner
+from stgraph.vlm.probe import probed, probing
+from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.sequence import Continuation, cache_of, continued
-from stgraph.vlm.stats import Stats
+from stgraph.vlm.stages import probe_layer_of
+from stgraph.vlm.stats import LeftAlone, Stats
 
 Array = np.ndarray[Any, Any]
 
-_STATE = "_stgraph_continuation"  # on a cache object, so that copies of the cache carry it along
+# What is remembered lies on the object it is about, and goes, is copied and is passed on with it: on a cache what was
+# cut, until then on the embeddings that were cut; on an encoder's output the grids it encoded.
+_CUT = "_stgraph_continuation"
+_GRIDS = "_stgraph_grids"
 
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """What the base model was called with: token ids [B, S], and whether its caller counts positions."""
-
-    ids: Any
-    positions_given: bool
+_attaching = threading.Lock()
 
 
 class Hooks:
-    """Forward hooks on the modules of one model instance; nothing else of it is touched."""
+    """Forward hooks on the modules of one model instance, and a switch at the attention that is probed."""
 
     def __init__(
         self, parts: Parts, selector: Selector, probe_layer: int, positions: str, grids: Grids | None, stats: Stats
@@ -39,11 +42,9 @@ class Hooks:
         self.parts = parts
         self.grids = grids
         self.pruner = Pruner(parts, selector, probe_layer, positions, stats)
-        self._handles: list[Any] = []
-        self._encoded: list[list[TokenGrid]] = []
-        self._call: _Call | None = None
-        self._asked = Asked()
-        self._made: Continuation | None = None
+        self._probe_layer = probe_layer_of(selector, probe_layer)
+        self._calls = Calls()
+        self._open = ExitStack()
 
     def attach(self) -> None:
         """Register the hooks.
@@ -52,119 +53,197 @@ class Hooks:
         ------
         InputError
             the model is being compressed already
+        UnavailableError
+            it is compiled
         """
         parts = self.parts
-        present = parts.text._forward_pre_hooks.values()
-        if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in present):
-            raise InputError(
-                f"this {type(parts.model).__name__} is being compressed already; leave the first compress() before "
-                "entering another, or load the model twice"
-            )
-        add = self._handles.append
-        add(parts.model.register_forward_pre_hook(self._before_model, with_kwargs=True))
-        add(parts.model.register_forward_hook(self._after_model, always_call=True))
-        add(parts.base.register_forward_pre_hook(self._before_base, with_kwargs=True))
-        add(parts.text.register_forward_pre_hook(self._before_text, with_kwargs=True))
-        add(parts.text.register_forward_hook(self._after_text, with_kwargs=True))
-        if parts.family.side is None and parts.vision is not None:
-            add(parts.vision.register_forward_pre_hook(self._before_vision, with_kwargs=True))
+        with _attaching, ExitStack() as stack:
+            present = parts.text._forward_pre_hooks.values()
+            if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in present):
+                raise InputError(
+                    f"this {type(parts.model).__name__} is being compressed already; leave the first compress() before "
+                    "entering another, or load the model twice"
+                )
+            self._check_not_compiled()
+            if self._probe_layer is not None:
+                stack.enter_context(probed(parts.text, self._probe_layer))
+            for handle in self._handles():
+                stack.callback(handle.remove)
+            self._open = stack.pop_all()
+
+    def _handles(self) -> list[Any]:
+        parts = self.parts
+        handles = [
+            parts.model.register_forward_pre_hook(self._before_model, with_kwargs=True),
+            parts.model.register_forward_hook(self._after_call, always_call=True),
+            parts.base.register_forward_pre_hook(self._before_base, with_kwargs=True),
+            parts.base.register_forward_hook(self._after_call, always_call=True),
+            parts.text.register_forward_pre_hook(self._before_text, with_kwargs=True),
+            parts.text.register_forward_hook(self._after_text, with_kwargs=True),
+        ]
+        if self._reads_encoder:
+            handles.append(parts.vision.register_forward_hook(self._after_vision, with_kwargs=True))
+        return handles
 
     def detach(self) -> None:
-        """Remove the hooks, and forget what they read."""
-        while self._handles:
-            self._handles.pop().remove()
-        self._encoded.clear()
-        self._call = self._made = None
-        self._asked = Asked()
+        """Remove the hooks, and forget what they read. Prompts that other threads have under way are left alone."""
+        for call in self._calls.elsewhere():
+            if not call.reached and call.shows(self.parts.token_id):
+                reason = "compress() was left while this prompt was on its way in another thread"
+                n_rows, length = call.ids.shape
+                self.pruner.stats.left_alone.append(LeftAlone(n_rows, length, reason))
+        self._open.close()
+        self._calls.clear()
+
+    @property
+    def _reads_encoder(self) -> bool:
+        return self.grids is None and self.parts.family.side is None and self.parts.vision is not None
+
+    def _check_not_compiled(self) -> None:
+        parts = self.parts
+        modules = {"the model": parts.model, "model.model": parts.base, "the text model": parts.text}
+        if self._reads_encoder:
+            modules["the vision tower"] = parts.vision
+        if self._probe_layer is not None:
+            probed_layer = parts.text.layers[self._probe_layer]
+            modules[f"decoder layer {self._probe_layer}"] = probed_layer
+            modules[f"the attention of decoder layer {self._probe_layer}"] = probed_layer.self_attn
+        check_not_compiled(modules)
 
     def _before_model(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        logits = kwargs.get("logits_to_keep")
-        if kwargs.get("labels") is not None:
-            self._asked = Asked(per_token="labels")
-        elif getattr(logits, "ndim", 0):
-            self._asked = Asked(per_token="logits_to_keep (positions)")
-        elif isinstance(logits, int):
-            self._asked = Asked(n_last=logits)
-
-    def _after_model(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
-        self._asked = Asked()
+        self._check_not_compiled()  # it may have been since
+        self._begin(module, sys._getframe(1), args, kwargs, asked_of(kwargs))
 
     def _before_base(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        given = kwargs.get("position_ids") is not None or kwargs.get("cache_position") is not None
-        self._call = _Call(kwargs.get("input_ids", args[0] if args else None), given)
+        outer = self._calls.current()
+        self._begin(module, sys._getframe(1), args, kwargs, Asked() if outer is None else outer.asked)
 
-    def _before_vision(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Note the grids (after spatial merging) of one call: images and videos come in calls of their own."""
-        thw = kwargs.get("grid_thw", args[1] if len(args) > 1 else None)
-        if thw is None:
+    def _begin(self, module: Any, frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], asked: Asked) -> None:
+        given = {"input_ids": args[0], **kwargs} if args else dict(kwargs)
+        self._calls.begin(Call(module, frame, given, asked))
+
+    def _after_call(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
+        """The end of a call, without output after an exception. What went through must have met the text model."""
+        call = self._calls.end(module)
+        if call is None or output is None:
             return
-        merge = kwargs.get("merge_sizes", args[2] if len(args) > 2 else None)
-        grids = merged_grids(module, thw, merge)
-        self._encoded = [*self._encoded[-1:], grids]
+        outer = self._calls.current()
+        if call.reached and outer is not None:
+            outer.reached = True
+        elif not call.reached and call.shows(self.parts.token_id):
+            raise UnavailableError(
+                f"{type(module).__name__} ran a prompt with video past the hooks of compress() (a part of it is "
+                "compiled, or does not call its text model as a module), so that nothing was dropped"
+            )
+
+    def _after_vision(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        """Write the grids (after spatial merging) onto what was encoded; generate() hands that on without them."""
+        thw = kwargs.get("grid_thw", args[1] if len(args) > 1 else None)
+        if thw is not None and isinstance(output, Mapping):
+            merge = kwargs.get("merge_sizes", args[2] if len(args) > 2 else None)
+            setattr(output, _GRIDS, merged_grids(module, thw, merge))
 
     def _before_text(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call, self._call = self._call, None
-        if self.pruner.probing or kwargs.get("inputs_embeds") is None:
+        if probing():
             return None
         import torch
 
         if torch.compiler.is_compiling():
             raise UnavailableError("compress() cannot cut inside a compiled model: generate(..., disable_compile=True)")
+        call = self._calls.current()
+        if call is not None:
+            if call.reached:  # a second pass inside one call
+                call = None
+            else:
+                call.reached = True
         cache = cache_of(kwargs)
-        past = 0 if cache is None else int(cache.get_seq_length())
-        if past:
-            return self._continue(kwargs, cache, past, call)
-        if cache is not None and hasattr(cache, _STATE):
-            delattr(cache, _STATE)  # a cache that was reset
-        if call is None:
+        state: Continuation | None = getattr(cache, _CUT, None)
+        video = call is not None and call.shows(self.parts.token_id)
+        if video and kwargs.get("inputs_embeds") is None:
+            raise UnavailableError(
+                f"{type(self.parts.base).__name__} hands its text model no inputs_embeds=, where compress() could cut"
+            )
+        if kwargs.get("inputs_embeds") is None:
             return None
-        if call.ids is None:
+        if call is not None and call.ids is None and not _held(cache):
             raise InputError("compress() finds the video by its token ids: pass input_ids, not inputs_embeds")
-        new = self._start(kwargs, call)
-        if new is None:
+        if not video and state is None:
             return None
-        if cache is not None:
-            setattr(cache, _STATE, self._made)
-        return (), new
+        past = _held(cache)
+        if past:
+            return self._continue(kwargs, state, past, call, video)
+        if state is not None:
+            delattr(cache, _CUT)  # a cache that was reset
+        return self._start(kwargs, cache, call) if video and call is not None else None
 
-    def _start(self, kwargs: dict[str, Any], call: _Call) -> dict[str, Any] | None:
+    def _start(self, kwargs: dict[str, Any], cache: Any, call: Call) -> Any:
         """The inputs of a prompt with fewer video tokens; None where none is to go, so that nothing is touched."""
         ids = call.ids.cpu().numpy()
-        if not (ids == self.parts.token_id).any():
-            return None
-        videos = find_videos(ids, self.parts, self._last_video_grids(ids), self.grids)
-        cut = self.pruner.prune(kwargs, ids, videos, self._asked)
+        if ids.shape != kwargs["inputs_embeds"].shape[:2]:
+            raise UnavailableError(
+                f"{type(self.parts.base).__name__} got token ids {list(ids.shape)}, but its text model embeddings "
+                f"{list(kwargs['inputs_embeds'].shape[:2])}: compress() cannot tell which of them are video"
+            )
+        videos = find_videos(ids, self.parts, self._encoded(call), self.grids)
+        cut = self.pruner.prune(kwargs, ids, videos, call.asked)
         if cut is None:
             return None
-        new, self._made = cut
-        return new
+        if getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call"):
+            raise UnavailableError(
+                "an earlier generate() compiled the decoding step of this model for static caches, and compiled code "
+                "runs past the hooks of compress(): leave out cache_implementation, or load the model anew and pass "
+                "disable_compile=True"
+            )
+        new, made = cut
+        setattr(new["inputs_embeds"], _CUT, made)
+        return (), new
 
-    def _last_video_grids(self, ids: Array) -> list[TokenGrid] | None:
-        """The grids of the prompt's videos: of the last call of the vision tower that fits, for videos come last."""
-        total = int((ids == self.parts.token_id).sum())
-        fitting = [grids for grids in self._encoded if total % sum(grid.n_tokens for grid in grids) == 0]
-        found = (fitting or self._encoded)[-1:]
-        self._encoded = []
-        return found[0] if found else None
+    def _encoded(self, call: Call) -> list[TokenGrid] | None:
+        """The grids of the prompt's videos: what the call itself says; else what its encoded videos carry."""
+        if not self._reads_encoder:
+            return None
+        thw, merge = call.given.get("video_grid_thw"), call.given.get("video_merge_sizes")
+        if thw is not None and (merge is not None or hasattr(self.parts.vision, "spatial_merge_size")):
+            return merged_grids(self.parts.vision, thw, merge)
+        video = (call.given.get("mm_encoder_outputs") or {}).get("video")
+        if video is not None and not hasattr(video, _GRIDS):
+            raise GridError(
+                "this video came encoded, and its grid was not seen: it was encoded before compress() was entered, "
+                "copied by hand, or comes in pieces (prefill_chunk_size). Encode it inside the block and leave "
+                "prefill_chunk_size out, pass video_grid_thw to forward, or pass grids="
+            )
+        return getattr(video, _GRIDS, None)
 
-    def _continue(self, kwargs: dict[str, Any], cache: Any, past: int, call: _Call | None) -> Any:
+    def _continue(
+        self, kwargs: dict[str, Any], state: Continuation | None, past: int, call: Call | None, video: bool
+    ) -> Any:
         """New tokens after a prompt that is in the cache."""
-        state: Continuation | None = getattr(cache, _STATE, None)
-        ids = None if call is None else call.ids
-        if ids is not None and ids.shape[1] > 1 and bool((ids == self.parts.token_id).any()):
-            if state is not None:
-                raise continued(past)
+        if state is None:
             raise InputError(
                 f"video tokens arrive when the cache already holds {past:,} tokens: compress() needs the whole prompt "
                 "in one forward pass. Leave out prefill_chunk_size, and start without past_key_values"
             )
-        if state is None:
-            return None
+        if video:
+            raise continued(past)
         return (), state.apply(kwargs, past, call is not None and call.positions_given)
 
     def _after_text(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Remember the cut on a cache that the text model made itself."""
-        made, self._made = self._made, None
-        cache = cache_of(output)
-        if made is not None and cache is not None:
-            setattr(cache, _STATE, made)
+        """Once the prompt is in a cache, the cache carries what was cut; the text model may have made it itself."""
+        made = getattr(kwargs.get("inputs_embeds"), _CUT, None)
+        if made is not None:
+            given = cache_of(kwargs)
+            cache = cache_of(output) if given is None else given
+            if cache is not None:
+                setattr(cache, _CUT, made)
+
+
+def _held(cache: Any) -> int:
+    """Tokens in a cache, 0 without one."""
+    if cache is None:
+        return 0
+    if not hasattr(cache, "get_seq_length"):
+        raise UnavailableError(
+            f"a prompt with video came with a {type(cache).__name__}, which pages of several prompts share: compress() "
+            "cannot cut it under continuous batching (generate_batch). Ask it with generate()"
+        )
+    return int(cache.get_seq_length())

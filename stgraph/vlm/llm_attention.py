@@ -2,68 +2,54 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from stgraph.errors import UnavailableError, missing_dependency
+from stgraph.errors import UnavailableError
+from stgraph.vlm.attention_switch import register, switched
 from stgraph.vlm.probe import check_layer
 
 ATTENTION = "stgraph_recorded"
 
-_rows: ContextVar[dict[int, Any]] = ContextVar("attention rows of the pass under way")
+# Which layer each recorded attention module is of, and what was found.
+_Recording = tuple[dict[Any, int], dict[int, Any]]
+_recording: ContextVar[_Recording | None] = ContextVar("attention rows of the pass under way", default=None)
 
 
 @contextmanager
 def recording(text: Any, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
     """Fills a mapping of layer -> [L] float32, mean over heads, while the text model runs one unpadded prompt.
 
-    The chosen layers get a copy of their configuration that names an attention function of ours, which computes one row
-    and hands everything on to the function the model uses.
+    In this context the chosen layers ask an attention function of ours, which computes one row and hands everything on
+    to the function the model uses.
 
     Raises
     ------
     InputError, UnavailableError
         no such layer, or one whose attention does not go through transformers' attention interface
     """
-    try:
-        from transformers import AttentionInterface
-    except ImportError:
-        raise missing_dependency("reading attention", "transformers", "hf") from None
-    AttentionInterface.register(ATTENTION, _recorded)
+    register(ATTENTION, _recorded, "reading attention")
     found: dict[int, Any] = {}
-    token = _rows.set(found)
+    for layer in layers:
+        check_layer(text, layer)
+    modules = {text.layers[layer].self_attn: layer for layer in layers}
+    token = _recording.set((modules, found))
     try:
         with ExitStack() as stack:
-            for layer in layers:
-                check_layer(text, layer)
-                stack.enter_context(_named(text.layers[layer].self_attn, layer))
+            for attention in modules:
+                stack.enter_context(switched(attention, ATTENTION, lambda: _recording.get() is not None))
             yield found
     finally:
-        _rows.reset(token)
+        _recording.reset(token)
     missing = [layer for layer in layers if layer not in found]
     if missing:
         raise UnavailableError(
             f"decoder layer {missing[0]} of {type(text).__name__} computes attention without transformers' attention "
             "interface; its attention cannot be read"
         )
-
-
-@contextmanager
-def _named(attention: Any, layer: int) -> Iterator[None]:
-    """Give one attention module, and no other that shares its configuration, our function."""
-    shared = attention.config
-    own = copy.copy(shared)
-    own._attn_implementation_internal = ATTENTION
-    own.stgraph_forwards_to, own.stgraph_layer = shared._attn_implementation, layer
-    attention.config = own
-    try:
-        yield
-    finally:
-        attention.config = shared
 
 
 def _recorded(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
@@ -80,10 +66,17 @@ def _recorded(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
     scores = last @ key[0].float().transpose(-1, -2) * (c**-0.5 if scaling is None else scaling)
     if window is not None:
         scores[..., : max(L - window, 0)] = float("-inf")
-    _rows.get()[module.config.stgraph_layer] = scores.softmax(-1).mean((0, 1))
-    onward = module.config.stgraph_forwards_to
-    if onward == "eager":  # not in the table: each model's file has its own
-        function = sys.modules[type(module).__module__].eager_attention_forward
-    else:
-        function = ALL_ATTENTION_FUNCTIONS[onward]
-    return function(module, query, key, value, attention_mask, **options)
+    recorded = _recording.get()
+    assert recorded is not None
+    modules, found = recorded
+    found[modules[module]] = scores.softmax(-1).mean((0, 1))
+    token = _recording.set(None)  # the function below may read its own name from the configuration
+    try:
+        onward = module.config._attn_implementation
+        if onward == "eager":  # not in the table: each model's file has its own
+            function = sys.modules[type(module).__module__].eager_attention_forward
+        else:
+            function = ALL_ATTENTION_FUNCTIONS[onward]
+        return function(module, query, key, value, attention_mask, **options)
+    finally:
+        _recording.reset(token)

@@ -1,20 +1,19 @@
 """Attention of the last prompt token in one shallow layer, read without eager attention.
 
-The decoder layers before the probed one run as they are, on any attention backend. The probed layer alone gets a copy
-of its configuration that names another attention function, registered through transformers' public
-``AttentionInterface``: it sees queries and keys after normalisation and rotation, computes one row of the attention,
-and ends the pass.
+The decoder layers before the probed one run as they are, on any attention backend. The probed layer alone asks another
+attention function while a probe runs in this context, registered through transformers' public ``AttentionInterface``:
+it sees queries and keys after normalisation and rotation, computes one row of the attention, and ends the pass.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
-from stgraph.errors import InputError, UnavailableError, missing_dependency
+from stgraph.errors import InputError, UnavailableError
+from stgraph.vlm.attention_switch import register, switched
 from stgraph.vlm.keywords import CACHE_NAMES
 
 ATTENTION = "stgraph_last_row"
@@ -28,7 +27,12 @@ class _Found(Exception):
         self.attention = attention
 
 
-_valid: ContextVar[Any] = ContextVar("valid columns of the probe under way")
+_valid: ContextVar[Any] = ContextVar("valid columns of the probe under way", default=None)
+
+
+def probing() -> bool:
+    """Whether the pass under way in this context is a probe."""
+    return _valid.get() is not None
 
 
 def check_layer(text: Any, layer: int) -> None:
@@ -43,8 +47,14 @@ def check_layer(text: Any, layer: int) -> None:
         )
 
 
-def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any, layer: int) -> Any:
-    """[B, L] float32: attention of the last token to all tokens in decoder layer ``layer``, mean over heads.
+def probed(text: Any, layer: int) -> AbstractContextManager[None]:
+    """While open, decoder layer ``layer`` of this text model can be probed; other passes do not notice."""
+    register(ATTENTION, _last_row, "probing attention")
+    return switched(text.layers[layer].self_attn, ATTENTION, probing)
+
+
+def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any) -> Any:
+    """[B, L] float32: attention of the last token to all tokens in the layer of :func:`probed`, mean over heads.
 
     Parameters
     ----------
@@ -55,23 +65,23 @@ def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any, layer
     Raises
     ------
     UnavailableError
-        the layer's attention does not go through transformers' attention interface
+        no layer's attention goes through transformers' attention interface, or none is open to a probe any more
     """
     import torch
 
-    _register()
     kept = {name: value for name, value in inputs.items() if name not in _NO_CACHE}
     token = _valid.set(valid)
     try:
-        with _attention_named(text.layers[layer].self_attn, ATTENTION), torch.no_grad():
+        with torch.no_grad():
             text(**kept, use_cache=False, output_attentions=False, output_hidden_states=False)
     except _Found as found:
         return found.attention
     finally:
         _valid.reset(token)
     raise UnavailableError(
-        f"{type(text).__name__} computes attention without transformers' attention interface; its attention cannot be "
-        "probed. Choose a selector that needs none, such as st-simdiff with importance='centrality'"
+        f"{type(text).__name__} computes attention without transformers' attention interface, or compress() was left "
+        "while this prompt was on its way. Where the attention cannot be probed, choose a selector that needs none, "
+        "such as st-simdiff with importance='centrality'"
     )
 
 
@@ -97,25 +107,3 @@ def _last_row(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     scores = scores.masked_fill(~seen.to(scores.device)[:, None, None, :], float("-inf"))
     raise _Found(scores.softmax(-1).mean((1, 2)))
-
-
-def _register() -> None:
-    """Make the function known under its name; a second time changes nothing."""
-    try:
-        from transformers import AttentionInterface
-    except ImportError:
-        raise missing_dependency("probing attention", "transformers", "hf") from None
-    AttentionInterface.register(ATTENTION, _last_row)
-
-
-@contextmanager
-def _attention_named(attention: Any, name: str) -> Iterator[None]:
-    """Give one attention module, and no other that shares its configuration, another implementation."""
-    shared = attention.config
-    own = copy.copy(shared)
-    own._attn_implementation_internal = name
-    attention.config = own
-    try:
-        yield
-    finally:
-        attention.config = shared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -17,9 +18,11 @@ from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
+from stgraph.vlm.calls import Asked
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.keywords import CACHE_NAMES
+from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
@@ -29,17 +32,7 @@ from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
 Array = np.ndarray[Any, Any]
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What the caller of the model wants that a shorter prompt may not give.
-
-    ``per_token`` names an argument that refers to positions of the whole prompt; of ``n_last`` last tokens logits are
-    wanted, which are more than one where guesses are verified.
-    """
-
-    per_token: str | None = None
-    n_last: int = 1
+_numbering = threading.Lock()  # prompts of several threads get one number each, and records that lie together
 
 
 @dataclass
@@ -96,7 +89,6 @@ class Pruner:
     probe_layer: int
     positions: str
     stats: Stats
-    probing: bool = field(default=False, init=False)
     _calls: int = field(default=0, init=False)
 
     def prune(
@@ -123,10 +115,12 @@ class Pruner:
         jobs = [self._begin(video, embeds) for video in videos if first[video.row] == video.row]
         full = with_positions(kwargs)
         ends = [(video.row, video.stop) for video in videos]
+        window, longest = window_of(self.parts.text), int(real.sum(1).max())
         probe_length, probe_s = None, 0.0
         waiting = [job for job in jobs if isinstance(job.state, Pending)]
         if waiting:
             check_last_token(real, ends)
+            check_window(window, longest)
             _check_one_query(asked)
             probe_length, probe_s = self._probe(full, real, jobs, waiting)
         by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
@@ -146,6 +140,7 @@ class Pruner:
                 "leave compress(), or use a selector with retain_ratio=1"
             )
         check_last_token(real, ends)
+        check_window(window, longest)
         for row, job in merging:
             full = with_merged(full, row, job.video.start, job.selection)
         cut = cut_of(keep)
@@ -159,6 +154,7 @@ class Pruner:
             padded=not bool(cut.valid.all()),
             length=ids.shape[1],
             kept_length=cut.columns.shape[1],
+            window=window,
             next_position=after,
             shift=after - following(new["position_ids"]) if any(compact) else torch.zeros_like(after),
         )
@@ -198,13 +194,8 @@ class Pruner:
             if job.video.row in rows and isinstance(job.state, Selection) and job.state.kind == "merge":
                 inputs = with_merged(inputs, job.video.row, job.video.start, job.state)
         cut = cut_of(keep, rows)
-        layer = next(job.state.layer for job in waiting if isinstance(job.state, Pending))
-        self.probing = True
-        try:
-            probed = cut_inputs({name: inputs[name] for name in inputs if name not in CACHE_NAMES}, cut)
-            found = last_token_attention(self.parts.text, probed, cut.valid, layer)
-        finally:
-            self.probing = False
+        probed = cut_inputs({name: inputs[name] for name in inputs if name not in CACHE_NAMES}, cut)
+        found = last_token_attention(self.parts.text, probed, cut.valid)
         attention = torch.zeros(len(rows), real.shape[1], dtype=torch.float64, device=found.device)
         # Columns are unique but for padding, which adds nothing.
         columns, valid = (a.to(found.device) for a in (cut.columns, cut.valid))
@@ -232,32 +223,34 @@ class Pruner:
     ) -> None:
         """One record a video, and one for the prompt."""
         layer = probe_layer_of(self.selector, self.probe_layer)
-        n_layers = len(self.parts.text.layers)
-        for job in jobs:
-            chosen, video = job.selection, job.video
-            n_visual, n_kept = chosen.account.n_visual, len(chosen)
-            record = VideoRecord(
-                call=self._calls,
-                sample=video.row,
-                index=video.index,
-                n_rows=list(first).count(video.row),
-                selector=self.selector.name,
-                grid=video.grid.shape,
-                n_visual=n_visual,
-                n_kept=n_kept,
-                n_candidates=job.n_candidates or chosen.report.get("n_candidates"),
-                n_extra=int(np.count_nonzero(video.stays)),
-                account=TokenAccount(n_visual, n_kept, n_kept, 0, n_layers, chosen.account.newlines),
-                kind=chosen.kind,
-                positions=self._policy(job),
-                exactness=exactness_of(chosen, layer if job.n_candidates is not None else None, self.selector),
-                select_s=job.select_s,
-                probe_s=job.probe_s,
-                host_copy=job.host_copy,
-                graph_host_copy=chosen.provenance.get("community", {}).get("host_copy"),
-                nodes=to_host(chosen.nodes),
-                report=chosen.report,
-            )
-            self.stats.videos.append(record)
-        self.stats.prompts.append(PromptRecord(self._calls, len(first), length, kept, probe_length, probe_s))
-        self._calls += 1
+        n_layers, departure = len(self.parts.text.layers), departure_of(self.parts.text)
+        with _numbering:
+            call, self._calls = self._calls, self._calls + 1
+            for job in jobs:
+                chosen, video = job.selection, job.video
+                n_visual, n_kept = chosen.account.n_visual, len(chosen)
+                probed = layer if job.n_candidates is not None else None
+                record = VideoRecord(
+                    call=call,
+                    sample=video.row,
+                    index=video.index,
+                    n_rows=list(first).count(video.row),
+                    selector=self.selector.name,
+                    grid=video.grid.shape,
+                    n_visual=n_visual,
+                    n_kept=n_kept,
+                    n_candidates=job.n_candidates or chosen.report.get("n_candidates"),
+                    n_extra=int(np.count_nonzero(video.stays)),
+                    account=TokenAccount(n_visual, n_kept, n_kept, 0, n_layers, chosen.account.newlines),
+                    kind=chosen.kind,
+                    positions=self._policy(job),
+                    exactness=exactness_of(chosen, probed, self.selector, None if _is_whole(chosen) else departure),
+                    select_s=job.select_s,
+                    probe_s=job.probe_s,
+                    host_copy=job.host_copy,
+                    graph_host_copy=chosen.provenance.get("community", {}).get("host_copy"),
+                    nodes=to_host(chosen.nodes),
+                    report=chosen.report,
+                )
+                self.stats.videos.append(record)
+            self.stats.prompts.append(PromptRecord(call, len(first), length, kept, probe_length, probe_s))

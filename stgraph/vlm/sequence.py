@@ -8,6 +8,7 @@ from typing import Any
 
 from stgraph.errors import InputError
 from stgraph.vlm.keywords import CACHE_NAMES, cut_keywords
+from stgraph.vlm.layer_kinds import check_window
 from stgraph.vlm.masks import are_pairs, causal_pairs, cut_pairs, hide, is_plain, unusable
 from stgraph.vlm.padding import is_padding
 
@@ -116,8 +117,10 @@ def _cut_mask(inputs: Mapping[str, Any], cut: Cut, B: int) -> Any:
     return left if isinstance(mask, dict) else left[""]
 
 
-def cache_of(named: Mapping[str, Any]) -> Any:
+def cache_of(named: Any) -> Any:
     """The cache among keyword arguments or outputs, None without: transformers 5.24 renamed it."""
+    if not isinstance(named, Mapping):  # return_dict=False
+        return next((value for value in named if hasattr(value, "get_seq_length")), None)
     return next((named[name] for name in CACHE_NAMES if named.get(name) is not None), None)
 
 
@@ -136,6 +139,7 @@ class Continuation:
     columns, valid : [B, L], those in the cache; False at padding
     padded : whether any is padding
     length, kept_length : S and L
+    window : columns that a windowed layer looks back on, None without one
     next_position : [..., B, 1], what the first new token would have been given without the cut
     shift : [..., B, 1], by how much positions are lower than that: 0 but for compact rows
     """
@@ -146,6 +150,7 @@ class Continuation:
     padded: bool
     length: int
     kept_length: int
+    window: int | None
     next_position: Any
     shift: Any
 
@@ -165,7 +170,7 @@ class Continuation:
         Raises
         ------
         InputError
-            the caller believes the cache to hold something else than it does
+            the caller believes the cache to hold something else than it does, or a window has become too short
         """
         import torch
 
@@ -173,6 +178,8 @@ class Continuation:
         B, n_new = inputs["inputs_embeds"].shape[:2]
         if B != self.valid.shape[0]:
             raise InputError(f"the compressed cache holds {self.valid.shape[0]} rows, but {B} are continued")
+        if self.window is not None:
+            check_window(self.window, int(self.real.sum(1).max()) + past - self.kept_length + n_new)
         out["attention_mask"] = self._mask(inputs, past, n_new, given)
         if inputs.get("cache_position") is not None:
             out["cache_position"] = inputs["cache_position"] - self.n_dropped

@@ -89,13 +89,15 @@ def begin(selector: Selector, tokens: VideoTokens, start: int, probe_layer: int)
     return _attended(selector, tokens, start, layer)
 
 
-def exactness_of(selection: Selection, layer: int | None, selector: Selector) -> str:
-    """The selection's exactness, and how the run departs from the authors beyond it."""
+def exactness_of(selection: Selection, layer: int | None, selector: Selector, departure: str | None = None) -> str:
+    """The selection's exactness, and how the run departs from the authors beyond it: by ``departure``, for one."""
     reasons = [] if selection.exactness == "exact" else [selection.exactness.removeprefix("approximate: ")]
     if selection.account.prune_layer:
         reasons.append(_BEFORE)
     if layer not in (None, SHALLOW_LAYER) and isinstance(selector, (StSimDiff, StSimDiffReleased)):
         reasons.append(f"attention of decoder layer {layer}; the authors take layer {SHALLOW_LAYER}")
+    if departure is not None:
+        reasons.append(departure)
     return approximate(*reasons)
 
 

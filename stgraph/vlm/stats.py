@@ -81,17 +81,28 @@ class PromptRecord:
     probe_s: float
 
 
+@dataclass(frozen=True)
+class LeftAlone:
+    """A prompt with video that was neither compressed nor refused: its rows, its padded length, and why."""
+
+    n_rows: int
+    length: int
+    reason: str
+
+
 @dataclass
 class Stats:
-    """What has been compressed so far, in order; both lists may be emptied by the caller."""
+    """What has been compressed so far, in order, and what was left alone; all lists may be emptied by the caller."""
 
     videos: list[VideoRecord] = field(default_factory=list)
     prompts: list[PromptRecord] = field(default_factory=list)
+    left_alone: list[LeftAlone] = field(default_factory=list)
 
     def __repr__(self) -> str:
         kept, total = sum(v.n_kept for v in self.videos), sum(v.n_visual for v in self.videos)
         select_s, probe_s = sum(v.select_s for v in self.videos), sum(p.probe_s for p in self.prompts)
+        left = f", {len(self.left_alone):,} prompts with video left alone" if self.left_alone else ""
         return (
             f"Stats({len(self.videos):,} videos in {len(self.prompts):,} prompts, {kept:,} of {total:,} visual tokens "
-            f"kept, {select_s:.3f} s selecting, {probe_s:.3f} s probing)"
+            f"kept, {select_s:.3f} s selecting, {probe_s:.3f} s probing{left})"
         )

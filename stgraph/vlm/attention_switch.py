@@ -1,0 +1,62 @@
+"""A switch at one attention module: in chosen contexts it calls a function of ours, in all others the model's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stgraph.errors import missing_dependency
+
+
+@contextmanager
+def switched(attention: Any, name: str, on: Callable[[], bool]) -> Iterator[None]:
+    """While open, this attention module calls the function registered as ``name`` wherever ``on()`` is true.
+
+    The module gets a configuration of its own, which shares every value with the model's and differs in the answer to
+    one question. Because ``on`` reads a context variable, other threads do not notice; nothing is exchanged while a
+    pass is under way.
+    """
+    shared = attention.config
+    own = _configuration(shared, name, on)
+    attention.config = own
+    try:
+        yield
+    finally:
+        if attention.config is own:
+            attention.config = shared
+
+
+def register(name: str, function: Callable[..., Any], purpose: str) -> None:
+    """Make an attention function known to transformers; a second time changes nothing.
+
+    Raises
+    ------
+    MissingDependencyError
+        transformers is not installed
+    """
+    try:
+        from transformers import AttentionInterface
+    except ImportError:
+        raise missing_dependency(purpose, "transformers", "hf") from None
+    AttentionInterface.register(name, function)
+
+
+def _configuration(shared: Any, name: str, on: Callable[[], bool]) -> Any:
+    """A view of a configuration: the same values, now and later, but for ``_attn_implementation`` where ``on()``."""
+    kind = type(shared)
+
+    def implementation(self: Any) -> Any:
+        return name if on() else shared._attn_implementation
+
+    def set_implementation(self: Any, value: Any) -> None:
+        shared._attn_implementation = value
+
+    def reduced(self: Any, protocol: Any) -> Any:
+        return copy.copy, (shared,)  # a copied or pickled model gets a plain configuration
+
+    members = {"_attn_implementation": property(implementation, set_implementation), "__reduce_ex__": reduced}
+    own: Any = object.__new__(type(kind.__name__, (kind,), members))
+    object.__setattr__(own, "__dict__", shared.__dict__)
+    return own

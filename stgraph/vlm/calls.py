@@ -1,0 +1,129 @@
+"""Calls under way: what a model or its base was called with, for as long as that call runs and on its thread alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller of the model wants that a shorter prompt may not give.
+
+    ``per_token`` names an argument that refers to positions of the whole prompt; of ``n_last`` last tokens logits are
+    wanted, which are more than one where guesses are verified.
+    """
+
+    per_token: str | None = None
+    n_last: int = 1
+
+
+def asked_of(given: Mapping[str, Any]) -> Asked:
+    """What keyword arguments of a model ask for."""
+    logits = given.get("logits_to_keep")
+    if given.get("labels") is not None:
+        return Asked(per_token="labels")
+    if getattr(logits, "ndim", 0):
+        return Asked(per_token="logits_to_keep (positions)")
+    return Asked(n_last=logits) if isinstance(logits, int) else Asked()
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of the model or its base.
+
+    Attributes
+    ----------
+    module : that was called
+    frame : of the code that runs it; while it is on a thread's stack, the call is under way
+    given : its keyword arguments, ``input_ids`` among them where it came by position
+    asked : of the model, by whoever called it
+    reached : whether the text model was reached, so that this prompt was decided on
+    """
+
+    module: Any
+    frame: FrameType
+    given: Mapping[str, Any]
+    asked: Asked
+    reached: bool = field(default=False, init=False)
+
+    @property
+    def ids(self) -> Any:
+        """Token ids [B, S]; None where the prompt came as embeddings."""
+        return self.given.get("input_ids")
+
+    @property
+    def positions_given(self) -> bool:
+        """Whether the caller counts positions."""
+        return any(self.given.get(name) is not None for name in ("position_ids", "cache_position"))
+
+    def shows(self, token: int) -> bool:
+        """Whether a placeholder is among its tokens. A single token without pictures is a step of decoding, where
+        looking would only make a GPU wait."""
+        ids = self.ids
+        if ids is None or (ids.shape[1] == 1 and not any(self.given.get(name) is not None for name in _PICTURES)):
+            return False
+        return bool((ids == token).any())
+
+
+_PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")
+
+
+class Calls:
+    """The calls under way on each thread, outermost first.
+
+    A call is over when its frame has left the stack of its thread. That holds after every exception, also after those
+    that forward hooks are not told of (KeyboardInterrupt); hooks at its end merely let go of it earlier.
+    """
+
+    def __init__(self) -> None:
+        self._of_thread: dict[int, list[Call]] = {}
+
+    def begin(self, call: Call) -> None:
+        """A call starts on this thread."""
+        self._of_thread[threading.get_ident()] = [*self._here(), call]
+
+    def end(self, module: Any) -> Call | None:
+        """The innermost call of this module on this thread is over."""
+        thread = threading.get_ident()
+        calls = self._of_thread.pop(thread, [])
+        last = next((i for i in reversed(range(len(calls))) if calls[i].module is module), None)
+        if last:
+            self._of_thread[thread] = calls[:last]
+        return None if last is None else calls[last]
+
+    def current(self) -> Call | None:
+        """The innermost call under way on this thread."""
+        calls = self._here()
+        return calls[-1] if calls else None
+
+    def elsewhere(self) -> list[Call]:
+        """The outermost call under way on each other thread."""
+        here, frames = threading.get_ident(), sys._current_frames()
+        found = []
+        for thread, calls in list(self._of_thread.items()):
+            on_stack = set(_stack(frames.get(thread)))
+            found += [call for call in calls if thread != here and call.frame in on_stack][:1]
+        return found
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._of_thread.clear()
+
+    def _here(self) -> list[Call]:
+        calls = self._of_thread.get(threading.get_ident())
+        if not calls:
+            return []
+        on_stack = set(_stack(sys._getframe()))
+        return [call for call in calls if call.frame in on_stack]
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame and all that called it."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

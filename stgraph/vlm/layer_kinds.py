@@ -1,0 +1,51 @@
+"""Decoder layers that do not see the whole prompt: sliding windows, and layers without attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stgraph.errors import InputError
+
+_WINDOWED = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+_WHOLE = ("full_attention", *_WINDOWED, "sparse", "dense", "moe")  # the last three say what follows the attention
+
+
+def window_of(text: Any) -> int | None:
+    """Columns that the layer of the text model which sees fewest can look back on; None where all see everything."""
+    config = text.config
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        used = getattr(config, "use_sliding_window", True)
+        windows = [getattr(config, "sliding_window", None)] if used else []
+    else:
+        windows = [getattr(config, name, None) for kind, name in _WINDOWED.items() if kind in kinds]
+    return min((int(window) for window in windows if window), default=None)
+
+
+def check_window(window: int | None, length: int) -> None:
+    """Raise where ``length`` tokens of a prompt and its answer do not fit into the window.
+
+    Raises
+    ------
+    InputError
+        a window counts what is left, so that it would reach further back than in the whole prompt
+    """
+    if window is not None and length > window:
+        raise InputError(
+            f"the language model has layers that see {window:,} tokens back, and the prompt with its answer has "
+            f"{length:,}: with tokens dropped these layers would see what they do not see in the whole prompt. Use "
+            "prompts that fit into the window, or leave compress()"
+        )
+
+
+def departure_of(text: Any) -> str | None:
+    """Why a cut prompt is not what the whole prompt with hidden tokens would be; None where it is."""
+    kinds = getattr(text.config, "layer_types", None) or ()
+    others = [kind for kind in kinds if kind not in _WHOLE]
+    if not others:
+        return None
+    names = " and ".join(sorted(set(others)))
+    return (
+        f"{len(others)} of {len(kinds)} decoder layers are of kind {names} and read the cut prompt as if it were "
+        "whole, which no mask on the whole prompt would give"
+    )
