@@ -130,9 +130,10 @@ class Pruner:
         for row in range(len(ids)):
             for job in by_row[first[row]]:
                 job.keep_in(keep[row])
-        self._record(jobs, first, ids.shape[1], int(keep.sum(1).max()), probe_length, probe_s)
+        lengths = (ids.shape[1], int(keep.sum(1).max()), probe_length)
         merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if job.selection.kind == "merge"]
         if not merging and torch.equal(keep, real):
+            self._record(jobs, first, lengths, probe_s)
             return None
         if asked.per_token is not None:
             raise InputError(
@@ -147,6 +148,7 @@ class Pruner:
         compact = [any(self._policy(job) == "compact" for job in by_row[first[row]]) for row in range(len(ids))]
         new = cut_inputs(full, cut, torch.tensor(compact, device=embeds.device) if any(compact) else None)
         after = following(full["position_ids"])
+        self._record(jobs, first, lengths, probe_s)  # not before the prompt can no longer be refused
         return new, Continuation(
             real=real,
             columns=cut.columns,
@@ -213,13 +215,7 @@ class Pruner:
         return int(cut.columns.shape[1]), probe_s
 
     def _record(
-        self,
-        jobs: Sequence[_Job],
-        first: Sequence[int],
-        length: int,
-        kept: int,
-        probe_length: int | None,
-        probe_s: float,
+        self, jobs: Sequence[_Job], first: Sequence[int], lengths: tuple[int, int, int | None], probe_s: float
     ) -> None:
         """One record a video, and one for the prompt."""
         layer = probe_layer_of(self.selector, self.probe_layer)
@@ -253,4 +249,4 @@ class Pruner:
                     report=chosen.report,
                 )
                 self.stats.videos.append(record)
-            self.stats.prompts.append(PromptRecord(call, len(first), length, kept, probe_length, probe_s))
+            self.stats.prompts.append(PromptRecord(call, len(first), *lengths, probe_s))
