@@ -1,58 +1,51 @@
-"""The same tokens through every selector: what each keeps, what it costs, what it loses."""
+"""Selectors compared: the same tokens through every selector, what each keeps, what it costs, what it loses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard, mean_and_p5, nearest_kept, nearest_merged
-from stgraph.bench.selector_plan import SelectorPlan, Variant, warm_up
+from stgraph.bench.compare import RATIOS, Comparison
+from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard
+from stgraph.bench.measures import Array, Row, fidelity_columns, nearest_handed_on, pair_columns
+from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.graph import TokenGraph, build_graph
+from stgraph.selection.base import SELECTORS, Selector
+from stgraph.selection.budget import Budget
 from stgraph.selection.events import event_tokens
-from stgraph.selection.result import Selection
+from stgraph.selection.keeping import Keeping, Kept, check_signals
+from stgraph.selection.settings import Setting, check_axis, selector_settings
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class SelectorComparison:
-    """Tidy rows: ``rows`` one a selector and ratio; ``overlap`` one for each pair; ``skipped`` what could not run."""
-
-    rows: list[Row]
-    overlap: list[Row]
-    skipped: list[Row]
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    variant: Variant
-    ratio: float
-    selection: Selection
-    seconds: float
 
 
 def compare_selectors(
     tokens: VideoTokens,
-    plan: SelectorPlan,
+    settings: Sequence[Setting] | None = None,
+    ratios: Sequence[float] = RATIOS,
     *,
+    measured: str = "kept",
+    newlines: str | None = None,
+    fidelity: bool = True,
+    tau_diff: float | str = 0.2,
+    skip: bool | None = None,
     dump: str = "",
     progress: Callable[[str, float], None] | None = None,
     device: str = "cpu",
-) -> SelectorComparison:
-    """Run the plan on one video.
+) -> Comparison:
+    """Each setting at each ratio.
 
     Parameters
     ----------
     tokens : VideoTokens
-    plan : what to compare
+    settings : see :func:`stgraph.selection.settings.selector_settings`; None for every selector
+    ratios : r values
+    measured, newlines : of every :class:`stgraph.Budget`
+    fidelity : whether to compute the O(N K d) nearest-kept-token figures
+    tau_diff : what counts as an event in the figures, whatever a selector itself takes for one
+    skip : whether what cannot run on these tokens is listed rather than raised; None for where no setting is named
     dump : name of the input, for the rows
     progress : called with a label and the share of the work done, 0 to 1
     device : where the features lie, "cpu" or "cuda"; a selector that computes on the CPU alone copies them, within its
@@ -62,120 +55,123 @@ def compare_selectors(
     ------
     UnavailableError
         no such device here
-    UnknownNameError, InputError
-        a name or parameter is wrong, or a selector named in the plan cannot run on these tokens
+    UnknownNameError, InputError, MissingSignalError
+        a name or parameter is wrong, or (without ``skip``) a setting cannot run on these tokens
     """
     tell = progress or (lambda label, share: None)
-    variants = plan.variants()
+    chosen = selector_settings() if settings is None else list(settings)
+    skipping = settings is None if skip is None else skip
+    at = tuple(dict.fromkeys(ratios))
+    check_selector_settings(chosen, at, measured, newlines)
     tell("compiling kernels", 0.0)
-    there = tokens.to(device)
-    able, skipped = _able(variants, tokens, plan, dump, device)
-    graph = build_graph(tokens)
-    skipped = [_skip(dump, {"selector": name}, why, None) for name, why in plan.left_out().items()] + skipped
-    runs: list[_Run] = []
-    for i, variant in enumerate(able):
-        tell(variant.name, i / (len(able) + 1))
-        for ratio, budget in zip(plan.retain_ratios, plan.budgets(), strict=True):
-            start = perf_counter()
+    keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
+    able, lacking = _able(chosen, tokens, skipping, dump)
+    skipped = [*(_broken(dump) if skipping else ()), *lacking]
+    warm_up({one.selector: one.build(Budget(0.5)) for one in able}.values(), tokens.features.dtype, device)
+    kept: list[Kept] = []
+    for i, setting in enumerate(able):
+        tell(setting.label, i / (len(able) + 1))
+        for ratio in at:
             try:
-                selection = variant.selector.select(there, budget).to("cpu")
+                kept.append(keeping.at(setting, ratio))
             except InputError as error:
-                if plan.selectors:
+                if not skipping:
                     raise
-                skipped.append(_skip(dump, variant.key, str(error), ratio))
-                continue
-            runs.append(_Run(variant, ratio, selection, perf_counter() - start))
+                skipped.append(_skip(dump, setting, str(error), ratio))
     tell("fidelity", len(able) / (len(able) + 1))
-    nearest = _nearest(tokens, graph, runs) if plan.fidelity else [None] * len(runs)
-    events, cuts = event_tokens(graph, plan.tau_diff), cut_tokens(tokens)
-    rows = [{"dump": dump, **_row(run, near, events, cuts)} for run, near in zip(runs, nearest, strict=True)]
+    graph = keeping.graph
+    near = nearest_handed_on(tokens, graph.norms, kept) if fidelity else [None] * len(kept)
+    events, cuts = event_tokens(graph, tau_diff), cut_tokens(tokens)
+    rows = [{"dump": dump, **_row(one, nearest, events, cuts)} for one, nearest in zip(kept, near, strict=True)]
     tell("done", 1.0)
-    return SelectorComparison(rows, [{"dump": dump, **pair} for pair in _overlap(runs)], skipped)
+    return Comparison(rows, [{"dump": dump, **pair} for pair in _overlap(kept)], skipped, kept)
+
+
+def check_selector_settings(
+    settings: Sequence[Setting], ratios: Sequence[float], measured: str = "kept", newlines: str | None = None
+) -> None:
+    """Raise unless selectors can be compared by these, on some tokens; see :func:`compare_selectors`."""
+    check_axis("settings", settings)
+    check_axis("retain_ratios", ratios)
+    for ratio in ratios:
+        Budget(ratio, measured=measured, newlines=newlines)
+    for one in settings:
+        one.build(Budget(0.5, measured=measured, newlines=newlines))
+
+
+def warm_up(selectors: Iterable[Selector], dtype: np.dtype[Any], device: str = "cpu") -> None:
+    """Compile the kernels on a few tokens that carry every signal, so that timings do not show it."""
+    x = np.random.default_rng(0).normal(1.0, 0.3, (3, 4, 4, 8)).astype(dtype)
+    tokens = synthetic_signals(VideoTokens.from_array(x)).to(device)
+    for selector in selectors:
+        selector.select(tokens, Budget(0.5))
 
 
 def _able(
-    variants: list[Variant], tokens: VideoTokens, plan: SelectorPlan, dump: str, device: str
-) -> tuple[list[Variant], list[Row]]:
-    """The variants whose signals are there, and a row for each of the others; an error if the plan names one."""
+    settings: Sequence[Setting], tokens: VideoTokens, skipping: bool, dump: str
+) -> tuple[list[Setting], list[Row]]:
+    """The settings whose signals are there, and a row for each of the others."""
     able, skipped = [], []
-    for variant in variants:
-        missing = sorted(variant.selector.requires - tokens.signals.keys())
-        if missing and not _has_equivalent(variant, tokens):
-            if plan.selectors:
-                raise MissingSignalError(
-                    f"selector {variant.name!r} needs {_signals(missing)}, absent from {dump or 'the tokens'}"
-                )
-            skipped.append(_skip(dump, variant.key, f"needs {_signals(missing)}", None))
+    for setting in settings:
+        selector = setting.build(Budget(0.5))
+        try:
+            check_signals(selector, tokens)
+        except MissingSignalError:
+            missing = sorted(selector.requires - tokens.signals.keys())
+            needs = f"needs {'signal' if len(missing) == 1 else 'signals'} {', '.join(missing)}"
+            if not skipping:
+                absent = f"selector {setting.selector!r} {needs}, absent from {dump or 'the tokens'}"
+                raise MissingSignalError(absent) from None
+            skipped.append(_skip(dump, setting, needs, None))
         else:
-            able.append(variant)
-    warm_up({variant.name: variant.selector for variant in able}.values(), tokens.features.dtype, device)
+            able.append(setting)
     return able, skipped
 
 
-def _has_equivalent(variant: Variant, tokens: VideoTokens) -> bool:
-    check = getattr(variant.selector, "check_signals", None)
-    if check is None:
-        return False
-    try:
-        check(tokens)
-    except MissingSignalError:
-        return False
-    return True
+def _broken(dump: str) -> Iterator[Row]:
+    """A row for each third party's selector that cannot be used, with the reason."""
+    faults = {name: SELECTORS.fault(name) for name in SELECTORS.names()}
+    for name, reason in {**faults, **SELECTORS.refused()}.items():
+        if reason:
+            none = {"backend": None, "seed": None, "retain_ratio": None}
+            yield {"dump": dump, "selector": name, **none, "reason": reason}
 
 
-def _signals(names: Sequence[str]) -> str:
-    return ("signal " if len(names) == 1 else "signals ") + ", ".join(names)
-
-
-def _skip(dump: str, key: Row, reason: str, ratio: float | None) -> Row:
-    return {"dump": dump, "backend": None, "seed": None, **key, "retain_ratio": ratio, "reason": reason}
-
-
-def _nearest(tokens: VideoTokens, graph: TokenGraph, runs: Sequence[_Run]) -> list[Array | None]:
-    """Cosine of every patch to the nearest token each run keeps; a merged token counts as what it became."""
-    out: list[Array | None] = [None] * len(runs)
-    plain = [i for i, run in enumerate(runs) if run.selection.features is None and run.selection.nodes.size]
-    masks = [runs[i].selection.mask.reshape(-1) for i in plain]
-    if masks:
-        for i, near in zip(plain, nearest_kept(tokens, graph.norms, masks), strict=True):
-            out[i] = near
-    for i, run in enumerate(runs):
-        if run.selection.features is not None:
-            out[i] = nearest_merged(tokens, graph.norms, run.selection.features)
-    return out
-
-
-def _row(run: _Run, nearest: Array | None, events: Array, cuts: Array | None) -> Row:
-    kept = run.selection
-    mask = kept.mask.reshape(-1)
-    groups = {"fidelity": ~mask, "event_fidelity": ~mask & events}
-    if cuts is not None:
-        groups["cut_fidelity"] = ~mask & cuts
-    row: Row = {
-        **run.variant.key,
-        "retain_ratio": run.ratio,
-        "kind": kept.kind,
-        "exactness": kept.exactness,
-        "positions": kept.positions,
-        "n_kept": len(kept),
-        **kept.account.to_dict(),
-        "measured": kept.provenance.get("measured"),
-        "select_s": run.seconds,
-        "n_events_kept": int(np.count_nonzero(mask & events)),
-        "n_frames_kept": int(np.count_nonzero(kept.mask.any(axis=(1, 2)))),
-        "frame_evenness": frame_evenness(kept.mask) if mask.any() else None,
+def _key(setting: Setting) -> Row:
+    """What tells the rows of one ratio from each other; None for a backend or a seed at its default."""
+    draws = setting.get("backend") is None
+    return {
+        "selector": setting.selector,
+        "backend": setting.parameters.get("backend"),
+        "seed": setting.parameters.get("seed") if draws else None,
     }
-    for name, among in groups.items():
-        mean, p5 = (None, None) if nearest is None else mean_and_p5(nearest, among)
-        row |= {f"{name}_mean": mean, f"{name}_p5": p5}
-    return row
 
 
-def _overlap(runs: Sequence[_Run]) -> list[Row]:
-    pairs = []
-    for ratio in dict.fromkeys(run.ratio for run in runs):
-        for a, b in combinations([run for run in runs if run.ratio == ratio], 2):
-            names = {f"{k}_a": v for k, v in a.variant.key.items()} | {f"{k}_b": v for k, v in b.variant.key.items()}
-            shared = jaccard(a.selection.mask.reshape(-1), b.selection.mask.reshape(-1))
-            pairs.append({**names, "retain_ratio": ratio, "jaccard": shared})
-    return pairs
+def _skip(dump: str, setting: Setting, reason: str, ratio: float | None) -> Row:
+    return {"dump": dump, **_key(setting), "retain_ratio": ratio, "reason": reason}
+
+
+def _row(kept: Kept, nearest: Array | None, events: Array, cuts: Array | None) -> Row:
+    found, mask = kept.selection, kept.mask
+    return {
+        **_key(kept.setting),
+        "retain_ratio": kept.ratio,
+        "kind": found.kind,
+        "exactness": found.exactness,
+        "positions": found.positions,
+        "n_kept": len(found),
+        **found.account.to_dict(),
+        "measured": found.provenance.get("measured"),
+        "select_s": kept.seconds,
+        "n_events_kept": int(np.count_nonzero(mask & events)),
+        "n_frames_kept": int(np.count_nonzero(found.mask.any(axis=(1, 2)))),
+        "frame_evenness": frame_evenness(found.mask) if mask.any() else None,
+        **fidelity_columns(nearest, mask, events, cuts),
+    }
+
+
+def _overlap(kept: Sequence[Kept]) -> Iterator[Row]:
+    for ratio in dict.fromkeys(one.ratio for one in kept):
+        for a, b in combinations([one for one in kept if one.ratio == ratio], 2):
+            keys = pair_columns(_key(a.setting), _key(b.setting))
+            yield {**keys, "retain_ratio": ratio, "jaccard": jaccard(a.mask, b.mask)}

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import stgraph
 from stgraph.arrays import FEATURE_DTYPES
-from stgraph.bench.selector_plan import warm_up
+from stgraph.bench.compare_selectors import warm_up
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel

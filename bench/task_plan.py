@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import product
 from typing import Any
 
-from stgraph.bench.selector_plan import check_parameters
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.base import SELECTORS, Selector
 from stgraph.selection.budget import Budget
 from stgraph.selection.checked import checked
+from stgraph.selection.settings import check_parameters
 from stgraph.vlm.encoders import check_dtype
 from stgraph.vlm.stages import check_selector
 

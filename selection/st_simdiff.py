@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
+
+import numpy as np
 
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.devices import counts, full, numbers, true_places
@@ -131,6 +133,23 @@ class StSimDiff:
             lambda: (temporal_difference(built), find_events(built, self.tau_diff) if self.events else nothing),
         )
         return Analysis(tokens, built, partition, central, difference, events, threshold, seconds)
+
+    @property
+    def communities_key(self) -> tuple[Any, ...]:
+        """What decides graph, communities and centrality: selectors whose keys are equal differ in what comes after."""
+        after = ("budget", "tau_diff", "events", "importance", "protect_events", "reduce")
+        return type(self).analyse, *(getattr(self, f.name) for f in fields(self) if f.name not in after)
+
+    def with_events(self, analysis: Analysis) -> Analysis:
+        """An analysis of the same communities, in host memory, under this selector's event threshold."""
+        start = perf_counter()
+        graph = analysis.graph
+        events, threshold = np.zeros(graph.n_nodes, np.bool_), None
+        if self.events:
+            events, threshold = find_events(graph, self.tau_diff)
+        seconds = {**analysis.seconds, "events": perf_counter() - start}
+        at = None if threshold is None else float(threshold)
+        return replace(analysis, events=events, event_threshold=at, seconds=seconds)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """Keep exactly N_target tokens (all candidates with ``reduce=False``).

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from stgraph.selection.base import selectors as selectors
     from stgraph.selection.budget import Budget as Budget
     from stgraph.selection.capture import capture as capture
+    from stgraph.selection.keeping import Kept as Kept
+    from stgraph.selection.keeping import keep as keep
     from stgraph.selection.result import Selection as Selection
+    from stgraph.selection.settings import Setting as Setting
     from stgraph.selection.stream import stream as stream
     from stgraph.tokens import VideoTokens as VideoTokens
     from stgraph.vlm.compress import compress as compress
@@ -39,8 +42,10 @@ __version__ = "0.1.0"
 _HOME = {
     "Budget": "stgraph.selection.budget",
     "EdgeList": "stgraph.edges",
+    "Kept": "stgraph.selection.keeping",
     "Partition": "stgraph.community.partition",
     "Selection": "stgraph.selection.result",
+    "Setting": "stgraph.selection.settings",
     "TokenGraph": "stgraph.graph",
     "TokenGrid": "stgraph.grid",
     "VideoTokens": "stgraph.tokens",
@@ -52,6 +57,7 @@ _HOME = {
     "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
     "iter_frames": "stgraph.dump",
+    "keep": "stgraph.selection.keeping",
     "load": "stgraph.dump",
     "num_threads": "stgraph.kernels.cpu.threads",
     "sample": "stgraph.dump",

@@ -20,12 +20,13 @@ from foreign import Capping, registered
 
 import stgraph
 from stgraph import Budget, Partition
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.bench.sweep import SweepPlan
 from stgraph.bench.sweep import run as sweep
 from stgraph.community.base import available_backends, backend
 from stgraph.community.size_cap import SPLITTERS
 from stgraph.graph_views import to_networkx
+from stgraph.selection.settings import backend_settings
 from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.viz.setting import Setting
 from stgraph.viz.view import view_data
@@ -87,18 +88,17 @@ def test_the_clip_tells_before_from_after() -> None:
 
 @each_pair
 def test_columns_of_compare(name: str, split: str) -> None:
-    plan = ComparePlan(backends=(name,), splits=(split,), seeds=(0,), retain_ratios=(RATIO,), fidelity=False)
-    (row,) = compare_backends(clip(), plan).rows
+    (row,) = compare_backends(clip(), backend_settings((name,), (split,)), (RATIO,), fidelity=False).rows
     check(row, name)
     under, without = kept(name, split, "sqrt"), kept(name, split, None)
     assert row["cap_changed_ratio"] == pytest.approx(1 - len(under & without) / len(under | without))
 
 
 def test_overlap_before_the_cap() -> None:
-    plan = ComparePlan(splits=tuple(SPLITTERS.names()), seeds=(0,), retain_ratios=(RATIO,), fidelity=False)
+    settings = backend_settings(splits=SPLITTERS.names())
     pairs = {
         ((p["backend_a"], p["split_a"]), (p["backend_b"], p["split_b"])): p["uncapped_nmi"]
-        for p in compare_backends(clip(), plan).overlap
+        for p in compare_backends(clip(), settings, (RATIO,), fidelity=False).overlap
     }
     assert list(pairs) == list(combinations(PAIRS, 2))
     for ((a, _), (b, _)), nmi in pairs.items():
@@ -229,7 +229,7 @@ def test_without_a_cap_nothing_is_inside_the_search() -> None:
 
 @pytest.mark.slow
 def test_the_sample() -> None:
-    plan = ComparePlan(backends=("leidenalg-leiden",), splits=("native",), seeds=(0,), retain_ratios=(0.3,))
-    (row,) = compare_backends(stgraph.sample(), plan).rows
+    settings = backend_settings(("leidenalg-leiden",), ("native",))
+    (row,) = compare_backends(stgraph.sample(), settings, (0.3,)).rows
     assert row["oversized_ratio"] == pytest.approx(0.548, abs=5e-4)
     assert row["cap_changed_ratio"] == pytest.approx(0.265, abs=5e-4)

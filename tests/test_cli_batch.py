@@ -21,10 +21,10 @@ from stgraph.bench.batch.task_dump import DumpTask
 from stgraph.bench.batch.task_eval import EvalTask
 from stgraph.bench.batch.task_select import SelectTask
 from stgraph.bench.batch.tasks import TASKS
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
-from stgraph.bench.selector_plan import SelectorPlan
 from stgraph.cli import app
+from stgraph.selection.settings import backend_settings, selector_settings
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -80,14 +80,8 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
     options = ("-p", "backends=lattice-components,igraph-leiden", "-p", "retain_ratios=0.2,0.4", "-p", "tau_sim=0.7")
     batch("compare", str(folder), "-o", str(tmp_path / "out"), *options)
     found = [row for row in rows(tmp_path / "out") if "clip1" in row["input"]]
-    plan = ComparePlan(
-        backends=("lattice-components", "igraph-leiden"),
-        retain_ratios=(0.2, 0.4),
-        seeds=(0,),
-        fidelity=False,
-        options={"tau_sim": 0.7},
-    )
-    expected = compare_backends(clip(1), plan).rows
+    settings = backend_settings(("lattice-components", "igraph-leiden"), parameters={"tau_sim": 0.7})
+    expected = compare_backends(clip(1), settings, (0.2, 0.4), fidelity=False).rows
     assert len(found) == len(expected) == 4
     key = ("backend", "retain_ratio")
     found.sort(key=lambda row: tuple(row[k] for k in key))
@@ -108,15 +102,9 @@ def test_compare_selectors(folder: Path, tmp_path: Path) -> None:
     options = ("-p", "selectors=uniform,random,st-simdiff", "-p", "retain_ratios=0.2,0.4", "-p", "seeds=0,1")
     options += ("-p", "fidelity=true", "-p", "backends=igraph-leiden", "-p", "tau_diff=0.3")
     batch("compare-selectors", str(folder), "-o", str(out), *options)
-    plan = SelectorPlan(
-        selectors=("uniform", "random", "st-simdiff"),
-        retain_ratios=(0.2, 0.4),
-        seeds=(0, 1),
-        backends=("igraph-leiden",),
-        tau_diff=0.3,
-        options={"tau_diff": 0.3},
-    )
-    expected = compare_selectors(clip(1), plan).rows
+    names = ("uniform", "random", "st-simdiff")
+    settings = selector_settings(names, ("igraph-leiden",), (0, 1), {"tau_diff": 0.3})
+    expected = compare_selectors(clip(1), settings, (0.2, 0.4), tau_diff=0.3).rows
     key = ("selector", "seed", "retain_ratio")
     found = {tuple(row[k] for k in key): row for row in rows(out) if "clip1" in row["input"]}
     assert len(found) == len(expected) == 2 + 4 + 2

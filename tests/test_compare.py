@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -15,23 +14,20 @@ from clips import CUT_FRAME, SHAPE, clip, nearest, unit_rows
 
 import stgraph
 from stgraph import VideoTokens
-from stgraph.bench.compare import ComparePlan, Comparison, compare_backends
+from stgraph.bench.compare import Comparison, compare_backends
 from stgraph.community.base import available_backends, backend
 from stgraph.selection.result import Selection
+from stgraph.selection.settings import backend_settings
 
 Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
 
-PLAN = ComparePlan(
-    backends=("lattice-components", "scipy-components", "igraph-louvain"),
-    retain_ratios=(0.1, 0.3, 0.55, 1.0),
-    seeds=(0, 5),
-    splits=("tree", "raster"),
-)
+BACKENDS = ("lattice-components", "scipy-components", "igraph-louvain")
+SPLITS, RATIOS = ("tree", "raster"), (0.1, 0.3, 0.55, 1.0)
 RUNS = [
     (name, split, seed)
     for name, seeds in (("lattice-components", [None]), ("scipy-components", [None]), ("igraph-louvain", [0, 5]))
-    for split in PLAN.splits
+    for split in SPLITS
     for seed in seeds
 ]
 COLUMNS = {
@@ -59,12 +55,12 @@ def select(run: tuple[str, str, int | None], ratio: float, **options: Any) -> Se
 
 @pytest.fixture(scope="module")
 def result() -> Comparison:
-    return compare_backends(clip(), PLAN, dump="a clip")
+    return compare_backends(clip(), backend_settings(BACKENDS, SPLITS, (0, 5)), RATIOS, dump="a clip")
 
 
 def test_one_row_for_each_backend_splitter_seed_and_ratio(result: Comparison) -> None:
     assert [(*key(row), row["retain_ratio"]) for row in result.rows] == [
-        (*run, ratio) for run in RUNS for ratio in PLAN.retain_ratios
+        (*run, ratio) for run in RUNS for ratio in RATIOS
     ]
     for row in result.rows:
         assert set(row) == COLUMNS
@@ -127,7 +123,7 @@ def test_what_the_cap_changes(result: Comparison) -> None:
 
 
 def test_without_a_cap_it_changes_nothing() -> None:
-    rows = compare_backends(clip(), ComparePlan(options={"max_size": None}, fidelity=False, seeds=(0,))).rows
+    rows = compare_backends(clip(), backend_settings(parameters={"max_size": None}), fidelity=False).rows
     assert {row["backend"] for row in rows} == set(available_backends())
     assert {row["cap_changed_ratio"] for row in rows} == {0.0}
     for row in rows:
@@ -146,7 +142,7 @@ def test_both_component_engines_give_the_same_rows(result: Comparison) -> None:
 
 def test_overlap_of_every_pair(result: Comparison) -> None:
     assert [(key(p, "_a"), key(p, "_b"), p["retain_ratio"]) for p in result.overlap] == [
-        (a, b, ratio) for a, b in combinations(RUNS, 2) for ratio in PLAN.retain_ratios
+        (a, b, ratio) for a, b in combinations(RUNS, 2) for ratio in RATIOS
     ]
     graph = stgraph.build_graph(clip())
     parts = {
@@ -165,7 +161,9 @@ def test_overlap_of_every_pair(result: Comparison) -> None:
 
 
 def test_overlap_does_not_depend_on_the_order(result: Comparison) -> None:
-    backwards = compare_backends(clip(), replace(PLAN, backends=PLAN.backends[::-1], fidelity=False)).overlap
+    backwards = compare_backends(
+        clip(), backend_settings(BACKENDS[::-1], SPLITS, (0, 5)), RATIOS, fidelity=False
+    ).overlap
     names = ("jaccard", "nmi", "ari", "vi", "uncapped_nmi")
     there, back = (
         {(frozenset({key(p, "_a"), key(p, "_b")}), p["retain_ratio"]): [p[name] for name in names] for p in pairs}
@@ -177,8 +175,8 @@ def test_overlap_does_not_depend_on_the_order(result: Comparison) -> None:
 
 
 def test_a_backend_of_no_seed_runs_once_and_a_seeded_one_repeats() -> None:
-    plan = ComparePlan(backends=("igraph-leiden", "lattice-components"), seeds=(7, 8), retain_ratios=(0.3,))
-    first, second = (compare_backends(clip(), plan) for _ in range(2))
+    settings = backend_settings(("igraph-leiden", "lattice-components"), seeds=(7, 8))
+    first, second = (compare_backends(clip(), settings, (0.3,)) for _ in range(2))
     assert [key(row) for row in first.rows] == [
         ("igraph-leiden", "tree", 7),
         ("igraph-leiden", "tree", 8),
@@ -188,18 +186,17 @@ def test_a_backend_of_no_seed_runs_once_and_a_seeded_one_repeats() -> None:
 
 
 def test_native_splits_only_where_a_library_can() -> None:
-    plan = ComparePlan(splits=("tree", "native"), seeds=(0,))
-    native = {one.backend for one in plan.selectors() if one.split == "native"}
+    splits = ("tree", "native")
+    native = {one.get("backend") for one in backend_settings(splits=splits) if one.get("split") == "native"}
     assert native == {name for name in available_backends() if backend(name).capabilities.native_cap}
     assert "leidenalg-leiden" in native
-    rows = compare_backends(clip(), replace(plan, backends=("leidenalg-leiden",), fidelity=False)).rows
+    rows = compare_backends(clip(), backend_settings(("leidenalg-leiden",), splits), fidelity=False).rows
     assert {row["split"] for row in rows} == {"tree", "native"}
     assert all(row["largest"] <= row["max_size"] for row in rows)
 
 
 def test_without_fidelity_its_figures_are_empty() -> None:
-    plan = ComparePlan(backends=("lattice-components",), fidelity=False)
-    comparison = compare_backends(clip(), plan)
+    comparison = compare_backends(clip(), backend_settings(("lattice-components",)), fidelity=False)
     assert comparison.overlap == []
     for row in comparison.rows:
         assert set(row) == COLUMNS
@@ -208,14 +205,14 @@ def test_without_fidelity_its_figures_are_empty() -> None:
 
 def test_without_cuts_there_is_no_column_for_them() -> None:
     tokens = VideoTokens.from_array(clip().lattice)
-    (row,) = compare_backends(tokens, ComparePlan(backends=("lattice-components",), retain_ratios=(0.1,))).rows
+    (row,) = compare_backends(tokens, backend_settings(("lattice-components",)), (0.1,)).rows
     assert set(row) == COLUMNS - {"cut_fidelity_mean", "cut_fidelity_p5"}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 5), (5, 1, 1), (2, 2, 2)])
 def test_videos_of_any_shape(shape: tuple[int, int, int]) -> None:
     constant = VideoTokens.from_array(np.ones((*shape, 3), np.float16))
-    for row in compare_backends(constant, ComparePlan(seeds=(0,), retain_ratios=(0.5,))).rows:
+    for row in compare_backends(constant, ratios=(0.5,)).rows:
         assert row["n_kept"] == -(-math.prod(shape) // 2)
         assert row["fidelity_mean"] in (None, pytest.approx(1.0, abs=1e-3))
         assert row["n_event"] == row["n_both"] == 0
@@ -223,8 +220,8 @@ def test_videos_of_any_shape(shape: tuple[int, int, int]) -> None:
 
 def test_progress_runs_from_0_to_1() -> None:
     told: list[tuple[str, float]] = []
-    plan = ComparePlan(backends=("lattice-components", "igraph-leiden"), seeds=(0,))
-    compare_backends(clip(), plan, progress=lambda label, share: told.append((label, share)))
+    settings = backend_settings(("lattice-components", "igraph-leiden"))
+    compare_backends(clip(), settings, progress=lambda label, share: told.append((label, share)))
     labels, shares = zip(*told, strict=True)
     assert {"graph", "lattice-components", "igraph-leiden", "fidelity"} <= set(labels)
     assert list(shares) == sorted(shares)
@@ -232,8 +229,8 @@ def test_progress_runs_from_0_to_1() -> None:
 
 
 def test_on_the_sample_few_communities_hold_most_tokens() -> None:
-    plan = ComparePlan(backends=("lattice-components",), retain_ratios=(0.3,), fidelity=False)
-    (row,) = compare_backends(stgraph.sample(), plan).rows
+    settings = backend_settings(("lattice-components",))
+    (row,) = compare_backends(stgraph.sample(), settings, (0.3,), fidelity=False).rows
     assert (row["n_uncapped"], row["largest_uncapped"], row["n_communities"]) == (1337, 1513, 1398)
     assert row["n_oversized"] == 18
     assert row["oversized_ratio"] == pytest.approx(0.61, abs=0.005)

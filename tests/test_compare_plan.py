@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from clips import clip
 
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.community.base import BACKENDS, Capabilities
 from stgraph.errors import BackendUnavailableError, InputError, StgraphError, UnknownNameError
+from stgraph.selection.settings import backend_settings
 
 
 class Absent:
@@ -34,7 +35,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def build_graph(*_: Any, **__: Any) -> Any:
         raise AssertionError("a graph was built before the plan was checked")
 
-    monkeypatch.setattr("stgraph.bench.compare.build_graph", build_graph)
+    monkeypatch.setattr("stgraph.selection.keeping.build_graph", build_graph)
 
 
 @pytest.fixture
@@ -49,16 +50,16 @@ def absent() -> Iterator[str]:
 @pytest.mark.usefixtures("no_work")
 def test_an_unavailable_backend_asked_for_by_name(absent: str) -> None:
     with pytest.raises(BackendUnavailableError, match="absent cannot run here: the package 'absent' is not installed"):
-        compare_backends(clip(), ComparePlan(backends=("lattice-components", absent)))
+        compare_backends(clip(), backend_settings(("lattice-components", absent)))
 
 
 @pytest.mark.usefixtures("absent")
 def test_an_unavailable_backend_is_left_out_of_all_that_run_here() -> None:
-    assert "absent" not in {one.backend for one in ComparePlan().selectors()}
+    assert "absent" not in {one.get("backend") for one in backend_settings()}
 
 
 @pytest.mark.parametrize(
-    ("plan", "error", "message"),
+    ("axes", "error", "message"),
     [
         ({"backends": ("igraph-leidn",)}, UnknownNameError, "no community backend 'igraph-leidn'. Did you mean"),
         ({"retain_ratios": (0.3, 0)}, InputError, "retain_ratio is 0; it must lie in"),
@@ -67,15 +68,14 @@ def test_an_unavailable_backend_is_left_out_of_all_that_run_here() -> None:
         ({"retain_ratios": ()}, InputError, "retain_ratios is empty; give at least one"),
         ({"seeds": ()}, InputError, "seeds is empty; give at least one"),
         ({"splits": ()}, InputError, "splits is empty; give at least one"),
-        ({"options": {"tau_sim": 2}}, InputError, "tau_sim is 2; a cosine similarity threshold lies in"),
-        ({"options": {"tau_diff": "p101"}}, InputError, "tau_diff is 'p101'"),
-        ({"options": {"max_size": 0}}, InputError, "max_size is 0"),
-        ({"options": {"importance": "novelty"}}, InputError, "importance is 'novelty'; it must be one of"),
+        ({"parameters": {"tau_sim": 2}}, InputError, "tau_sim is 2; a cosine similarity threshold lies in"),
+        ({"parameters": {"tau_diff": "p101"}}, InputError, "tau_diff is 'p101'"),
+        ({"parameters": {"max_size": 0}}, InputError, "max_size is 0"),
+        ({"parameters": {"importance": "novelty"}}, InputError, "importance is 'novelty'; it must be one of"),
     ],
 )
 @pytest.mark.usefixtures("no_work")
-def test_a_wrong_plan(plan: dict[str, Any], error: type[StgraphError], message: str) -> None:
+def test_wrong_axes(axes: dict[str, Any], error: type[StgraphError], message: str) -> None:
+    ratios = axes.pop("retain_ratios", (0.3,))
     with pytest.raises(error, match=message):
-        ComparePlan(**plan).selectors()
-    with pytest.raises(error, match=message):
-        compare_backends(clip(), ComparePlan(**plan))
+        compare_backends(clip(), backend_settings(**axes), ratios)

@@ -12,12 +12,13 @@ import pytest
 from clips import CUT_FRAME, SHAPE, clip, nearest, unit_rows
 
 import stgraph
-from stgraph import VideoTokens
-from stgraph.bench.compare_selectors import SelectorComparison, compare_selectors
-from stgraph.bench.selector_plan import SelectorPlan
+from stgraph import Budget, VideoTokens
+from stgraph.bench.compare import Comparison
+from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.selection.base import SELECTORS
+from stgraph.selection.settings import selector_settings
 
 Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
@@ -37,11 +38,11 @@ def tokens() -> VideoTokens:
 
 
 @pytest.fixture(scope="module")
-def everything(tokens: VideoTokens) -> SelectorComparison:
-    return compare_selectors(tokens, SelectorPlan(seeds=(0, 1)), dump="a clip")
+def everything(tokens: VideoTokens) -> Comparison:
+    return compare_selectors(tokens, selector_settings(seeds=(0, 1)), dump="a clip")
 
 
-def test_every_selector_runs_at_every_ratio(everything: SelectorComparison) -> None:
+def test_every_selector_runs_at_every_ratio(everything: Comparison) -> None:
     expected = [
         (name, seed, ratio)
         for name in SELECTORS.names()
@@ -63,9 +64,7 @@ def test_every_selector_runs_at_every_ratio(everything: SelectorComparison) -> N
     assert {row["selector"] for row in everything.rows if row["prune_layer"]} >= {"fastv", "st-simdiff-released"}
 
 
-def test_fidelity_is_the_cosine_to_the_nearest_token_handed_on(
-    tokens: VideoTokens, everything: SelectorComparison
-) -> None:
+def test_fidelity_is_the_cosine_to_the_nearest_token_handed_on(tokens: VideoTokens, everything: Comparison) -> None:
     unit = unit_rows(tokens).reshape(*SHAPE, -1)
     events, after_cut = np.zeros(SHAPE, np.bool_), np.zeros(SHAPE, np.bool_)
     events[1:] = (unit[1:] * unit[:-1]).sum(-1) < 0.2
@@ -97,7 +96,7 @@ def nearest_of(tokens: VideoTokens, features: Array) -> Array:
 
 
 def test_overlap_holds_every_pair(tokens: VideoTokens) -> None:
-    result = compare_selectors(tokens, SelectorPlan(selectors=("evs", "dets", "uniform"), fidelity=False))
+    result = compare_selectors(tokens, selector_settings(("evs", "dets", "uniform")), fidelity=False)
     found = {(p["selector_a"], p["selector_b"], p["retain_ratio"]): p["jaccard"] for p in result.overlap}
     assert list(found) == [(a, b, r) for r in RATIOS for a, b in combinations(("evs", "dets", "uniform"), 2)]
     for (a, b, ratio), value in found.items():
@@ -107,7 +106,7 @@ def test_overlap_holds_every_pair(tokens: VideoTokens) -> None:
 
 
 def test_selectors_without_their_signals_are_listed() -> None:
-    result = compare_selectors(clip(), SelectorPlan(fidelity=False, seeds=(0,)))
+    result = compare_selectors(clip(), fidelity=False)
     skipped = {row["selector"]: row["reason"] for row in result.skipped}
     assert skipped["fastervlm"] == "needs signal enc_cls_attn"
     assert skipped["vispruner"] == "needs signals enc_cls_attn, enc_features"
@@ -118,12 +117,11 @@ def test_selectors_without_their_signals_are_listed() -> None:
 
 def test_a_selector_asked_for_by_name_must_have_its_signals() -> None:
     with pytest.raises(MissingSignalError, match="selector 'fastervlm' needs signal enc_cls_attn, absent from a clip"):
-        compare_selectors(clip(), SelectorPlan(selectors=("evs", "fastervlm")), dump="a clip")
+        compare_selectors(clip(), selector_settings(("evs", "fastervlm")), dump="a clip")
 
 
 def test_a_ratio_a_method_cannot_meet_is_listed(tokens: VideoTokens) -> None:
-    plan = SelectorPlan(retain_ratios=(0.05, 0.5), measured="layers", fidelity=False, seeds=(0,))
-    result = compare_selectors(tokens, plan)
+    result = compare_selectors(tokens, ratios=(0.05, 0.5), measured="layers", fidelity=False)
     cannot = [row for row in result.skipped if row["selector"] == "fastv"]
     assert [row["retain_ratio"] for row in cannot] == [0.05]
     assert "cannot be met by pruning at layer 2" in cannot[0]["reason"]
@@ -132,38 +130,37 @@ def test_a_ratio_a_method_cannot_meet_is_listed(tokens: VideoTokens) -> None:
 
 
 def test_backends_and_options_go_to_the_selectors_that_know_them(tokens: VideoTokens) -> None:
-    plan = SelectorPlan(
-        selectors=("st-simdiff", "evs", "srts"),
-        backends=("lattice-components", "igraph-leiden"),
-        retain_ratios=(0.3,),
-        options={"tau_sim": 0.6, "importance": "norm"},
+    settings = selector_settings(
+        ("st-simdiff", "evs", "srts"),
+        ("lattice-components", "igraph-leiden"),
+        parameters={"tau_sim": 0.6, "importance": "norm"},
     )
-    built = [(v.name, v.backend, v.selector) for v in plan.variants()]
-    assert [(name, backend) for name, backend, _ in built] == [
+    assert [(one.selector, one.parameters.get("backend")) for one in settings] == [
         ("st-simdiff", "lattice-components"),
         ("st-simdiff", "igraph-leiden"),
         ("evs", None),
         ("srts", "lattice-components"),
         ("srts", "igraph-leiden"),
     ]
-    one: Any = built[1][2]
+    one: Any = settings[1].build(Budget(0.3))
     assert (one.backend, one.tau_sim, one.importance) == ("igraph-leiden", 0.6, "norm")
-    srts: Any = built[3][2]
+    srts: Any = settings[3].build(Budget(0.3))
     assert (srts.tau_sim, srts.importance) == (0.6, "centrality")
-    assert len(compare_selectors(tokens, plan).rows) == 5
+    assert len(compare_selectors(tokens, settings, (0.3,)).rows) == 5
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("axes", "error", "message"),
     [
         ({"selectors": ("evs", "fastvlm")}, UnknownNameError, "no selector 'fastvlm'. Did you mean"),
-        ({"retain_ratios": (0.3, 1.5)}, InputError, "retain_ratio is 1.5"),
-        ({"retain_ratios": ()}, InputError, "retain_ratios is empty"),
+        ({"ratios": (0.3, 1.5)}, InputError, "retain_ratio is 1.5"),
+        ({"ratios": ()}, InputError, "retain_ratios is empty"),
         ({"seeds": ()}, InputError, "seeds is empty"),
         ({"measured": "input"}, InputError, "measured is 'input'"),
-        ({"options": {"tau_sim": 7.0}}, InputError, "tau_sim is 7"),
+        ({"parameters": {"tau_sim": 7.0}}, InputError, "tau_sim is 7"),
     ],
 )
-def test_plans_are_checked_before_any_work(options: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_settings_are_checked_before_any_work(axes: Any, error: type[Exception], message: str) -> None:
+    others = {name: axes.pop(name) for name in ("ratios", "measured") if name in axes}
     with pytest.raises(error, match=message):
-        SelectorPlan(**options).variants()
+        compare_selectors(clip(), selector_settings(**axes), **others)

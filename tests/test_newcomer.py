@@ -12,8 +12,9 @@ from test_cli_errors import Refused, refused  # noqa: F401 (a fixture)
 from test_tables import BACKENDS, ELLIPSIS, pair, render, row
 
 from stgraph import VideoTokens
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.errors import InputError, MissingSignalError
+from stgraph.selection.settings import backend_settings
 from stgraph.viz.comparison import backend_tables, sentences
 
 SAMPLE = {
@@ -67,24 +68,24 @@ def test_inspect_of_one_frame_is_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"),
+    ("axes", "message"),
     [
         ({"splits": ("tree", "rastr")}, "no splitter 'rastr'"),
-        ({"options": {"resolution": 0.0}}, "resolution is 0"),
+        ({"parameters": {"resolution": 0.0}}, "resolution is 0"),
         ({"seeds": (0, -1)}, "seed is -1"),
         ({"splits": ("native",), "backends": ("lattice-components",)}, "has no cap of its own"),
     ],
 )
-def test_a_wrong_plan_is_refused_before_work(monkeypatch: Any, plan: Any, message: str) -> None:
-    monkeypatch.setattr("stgraph.bench.compare.build_graph", lambda *a, **k: 1 / 0)
+def test_a_wrong_plan_is_refused_before_work(monkeypatch: Any, axes: Any, message: str) -> None:
+    monkeypatch.setattr("stgraph.selection.keeping.build_graph", lambda *a, **k: 1 / 0)
     with pytest.raises(InputError, match=message):
-        compare_backends(clip(), ComparePlan(**plan))
+        compare_backends(clip(), backend_settings(**axes))
 
 
 def test_a_missing_signal_is_found_before_work(monkeypatch: Any) -> None:
-    monkeypatch.setattr("stgraph.bench.compare.build_graph", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("stgraph.selection.keeping.build_graph", lambda *a, **k: 1 / 0)
     with pytest.raises(MissingSignalError):
-        compare_backends(clip(), ComparePlan(options={"importance": "attention"}))
+        compare_backends(clip(), backend_settings(parameters={"importance": "attention"}))
 
 
 def test_an_error_does_not_steer_the_terminal(
@@ -118,8 +119,8 @@ def test_help_names_only_formats_that_work(command: str) -> None:
 
 
 def test_the_same_backend_twice_counts_once() -> None:
-    plan = ComparePlan(backends=("lattice-components",) * 2, retain_ratios=(0.3, 0.3), fidelity=False)
-    assert len(compare_backends(clip(), plan).rows) == 1
+    settings = backend_settings(("lattice-components",) * 2)
+    assert len(compare_backends(clip(), settings, (0.3, 0.3), fidelity=False).rows) == 1
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
@@ -128,5 +129,5 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
 
 
 def test_negative_weights_do_not_end_a_comparison_of_all() -> None:
-    rows = compare_backends(clip(), ComparePlan(options={"tau_sim": -0.9}, seeds=(0,), fidelity=False)).rows
+    rows = compare_backends(clip(), backend_settings(parameters={"tau_sim": -0.9}), fidelity=False).rows
     assert "lattice-components" in {one["backend"] for one in rows}

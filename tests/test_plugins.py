@@ -16,7 +16,6 @@ import stgraph
 from stgraph import VideoTokens
 from stgraph.bench.batch.tasks import TASKS
 from stgraph.bench.compare_selectors import compare_selectors
-from stgraph.bench.selector_plan import SelectorPlan
 from stgraph.cli import main
 from stgraph.community.base import BACKENDS, available_backends
 from stgraph.community.size_cap import SPLITTERS
@@ -140,8 +139,7 @@ def test_a_broken_splitter_or_selector_asked_for_by_name(kind: str, name: str) -
 
 @pytest.mark.usefixtures("installed")
 def test_comparisons_of_everything_go_on_without_them() -> None:
-    plan = SelectorPlan(retain_ratios=(0.5,), fidelity=False)
-    result = compare_selectors(clip(), plan)
+    result = compare_selectors(clip(), ratios=(0.5,), fidelity=False)
     assert "acme-good" in {row["selector"] for row in result.rows}
     told = {row["selector"]: row["reason"] for row in result.skipped}
     assert told["acme-exits"].endswith("SystemExit: 4")

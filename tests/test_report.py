@@ -17,8 +17,9 @@ from test_view import array, data_of
 from test_view_odd import MARKUP
 
 import stgraph
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.errors import InputError
+from stgraph.selection.settings import backend_settings
 from stgraph.viz.comparison import sentences
 from stgraph.viz.report import Compared, save_report
 
@@ -114,8 +115,7 @@ def test_skipped_selectors_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_report_without_thumbnails_or_rows(tmp_path: Path) -> None:
-    plan = ComparePlan(backends=("lattice-components",), fidelity=False)
-    result = compare_backends(clip(), plan)
+    result = compare_backends(clip(), backend_settings(("lattice-components",)), fidelity=False)
     save_report(tmp_path / "p.html", [Compared("x", clip(), result.rows, result.overlap)])
     (shown,) = data_of((tmp_path / "p.html").read_text(encoding="utf-8"))["dumps"]
     assert shown["thumbs"] is None

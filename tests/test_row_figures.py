@@ -9,9 +9,10 @@ import pytest
 from clips import clip
 from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.bench.task_summary import accuracy_rows
 from stgraph.errors import InputError
+from stgraph.selection.settings import backend_settings
 from stgraph.viz.figure_accuracy import accuracy_figure
 from stgraph.viz.figure_backends import backend_figure, selector_figure
 from stgraph.viz.figure_sweep import sweep_figure
@@ -176,17 +177,17 @@ def test_a_sweep_of_percentiles_and_of_accuracy() -> None:
 
 
 def test_backends() -> None:
-    plan = ComparePlan(backends=("lattice-components", "igraph-leiden"), seeds=(0, 1), fidelity=False)
-    result = compare_backends(clip(), plan)
+    backends = ("lattice-components", "igraph-leiden")
+    result = compare_backends(clip(), backend_settings(backends, seeds=(0, 1)), fidelity=False)
     figure = backend_figure(result.rows, result.overlap, 0.5)
     share, seconds, cap, quality, overlap = figure.axes
-    means = {name: [r for r in result.rows if r["backend"] == name] for name in plan.backends}
+    means = {name: [r for r in result.rows if r["backend"] == name] for name in backends}
     for i, rows in enumerate(means.values()):
         assert share.patches[i].get_width() == pytest.approx(100 * np.mean([r["oversized_ratio"] for r in rows]))
         assert seconds.patches[i].get_width() == pytest.approx(1e3 * np.mean([r["detection_s"] for r in rows]))
         here = [r["cap_changed_ratio"] for r in rows if r["retain_ratio"] == 0.5]
         assert cap.patches[i].get_width() == pytest.approx(100 * np.mean(here))
-    assert [t.get_text() for t in share.get_yticklabels()] == list(plan.backends)
+    assert [t.get_text() for t in share.get_yticklabels()] == list(backends)
     assert quality.collections[1].get_offsets()[0][0] == pytest.approx(
         means["lattice-components"][0]["uncapped_modularity"]
     )

@@ -11,8 +11,9 @@ from clips import clip
 from rich.console import Console, RenderableType
 
 import stgraph
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.bench.speed import Case, measure
+from stgraph.selection.settings import backend_settings
 from stgraph.viz.comparison import backend_tables, comparison_tables, overlap_table, sentences
 from stgraph.viz.speed import speed_tables
 from stgraph.viz.tables import graph_tables, partition_tables, selection_table
@@ -178,8 +179,7 @@ def test_findings_say_what_the_rows_say() -> None:
 
 
 def test_a_whole_comparison() -> None:
-    plan = ComparePlan(seeds=(0, 1), retain_ratios=(0.1, 0.5))
-    result = compare_backends(clip(), plan)
+    result = compare_backends(clip(), backend_settings(seeds=(0, 1)), (0.1, 0.5))
     text = render(comparison_tables(result.rows, result.overlap), 110)
     assert ELLIPSIS not in text
     for name in {entry["backend"] for entry in result.rows}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from stgraph import colours
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
+from stgraph.selection.keeping import Kept
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 from stgraph.viz.comparison import backend_label, backend_tables, sentences
@@ -45,6 +46,23 @@ class Compared:
     overlap: Sequence[Row] = ()
     skipped: Sequence[Row] = ()
     kept: Mapping[str, Mapping[float, Selection]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        tokens: VideoTokens,
+        rows: Sequence[Row],
+        overlap: Sequence[Row],
+        skipped: Sequence[Row],
+        kept: Iterable[Kept],
+    ) -> Compared:
+        """The same with what the rows are of; of several seeds the first is shown."""
+        shown: dict[str, dict[float, Selection]] = {}
+        for row, one in zip(rows, kept, strict=True):
+            label = selector_label(row) if "selector" in row else backend_label(row)
+            shown.setdefault(label, {}).setdefault(one.ratio, one.selection)
+        return cls(name, tokens, rows, overlap, skipped, shown)
 
     @property
     def of_selectors(self) -> bool:

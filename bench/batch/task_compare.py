@@ -10,12 +10,12 @@ from typing import Any, ClassVar, get_type_hints
 import stgraph
 from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
 from stgraph.bench.batch.tasks import Row, Task
-from stgraph.bench.compare import ComparePlan, compare_backends
+from stgraph.bench.compare import check_backend_settings, compare_backends
+from stgraph.bench.measures import FIDELITY_COLUMNS
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.community.base import available_backends
 from stgraph.community.quality import PartitionQuality
-
-_FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
+from stgraph.selection.settings import Setting, backend_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,9 @@ class CompareTask(Task):
     Attributes
     ----------
     backends : names; all that run where the batch is started without any
-    retain_ratios, seeds, splits, fidelity : as of :class:`stgraph.bench.compare.ComparePlan`; no fidelity by default,
-        since its time grows with the square of the tokens
+    retain_ratios, seeds, splits : axes, see :func:`stgraph.selection.settings.backend_settings`
+    fidelity : see :func:`stgraph.bench.compare.compare_backends`; False by default, since its time grows with the
+        square of the tokens
     options : any other parameter of st-simdiff
 
     Raises
@@ -69,7 +70,7 @@ class CompareTask(Task):
         "excess": int,
         "cap_changed_ratio": float,
         "frame_evenness": float,
-        **{f"{name}_{figure}": float for name in _FIDELITY for figure in ("mean", "p5")},
+        **FIDELITY_COLUMNS,
         **{f"{stage}_s": float for stage in ("graph", "detection", "centrality", "events", "reduction")},
     }
 
@@ -79,24 +80,17 @@ class CompareTask(Task):
             object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
         if not self.backends:
             object.__setattr__(self, "backends", tuple(available_backends()))
-        self._plan().selectors()
+        check_backend_settings(self._settings(), self.retain_ratios)
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """A row for each backend, splitter, seed and ratio."""
         tokens = stgraph.load(path)
         facts = token_row(tokens)
         rows = []
-        for row in compare_backends(tokens, self._plan()).rows:
+        for row in compare_backends(tokens, self._settings(), self.retain_ratios, fidelity=self.fidelity).rows:
             del row["dump"]
             rows.append({**facts, **row, "tau_diff": tau_diff_text(row["tau_diff"])})
         return rows
 
-    def _plan(self) -> ComparePlan:
-        return ComparePlan(
-            backends=self.backends,
-            retain_ratios=self.retain_ratios,
-            seeds=self.seeds,
-            splits=self.splits,
-            fidelity=self.fidelity,
-            options=self.options,
-        )
+    def _settings(self) -> list[Setting]:
+        return backend_settings(self.backends, self.splits, self.seeds, self.options)

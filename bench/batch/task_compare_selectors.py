@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 import stgraph
 from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
 from stgraph.bench.batch.tasks import Row, Task
-from stgraph.bench.compare_selectors import compare_selectors
-from stgraph.bench.selector_plan import SelectorPlan, check_parameters
+from stgraph.bench.compare_selectors import check_selector_settings, compare_selectors
+from stgraph.bench.measures import FIDELITY_COLUMNS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
-
-_FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
+from stgraph.selection.settings import Setting, check_parameters, selector_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +24,9 @@ class CompareSelectorsTask(Task):
     Attributes
     ----------
     selectors : names; a dump that lacks a signal one of them needs is a failed input
-    retain_ratios, measured, newlines, seeds, backends, fidelity : as of
-        :class:`stgraph.bench.selector_plan.SelectorPlan`; no fidelity by default, since its time grows with the square
-        of the tokens
+    retain_ratios, seeds, backends : axes, see :func:`stgraph.selection.settings.selector_settings`
+    measured, newlines, fidelity : see :func:`stgraph.bench.compare_selectors.compare_selectors`; no fidelity by
+        default, since its time grows with the square of the tokens
     options : further parameters; each goes to the selectors that know it
 
     Raises
@@ -70,7 +69,7 @@ class CompareSelectorsTask(Task):
         "n_events_kept": int,
         "n_frames_kept": int,
         "frame_evenness": float,
-        **{f"{name}_{figure}": float for name in _FIDELITY for figure in ("mean", "p5")},
+        **FIDELITY_COLUMNS,
     }
 
     def __post_init__(self) -> None:
@@ -80,7 +79,7 @@ class CompareSelectorsTask(Task):
         if not self.selectors:
             raise InputError("batch compare-selectors lacks selectors; give it names, such as selectors=evs,sttm")
         check_parameters(self.selectors, [*self.options, *(["backend"] if self.backends else [])])
-        self._plan().variants()
+        check_selector_settings(self._settings(), self.retain_ratios, self.measured, self.newlines)
         for backend in self.backends:
             usable_backend(backend)
 
@@ -89,20 +88,19 @@ class CompareSelectorsTask(Task):
         tokens = stgraph.load(path)
         facts = token_row(tokens)
         rows = []
-        for row in compare_selectors(tokens, self._plan()).rows:
+        found = compare_selectors(
+            tokens,
+            self._settings(),
+            self.retain_ratios,
+            measured=self.measured,
+            newlines=self.newlines,
+            fidelity=self.fidelity,
+            tau_diff=self.options.get("tau_diff", Setting().get("tau_diff")),
+        )
+        for row in found.rows:
             del row["dump"]
             rows.append({**facts, **row})
         return rows
 
-    def _plan(self) -> SelectorPlan:
-        return SelectorPlan(
-            selectors=self.selectors,
-            retain_ratios=self.retain_ratios,
-            measured=self.measured,
-            newlines=self.newlines,
-            seeds=self.seeds,
-            backends=self.backends,
-            fidelity=self.fidelity,
-            tau_diff=self.options.get("tau_diff", SelectorPlan.tau_diff),
-            options=self.options,
-        )
+    def _settings(self) -> list[Setting]:
+        return selector_settings(self.selectors, self.backends, self.seeds, self.options)

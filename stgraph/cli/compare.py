@@ -74,30 +74,22 @@ def command(
         check_writable(html)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
-    plan: dict[str, Any] = {
-        "backends": method.pop("backend", ()),
-        "retain_ratios": method.pop("retain_ratio", (0.1, 0.3, 0.5)),
-        "seeds": method.pop("seed", (0, 1, 2)),
-        "fidelity": fidelity,
-    }
-    run, show, kept = _backends(plan, method) if selectors is None else _selectors(selectors, plan, method)
+    ratios = method.pop("retain_ratio", (0.1, 0.3, 0.5))
+    run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method)
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
     tables: dict[str, list[dict[str, Any]]] = {}
     pages = []
     for name, tokens in inputs:
         with options.progress_bar(quiet) as progress:
-            result = run(tokens, dump=name, progress=progress, device=device)
-        found = vars(result)
-        for table, rows in found.items():
-            if rows or table != "skipped":
-                tables.setdefault(table, []).extend(rows)
+            found = run(tokens, dump=name, progress=progress, device=device, fidelity=fidelity)
+        for table, rows in found.tables.items():
+            tables.setdefault(table, []).extend(rows)
         if results.wants_table(output, chosen, quiet):
-            _show(name, tokens, show(*found.values()))
+            _show(name, tokens, show(found))
         if html is not None:
             from stgraph.viz.report import Compared
 
-            with options.progress_bar(quiet) as progress:
-                pages.append(Compared(name, tokens, **found, kept=kept(tokens, found["rows"], progress)))
+            pages.append(Compared.of(name, tokens, found.rows, found.overlap, found.skipped, found.kept))
     results.deliver(tables, output, chosen, quiet)
     if html is not None:
         from stgraph.viz.report import save_report
@@ -107,48 +99,49 @@ def command(
             typer.echo(f"Wrote {html}; open it in a browser")
 
 
-def _backends(plan: dict[str, Any], method: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """How to compare backends, how to show it, and how to get the kept tokens for a page.
-
-    Every name and number is checked here, before a dump is read.
-    """
+def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
+    """How to compare backends, and how to show it; every name and number is checked here, before a dump is read."""
     from functools import partial
 
-    from stgraph.bench.compare import ComparePlan, compare_backends
-    from stgraph.cli.report import kept_by_backends
+    from stgraph.bench.compare import check_backend_settings, compare_backends
     from stgraph.errors import InputError
+    from stgraph.selection.settings import backend_settings
     from stgraph.viz.comparison import comparison_tables
 
     if "measured" in method or "newlines" in method:
         raise InputError("--measured and --newlines belong to --selector; leave them out to compare backends")
-    checked = ComparePlan(**plan, splits=method.pop("split", ("tree",)), options=method)
-    checked.selectors()
-    return partial(compare_backends, plan=checked), comparison_tables, partial(kept_by_backends, plan=checked)
+    backends, splits, seeds = _axes(method)
+    settings = backend_settings(backends, splits, seeds, method)
+    check_backend_settings(settings, ratios)
+    compare = partial(compare_backends, settings=settings, ratios=ratios)
+    return compare, lambda found: comparison_tables(found.rows, found.overlap)
 
 
-def _selectors(names: list[str], plan: dict[str, Any], method: dict[str, Any]) -> tuple[Any, Any, Any]:
+def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
     """The same for selectors."""
     from functools import partial
 
-    from stgraph.bench.compare_selectors import compare_selectors
-    from stgraph.bench.selector_plan import SelectorPlan
-    from stgraph.cli.report import kept_by_selectors
+    from stgraph.bench.compare_selectors import check_selector_settings, compare_selectors
     from stgraph.errors import InputError
+    from stgraph.selection.settings import selector_settings
     from stgraph.viz.selector_comparison import selector_tables
 
-    splits = method.pop("split", ("tree",))
+    backends, splits, seeds = _axes(method)
     if len(splits) > 1:
         raise InputError("--selector takes one --split")
     chosen = [name.strip() for text in names for name in text.split(",")]
-    checked = SelectorPlan(
-        **plan,
-        **{name: method.pop(name) for name in ("measured", "newlines") if name in method},
-        **({"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}),
-        selectors=() if "all" in chosen else tuple(chosen),
-        options={**method, "split": splits[0]},
-    )
-    checked.variants()
-    return partial(compare_selectors, plan=checked), selector_tables, partial(kept_by_selectors, plan=checked)
+    named = () if "all" in chosen else tuple(chosen)
+    budget = {name: method.pop(name) for name in ("measured", "newlines") if name in method}
+    settings = selector_settings(named, backends, seeds, {**method, "split": splits[0]})
+    check_selector_settings(settings, ratios, **budget)
+    events = {"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}
+    compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **budget, **events)
+    return compare, lambda found: selector_tables(found.rows, found.overlap, found.skipped)
+
+
+def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Backends, splitters and seeds, which are taken out of the other parameters."""
+    return method.pop("backend", ()), method.pop("split", ("tree",)), method.pop("seed", (0, 1, 2))
 
 
 def _show(name: str, tokens: Any, tables: Any) -> None:

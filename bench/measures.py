@@ -1,0 +1,86 @@
+"""Measures of kept tokens: what an experiment reports of communities, of a selection, and of what it loses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stgraph.bench.fidelity import frame_evenness, mean_and_p5, nearest_kept, nearest_merged
+from stgraph.selection.analysis import Analysis
+from stgraph.selection.keeping import Kept
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+Row = dict[str, Any]
+
+# Cosine of dropped tokens to the nearest token handed on: over all of them, over events, over the frame after a cut.
+FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
+FIDELITY_COLUMNS: Mapping[str, type] = {f"{name}_{figure}": float for name in FIDELITY for figure in ("mean", "p5")}
+
+
+def community_columns(analysis: Analysis) -> Row:
+    """Of the communities: how they were found, their quality before and after the cap, their mean centrality."""
+    provenance = analysis.partition.provenance
+    return {
+        "device": provenance.device,
+        "library": f"{provenance.library} {provenance.library_version}",
+        "n_edges": analysis.graph.n_edges,
+        **analysis.partition.quality().to_dict(),
+        "mean_centrality": float(analysis.centrality.mean(dtype=np.float64)),
+    }
+
+
+def candidate_columns(kept: Kept) -> Row:
+    """Of a selection made of candidates: how many there were, how many are kept for which reason, and the times."""
+    report, reasons = kept.selection.report, kept.selection.reasons()
+    return {
+        "n_tokens": report["n_tokens"],
+        **{f"{stage}_s": value for stage, value in report["seconds"].items()},
+        "n_kept": len(kept.selection),
+        **{f"n_{name}": reasons.get(name, 0) for name in ("representative", "event", "both")},
+        "n_candidates": report["n_candidates"],
+        "excess": report["excess"],
+        "frame_evenness": frame_evenness(kept.selection.mask),
+    }
+
+
+def nearest_handed_on(tokens: VideoTokens, norms: Array, kept: Sequence[Kept]) -> list[Array | None]:
+    """Cosine of every patch to the nearest token that is handed on, [N] float32 for each of ``kept``.
+
+    A merged token counts as what it became; None where no patch is kept. Costs O(N^2 d) time once, and O(N K d) for
+    each selection that merges.
+    """
+    out: list[Array | None] = [None] * len(kept)
+    plain = [i for i, one in enumerate(kept) if one.selection.features is None and one.selection.nodes.size]
+    if plain:
+        for i, near in zip(plain, nearest_kept(tokens, norms, [kept[i].mask for i in plain]), strict=True):
+            out[i] = near
+    for i, one in enumerate(kept):
+        if one.selection.features is not None:
+            out[i] = nearest_merged(tokens, norms, one.selection.features)
+    return out
+
+
+def fidelity_columns(nearest: Array | None, kept: Array, events: Array, cuts: Array | None) -> Row:
+    """Mean and 5th percentile of ``nearest`` over the dropped tokens; None where there is none of them, or no nearest.
+
+    Parameters
+    ----------
+    nearest : [N] float32, of :func:`nearest_handed_on`
+    kept, events : [N] bool
+    cuts : [N] bool, of :func:`stgraph.bench.fidelity.cut_tokens`; None leaves their columns out
+    """
+    among = (events | True, events, cuts)
+    row: Row = {}
+    for name, group in zip(FIDELITY, among, strict=True):
+        if group is not None:
+            mean, p5 = (None, None) if nearest is None else mean_and_p5(nearest, ~kept & group)
+            row |= {f"{name}_mean": mean, f"{name}_p5": p5}
+    return row
+
+
+def pair_columns(a: Row, b: Row) -> Row:
+    """The keys of two rows as one: columns ending in _a and in _b."""
+    return {f"{name}_a": value for name, value in a.items()} | {f"{name}_b": value for name, value in b.items()}

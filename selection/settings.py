@@ -1,0 +1,194 @@
+"""Settings: a selector with its parameters, and the product of several values of these."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from stgraph.community.base import available_backends, usable_backend
+from stgraph.community.base import backend as backend_of
+from stgraph.errors import InputError
+from stgraph.graph import check_threshold
+from stgraph.selection.base import SELECTORS, Selector, selector
+from stgraph.selection.budget import Budget
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way of keeping tokens: a selector, and its parameters beyond the budget.
+
+    Attributes
+    ----------
+    selector : name, see :func:`stgraph.selectors`
+    parameters : of that selector; those left out are at their defaults
+
+    Examples
+    --------
+    >>> print(Setting("st-simdiff", {"backend": "igraph-leiden", "tau_sim": 0.7}))
+    st-simdiff, backend igraph-leiden, tau_sim 0.7
+    """
+
+    selector: str = "st-simdiff"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join([self.selector, *(f"{name} {value}" for name, value in self.parameters.items())])
+
+    @property
+    def label(self) -> str:
+        """``evs``, ``st-simdiff / igraph-leiden``: what it is called where space is short."""
+        backend = self.parameters.get("backend")
+        return f"{self.selector} / {backend}" if backend else self.selector
+
+    def build(self, budget: Budget) -> Selector:
+        """The selector, with everything checked.
+
+        Raises
+        ------
+        UnknownNameError
+            no selector of that name
+        InputError
+            a parameter it does not know, or one out of range
+        """
+        return selector(self.selector, **vars(budget), **self.parameters)
+
+    def get(self, parameter: str) -> Any:
+        """The value of a parameter, given or default; None for a selector that has no such parameter."""
+        return self.parameters.get(parameter, getattr(SELECTORS.get(self.selector), parameter, None))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, where anything is drawn at random; None with a community backend that uses none."""
+        name = self.get("backend")
+        seed: int | None = self.get("seed") if name is None or backend_of(name).capabilities.seeded else None
+        return seed
+
+
+def parameters_of(selector: str) -> frozenset[str]:
+    """The parameters of a selector beyond its budget."""
+    return frozenset(inspect.signature(SELECTORS.get(selector)).parameters) - {"budget"}
+
+
+def check_parameters(selectors: Iterable[str], given: Iterable[str], *, without: Iterable[str] = ()) -> None:
+    """Raise InputError unless each of the parameters is known to one of the selectors.
+
+    ``without`` : names among them that are not selectors
+    """
+    names = tuple(selectors)
+    known = {parameter for name in names if name not in without for parameter in parameters_of(name)}
+    for parameter in given:
+        if parameter not in known:
+            raise InputError(f"none of the selectors {', '.join(names)} has a parameter {parameter!r}")
+
+
+def settings_of(selectors: Iterable[str], axes: Mapping[str, Iterable[Any]]) -> list[Setting]:
+    """Each selector under every combination of values; an axis counts for the selectors that know the parameter.
+
+    Parameters
+    ----------
+    axes : parameter -> values; the last one changes fastest
+
+    Raises
+    ------
+    UnknownNameError
+        no selector of that name
+
+    Examples
+    --------
+    >>> [s.parameters for s in settings_of(["uniform", "st-simdiff"], {"tau_sim": (0.8, 0.9)})]
+    [{}, {'tau_sim': 0.8}, {'tau_sim': 0.9}]
+    """
+    values = {name: tuple(dict.fromkeys(axis)) for name, axis in axes.items()}
+    made = []
+    for name in dict.fromkeys(selectors):
+        known = parameters_of(name)
+        mine = {parameter: axis for parameter, axis in values.items() if parameter in known}
+        made += [Setting(name, dict(zip(mine, chosen, strict=True))) for chosen in product(*mine.values())]
+    return made
+
+
+def backend_settings(
+    backends: Iterable[str] = (),
+    splits: Iterable[str] = ("tree",),
+    seeds: Iterable[int] = (0,),
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Setting]:
+    """st-simdiff with each community backend, splitter and seed; combinations that cannot be are left out.
+
+    Parameters
+    ----------
+    backends : names; empty for all that run here (with ``tau_sim`` below 0, those that take weights below 0)
+    splits : splitters; "native", named beside others or without a backend, is of the backends that can
+    seeds : for backends that use one; the others run once
+    parameters : further ones, the same for all
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name or parameter is wrong, or an axis is empty
+    BackendUnavailableError
+        a backend asked for by name cannot run here
+    """
+    named, cuts, draws = tuple(dict.fromkeys(backends)), tuple(dict.fromkeys(splits)), tuple(dict.fromkeys(seeds))
+    common = dict(parameters or {})
+    check_axis("splits", cuts)
+    check_axis("seeds", draws)
+    negative = check_threshold("tau_sim", common.get("tau_sim", Setting().get("tau_sim"))) < 0
+    made = []
+    for name in named or available_backends():
+        able = (usable_backend if named else backend_of)(name).capabilities
+        if negative and able.weighted and not named:
+            continue
+        for split in cuts:
+            if split == "native" and not able.native_cap and (not named or len(cuts) > 1):
+                continue
+            for seed in draws if able.seeded else draws[:1]:
+                made.append(Setting(parameters={"backend": name, "split": split, "seed": seed, **common}))
+    if not made:
+        raise InputError(f"no backend here has a cap of its own; leave the splitter native out of {', '.join(cuts)}")
+    for setting in made:
+        setting.build(Budget(0.5))
+    return made
+
+
+def selector_settings(
+    selectors: Iterable[str] = (),
+    backends: Iterable[str] = (),
+    seeds: Iterable[int] = (0,),
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Setting]:
+    """Selectors with what each of them knows of the parameters.
+
+    Parameters
+    ----------
+    selectors : names; empty for all that can be used
+    backends : community backends, for the selectors that take one; empty for their default
+    seeds : for selectors that draw at random themselves; the others run once
+    parameters : further ones, the same for all that know them
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name or parameter is wrong, or there is no seed
+    """
+    draws = tuple(seeds)
+    check_axis("seeds", draws)
+    common = {name: (value,) for name, value in (parameters or {}).items()}
+    named = tuple(backends)
+    made = []
+    for name in tuple(selectors) or SELECTORS.usable():
+        known = parameters_of(name)
+        axes = {**common, "backend": named} if named else common
+        made += settings_of([name], {**axes, "seed": draws} if known.isdisjoint({"backend"}) else axes)
+    for setting in made:
+        setting.build(Budget(0.5))
+    return made
+
+
+def check_axis(name: str, values: Sequence[Any]) -> None:
+    """Raise InputError where an axis has no value."""
+    if not values:
+        raise InputError(f"{name} is empty; give at least one")
