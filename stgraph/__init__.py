@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stgraph.tokens import VideoTokens as VideoTokens
     from stgraph.vlm.compress import compress as compress
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 _HOME = {
     "Budget": "stgraph.selection.budget",

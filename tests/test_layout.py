@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -186,7 +187,8 @@ def test_import_is_light() -> None:
 
 
 def test_there_is_one_version() -> None:
-    assert stgraph.__version__ == PYPROJECT["project"]["version"]
+    assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "stgraph.__version__"}
+    assert version("stgraph-video") == stgraph.__version__
 
 
 def test_public_list_is_what_the_module_holds() -> None:

@@ -27,6 +27,7 @@ from task_runs import (  # noqa: F401 (fixtures)
 )
 from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 
+import stgraph
 from stgraph.bench import task_model
 
 pytest.importorskip("av", reason="needs PyAV: pip install 'stgraph-video[video]'")
@@ -144,9 +145,10 @@ def test_rows_of_another_model_or_version(
     assert refused(*arguments("some/other", task, "-o", str(target))) == (
         f"{target} holds rows of model {model}, this is some/other{remedy}"
     )
+    before = stgraph.__version__
     monkeypatch.setattr("stgraph.__version__", "9.9")
     assert refused(*arguments(model, task, "-o", str(target))) == (
-        f"{target} holds rows of stgraph 0.1.0, this is 9.9{remedy}"
+        f"{target} holds rows of stgraph {before}, this is 9.9{remedy}"
     )
     assert target.read_bytes() == content
     run(*arguments(model, task, "-q", "--limit", "1", "--restart", "-o", str(target)))
