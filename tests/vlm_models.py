@@ -46,16 +46,19 @@ class Case:
     inputs: dict[str, Any]
     grids: list[Shape]
     token: int
+    cls: bool = False  # whether the first placeholder of each frame is no patch
 
     @property
     def text(self) -> Any:
         """The text model inside."""
         base = self.model.model
-        return getattr(base, "language_model", None) or base.text_model
+        found = getattr(base, "language_model", None) or getattr(base, "text_model", None)
+        return base if found is None else found  # transformers 4: a thinker's is model.model itself
 
     def columns(self, row: int) -> Any:
-        """Columns of the row's placeholders."""
-        return (self.inputs["input_ids"][row] == self.token).nonzero()[:, 0]
+        """Columns of the row's placeholders, of patches alone."""
+        columns = (self.inputs["input_ids"][row] == self.token).nonzero()[:, 0]
+        return columns.view(self.grids[row][0], -1)[:, 1:].reshape(-1) if self.cls else columns
 
 
 def finished(model: Any) -> Any:

@@ -42,8 +42,14 @@ def kept_columns(case: Case, stats: Stats) -> Any:
 
 
 def positions_of(calls: list[dict[str, Any]]) -> Any:
-    """The positions of all steps of one generation, [..., B, S + steps]."""
-    return torch.cat([call["position_ids"] for call in calls], -1)
+    """The positions of all steps of one generation, [..., B, S + steps]; where none came, the text model counts."""
+    found, past = [], 0
+    for call in calls:
+        B, n = call["inputs_embeds"].shape[:2]
+        given = call.get("position_ids")
+        found.append(torch.arange(past, past + n).expand(B, n) if given is None else given)
+        past += n
+    return torch.cat(found, -1)
 
 
 def extended(case: Case, sequences: Any) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def extended(case: Case, sequences: Any) -> dict[str, Any]:
     inputs = dict(case.inputs)
     n_new = sequences.shape[1] - inputs["input_ids"].shape[1]
     inputs["input_ids"] = sequences
-    for name in ("attention_mask", "mm_token_type_ids"):
+    for name in ("attention_mask", "mm_token_type_ids", "moe_mm_token_type_ids"):
         if name in inputs:
             fill = int(name == "attention_mask")
             inputs[name] = torch.nn.functional.pad(inputs[name], (0, n_new), value=fill)

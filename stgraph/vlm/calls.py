@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -61,13 +61,19 @@ class Call:
         """Whether the caller counts positions."""
         return any(self.given.get(name) is not None for name in ("position_ids", "cache_position"))
 
-    def shows(self, token: int) -> bool:
-        """Whether a placeholder is among its tokens. A single token without pictures is a step of decoding, where
-        looking would only make a GPU wait."""
+    @property
+    def carries_video(self) -> bool:
+        """Whether a video came with it, to be put where its tokens are."""
+        encoded = (self.given.get("mm_encoder_outputs") or {}).get("video")
+        return encoded is not None or self.given.get("pixel_values_videos") is not None
+
+    def shows(self, placeholders: Callable[[Any], Any]) -> bool:
+        """Whether a placeholder is among its tokens, which a function finds in them ([B, S] bool). A single token without
+        pictures is a step of decoding, where looking would only make a GPU wait."""
         ids = self.ids
         if ids is None or (ids.shape[1] == 1 and not any(self.given.get(name) is not None for name in _PICTURES)):
             return False
-        return bool((ids == token).any())
+        return bool(placeholders(ids).any())
 
 
 _PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")

@@ -10,6 +10,11 @@ from stgraph.errors import InputError, UnknownNameError
 
 Side = Callable[[Any], tuple[int, int]]
 
+VISION = ("visual", "vision_tower", "vision_model")
+
+# How LLaVA-Video's code makes a frame smaller: to ceil(side / stride), or whole windows alone.
+POOL_MODES = ("bilinear", "average", "max")
+
 # The names LLaVA-Video's own configuration gives to the newlines of a video, and ours.
 NEWLINE_POSITIONS = {"grid": "row", "frame": "frame", "one_token": "video", "no_token": "none"}
 
@@ -24,6 +29,7 @@ class Family:
     side : (H, W) of a frame's tokens from the configuration; None where the vision tower is told the grid
     per_run : whether each unbroken run of placeholders is a video of its own; else all of a row are one video
     newlines : newline tokens among the placeholders, see :data:`stgraph.vlm.grids.NEWLINES`
+    marked : whether images have the same placeholder, and only what stands between video markers is video
     hint : what to look at when the number of placeholders does not match the grid
     """
 
@@ -31,6 +37,7 @@ class Family:
     side: Side | None = None
     per_run: bool = False
     newlines: str = "none"
+    marked: bool = False
     hint: str = ""
 
 
@@ -47,8 +54,20 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _onevision(config: Any) -> tuple[int, int]:
+    """LLaVA-Video's own keys say how frames are pooled; transformers' class has none of them and does the first."""
     height, width = _patches(config)
-    return -(-height // 2), -(-width // 2)
+    mode, stride = getattr(config, "mm_spatial_pool_mode", None), getattr(config, "mm_spatial_pool_stride", None)
+    if mode not in (None, *POOL_MODES):
+        raise InputError(f"config.mm_spatial_pool_mode is {mode!r}; known are {', '.join(POOL_MODES)}. Or pass grids=")
+    if stride is None:
+        stride = 2
+    if not isinstance(stride, int) or not 1 <= stride <= min(height, width):
+        raise InputError(
+            f"config.mm_spatial_pool_stride is {stride!r}; frames have {height}x{width} patches. Or pass grids="
+        )
+    if mode in ("average", "max"):
+        return height // stride, width // stride
+    return -(-height // stride), -(-width // stride)
 
 
 def _next_video(config: Any) -> tuple[int, int]:
@@ -66,6 +85,7 @@ def _smolvlm(config: Any) -> tuple[int, int]:
     return height // config.scale_factor, width // config.scale_factor
 
 
+_MARKED = Family("image", marked=True, hint="frames stand between video_start_token_id and video_end_token_id")
 _ROW_IS_VIDEO = "images and frames share a placeholder here, so that all of a row count as one video: pass grids="
 
 FAMILIES = {
@@ -74,6 +94,18 @@ FAMILIES = {
     "qwen2_vl": Family("video"),
     "qwen2_5_vl": Family("video"),
     "qwen3_vl": Family("video"),
+    "qwen3_vl_moe": Family("video"),
+    "qwen3_5": Family("video"),
+    "qwen3_5_moe": Family("video"),
+    "qwen2_5_omni_thinker": Family("video"),
+    "qwen3_omni_moe_thinker": Family("video"),
+    "exaone4_5": Family("video"),
+    "hyperclovax_vision_v2": Family("video"),
+    "ernie4_5_vl_moe": Family("video"),
+    "glm4v": _MARKED,
+    "glm4v_moe": _MARKED,
+    "glm46v": _MARKED,
+    "video_llava": Family("video", _patches, per_run=True, newlines="cls"),
     "internvl": Family("image", _internvl, hint=_ROW_IS_VIDEO),
     "smolvlm": Family("image", _smolvlm, hint=_ROW_IS_VIDEO),
     "video_llama_3": Family(
@@ -94,6 +126,7 @@ class Parts:
     model_type: str
     token_id: int
     newlines: str
+    markers: tuple[int, int] | None = None
 
 
 def parts_of(model: Any, has_grids: bool = False) -> Parts:
@@ -131,17 +164,20 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
     if token_id is None:
         raise InputError(f"the configuration of {type(model).__name__} names no {family.token}_token_id")
     text = _first(base, "language_model", "text_model")
+    if text is None and hasattr(base, "layers") and _first(model, *VISION) is not None:
+        base, text = model, base  # transformers 4: the parts of a thinker lie side by side
     if text is None or not hasattr(text, "layers"):
         raise InputError(f"{type(base).__name__} has no text model with decoder layers that compress() can find")
     return Parts(
         model=model,
         base=base,
         text=text,
-        vision=_first(base, "visual", "vision_tower", "vision_model"),
+        vision=_first(base, *VISION),
         family=family,
         model_type=model_type,
         token_id=token_id,
         newlines=_newlines(config, family),
+        markers=_markers(config) if family.marked else None,
     )
 
 
@@ -154,6 +190,17 @@ def _first(module: Any, *names: str) -> Any:
 def _token_id(config: Any, kind: str) -> int | None:
     token = _first(config, f"{kind}_token_id", f"{kind}_token_index")
     return None if token is None else int(token)
+
+
+def _markers(config: Any) -> tuple[int, int]:
+    """The tokens before and after a video."""
+    start, end = (getattr(config, f"video_{end}_token_id", None) for end in ("start", "end"))
+    if start is None or end is None:
+        raise InputError(
+            "the configuration names no video_start_token_id and video_end_token_id, between which this family's "
+            "frames stand; pass grids="
+        )
+    return int(start), int(end)
 
 
 def _newlines(config: Any, family: Family) -> str:

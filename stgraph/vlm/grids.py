@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 RowGrids = Sequence[TokenGrid | tuple[int, int, int] | int]
 Grids = Sequence[RowGrids] | Callable[[Array], Sequence[RowGrids]]
 
-NEWLINES = ("none", "video", "frame", "row")
+NEWLINES = ("none", "video", "frame", "row", "cls")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,8 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
     Parameters
     ----------
     newlines : "none"; "video": one at the end, as LLaVA-OneVision; "frame": one after each frame; "row": one after
-        each row of each frame, as LLaVA-Video, whose 14 x 14 patches a frame are 14 x 15 tokens
+        each row of each frame, as LLaVA-Video, whose 14 x 14 patches a frame are 14 x 15 tokens; "cls": none, but the
+        vision tower's CLS token before each frame, as Video-LLaVA
 
     Raises
     ------
@@ -74,9 +75,13 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
         return TokenGrid(T, H, W)
     if newlines == "video":
         return TokenGrid(T, H, W, np.append(np.full(T * H * W, PATCH), NEWLINE))
-    parts = (T * H, W, NEWLINE) if newlines == "row" else (T, H * W, SEPARATOR)
-    kind = np.full((parts[0], parts[1] + 1), PATCH)
-    kind[:, -1] = parts[2]
+    n, length, at, which = {
+        "row": (T * H, W, -1, NEWLINE),
+        "frame": (T, H * W, -1, SEPARATOR),
+        "cls": (T, H * W, 0, OTHER),
+    }[newlines]
+    kind = np.full((n, length + 1), PATCH)
+    kind[:, at] = which
     return TokenGrid(T, H, W, kind.reshape(-1))
 
 
@@ -85,12 +90,17 @@ def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
 
     Parameters
     ----------
-    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None
+    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None; where its configuration has a
+        ``temporal_merge_size`` (ERNIE), so many frames of a video become one
     thw : [n, 3] integers, patches before merging
     merge : [n] integers, patches merged along each side
     """
     sides = [int(vision.spatial_merge_size)] * len(thw) if merge is None else merge.tolist()
-    return [TokenGrid(t, y // side, x // side) for (t, y, x), side in zip(thw.tolist(), sides, strict=True)]
+    frames = int(getattr(getattr(vision, "config", None), "temporal_merge_size", 1))
+    return [
+        TokenGrid(t // frames if t > 1 else t, y // side, x // side)
+        for (t, y, x), side in zip(thw.tolist(), sides, strict=True)
+    ]
 
 
 def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, grids: Grids | None) -> list[Video]:
@@ -107,15 +117,49 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     GridError
         the placeholder tokens do not fit the grids
     """
-    columns = [np.flatnonzero(row) for row in ids == parts.token_id]
+    columns = [np.flatnonzero(row) for row in placeholders(ids, parts, grids is not None)]
+    rows: Sequence[RowGrids]
     if grids is not None:
         given = grids(ids) if callable(grids) else grids
         rows = _repeat([list(row) for row in given], columns, parts, "grids= has")
+        if any(rows) and not any(at.size for at in columns):
+            raise none_found(parts, "grids= says where videos are")
     elif parts.family.side is not None:
         rows = [_fixed(at, parts, row) for row, at in enumerate(columns)]
-    else:
+    elif any(at.size for at in columns):
         rows = _split_encoded(columns, parts, encoded)
+        if parts.markers is not None:
+            started = (ids == parts.markers[0]).cumsum(1)
+            rows = [_joined(row, np.bincount(n[at]), parts) for row, n, at in zip(rows, started, columns, strict=True)]
+    else:
+        rows = [[] for _ in columns]
     return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
+
+
+def placeholders(ids: Any, parts: Parts, all_of_them: bool = False) -> Any:
+    """[B, S] bool: the placeholders of video, in ``ids`` [B, S], an array or a tensor.
+
+    Where images have the same and markers tell them apart (GLM), those inside markers; ``all_of_them`` for ``grids=``,
+    which says itself what is an image.
+    """
+    found = ids == parts.token_id
+    if parts.markers is None or all_of_them:
+        return found
+    start, end = parts.markers
+    inside = (ids == start).cumsum(1) > (ids == end).cumsum(1)
+    return found & inside
+
+
+def none_found(parts: Parts, but: str) -> GridError:
+    """The error for a prompt without placeholders where there should be some."""
+    token = f"token {parts.token_id}, {parts.family.token}_token_id of the configuration"
+    if parts.markers is not None:
+        token += ", between video_start_token_id {} and video_end_token_id {}".format(*parts.markers)
+    return GridError(
+        f"{but}, but the prompt holds no placeholder of video ({token}): do the processor and the checkpoint belong "
+        "together? Let grids= say where videos are, for prompts of text alone by a function of the token ids that "
+        "returns empty lists"
+    )
 
 
 def videos_of(parts: Parts, inputs: Mapping[str, Any]) -> list[Video]:
@@ -170,7 +214,7 @@ def _fixed(columns: Array, parts: Parts, row: int) -> list[TokenGrid]:
             continue
         # Two videos without a token between them are one run; only final newlines tell how many there are.
         n_videos = max(1, run.size % (H * W)) if parts.newlines == "video" else 1
-        per_frame = {"row": H * (W + 1), "frame": H * W + 1}.get(parts.newlines, H * W)
+        per_frame = {"row": H * (W + 1), "frame": H * W + 1, "cls": H * W + 1}.get(parts.newlines, H * W)
         n_tokens = run.size - (n_videos if parts.newlines == "video" else 0)
         T, rest = divmod(n_tokens, per_frame * n_videos)
         if rest or T < 1:
@@ -198,6 +242,19 @@ def _split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGr
             row.append(left.pop(0))
         rows.append(row)
     return _repeat(rows, columns, parts, "the vision tower saw grids of")
+
+
+def _joined(grids: RowGrids, sizes: Array, parts: Parts) -> list[TokenGrid]:
+    """Videos of one row whose tower was given each frame by itself: ``sizes`` are the tokens between two markers."""
+    left, videos = [grid for grid in grids if isinstance(grid, TokenGrid)], []
+    for size in sizes[sizes > 0].tolist():
+        frames: list[TokenGrid] = []
+        while left and sum(grid.n_tokens for grid in frames) < size:
+            frames.append(left.pop(0))
+        if len({grid.shape[1:] for grid in frames}) != 1:
+            raise _mismatch("a video between its markers", size, "its frames differ in size", parts)
+        videos.append(TokenGrid(sum(grid.T for grid in frames), *frames[0].shape[1:]))
+    return videos
 
 
 def _repeat(rows: list[Any], columns: list[Array], parts: Parts, source: str) -> list[Any]:

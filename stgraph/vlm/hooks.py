@@ -16,7 +16,7 @@ from stgraph.selection.base import Selector
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.families import Parts
-from stgraph.vlm.grids import Grids, find_videos, merged_grids
+from stgraph.vlm.grids import Grids, find_videos, merged_grids, none_found, placeholders
 from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.sequence import Continuation, cache_of, continued
@@ -88,7 +88,7 @@ class Hooks:
     def detach(self) -> None:
         """Remove the hooks, and forget what they read. Prompts that other threads have under way are left alone."""
         for call in self._calls.elsewhere():
-            if not call.reached and call.shows(self.parts.token_id):
+            if not call.reached and call.shows(self._video):
                 reason = "compress() was left while this prompt was on its way in another thread"
                 n_rows, length = call.ids.shape
                 self.pruner.stats.left_alone.append(LeftAlone(n_rows, length, reason))
@@ -98,6 +98,10 @@ class Hooks:
     @property
     def _reads_encoder(self) -> bool:
         return self.grids is None and self.parts.family.side is None and self.parts.vision is not None
+
+    def _video(self, ids: Any) -> Any:
+        """[B, S] bool: placeholders that may be video's."""
+        return placeholders(ids, self.parts, self.grids is not None)
 
     def _check_not_compiled(self) -> None:
         parts = self.parts
@@ -130,7 +134,7 @@ class Hooks:
         outer = self._calls.current()
         if call.reached and outer is not None:
             outer.reached = True
-        elif not call.reached and call.shows(self.parts.token_id):
+        elif not call.reached and call.shows(self._video):
             raise UnavailableError(
                 f"{type(module).__name__} ran a prompt with video past the hooks of compress() (a part of it is "
                 "compiled, or does not call its text model as a module), so that nothing was dropped"
@@ -158,7 +162,7 @@ class Hooks:
                 call.reached = True
         cache = cache_of(kwargs)
         state: Continuation | None = getattr(cache, _CUT, None)
-        video = call is not None and call.shows(self.parts.token_id)
+        video = call is not None and call.shows(self._video)
         if video and kwargs.get("inputs_embeds") is None:
             raise UnavailableError(
                 f"{type(self.parts.base).__name__} hands its text model no inputs_embeds=, where compress() could cut"
@@ -167,14 +171,17 @@ class Hooks:
             return None
         if call is not None and call.ids is None and not _held(cache):
             raise InputError("compress() finds the video by its token ids: pass input_ids, not inputs_embeds")
-        if not video and state is None:
+        if call is not None and call.ids is not None and not video and call.carries_video:
+            raise none_found(self.parts, "a video comes with the prompt")
+        told = self.grids is not None and call is not None  # that a prompt has video: none is passed over in silence
+        if not video and state is None and (not told or _is_paged(cache)):
             return None
         past = _held(cache)
         if past:
-            return self._continue(kwargs, state, past, call, video)
+            return self._continue(kwargs, state, past, call, video) if video or state is not None else None
         if state is not None:
             delattr(cache, _CUT)  # a cache that was reset
-        return self._start(kwargs, cache, call) if video and call is not None else None
+        return self._start(kwargs, cache, call) if call is not None and (video or told) else None
 
     def _start(self, kwargs: dict[str, Any], cache: Any, call: Call) -> Any:
         """The inputs of a prompt with fewer video tokens; None where none is to go, so that nothing is touched."""
@@ -185,6 +192,8 @@ class Hooks:
                 f"{list(kwargs['inputs_embeds'].shape[:2])}: compress() cannot tell which of them are video"
             )
         videos = find_videos(ids, self.parts, self._encoded(call), self.grids)
+        if not videos:
+            return None
         cut = self.pruner.prune(kwargs, ids, videos, call.asked)
         if cut is None:
             return None
@@ -237,11 +246,16 @@ class Hooks:
                 setattr(cache, _CUT, made)
 
 
+def _is_paged(cache: Any) -> bool:
+    """Whether several prompts share a cache, as under continuous batching."""
+    return cache is not None and not hasattr(cache, "get_seq_length")
+
+
 def _held(cache: Any) -> int:
     """Tokens in a cache, 0 without one."""
     if cache is None:
         return 0
-    if not hasattr(cache, "get_seq_length"):
+    if _is_paged(cache):
         raise UnavailableError(
             f"a prompt with video came with a {type(cache).__name__}, which pages of several prompts share: compress() "
             "cannot cut it under continuous batching (generate_batch). Ask it with generate()"

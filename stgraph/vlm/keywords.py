@@ -104,6 +104,12 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
     return {name: value if name in _OWN_RULES else mapped(name, value, cut) for name, value in inputs.items()}
 
 
+def visual_of(inputs: Mapping[str, Any]) -> Any:
+    """[B, S] bool: tokens with visual features for deeper layers, None without; some models repeat it by channel."""
+    visual = inputs.get("visual_pos_masks")
+    return visual[..., 0] if visual is not None and visual.ndim == 3 else visual
+
+
 def tensors_in(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, tensor) of all keyword arguments but the cache."""
     found: list[tuple[str, Any]] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 from stgraph.devices import beside
 from stgraph.selection.result import Selection
+from stgraph.vlm.keywords import visual_of
 
 
 def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Selection) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Sele
     kept = beside(selection.indices, embeds)
     embeds[row, start + kept] = selection.gather(embeds[row, start:stop])
     out = {**inputs, "inputs_embeds": embeds}
-    visual = inputs.get("visual_pos_masks")
+    visual = visual_of(inputs)
     if visual is None:
         return out
     entry = visual.reshape(-1).cumsum(0).view(visual.shape)[row, start:stop] - 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.vlm.grids import Video
-from stgraph.vlm.keywords import axes_of, tensors_in
+from stgraph.vlm.keywords import axes_of, tensors_in, visual_of
 from stgraph.vlm.masks import are_pairs, padding_in
 
 Array = np.ndarray[Any, Any]
@@ -93,7 +93,7 @@ def _same(inputs: Mapping[str, Any], row: int) -> bool:
     import torch
 
     B, S = inputs["inputs_embeds"].shape[:2]
-    visual = inputs.get("visual_pos_masks")
+    visual = visual_of(inputs)
     for name, tensor in tensors_in(inputs):
         if visual is not None and name.startswith("deepstack_visual_embeds"):
             entries = visual.reshape(B, -1).sum(1).cumsum(0).tolist()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stgraph.errors import InputError
-from stgraph.vlm.keywords import CACHE_NAMES, cut_keywords
+from stgraph.vlm.keywords import CACHE_NAMES, cut_keywords, visual_of
 from stgraph.vlm.layer_kinds import check_window
 from stgraph.vlm.masks import are_pairs, causal_pairs, cut_pairs, hide, is_plain, unusable
 from stgraph.vlm.padding import is_padding
@@ -88,11 +88,12 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
     out["attention_mask"] = _cut_mask(inputs, cut, B)
     if inputs.get("cache_position") is not None:
         out["cache_position"] = torch.arange(at.shape[1], device=at.device)
-    visual = inputs.get("visual_pos_masks")
+    visual = visual_of(inputs)
     if visual is not None:
         left = torch.zeros_like(visual)
         left[rows.expand_as(at)[cut.valid], at[cut.valid]] = True
-        out["visual_pos_masks"] = visual[rows, at] & cut.valid
+        shown, shape = visual[rows, at] & cut.valid, inputs["visual_pos_masks"].shape
+        out["visual_pos_masks"] = shown[..., None].expand(*shown.shape, *shape[2:]) if len(shape) == 3 else shown
         entries = left[visual]
         out["deepstack_visual_embeds"] = [level[entries] for level in inputs["deepstack_visual_embeds"]]
     return out
