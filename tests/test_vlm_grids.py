@@ -11,7 +11,7 @@ import pytest
 from stgraph.errors import GridError, InputError
 from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
 from stgraph.vlm.families import FAMILIES, Parts, parts_of
-from stgraph.vlm.grids import find_videos, newline_grid
+from stgraph.vlm.grids import find_videos, merged_grids, newline_grid
 
 VIDEO = 9
 
@@ -43,7 +43,7 @@ def test_layouts_of_newlines() -> None:
     assert newline_grid(2, 1, 2, "video").kind.tolist() == [PATCH] * 4 + [NEWLINE]  # type: ignore[union-attr]
     assert newline_grid(2, 1, 2, "frame").kind.tolist() == [PATCH, PATCH, SEPARATOR] * 2  # type: ignore[union-attr]
     assert newline_grid(1, 2, 2, "row").kind.tolist() == [PATCH, PATCH, NEWLINE] * 2  # type: ignore[union-attr]
-    with pytest.raises(InputError, match="one of none, video, frame, row"):
+    with pytest.raises(InputError, match="one of none, video, frame, row, cls"):
         newline_grid(1, 1, 1, "page")
 
 
@@ -117,3 +117,88 @@ def test_grids_may_be_a_function_and_carry_newlines() -> None:
     (video,) = find_videos(prompt(24), qwen, None, lambda ids: [[newline_grid(2, 3, 3)]] * len(ids))
     assert video.grid.n_newline_rows == 6
     assert not video.stays.any()
+
+
+def pooled(mode: str | None, stride: int | None = None, side: int = 27, position: str = "grid") -> Parts:
+    """LLaVA-Video's parts: SigLIP has 27 x 27 patches a frame."""
+    return parts(
+        "llava_onevision",
+        mm_newline_position=position,
+        image_size=side * 8,
+        mm_spatial_pool_mode=mode,
+        mm_spatial_pool_stride=stride,
+    )
+
+
+@pytest.mark.parametrize("position", ["grid", "frame", "one_token", "no_token"])
+@pytest.mark.parametrize("stride", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("mode", [None, "bilinear", "average", "max"])
+def test_how_frames_are_pooled_is_read_from_the_configuration(
+    mode: str | None, stride: int | None, position: str
+) -> None:
+    """As LLaVA-Video's get_2dPool: bilinear to ceil(27 / s), average and max over whole windows."""
+    s = stride or 2
+    side = 27 // s if mode in ("average", "max") else -(-27 // s)
+    for T in (1, 15, 60):  # 60 frames of 13 x 13 with newlines are as many tokens as 52 of 14 x 14
+        newlines = {"grid": T * side, "frame": T, "one_token": 1, "no_token": 0}[position]
+        (video,) = find_videos(prompt(T * side * side + newlines), pooled(mode, stride, position=position), None, None)
+        assert video.grid.shape == (T, side, side)
+
+
+def test_pooling_that_is_not_known() -> None:
+    with pytest.raises(InputError, match="mm_spatial_pool_mode is 'median'; known are bilinear, average, max"):
+        find_videos(prompt(9), pooled("median"), None, None)
+    for stride in (0, 28, 1.5, "2"):
+        with pytest.raises(InputError, match=r"mm_spatial_pool_stride is .* 27x27 patches"):
+            find_videos(prompt(9), pooled(None, stride), None, None)  # type: ignore[arg-type]
+
+
+MARKERS = {"video_start_token_id": 50, "video_end_token_id": 51}
+
+
+def test_frames_under_the_placeholder_of_images() -> None:
+    """GLM: what stands between markers is video, a run a frame; the tower is given each frame by itself, or videos."""
+    glm = parts("glm4v", **MARKERS)
+    frame, image = [7, *[VIDEO] * 6, 8, 33], [7, *[VIDEO] * 10, 8]
+    two = [1, *image, 50, *frame * 3, 51, *image, 50, *frame * 2, 51, 2]
+    ids = np.array([two, two])
+    expected = [(0, (3, 2, 3)), (0, (2, 2, 3)), (1, (3, 2, 3)), (1, (2, 2, 3))]
+    for encoded in ([TokenGrid(1, 2, 3)] * 5, [TokenGrid(3, 2, 3), TokenGrid(2, 2, 3)], [TokenGrid(1, 2, 3)] * 10):
+        found = find_videos(ids, glm, encoded, None)
+        assert [(video.row, video.grid.shape) for video in found] == expected
+        assert found[0].start == 15 and ids[0, found[0].stop - 1] == VIDEO
+    told = find_videos(ids, glm, None, [[10, (3, 2, 3), 10, (2, 2, 3)]])
+    assert [(video.row, video.start, video.grid.shape) for video in told] == [
+        (video.row, video.start, video.grid.shape) for video in found
+    ]
+    assert find_videos(np.array([[1, *image, 2]]), glm, None, None) == []  # an image alone
+    with pytest.raises(GridError, match="was not run on them"):
+        find_videos(ids, glm, None, None)
+    with pytest.raises(GridError, match="its frames differ in size"):
+        find_videos(ids[:1], glm, [TokenGrid(1, 3, 2), *[TokenGrid(1, 2, 3)] * 4], None)
+    with pytest.raises(InputError, match="names no video_start_token_id"):
+        parts("glm46v")
+
+
+def test_grids_without_placeholders() -> None:
+    text = np.array([[1, 2, 3, 4]])
+    for family, more in (("qwen2_vl", {}), ("llava_onevision", {}), ("glm4v", MARKERS)):
+        with pytest.raises(GridError, match=rf"grids= says .* no placeholder of video \(token {VIDEO}, \w+_token_id"):
+            find_videos(text, parts(family, **more), None, [[(1, 2, 3)]])
+        assert find_videos(text, parts(family, **more), None, lambda ids: [[] for _ in ids]) == []
+        assert find_videos(text, parts(family, **more), None, None) == []
+
+
+def test_the_cls_token_of_each_frame_is_no_patch() -> None:
+    (video,) = find_videos(prompt(2 * 37), parts("video_llava"), None, None)
+    assert video.grid.shape == (2, 6, 6)
+    assert np.flatnonzero(video.stays).tolist() == [0, 37]
+    with pytest.raises(GridError, match="frames have 37"):
+        find_videos(prompt(72), parts("video_llava"), None, None)
+
+
+def test_frames_that_the_tower_joins() -> None:
+    """ERNIE makes one of two frames of a video, none of an image."""
+    tower = SimpleNamespace(spatial_merge_size=2, config=SimpleNamespace(temporal_merge_size=2))
+    thw = np.array([[6, 4, 8], [1, 4, 8]])
+    assert [grid.shape for grid in merged_grids(tower, thw)] == [(3, 2, 4), (1, 2, 4)]

@@ -68,7 +68,7 @@ class Call:
         return encoded is not None or self.given.get("pixel_values_videos") is not None
 
     def shows(self, placeholders: Callable[[Any], Any]) -> bool:
-        """Whether a placeholder is among its tokens, which a function finds in them ([B, S] bool). A single token without
+        """Whether a placeholder is among its tokens, which a function finds in them, [B, S] bool. A lone token without
         pictures is a step of decoding, where looking would only make a GPU wait."""
         ids = self.ids
         if ids is None or (ids.shape[1] == 1 and not any(self.given.get(name) is not None for name in _PICTURES)):
