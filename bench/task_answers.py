@@ -14,9 +14,10 @@ from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import Configuration, TaskPlan
 from stgraph.bench.task_rows import COLUMNS
-from stgraph.errors import MissingDependencyError, StgraphError, missing_dependency
+from stgraph.errors import MissingDependencyError, StgraphError
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.multiple_choice import LETTERS
+from stgraph.vlm.video_open import need_av
 
 # What a video, a prompt that is too long, or a selection can do to one question. All else is a bug, and stops the run.
 _FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
@@ -42,10 +43,7 @@ def ready_model(
     StgraphError
         PyAV is missing, the model cannot be loaded, or its tokenizer has no tokens for the letters
     """
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        raise missing_dependency("reading videos", "av", "video") from None
+    need_av()
     tell("loading the model", 0.0)
     checkpoint = load()
     model = TaskModel(checkpoint, plan.configurations, n_letters)

@@ -22,9 +22,15 @@ SCHEMA_VERSION = 1
 
 
 class MappedTensors(Mapping[str, Array]):
-    """Name -> read-only array, mapped from the file when first asked for; nothing is read before."""
+    """Name -> read-only array, mapped from the file when first asked for; nothing is read before.
 
-    def __init__(self, path: Path, entries: Mapping[str, Entry], stamp: Stamp) -> None:
+    ``unread`` says of further tensors in the file why they cannot be read; they are not among the names.
+    """
+
+    def __init__(
+        self, path: Path, entries: Mapping[str, Entry], stamp: Stamp, unread: Mapping[str, str] | None = None
+    ) -> None:
+        self.unread = dict(unread or {})
         self._path = path
         self._entries = dict(entries)
         self._stamp = stamp
@@ -56,6 +62,18 @@ class MappedTensors(Mapping[str, Array]):
         except OSError as error:
             raise DumpFormatError(f"cannot read {self._path}: {error.strerror or error}; open it again") from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def require(self, *names: str) -> None:
+        """Raise DumpFormatError unless all of these can be read."""
+        for name in names:
+            if name in self.unread:
+                raise DumpFormatError(f"cannot read {self._path}: {self.unread[name]}")
+        missing = [name for name in names if name not in self]
+        if missing:
+            raise DumpFormatError(f"cannot read {self._path}: the dump lacks {', '.join(missing)}")
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -83,7 +101,8 @@ class MappedTensors(Mapping[str, Array]):
 
     def without(self, *names: str) -> MappedTensors:
         """The same tensors less ``names``."""
-        return MappedTensors(self._path, {k: v for k, v in self._entries.items() if k not in names}, self._stamp)
+        entries = {k: v for k, v in self._entries.items() if k not in names}
+        return MappedTensors(self._path, entries, self._stamp, self.unread)
 
 
 def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
@@ -137,14 +156,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
         raise DumpFormatError(f"cannot read {file}: it {what}; give the path of a token dump (.safetensors)")
     header = read_header(file)
     _check_header(file, header.text, kind)
-    entries = locate(file, header)
+    entries, unread = locate(file, header)
     try:
         metadata = parse_json(header.text.get("metadata", "{}"))
     except ValueError as error:
         raise DumpFormatError(f"cannot read {file}: its metadata is not JSON ({error})") from None
     if not isinstance(metadata, dict):
         raise DumpFormatError(f"cannot read {file}: its metadata is {type(metadata).__name__}, not an object")
-    return MappedTensors(file, entries, header.stamp), metadata
+    return MappedTensors(file, entries, header.stamp, unread), metadata
 
 
 def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:

@@ -97,23 +97,24 @@ def read_header(file: Path) -> Header:
     return Header(tensors.pop("__metadata__", None) or {}, tensors, 8 + length, stamp)
 
 
-def locate(file: Path, header: Header) -> dict[str, Entry]:
-    """Where each tensor of a checked header lies.
+def locate(file: Path, header: Header) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Where each tensor of a checked header lies; and why others, of a dtype that is not among ours, cannot be read.
 
     Raises
     ------
     DumpFormatError
-        a dtype or shape that no array here can have
+        a shape that no array can have
     """
-    entries = {}
+    entries, unread = {}, {}
     for name, tensor in header.tensors.items():
         shape, code, shown = tuple(tensor["shape"]), tensor["dtype"], name[:_SHOWN]
         if code not in DTYPES:
-            raise DumpFormatError(f"cannot read {file}: tensor {shown!r} has the unsupported dtype {code}")
+            unread[name] = f"tensor {shown!r} has the unsupported dtype {code}"
+            continue
         dtype = DTYPES[code]
         # An empty tensor can claim axes of any length: the library multiplies them to 0, NumPy does not.
         if len(shape) > MAX_AXES or prod(max(n, 1) for n in shape) * dtype.itemsize > sys.maxsize:
             claim = f"{len(shape)} axes" if len(shape) > MAX_AXES else f"the shape {list(shape)}"
             raise DumpFormatError(f"cannot read {file}: tensor {shown!r} has {claim}, which no array can have")
         entries[name] = Entry(header.start + tensor["data_offsets"][0], shape, dtype)
-    return entries
+    return entries, unread

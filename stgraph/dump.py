@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
@@ -12,11 +13,12 @@ import numpy as np
 
 from stgraph import container
 from stgraph.arrays import to_numpy
-from stgraph.errors import DumpFormatError, InputError
+from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.tokens import VideoTokens
 
 Path = str | os.PathLike[str]
+_log = logging.getLogger("stgraph")
 _GRID_TENSORS = ("token_t", "token_y", "token_x", "token_kind")
 
 
@@ -53,6 +55,9 @@ def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, An
 def load(path: Path, query: Path | None = None) -> VideoTokens:
     """Open a token dump; features and signals are memory-mapped and read when used.
 
+    A further tensor of a dtype that dumps do not hold (float8, uint64) is left out, with a line of the logger "stgraph";
+    a method that needs it says why it is not there.
+
     Parameters
     ----------
     path : dump of a video
@@ -72,15 +77,23 @@ def load(path: Path, query: Path | None = None) -> VideoTokens:
     (40, 16, 16)
     """
     tensors, metadata = container.read(path, "tokens")
-    missing = [name for name in ("features", *_GRID_TENSORS) if name not in tensors]
-    if missing:
-        raise DumpFormatError(f"cannot read {path}: the dump lacks {', '.join(missing)}")
+    tensors.require("features", *_GRID_TENSORS)
+    _tell_unread(path, tensors)
     grid = TokenGrid.from_coordinates(*(tensors[name] for name in _GRID_TENSORS))
     signals: Mapping[str, Any] = tensors.without("features", *_GRID_TENSORS)
     if query is not None:
         extra, _ = container.read(query, "query")
+        _tell_unread(query, extra)
         signals = ChainMap(extra, signals)  # type: ignore[arg-type]
     return VideoTokens(tensors["features"], grid, signals, metadata)
+
+
+def _tell_unread(path: Path, tensors: container.MappedTensors) -> None:
+    """One line about tensors that are left out, which a method that needs one names as well."""
+    if tensors.unread:
+        first, *others = tensors.unread.values()
+        more = f" (and {len(others):,} more cannot be read)" if others else ""
+        _log.warning("%s: %s; it is left out%s", path, first, more)
 
 
 def iter_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:

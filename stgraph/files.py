@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,13 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {target}: it is a folder; give a file name")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise InputError(f"cannot write {target}: choose an existing folder you may write to")
+
+
+def check_suffix(path: str | os.PathLike[str], suffixes: Sequence[str], what: str) -> None:
+    """Raise InputError unless ``path`` ends in one of ``suffixes``: under another, programs take a file for what it is
+    not."""
+    if Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"cannot write {path}: {what} is written; end its name in {' or '.join(suffixes)}")
 
 
 @contextmanager

@@ -161,6 +161,9 @@ class VideoTokens:
         """The signal ``name``, or an error that says who needs it and what is there."""
         if name not in self.signals:
             have = ", ".join(self.signals) or "none"
+            for part in getattr(self.signals, "maps", (self.signals,)):  # of a query file, and of the dump
+                if why := getattr(part, "unread", {}).get(name):
+                    raise MissingSignalError(f"{needed_by} needs the signal {name!r}, which cannot be read: {why}")
             raise MissingSignalError(
                 f"{needed_by} needs the signal {name!r}, which these tokens do not carry (they have: {have}). "
                 f"Pass it when the tokens are made: VideoTokens.from_array(x, signals={{{name!r}: ...}})"

@@ -176,9 +176,25 @@ def test_folders_that_cannot_be_dumped(folder: Path, tmp_path: Path) -> None:
         folder_plan(tmp_path / "nothing", tmp_path / "out")
     with pytest.raises(InputError, match="the dumps of a folder go into a folder"):
         folder_plan(folder, folder / "notes.txt")
-    shutil.copy(CLIP, folder / "a.mkv")
-    with pytest.raises(InputError, match=r"a\.mkv and .*a\.mp4 would both become .*a\.safetensors"):
-        folder_plan(folder, tmp_path / "out")
+
+
+def test_videos_of_one_name_are_skipped_and_told_at_the_end(tmp_path: Path) -> None:
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.mkv", "a.mp4", "b.mp4", "sub/a.mp4", "sub/c.MP4", "sub/c.avi", "sub/c.webm"):
+        shutil.copy(CLIP, folder / name)
+    args = ["dump", str(folder), "-o", str(out), "-n", "2", "--grid", "1x1"]
+    done = CliRunner().invoke(app, args, prog_name="stgraph")
+    assert (done.exit_code, done.stdout) == (1, f"2 dumps written to {out}, 0 there already, 5 failed\n")
+    assert done.stderr.splitlines() == [
+        f"error: {folder}/a.mkv and {folder}/a.mp4 would both become {out}/a.safetensors: skipped; rename all but one",
+        f"error: {folder}/sub/c.MP4 and {folder}/sub/c.avi and {folder}/sub/c.webm would both become "
+        f"{out}/sub/c.safetensors: skipped; rename all but one",
+    ]
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == ["b.safetensors", "sub/a.safetensors"]
+    report = dump_folder(folder, out, SOURCE, FEW)
+    assert len(report.failed) == 5
+    assert len(folder_plan(folder, out)[0]) == 2
 
 
 def test_more_frames_than_are_shown(tmp_path: Path) -> None:

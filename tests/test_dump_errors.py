@@ -162,12 +162,6 @@ def test_missing_tensor_is_named(tmp_path: Path, name: str) -> None:
         load(tmp_path / "a")
 
 
-def test_unsupported_dtype_is_named(tmp_path: Path) -> None:
-    save_file(tensors() | {"mine": np.zeros(3, np.uint16)}, tmp_path / "a", header())
-    with pytest.raises(DumpFormatError, match="tensor 'mine' has the unsupported dtype U16"):
-        load(tmp_path / "a")
-
-
 @pytest.mark.parametrize(
     "changed",
     [

@@ -53,14 +53,25 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(draw)
     def inside(*args: P.args, **options: P.kwargs) -> R:
-        try:
-            import matplotlib
-        except ImportError:
-            raise missing_dependency("drawing figures", "matplotlib", "viz") from None
-        with matplotlib.rc_context(_STYLE):
+        with need_matplotlib().rc_context(_STYLE):
             return draw(*args, **options)
 
     return inside
+
+
+def need_matplotlib() -> Any:
+    """matplotlib itself.
+
+    Raises
+    ------
+    MissingDependencyError
+        it is not installed
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise missing_dependency("drawing figures", "matplotlib", "viz") from None
+    return matplotlib
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.bench.batch.tasks import Row
-from stgraph.bench.tables.parquet_file import read_parquet
-from stgraph.errors import InputError, missing_dependency
+from stgraph.bench.tables.parquet_file import check_parquet, read_parquet
+from stgraph.errors import InputError
 from stgraph.files import atomic_path
 
 # In front of the columns of the task.
@@ -33,10 +33,7 @@ _HEADER = b"stgraph.batch"
 
 def check_arrow() -> None:
     """Raise MissingDependencyError unless Parquet can be written."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise missing_dependency("stgraph batch", "pyarrow", "arrow") from None
+    check_parquet("stgraph batch")
 
 
 def part_path(output: str | os.PathLike[str], part: str) -> Path:

@@ -69,6 +69,11 @@ def _values(column: Any) -> list[Any]:
     return values
 
 
+def check_parquet(feature: str = "Parquet output") -> None:
+    """Raise MissingDependencyError unless Parquet can be written."""
+    _arrow(feature)
+
+
 def _arrow(feature: str) -> tuple[Any, Any]:
     try:
         import pyarrow

@@ -69,8 +69,9 @@ def command(
     options.check_device(device)
     chosen = results.check_output(output, fmt)
     if html is not None:
-        from stgraph.files import check_writable
+        from stgraph.files import check_suffix, check_writable
 
+        check_suffix(html, (".html", ".htm"), "a page")
         check_writable(html)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")

@@ -90,13 +90,18 @@ def command(
 ) -> None:
     """Turn a video into a token dump, or all videos of a folder; dumps that are there already are left as they are."""
     from stgraph.errors import InputError
-    from stgraph.vlm.dump_video import Sampling, dump_folder, dump_video
+    from stgraph.vlm.dump_video import Sampling, check_dump_name, dump_folder, dump_video
+    from stgraph.vlm.video_open import need_av
 
     if n_frames is not None and fps is not None:
         raise InputError("--frames and --fps exclude each other; give one")
     sampling = Sampling(n_frames=64 if fps is None and n_frames is None else n_frames, fps=fps, thumbnails=thumbnails)
     if not video.exists():
         raise InputError(f"cannot read {video}: it does not exist; give the path of a video or of a folder of them")
+    if not video.is_dir():
+        target = output / f"{video.stem}.safetensors" if output.is_dir() else output
+        check_dump_name(target)
+    need_av()
     named = {"layer": layer, "dtype": dtype, "device": device, "signals": _names(signals)}
     if model is None:
         if prompt is not None or llm_layers is not None:
@@ -109,7 +114,6 @@ def command(
     try:
         with options.progress_bar(quiet) as progress:
             if not video.is_dir():
-                target = output / f"{video.stem}.safetensors" if output.is_dir() else output
                 written = dump_video(video, target, source, sampling, progress)
             else:
                 report = dump_folder(video, output, source, sampling, progress)
@@ -125,7 +129,7 @@ def command(
             f"{len(report.made)} dumps written to {output}, {len(report.present)} there already, "
             f"{len(report.failed)} failed"
         )
-    for reason in report.failed.values():
+    for reason in dict.fromkeys(report.failed.values()):  # videos of one name share theirs
         typer.echo(f"error: {options.printable(reason)}", err=True)
     if report.failed:
         raise typer.Exit(1)

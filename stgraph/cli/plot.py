@@ -75,7 +75,7 @@ def command(
     """Draw a figure of a dump or of rows, with matplotlib."""
     from stgraph.errors import InputError
     from stgraph.files import check_writable
-    from stgraph.viz.figure_style import figure_format, save_figure
+    from stgraph.viz.figure_style import figure_format, need_matplotlib, save_figure
 
     if kind not in OF_A_DUMP + OF_ROWS:
         raise InputError(f"--kind is {kind!r}; it must be one of {', '.join(OF_A_DUMP + OF_ROWS)}")
@@ -83,6 +83,7 @@ def command(
         raise InputError("name the figure to write with -o, as -o figure.png")
     figure_format(output)
     check_writable(output)
+    need_matplotlib()
     if kind in OF_ROWS:
         if source is None:
             raise InputError(f"--kind {kind} needs a file of rows; name one")

@@ -16,11 +16,14 @@ def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | 
 
     ``formats`` are those that can be chosen, where that is not all of ``stgraph.bench.tables.writing.FORMATS``.
     """
+    from stgraph.bench.tables.parquet_file import check_parquet
     from stgraph.bench.tables.writing import FORMATS, format_of
     from stgraph.errors import InputError
     from stgraph.files import check_writable
 
     chosen = format_of(output, fmt, FORMATS if formats is None else formats)
+    if chosen == "parquet":
+        check_parquet()
     if output is not None:
         check_writable(output)
     elif chosen == "parquet":

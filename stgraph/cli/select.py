@@ -47,13 +47,14 @@ def command(
 
     import stgraph
     from stgraph.errors import InputError
-    from stgraph.files import check_writable
+    from stgraph.files import check_suffix, check_writable
     from stgraph.selection.presets import ablation
 
     options.check_device(device)
     if fmt not in (None, "json"):
         raise InputError(f"select prints a table or --format json, not {fmt!r}")
     if output is not None:
+        check_suffix(output, (".safetensors",), "a dump")
         check_writable(output)
     name, preset = method.pop("selector", "st-simdiff"), method.pop("preset", None)
     if n_keep is None:

@@ -37,8 +37,9 @@ def command(
     The page is one file that works offline; open it in any browser.
     """
     from stgraph.cli.settings import computed, planned
-    from stgraph.files import check_writable
+    from stgraph.files import check_suffix, check_writable
 
+    check_suffix(output, (".html", ".htm"), "a page")
     check_writable(output)
     backends, splits = method.pop("backend", ()), method.pop("split", ("tree", "raster", "redetect"))
     chosen = method.pop("retain_ratio", (0.1, 0.2, 0.3, 0.5, 0.7))

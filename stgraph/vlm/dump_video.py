@@ -15,6 +15,7 @@ import numpy as np
 from stgraph import container
 from stgraph.dump import save_query
 from stgraph.errors import DumpError, InputError, MissingDependencyError
+from stgraph.files import check_writable
 from stgraph.grid import TokenGrid
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.thumbnails import jpeg, thumbnail_signals
@@ -71,7 +72,7 @@ class Sampling:
 
 @dataclass
 class FolderReport:
-    """What became of a folder: dumps written, dumps there already, and why other videos could not be read."""
+    """What became of a folder: dumps written, dumps there already, and why there are none of other videos."""
 
     made: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
@@ -146,8 +147,7 @@ def dump_video(
     InputError
         see :func:`video_tokens`; or ``output`` cannot be written
     """
-    if output.suffix != DUMP or output.name.endswith(QUERY):
-        raise InputError(f"output is {output}; a dump's name ends in {DUMP} (and not in {QUERY})")
+    check_dump_name(output)
     if is_present(path, output, source, sampling):
         return False
     tokens, query = video_tokens(path, source, sampling, progress)
@@ -157,22 +157,29 @@ def dump_video(
     return True
 
 
+def check_dump_name(output: Path) -> None:
+    """Raise InputError unless a dump may be called so, and could be written there."""
+    if output.suffix != DUMP or output.name.endswith(QUERY):
+        raise InputError(f"output is {output}; a dump's name ends in {DUMP} (and not in {QUERY})")
+    check_writable(output)
+
+
 def dump_folder(
     folder: Path, output: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
 ) -> FolderReport:
     """Write the dumps of all videos under ``folder`` to the same places under ``output``.
 
-    A video that fails is noted, and the others go on.
+    A video that fails is noted, and so are those of one name, which would become one dump; the others go on.
 
     Raises
     ------
     InputError
-        no video in the folder, two of one name, or no place to write
+        no video in the folder, or no place to write
     MissingDependencyError
         a package that every video would need
     """
-    pairs = folder_plan(folder, output)
-    report = FolderReport()
+    pairs, alike = folder_plan(folder, output)
+    report = FolderReport(failed=alike)
     for i, (path, target) in enumerate(pairs):
 
         def shown(label: str, share: float, done: int = i) -> None:
@@ -192,20 +199,29 @@ def dump_folder(
     return report
 
 
-def folder_plan(folder: Path, output: Path) -> list[tuple[Path, Path]]:
-    """(video, dump) for every video under ``folder``, in order."""
+def folder_plan(folder: Path, output: Path) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
+    """(video, dump) for every video under ``folder``, in order; and why others have no dump of their own.
+
+    Raises
+    ------
+    InputError
+        no video in the folder, or ``output`` is a file
+    """
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
         raise InputError(f"{folder} holds no video; names that end in {', '.join(SUFFIXES)} are taken")
     if output.exists() and not output.is_dir():
         raise InputError(f"output is the file {output}; the dumps of a folder go into a folder")
-    targets: dict[Path, Path] = {}
+    sources: dict[Path, list[Path]] = {}
     for path in found:
-        target = output / path.relative_to(folder).with_suffix(DUMP)
-        if target in targets:
-            raise InputError(f"{targets[target]} and {path} would both become {target}; rename one")
-        targets[target] = path
-    return [(path, target) for target, path in targets.items()]
+        sources.setdefault(output / path.relative_to(folder).with_suffix(DUMP), []).append(path)
+    alike = {
+        path: f"{' and '.join(map(str, paths))} would both become {target}: skipped; rename all but one"
+        for target, paths in sources.items()
+        if len(paths) > 1
+        for path in paths
+    }
+    return [(paths[0], target) for target, paths in sources.items() if len(paths) == 1], alike
 
 
 def query_path(output: Path) -> Path:

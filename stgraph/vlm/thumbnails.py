@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import missing_dependency
+from stgraph.vlm.video_open import need_av
 
 Array = np.ndarray[Any, Any]
 
@@ -23,10 +23,7 @@ def jpeg(rgb: Array) -> bytes:
     MissingDependencyError
         PyAV is not installed
     """
-    try:
-        import av
-    except ImportError:
-        raise missing_dependency("writing frame thumbnails", "av", "video") from None
+    av = need_av("writing frame thumbnails")
     scale = min(1.0, LONGEST / max(rgb.shape[:2]))
     height, width = (max(16, round(side * scale / 2) * 2) for side in rgb.shape[:2])
     coder: Any = av.CodecContext.create("mjpeg", "w")

@@ -23,6 +23,21 @@ MAX_PIXELS = 1 << 26  # a frame; twice 8K. A few kilobytes can claim more, and e
 CONVERT = "Convert it to a plain file first: ffmpeg -i INPUT -c:v libx264 -an OUTPUT.mp4"
 
 
+def need_av(feature: str = "reading videos") -> Any:
+    """PyAV itself.
+
+    Raises
+    ------
+    MissingDependencyError
+        it is not installed
+    """
+    try:
+        import av
+    except ImportError:
+        raise missing_dependency(feature, "av", "video") from None
+    return av
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream.
@@ -34,10 +49,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     InputError
         no such file; not a video, and what it is instead; a codec or a size that is not read
     """
-    try:
-        import av
-    except ImportError:
-        raise missing_dependency("reading videos", "av", "video") from None
+    av = need_av()
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise InputError(f"cannot read {path}: it {what}; give the path of a video file")
