@@ -55,8 +55,8 @@ def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, An
 def load(path: Path, query: Path | None = None) -> VideoTokens:
     """Open a token dump; features and signals are memory-mapped and read when used.
 
-    A further tensor of a dtype that dumps do not hold (float8, uint64) is left out, with a line of the logger "stgraph";
-    a method that needs it says why it is not there.
+    A further tensor of a dtype that dumps do not hold (float8, uint64) is left out, with a line of the logger
+    "stgraph"; a method that needs it says why it is not there.
 
     Parameters
     ----------
