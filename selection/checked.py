@@ -9,6 +9,7 @@ import numpy as np
 from stgraph.devices import dtype_name, is_tensor
 from stgraph.errors import InputError, StgraphError, UnavailableError
 from stgraph.registry import told
+from stgraph.selection.finite import check_features
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
@@ -99,9 +100,12 @@ class CheckedSelector:
         ------
         InputError
             it is not a selection of ``tokens``, or does not keep as many as ``count`` promises
+        FeatureError
+            a token holds NaN or Inf
         UnavailableError
             its code raised something else, which is the cause of this error
         """
+        check_features(tokens)
         try:
             found = self._inner.select(tokens, budget)
         except StgraphError:

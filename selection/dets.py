@@ -26,6 +26,7 @@ class Dets(Method):
 
     name: ClassVar[str] = "dets"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026, section 4.4"
+    checks_features: ClassVar[bool] = True
     on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:

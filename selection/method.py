@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.devices import astype, beside, full, is_tensor
-from stgraph.errors import FeatureError, InputError, bad_token
+from stgraph.errors import FeatureError, InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.budget import Budget
 from stgraph.selection.checked import check_rows
+from stgraph.selection.finite import check_features
 from stgraph.selection.reasons import SAMPLE
 from stgraph.selection.result import Selection, merge_rows
 from stgraph.tokens import VideoTokens
@@ -69,6 +70,7 @@ class Method(ABC):
     prune_layer = 0  # the LLM layer at which the method prunes
     n_layers = 28  # of the LLM; matters only where prune_layer > 0
     fits_budget = True  # whether exactly n_keep tokens are returned
+    checks_features: ClassVar[bool] = False  # whether :meth:`choose` refuses NaN and Inf in any token by itself
 
     @abstractmethod
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
@@ -99,6 +101,8 @@ class Method(ABC):
         ------
         MissingSignalError
             a signal the method requires is absent; raised before any work
+        FeatureError
+            a token holds NaN or Inf, whether the method reads features or not
         """
         self.check_signals(tokens)
         budget = budget or self.budget
@@ -109,19 +113,25 @@ class Method(ABC):
         self._check_newlines(tokens, view)
         n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
         whole = n_keep == view.grid.n_nodes and self.fits_budget
+        if whole or not self.checks_features or self._is_foreign:
+            check_features(view)
         choice = keep_everything(view) if whole else self.choose(view, n_keep, budget)
         self._check_choice(choice, view.grid.n_nodes, n_keep if self.fits_budget else None)
         seconds = {"selection": perf_counter() - start}
         provenance = {"selector": self.name, "paper": self.paper, **self.parameters()}
         return finish(choice, tokens, view, budget, provenance, seconds, self.n_layers)
 
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether a third party chooses."""
+        return type(self).choose.__module__.partition(".")[0] != "stgraph"
+
     def _check_choice(self, choice: Any, n_nodes: int, expected: int | None) -> None:
         """Raise InputError unless a subclass chose what it must; our own leave values on a GPU unread."""
         by = f"selector {self.name}"
         if not isinstance(choice, Choice):
             raise InputError(f"{by}: choose() returned {type(choice).__name__}; it must return a Choice")
-        foreign = type(self).choose.__module__.partition(".")[0] != "stgraph"
-        check_rows(by, "nodes", choice.nodes, n_nodes, expected, read=foreign)
+        check_rows(by, "nodes", choice.nodes, n_nodes, expected, read=self._is_foreign)
         n_kept = len(choice.nodes)
         shapes: dict[str, tuple[int, ...]] = {"scores": (n_kept,)}
         if getattr(choice.reason, "shape", ()):
@@ -195,7 +205,8 @@ def finish(
         with np.errstate(over="ignore"):  # what overflows is refused below, with its reason
             features = merge_rows(assignment, tokens.features)
         if not np.isfinite(features).all():
-            _refuse(view)
+            remedy = "pass the features as float32" if view.dtype == "float16" else "divide them by a power of two"
+            raise FeatureError(f"merged features overflow {view.dtype}; {remedy}")
     newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
     n_visual = view.grid.n_nodes
     account = TokenAccount(n_visual, choice.n_input or n_kept, n_kept, choice.prune_layer, n_layers, newlines)
@@ -245,17 +256,6 @@ def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Select
     found = method.select(tokens.to("cpu"), budget)
     report = {**found.report, "host_copy": host_copy(method.name, tokens.device)}
     return replace(found.beside(tokens.features), report=report)
-
-
-def _refuse(tokens: VideoTokens) -> None:
-    """Say which token made merged features NaN or Inf; without one, the sums have overflowed the dtype."""
-    _, H, W, _ = tokens.lattice.shape
-    for t, frame in enumerate(tokens.lattice):
-        good = np.isfinite(frame).all(axis=-1)
-        if not good.all():
-            raise bad_token(t * H * W + int(np.argmin(good)), H, W)
-    remedy = "pass the features as float32" if tokens.dtype == "float16" else "divide them by a power of two"
-    raise FeatureError(f"merged features overflow {tokens.dtype}; {remedy}")
 
 
 def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:

@@ -12,6 +12,7 @@ from stgraph.graph import build_graph, check_threshold
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import temporal_difference
+from stgraph.selection.finite import check_features
 from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
 from stgraph.selection.method import Choice, Method, check_share, keep_everything
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
@@ -54,6 +55,7 @@ class StSimDiffReleased(Method):
 
     name: ClassVar[str] = "st-simdiff-released"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026 (published code)"
+    checks_features: ClassVar[bool] = True
     newlines: ClassVar[str] = "in"
     fits_budget = False
 
@@ -82,6 +84,7 @@ class StSimDiffReleased(Method):
 
         exact_ratio = budget.ratio(tokens.grid)
         if exact_ratio == 1:
+            check_features(tokens)
             return keep_everything(tokens)
         ratio, n = float(exact_ratio), tokens.grid.n_nodes
         switches = {"spatial": self.spatial, "temporal": self.temporal, "right": self.right, "bottom": self.bottom}

@@ -37,6 +37,7 @@ class DyCokeTtm(FittedMethod):
 
     name: ClassVar[str] = "dycoke-ttm"
     paper: ClassVar[str] = "DyCoke, CVPR 2025"
+    checks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share("prune", self.prune)

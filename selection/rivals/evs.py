@@ -44,6 +44,7 @@ class Evs(Method):
 
     name: ClassVar[str] = "evs"
     paper: ClassVar[str] = "Efficient Video Sampling, 2025"
+    checks_features: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens of largest difference, the first frame first."""

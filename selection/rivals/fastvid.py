@@ -62,7 +62,6 @@ class FastVid(FittedMethod):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Salient tokens and centres; what the centres cannot take goes to unkept tokens of most attention."""
-        from stgraph.kernels.cpu.frame_similarity import frame_cosines
         from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         grid = tokens.grid
@@ -70,7 +69,6 @@ class FastVid(FittedMethod):
         pooled = on_lattice(tokens, tokens.signal("pool_attn", self.name), "pool_attn")
         attention = pooled.reshape(-1).astype(np.float64)
         segments = frame_segments(_frame_vectors(tokens, self.name), self.segments, self.tau)
-        frame_cosines(tokens.lattice, np.full(T, -1))  # refuses NaN and Inf
 
         if self.exact_count:
             per_frame = per_frame_counts(n_keep, T)

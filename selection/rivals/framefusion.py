@@ -44,6 +44,7 @@ class FrameFusion(FittedMethod):
 
     name: ClassVar[str] = "framefusion"
     paper: ClassVar[str] = "FrameFusion, ICCV 2025"
+    checks_features: ClassVar[bool] = True
     newlines: ClassVar[str] = "in"
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ class FrameFusionAttention(Method):
 
     name: ClassVar[str] = "framefusion-attention"
     paper: ClassVar[str] = "FrameFusion, ICCV 2025"
+    checks_features: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"importance"})
     newlines: ClassVar[str] = "in"
     prune_layer = 1

@@ -41,6 +41,7 @@ class HoliTom(FittedMethod):
 
     name: ClassVar[str] = "holitom"
     paper: ClassVar[str] = "HoliTom, NeurIPS 2025"
+    checks_features: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_recv_attn"})
 

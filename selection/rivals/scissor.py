@@ -42,6 +42,7 @@ class LlavaScissor(FittedMethod):
 
     name: ClassVar[str] = "llava-scissor"
     paper: ClassVar[str] = "LLaVA-Scissor, arXiv 2506.21862"
+    checks_features: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ class Sttm(FittedMethod):
 
     name: ClassVar[str] = "sttm"
     paper: ClassVar[str] = "Multi-Granular Spatio-Temporal Token Merging, ICCV 2025"
+    checks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share("tau_s", self.tau_s)

@@ -33,6 +33,7 @@ class VidCom2(FittedMethod):
 
     name: ClassVar[str] = "vidcom2"
     paper: ClassVar[str] = "VidCom2, EMNLP 2025"
+    checks_features: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The most unique tokens of each frame, fitted to ``n_keep`` over the whole video."""

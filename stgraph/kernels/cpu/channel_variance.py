@@ -65,14 +65,14 @@ def channel_variances(x: Array) -> Array:
 
     mean, spread = np.zeros(d), np.zeros(d)
     blocks = even_blocks(n, _BLOCK)
-    for start, stop in even_blocks(len(blocks), 64):  # a bounded number of partial sums alive, added in a fixed order
-        for (a, b), (part_mean, part_spread) in zip(
-            blocks[start:stop], run_blocks(task, blocks[start:stop]), strict=True
-        ):
-            step, share = part_mean - mean, (b - a) / b
-            spread += part_spread + step * step * (a * share)
-            mean += step * share
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked at below
+        for start, stop in even_blocks(len(blocks), 64):  # few partial sums alive at once, added in a fixed order
+            for (a, b), (part_mean, part_spread) in zip(
+                blocks[start:stop], run_blocks(task, blocks[start:stop]), strict=True
+            ):
+                step, share = part_mean - mean, (b - a) / b
+                spread += part_spread + step * step * (a * share)
+                mean += step * share
         variances: Array = spread / n
     if not np.isfinite(variances).all() or variances.max() < _SMALLEST:
         return _wide_variances(x)

@@ -1,0 +1,27 @@
+"""Features that hold NaN or Inf are refused by every selector, whether it reads them or only hands them on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stgraph.errors import bad_token
+from stgraph.tokens import VideoTokens
+
+
+def check_features(tokens: VideoTokens) -> None:
+    """One pass over the features, for those who do not read them all. Waits for a GPU once.
+
+    Raises
+    ------
+    FeatureError
+        a token of the lattice holds NaN or Inf (the first one is named)
+    """
+    x, (T, H, W) = tokens.lattice, tokens.grid.shape
+    if not tokens.on_gpu:
+        from stgraph.kernels.cpu.frame_similarity import frame_cosines
+
+        frame_cosines(x, np.full(T, -1))
+        return
+    good = x.isfinite().all(dim=-1).reshape(-1)
+    if not bool(good.all()):
+        raise bad_token(int((~good).nonzero()[0]), H, W)
