@@ -12,6 +12,8 @@ import numpy as np
 from stgraph.community.base import (
     AUTO_ORDER,
     BACKENDS,
+    DEFAULT_BACKEND,
+    DEFAULT_GRAPH_BACKEND,
     BackendParams,
     CommunityBackend,
     available_backends,
@@ -34,21 +36,24 @@ Array = np.ndarray[Any, Any]
 
 def detect_communities(
     graph: TokenGraph | EdgeList,
-    backend: str = "auto",
+    backend: str | None = None,
     *,
-    max_size: int | str | None = "sqrt",
+    max_size: int | str | None = "auto",
     split: str = "tree",
     resolution: float = 1.0,
     seed: int = 0,
     found: Array | None = None,
 ) -> Partition:
-    """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6).
+    """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6), or of any graph.
 
     Parameters
     ----------
     graph : TokenGraph, or any EdgeList
-    backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components
-    max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap
+    backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components. By
+        default "lattice-components" for a token graph, as in selectors and commands, and "igraph-leiden" for an edge
+        list of your own
+    max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap. By default, "auto", the cap is the
+        method's "sqrt" for a token graph, and there is none for an edge list of your own
     split : how larger communities are divided: "tree", "raster", "redetect"; or "native" for the backend's own cap
         inside its search, in which case the partition before the cap takes a second detection, made when a figure of
         it is first read (:attr:`Partition.capped_in_search`)
@@ -60,7 +65,7 @@ def detect_communities(
     Returns
     -------
     Partition
-        canonical labels: communities are numbered by their smallest token
+        canonical labels: communities are numbered by their smallest token. Its provenance names the backend and the cap
 
     Raises
     ------
@@ -75,12 +80,22 @@ def detect_communities(
     --------
     >>> import stgraph
     >>> graph = stgraph.build_graph(stgraph.sample())
-    >>> stgraph.detect_communities(graph, backend="lattice-components")
+    >>> stgraph.detect_communities(graph)
     Partition(10,240 tokens, 1,398 communities, largest 101, by lattice-components, 18 above 101 split by tree)
+    >>> stgraph.detect_communities(stgraph.EdgeList.from_arrays(4, [0, 2], [1, 3]))
+    Partition(4 nodes, 2 communities, largest 2, by igraph-leiden)
     """
     edges = graph.edges if isinstance(graph, TokenGraph) else graph
     if not isinstance(edges, EdgeList):
         raise InputError(f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList")
+    of_tokens = isinstance(edges, LatticeEdges)
+    if backend is None:
+        backend = DEFAULT_BACKEND if of_tokens else DEFAULT_GRAPH_BACKEND
+    remarks = []
+    if isinstance(max_size, str) and max_size == "auto":
+        max_size = "sqrt" if of_tokens else None
+        if not of_tokens:
+            remarks.append("no size cap: an edge list of one's own has none by default; max_size='sqrt' sets one")
     check_detection(backend, max_size, split, resolution, seed)
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
@@ -95,7 +110,7 @@ def detect_communities(
         found = run_backend(engine, edges, replace(params, max_size=cap), copies)
     else:
         before = found = run_backend(engine, edges, params, copies) if found is None else found
-    labels, remarks = _apply_cap(engine, edges, found, cap, splitter, params, copies)
+    labels, cut = _apply_cap(engine, edges, found, cap, splitter, params, copies)
     provenance = Provenance(
         backend=engine.name,
         library=engine.package,
@@ -111,7 +126,7 @@ def detect_communities(
         max_size=cap,
         split=split,
         skipped=skipped,
-        remarks=tuple(remarks),
+        remarks=(*remarks, *cut),
         host_copy="; ".join(copies) or None,
     )
     return Partition(edges=edges, labels=labels, before_cap=before, provenance=provenance)
@@ -127,9 +142,10 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
         the backend weighs edges and a weight is not positive
     """
     if engine.capabilities.weighted and edges.n_edges and not edges.weight.min() > 0:
+        remedy = "raise tau_sim to 0 or above" if isinstance(edges, LatticeEdges) else "leave such edges out"
         raise InputError(
-            f"{engine.name} needs positive edge weights, but the smallest is {float(edges.weight.min()):g}: "
-            "raise tau_sim to 0 or above, or use a components backend"
+            f"{engine.name} needs positive edge weights, but the smallest is {float(edges.weight.min()):g}: {remedy}, "
+            "or use a components backend"
         )
     if engine.capabilities.canonical:
         return _labels(engine, edges, params, copies)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgraph import fragments
+from stgraph.arrays import answer
 from stgraph.colours import ALONE, COMMUNITY
 from stgraph.devices import astype, is_tensor, to_device, to_host
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.kernels import kernels_for
+from stgraph.lattice_edges import LatticeEdges
+from stgraph.spelling import Spelled
 
 if TYPE_CHECKING:
     from stgraph.community.quality import PartitionQuality
@@ -45,8 +50,11 @@ class Provenance:
 
 
 @dataclass(frozen=True, eq=False)
-class Partition:
-    """Every token in exactly one community.
+class Partition(Spelled):
+    """Every token in exactly one community: a sequence of communities.
+
+    ``len`` is their number; iteration and ``parts[c]`` give the members of each, as :meth:`members` does;
+    ``np.asarray`` gives a copy of :attr:`labels`, one per token.
 
     Attributes
     ----------
@@ -150,6 +158,64 @@ class Partition:
         members, starts = self.grouped
         return astype(members[starts[community] : starts[community + 1]], "int64")
 
+    def __len__(self) -> int:
+        return self.n_communities
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.members(c) for c in range(self.n_communities))
+
+    def __getitem__(self, community: int) -> Any:
+        return self.members(community)
+
+    def __contains__(self, item: object) -> bool:
+        raise InputError(
+            f"whether {item!r} is in a partition can mean two things: parts.labels[token] is the community of a token, "
+            "and parts.members(c) are the tokens of one"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return answer(self.labels, "labels", dtype, copy is not False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the partition as a dump of its own kind, atomically: labels before and after the cap, the graph with
+        its weights, and the provenance. No pickle. With a cap inside the search (:attr:`capped_in_search`) the labels
+        before the cap are found for it, where they have not been yet.
+
+        Raises
+        ------
+        InputError
+            the path cannot be written, or the names of nodes are neither strings nor integers; an existing file is
+            left as it was
+        """
+        from stgraph.community.partition_file import save_partition
+
+        save_partition(self.to("cpu") if self.on_gpu else self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Partition:
+        """Read what :meth:`save` wrote, in host memory.
+
+        Raises
+        ------
+        DumpFormatError, DumpVersionError
+            the file is missing, damaged, of another kind, or newer than this library
+
+        Examples
+        --------
+        >>> import stgraph, tempfile, pathlib
+        >>> parts = stgraph.detect_communities(stgraph.build_graph(stgraph.sample()))
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "parts.safetensors"
+        >>> parts.save(path)
+        >>> (Partition.load(path).labels == parts.labels).all()
+        np.True_
+        """
+        from stgraph.community.partition_file import load_partition
+
+        return load_partition(path)
+
     def quotient(self) -> EdgeList:
         """One node a community; the weights between two communities are summed. In host memory, whatever the device."""
         if self.on_gpu:
@@ -189,7 +255,8 @@ class Partition:
             above = int(np.count_nonzero(self.uncapped_sizes > p.max_size))
             capped = f", {above} above {p.max_size} split by {p.split}"
         largest = int(self.sizes.max()) if self.n_nodes else 0
-        counts = f"{self.n_nodes:,} tokens, {self.n_communities:,} communities, largest {largest}"
+        what = "tokens" if isinstance(self.edges, LatticeEdges) else "nodes"
+        counts = f"{self.n_nodes:,} {what}, {self.n_communities:,} communities, largest {largest}"
         return f"Partition({counts}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:

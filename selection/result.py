@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from stgraph import container, fragments
-from stgraph.arrays import to_numpy
+from stgraph import fragments
+from stgraph.arrays import answer, to_numpy
 from stgraph.colours import DROPPED, OTHER_REASON, rgb
 from stgraph.devices import beside, full, gpu_tensor, is_tensor, to_device, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.reasons import KEPT_COLOURS, REASON_NAMES
+from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
-    """The tokens to keep; itself a DLPack producer of a copy of :attr:`indices`.
+class Selection(Spelled):
+    """The tokens to keep: a sequence of their indices, and itself a DLPack producer of a copy of them.
+
+    ``len``, iteration, ``in``, ``kept[0]`` and ``np.asarray`` speak of :attr:`indices`, so that ``features[kept]`` are
+    the kept rows of an [n, d] array; :meth:`gather` takes other layouts too, and merges where the method does.
 
     Attributes
     ----------
@@ -63,6 +67,21 @@ class Selection:
 
     def __len__(self) -> int:
         return int(self.indices.shape[0])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices.tolist())
+
+    def __contains__(self, index: object) -> bool:
+        return isinstance(index, (int, np.integer)) and bool((self.indices == int(index)).any())
+
+    def __getitem__(self, place: Any) -> Any:
+        """What :attr:`indices` hold at ``place``: a number, or an array of them for a slice or an array."""
+        found = self.indices[place]
+        return int(found) if found.ndim == 0 else found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """A copy of the indices, as through DLPack; their own memory with ``copy=False``."""
+        return answer(self.indices, "kept indices", dtype, copy is not False)
 
     def __dlpack__(self, **options: Any) -> Any:
         """Capsule of a copy of the indices: libraries that ignore DLPack's read-only flag, torch among them, would let
@@ -145,39 +164,43 @@ class Selection:
             return merge_rows(self.assignment, features)
         return features[np.unravel_index(to_host(self.indices), shape[:-1])]
 
-    def save(self, path: str | os.PathLike[str], tokens: VideoTokens) -> None:
-        """Write the kept tokens of ``tokens`` as a selection dump: features, coordinates, reasons, scores, and the
-        assignment matrix of a merging method as compressed rows."""
-        if is_tensor(self.indices):
-            self.to("cpu").save(path, tokens)
-            return
-        t, y, x = tokens.grid.coordinates()
-        at = self.indices
-        tensors = {
-            "features": to_host(self.gather(tokens.features)),
-            "indices": at,
-            "token_t": t[at],
-            "token_y": y[at],
-            "token_x": x[at],
-            "reason": self.reason,
-            "scores": self.scores,
-        }
-        if self.assignment is not None:
-            tensors["assignment_indptr"] = self.assignment.indptr.astype(np.int64)
-            tensors["assignment_indices"] = self.assignment.indices.astype(np.int64)
-            tensors["assignment_weights"] = self.assignment.data
-        metadata = {
-            "grid": list(self.grid.shape),
-            "n_tokens": self.grid.n_tokens,
-            "kind": self.kind,
-            "positions": self.positions,
-            "exactness": self.exactness,
-            "account": self.account.to_dict(),
-            "report": dict(self.report),
-            "provenance": dict(self.provenance),
-            "source": {k: v for k, v in tokens.metadata.items() if k != "producer"},
-        }
-        container.write(path, "selection", tensors, metadata)
+    def save(self, path: str | os.PathLike[str], tokens: VideoTokens | None = None) -> None:
+        """Write the selection as a dump of its own kind, atomically: indices, coordinates, reasons, scores, report and
+        provenance, the assignment matrix of a merging method as compressed rows, and with ``tokens`` the kept rows of
+        their features.
+
+        Raises
+        ------
+        InputError
+            the path cannot be written, or ``tokens`` are not those selected from; an existing file is left as it was
+        """
+        from stgraph.selection.selection_file import save_selection
+
+        save_selection(self.to("cpu") if is_tensor(self.indices) else self, path, tokens)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Selection:
+        """Read what :meth:`save` wrote, in host memory. The rows kept of a subset stay in the file, as its tensor
+        ``features``; those a method merged are :attr:`features` again.
+
+        Raises
+        ------
+        DumpFormatError, DumpVersionError
+            the file is missing, damaged, of another kind, or newer than this library
+
+        Examples
+        --------
+        >>> import stgraph, tempfile, pathlib
+        >>> tokens = stgraph.sample()
+        >>> kept = stgraph.selector("uniform", n_keep=64).select(tokens)
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "kept.safetensors"
+        >>> kept.save(path, tokens)
+        >>> list(Selection.load(path)) == list(kept)
+        True
+        """
+        from stgraph.selection.selection_file import load_selection
+
+        return load_selection(path)
 
     def _repr_html_(self) -> str:
         if is_tensor(self.indices):

@@ -73,7 +73,9 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'stgraph' has no attribute {name!r}")
+        from stgraph.spelling import no_attribute
+
+        raise no_attribute("module 'stgraph'", name, __all__)
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value

@@ -27,7 +27,8 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
 
     Parameters
     ----------
-    array : NumPy array, torch tensor, JAX array, or any other DLPack producer, in CPU memory
+    array : NumPy array, torch tensor, JAX array, or any other DLPack producer, in CPU memory; a list, or a column of
+        pandas or Arrow
     name : what to call it in error messages
 
     Raises
@@ -45,6 +46,8 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
     if torch is not None and isinstance(array, torch.Tensor):
         return _from_torch(array, name, torch)
     if not hasattr(array, "__dlpack__"):
+        if hasattr(array, "__array__"):
+            return _through_array(array, name)
         if isinstance(array, (list, tuple, int, float)):
             try:
                 return np.asarray(array)
@@ -118,6 +121,22 @@ def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
     except Exception as error:  # sparse, nested, lazily negated, inside a transformation, of a dtype NumPy lacks
         raise InputError(f"{name} cannot be read as a plain array: {error}") from None
     return result.view(BFLOAT16) if is_bfloat16 else result
+
+
+def answer(array: Any, owner: str, dtype: Any, copy: bool | None) -> np.ndarray[Any, Any]:
+    """What ``__array__`` of ``owner`` gives: ``array`` itself where dtype and ``copy`` allow it.
+
+    Raises
+    ------
+    UnavailableError
+        the array lies on a GPU, from which nothing is copied unasked
+    ValueError
+        ``copy=False``, and a copy is needed
+    """
+    if not isinstance(array, np.ndarray) and array.device.type != "cpu":
+        raise UnavailableError(f"the {owner} lie on {array.device}, and NumPy reads host memory: call .to('cpu') first")
+    found = to_numpy(array, owner)
+    return np.array(found, dtype=dtype, copy=copy) if copy is not None else np.asarray(found, dtype=dtype)
 
 
 def _on_device(name: str, device: str) -> str:

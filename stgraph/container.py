@@ -19,6 +19,12 @@ from stgraph.plain_json import parse_json
 
 Array = np.ndarray[Any, Any]
 SCHEMA_VERSION = 1
+READERS = {
+    "tokens": "stgraph.load(path)",
+    "query": "stgraph.load(dump, query=path)",
+    "selection": "stgraph.Selection.load(path)",
+    "partition": "stgraph.Partition.load(path)",
+}
 
 
 class MappedTensors(Mapping[str, Array]):
@@ -178,4 +184,5 @@ def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
             f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}: upgrade it"
         )
     if found != kind:
-        raise DumpFormatError(f"{file} is a dump of kind {found[:60]!r}; expected {kind!r}")
+        reader = f". Read it with {READERS[found]}" if found in READERS else ""
+        raise DumpFormatError(f"{file} is a dump of kind {found[:60]!r}; expected {kind!r}{reader}")

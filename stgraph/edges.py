@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
-from stgraph.arrays import BFLOAT16, to_numpy
+from stgraph.arrays import BFLOAT16, answer, to_numpy
 from stgraph.devices import is_tensor, to_device
 from stgraph.errors import InputError
+from stgraph.graph_exports import Exports
+from stgraph.spelling import Spelled
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeList:
+class EdgeList(Exports, Spelled):
     """An undirected weighted graph, each edge once, sorted by (src, dst).
 
-    Build one from your own arrays with :meth:`from_arrays`, which checks them; the constructor trusts its arguments.
+    Build one from your own arrays with :meth:`from_arrays`, or from another library with :meth:`from_networkx`,
+    :meth:`from_igraph`, :meth:`from_scipy`, :meth:`from_pandas` or :meth:`from_arrow`. These check what they get; the
+    constructor trusts it.
+
+    ``len`` is the number of edges; iteration gives (src, dst, weight), ``np.asarray`` the same as [E, 3] float64.
 
     Attributes
     ----------
     n_nodes : N
     src, dst : [E] int32, src < dst
     weight : [E] float32, finite
+    names : what the nodes 0..N-1 are called where they came from, None where they are called 0..N-1
 
     The arrays are NumPy's, or torch tensors on a GPU.
     """
@@ -33,10 +42,26 @@ class EdgeList:
     src: Any
     dst: Any
     weight: Any
+    names: tuple[Any, ...] | None = None
 
     @classmethod
-    def from_arrays(cls, n_nodes: int, src: Any, dst: Any, weight: Any | None = None) -> EdgeList:
+    def from_arrays(
+        cls,
+        n_nodes: int,
+        src: Any,
+        dst: Any,
+        weight: Any | None = None,
+        *,
+        names: Sequence[Hashable] | None = None,
+    ) -> EdgeList:
         """An edge list of arbitrary arrays: any order, either direction; weights default to 1.
+
+        Parameters
+        ----------
+        n_nodes : N
+        src, dst : [E] integer ids of 0..N-1
+        weight : [E] real numbers
+        names : N different names of the nodes, for the way back
 
         Raises
         ------
@@ -62,20 +87,125 @@ class EdgeList:
             raise InputError(f"src, dst and weight have {a.size}, {b.size} and {w.size} entries; they must be equal")
         a, b = a.astype(np.int64), b.astype(np.int64)
         low, high = np.minimum(a, b), np.maximum(a, b)
+        called = _checked_names(names, int(n_nodes))
         bad = (low < 0) | (high >= n_nodes) | (low == high) | ~np.isfinite(w)
         if bad.any():
             i = int(np.argmax(bad))
             raise InputError(
-                f"edge {i} is ({a[i]}, {b[i]}) with weight {w[i]}; edges join two different nodes of 0..{n_nodes - 1} "
-                "with a finite weight"
+                f"edge {i} is {_shown(a[i], b[i], called)} with weight {w[i]}; edges join two different nodes of "
+                f"0..{n_nodes - 1} with a finite weight"
             )
         order = np.lexsort((high, low))
         low, high = low[order], high[order]
         twice = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
         if twice.any():
             i = int(np.argmax(twice))
-            raise InputError(f"edge ({low[i]}, {high[i]}) is given more than once; give each pair once")
-        return cls(int(n_nodes), low.astype(np.int32), high.astype(np.int32), w[order])
+            raise InputError(
+                f"edge {_shown(low[i], high[i], called)} is given more than once; give each pair once, in one direction"
+            )
+        return cls(int(n_nodes), low.astype(np.int32), high.astype(np.int32), w[order], called)
+
+    @classmethod
+    def from_networkx(cls, graph: Any, weight: str | EllipsisType | None = ...) -> EdgeList:
+        """The edges of a networkx.Graph. Nodes called 0..N-1 keep these ids; others are numbered in the graph's order,
+        and :attr:`names` leads back.
+
+        Parameters
+        ----------
+        graph : networkx.Graph, neither directed nor a multigraph
+        weight : edge attribute with the weights; by default ``weight`` where edges carry it, else each counts 1; None:
+            each counts 1
+
+        Raises
+        ------
+        InputError
+            directed, a multigraph, a self-loop, or a weight that is missing, not a number or not finite
+
+        Examples
+        --------
+        >>> import networkx
+        >>> edges = EdgeList.from_networkx(networkx.Graph([("a", "b"), ("b", "c")]))
+        >>> edges, edges.names, list(edges)
+        (EdgeList(3 nodes, 2 edges), ('a', 'b', 'c'), [(0, 1, 1.0), (1, 2, 1.0)])
+        """
+        from stgraph import graph_readers
+
+        return graph_readers.from_networkx(graph, weight)
+
+    @classmethod
+    def from_igraph(cls, graph: Any, weight: str | EllipsisType | None = ...) -> EdgeList:
+        """The edges of an igraph.Graph, weights as in :meth:`from_networkx`; a vertex attribute ``name`` becomes
+        :attr:`names`.
+
+        Raises
+        ------
+        InputError
+            directed, not simple, names that repeat, or a weight that is missing, not a number or not finite
+        """
+        from stgraph import graph_readers
+
+        return graph_readers.from_igraph(graph, weight)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, *, names: Sequence[Hashable] | None = None) -> EdgeList:
+        """The edges of a symmetric scipy.sparse array [N, N]; stored zeros off the diagonal are edges of weight 0.
+
+        Raises
+        ------
+        InputError
+            not square, not symmetric, a nonzero diagonal, or a weight that is not finite
+        """
+        from stgraph import graph_readers
+
+        return graph_readers.from_scipy(matrix, names)
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: Any,
+        source: str = "src",
+        target: str = "dst",
+        weight: str | EllipsisType | None = ...,
+        *,
+        nodes: int | Sequence[Hashable] | None = None,
+    ) -> EdgeList:
+        """The edges of a pandas.DataFrame with a row per edge; what :meth:`to_pandas` gives comes back as it was.
+
+        Parameters
+        ----------
+        source, target : columns of the ends: integers are ids, anything else is a name
+        weight : column of the weights, as in :meth:`from_networkx`
+        nodes : N, or all names in the order of their ids, isolated nodes included; by default the largest id + 1, or
+            the names in order of appearance
+
+        Raises
+        ------
+        InputError
+            a column is not there, an end or a weight is missing, a self-loop, a pair given twice
+        """
+        from stgraph import graph_readers
+
+        return graph_readers.from_pandas(frame, source, target, weight, nodes)
+
+    @classmethod
+    def from_arrow(
+        cls,
+        table: Any,
+        source: str = "src",
+        target: str = "dst",
+        weight: str | EllipsisType | None = ...,
+        *,
+        nodes: int | Sequence[Hashable] | None = None,
+    ) -> EdgeList:
+        """The edges of a pyarrow.Table, or of another Arrow table (Polars, DuckDB, ...); see :meth:`from_pandas`."""
+        from stgraph import graph_readers
+
+        return graph_readers.from_arrow(table, source, target, weight, nodes)
+
+    @property
+    def listed_edges(self) -> EdgeList:
+        """Itself."""
+        return self
 
     @property
     def anchor(self) -> Any:
@@ -94,7 +224,8 @@ class EdgeList:
 
     def to(self, device: Any) -> EdgeList:
         """The same edges on ``device``; on "cpu" as NumPy arrays."""
-        return EdgeList(self.n_nodes, *(to_device(a, device) for a in (self.src, self.dst, self.weight)))
+        src, dst, weight = (to_device(a, device) for a in (self.src, self.dst, self.weight))
+        return EdgeList(self.n_nodes, src, dst, weight, self.names)
 
     def degrees(self) -> Array:
         """[N] int64: edges at each node."""
@@ -106,7 +237,47 @@ class EdgeList:
         place[nodes] = np.arange(len(nodes), dtype=np.int32)
         a, b = place[self.src], place[self.dst]
         inside = (a >= 0) & (b >= 0)
-        return EdgeList(len(nodes), a[inside], b[inside], self.weight[inside])
+        names = None if self.names is None else tuple(self.names[i] for i in nodes)
+        return EdgeList(len(nodes), a[inside], b[inside], self.weight[inside], names)
+
+    def __len__(self) -> int:
+        return self.n_edges
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[tuple[int, int, float]]:
+        return zip(self.src.tolist(), self.dst.tolist(), self.weight.tolist(), strict=True)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("the three columns of an edge list are put together in a copy; see src, dst and weight")
+        columns = (answer(a, "edges", np.float64, None) for a in (self.src, self.dst, self.weight))
+        return np.stack(list(columns), axis=1).astype(dtype or np.float64, copy=False)
 
     def __repr__(self) -> str:
         return f"EdgeList({self.n_nodes:,} nodes, {self.n_edges:,} edges)"
+
+
+def _checked_names(names: Sequence[Hashable] | None, n_nodes: int) -> tuple[Any, ...] | None:
+    if names is None:
+        return None
+    called = tuple(names)
+    if len(called) != n_nodes:
+        raise InputError(f"{len(called):,} names for {n_nodes:,} nodes; give each node one")
+    try:
+        seen: dict[Hashable, int] = {}
+        for i, name in enumerate(called):
+            if seen.setdefault(name, i) != i:
+                raise InputError(
+                    f"nodes {seen[name]} and {i} are both called {name!r}; names must lead back to one node"
+                )
+    except TypeError as error:
+        raise InputError(f"a name cannot be used: {error}") from None
+    return called or None
+
+
+def _shown(a: Any, b: Any, names: tuple[Any, ...] | None) -> str:
+    """An edge as its owner knows it."""
+    ends = (f"{names[i]!r}" if names is not None and 0 <= i < len(names) else str(i) for i in (a, b))
+    return f"({', '.join(ends)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,24 +12,29 @@ import numpy as np
 
 from stgraph.devices import is_tensor, to_device
 from stgraph.errors import InputError
+from stgraph.graph_exports import Exports
 from stgraph.grid import TokenGrid
 from stgraph.kernels import kernels_for
+from stgraph.lattice_edges import FAMILIES as FAMILIES
 from stgraph.lattice_edges import LatticeEdges
+from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
     from stgraph.graph_summary import GraphSummary
 
 Array = np.ndarray[Any, Any]
-FAMILIES = ("right", "bottom", "temporal")
 
 
 @dataclass(frozen=True, eq=False)
-class TokenGraph:
+class TokenGraph(Exports, Spelled):
     """Patch tokens as nodes, cosine similarities of lattice neighbours as edge weights.
 
     The similarities of all lattice edges are kept; ``tau_sim`` and ``families`` say which of them make up the community
     graph G' = {(i, j): w > tau_sim}. :meth:`with_threshold` changes these without reading the features again.
+
+    As in networkx, ``len`` is the number of nodes, and iteration gives them: 0..N-1. ``graph.edges`` is the list of
+    edges. ``np.asarray(graph)`` is refused: a graph is many arrays.
 
     Attributes
     ----------
@@ -134,55 +140,28 @@ class TokenGraph:
 
         return summarise(self)
 
-    def to_networkx(self) -> Any:
-        """networkx.Graph of the community graph with all N nodes, edge attribute ``weight``."""
-        from stgraph import graph_views
+    def __len__(self) -> int:
+        return self.n_nodes
 
-        return graph_views.to_networkx(self.edges)
+    def __bool__(self) -> bool:
+        return True
 
-    def to_igraph(self) -> Any:
-        """igraph.Graph of the community graph with all N vertices, edge attribute ``weight``."""
-        from stgraph import graph_views
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.n_nodes))
 
-        return graph_views.to_igraph(self.edges)
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, (int, np.integer)) and 0 <= int(node) < self.n_nodes
 
-    def to_scipy(self) -> Any:
-        """Symmetric scipy.sparse.csr_array [N, N] float32 of the community graph."""
-        from stgraph import graph_views
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise InputError(
+            "a graph is many arrays: graph.similarity [3, T, H, W], np.asarray(graph.edges) [E, 3], or the adjacency "
+            "matrix graph.to_scipy()"
+        )
 
-        return graph_views.to_scipy(self.edges)
-
-    def to_arrow(self) -> Any:
-        """pyarrow.Table of the community graph: src, dst, weight, family."""
-        from stgraph import graph_views
-
-        return graph_views.to_arrow(self.edges, self.edge_family)
-
-    def to_pandas(self) -> Any:
-        """pandas.DataFrame of the community graph: src, dst, weight, family."""
-        from stgraph import graph_views
-
-        return graph_views.to_pandas(self.edges, self.edge_family)
-
-    def to_cupy(self) -> tuple[Any, Any, Any]:
-        """The community graph as CuPy arrays (src, dst int32, weight float32), not copied where the graph lies on a
-        GPU. Needs a CUDA device and CuPy."""
-        from stgraph import graph_views
-
-        return graph_views.to_cupy(self.edges)
-
-    def to_cudf(self) -> Any:
-        """cudf.DataFrame of the community graph (src, dst int32, not copied where the graph lies on a GPU; weight
-        float64). Needs a CUDA device and cuDF."""
-        from stgraph import graph_views
-
-        return graph_views.to_cudf(self.edges)
-
-    def to_cugraph(self) -> Any:
-        """cugraph.Graph with every vertex listed and no renumbering. Needs a CUDA device and cuGraph."""
-        from stgraph import graph_views
-
-        return graph_views.to_cugraph(self.edges)
+    @property
+    def listed_edges(self) -> LatticeEdges:
+        """:attr:`edges`."""
+        return self.edges
 
     def __repr__(self) -> str:
         return self.summary().headline()

@@ -1,10 +1,11 @@
-"""A token graph's edge list in the forms other libraries read.
+"""An edge list in the forms other libraries read.
 
 Views in host memory copy the edges of a graph on a GPU; those of GPU libraries copy those of a graph in host memory.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,22 +13,39 @@ import numpy as np
 from stgraph.devices import is_tensor, to_host
 from stgraph.edges import EdgeList
 from stgraph.errors import missing_dependency
+from stgraph.lattice_edges import FAMILIES, LatticeEdges
 
 
 def to_networkx(edges: EdgeList) -> Any:
     import networkx
 
-    edges = edges.to("cpu")
+    place, family = _lattice_attributes(edges)
+    names = range(edges.n_nodes) if edges.names is None else edges.names
+    src, dst, weight = (column.tolist() for column in _host(edges))
     graph = networkx.Graph()
-    graph.add_nodes_from(range(edges.n_nodes))
-    graph.add_weighted_edges_from(zip(edges.src.tolist(), edges.dst.tolist(), edges.weight.tolist(), strict=True))
+    if family is None:
+        graph.add_nodes_from(names)
+        graph.add_weighted_edges_from((names[a], names[b], w) for a, b, w in zip(src, dst, weight, strict=True))
+        return graph
+    t, y, x = (axis.tolist() for axis in place)
+    graph.add_nodes_from((i, {"t": t[i], "y": y[i], "x": x[i]}) for i in names)
+    graph.add_edges_from(
+        (a, b, {"weight": w, "family": FAMILIES[f]})
+        for a, b, w, f in zip(src, dst, weight, family.tolist(), strict=True)
+    )
     return graph
 
 
 def to_igraph(edges: EdgeList) -> Any:
-    edges = edges.to("cpu")
     graph = igraph_structure(edges)
-    graph.es["weight"] = edges.weight.tolist()
+    place, family = _lattice_attributes(edges)
+    graph.es["weight"] = _host(edges)[2].tolist()
+    if edges.names is not None:
+        graph.vs["name"] = list(edges.names)
+    if family is not None:
+        for name, axis in zip("tyx", place, strict=True):
+            graph.vs[name] = axis.tolist()
+        graph.es["family"] = [FAMILIES[f] for f in family.tolist()]
     return graph
 
 
@@ -50,25 +68,59 @@ def to_scipy(edges: EdgeList) -> Any:
     return coo_array((weight, (rows, columns)), shape=(edges.n_nodes, edges.n_nodes)).tocsr()
 
 
-def _columns(edges: EdgeList, family: Any) -> dict[str, Any]:
-    edges = edges.to("cpu")
-    return {"src": edges.src, "dst": edges.dst, "weight": edges.weight, "family": to_host(family)}
-
-
-def to_arrow(edges: EdgeList, family: Any) -> Any:
+def to_arrow(edges: EdgeList) -> Any:
     try:
         import pyarrow
     except ImportError:
         raise missing_dependency("to_arrow()", "pyarrow", "arrow") from None
-    return pyarrow.table(_columns(edges, family))
+    columns = _columns(edges)
+    if "family" in columns:
+        columns["family"] = pyarrow.DictionaryArray.from_arrays(columns["family"].astype(np.int8), list(FAMILIES))
+    return pyarrow.table(columns).replace_schema_metadata({"stgraph": json.dumps(_nodes(edges), default=str)})
 
 
-def to_pandas(edges: EdgeList, family: Any) -> Any:
+def to_pandas(edges: EdgeList) -> Any:
     try:
         import pandas
     except ImportError:
         raise missing_dependency("to_pandas()", "pandas", "pandas") from None
-    return pandas.DataFrame(_columns(edges, family))
+    columns = _columns(edges)
+    if "family" in columns:
+        columns["family"] = pandas.Categorical.from_codes(columns["family"], list(FAMILIES))
+    frame = pandas.DataFrame(columns)
+    frame.attrs["stgraph"] = _nodes(edges)
+    return frame
+
+
+def _columns(edges: EdgeList) -> dict[str, Any]:
+    src, dst, weight = _host(edges)
+    place, family = _lattice_attributes(edges)
+    if edges.names is not None:
+        called = ([edges.names[i] for i in ends.tolist()] for ends in (src, dst))
+        return {"src": next(called), "dst": next(called), "weight": weight}
+    columns = {"src": src, "dst": dst, "weight": weight}
+    if family is None:
+        return columns
+    return columns | {"family": family} | {name: axis[src] for name, axis in zip("tyx", place, strict=True)}
+
+
+def _nodes(edges: EdgeList) -> dict[str, Any]:
+    """What a table of edges alone does not say; :meth:`EdgeList.from_pandas` and ``from_arrow`` read it."""
+    return {"n_nodes": edges.n_nodes} | ({} if edges.names is None else {"names": list(edges.names)})
+
+
+def _host(edges: EdgeList) -> tuple[Any, Any, Any]:
+    """(src, dst, weight) in host memory."""
+    return to_host(edges.src), to_host(edges.dst), to_host(edges.weight)
+
+
+def _lattice_attributes(edges: EdgeList) -> tuple[tuple[Any, ...], Any]:
+    """(t, y, x) of all nodes, [N] int32 each, and the [E] family codes; none and None off the lattice."""
+    if not isinstance(edges, LatticeEdges):
+        return (), None
+    shape = tuple(edges.similarity.shape[1:])
+    place = np.unravel_index(np.arange(edges.n_nodes), shape)
+    return tuple(axis.astype(np.int32) for axis in place), to_host(edges.family)
 
 
 def to_cupy(edges: EdgeList) -> tuple[Any, Any, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from stgraph.errors import GridError
+from stgraph.errors import FeatureError, GridError
+from stgraph.spelling import Spelled
 
 PATCH, NEWLINE, SEPARATOR, OTHER = 0, 1, 2, 3
 MAX_NODES = 2**31 - 1
@@ -17,7 +19,7 @@ IntArray = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class TokenGrid:
+class TokenGrid(Spelled):
     """The extent of a video's patch tokens, and the kind of every visual token.
 
     Parameters
@@ -164,6 +166,56 @@ class TokenGrid:
 
     def __str__(self) -> str:
         return f"{self.T}x{self.H}x{self.W}"
+
+
+def grid_of(shape: tuple[int, ...], grid: Any) -> TokenGrid:
+    """The grid of features of ``shape``: as they lie, or as ``grid`` ((H, W), (T, H, W) or a TokenGrid) says.
+
+    Raises
+    ------
+    FeatureError
+        the shape needs a grid and none is given, or no grid fits its rank
+    GridError
+        the shape holds another number of tokens than the grid
+    """
+    if grid is None:
+        if len(shape) == 4:
+            return TokenGrid(*shape[:3])
+        raise FeatureError(
+            f"features have shape {shape}; expected [T, H, W, d] (frames, height, width, dimension){_remedy(shape)}"
+        )
+    if len(shape) not in (2, 3, 4):
+        raise FeatureError(f"features have shape {shape}; with grid= they are [T, H*W, d] or [T*H*W, d]")
+    if isinstance(grid, TokenGrid):
+        found = grid
+    else:
+        sides = tuple(grid) if isinstance(grid, (tuple, list)) else ()
+        if len(sides) == 2:
+            found = TokenGrid(1, *sides)
+            frames = shape[0] if len(shape) > 2 else max(1, shape[0] // found.n_nodes)
+            found = TokenGrid(frames, *sides)
+        elif len(sides) == 3:
+            found = TokenGrid(*sides)
+        else:
+            raise GridError(f"grid is {grid!r}; give (H, W), (T, H, W) or a TokenGrid")
+    n = math.prod(shape[:-1])
+    if n != found.n_tokens or (len(shape) > 2 and shape[0] != found.T):
+        per_frame = f" ({shape[1]:,} in each of {shape[0]:,} frames)" if len(shape) == 3 else ""
+        raise GridError(
+            f"features have shape {shape}, which is {n:,} tokens{per_frame}, but grid {found} has {found.n_tokens:,}. "
+            "Leave out class and register tokens (x[:, 1:]); for newlines give a TokenGrid with their kinds"
+        )
+    return found
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3:
+        side = math.isqrt(shape[1])
+        example = f", such as grid=({side}, {side})" if side * side == shape[1] else ""
+        return f". If it is [T, N, d], say how the N tokens of a frame lie: grid=(H, W){example}"
+    if len(shape) == 2:
+        return ". If it is [N, d], say how the N tokens lie: grid=(T, H, W)"
+    return ""
 
 
 def _integers(name: str, values: Any) -> np.ndarray[Any, Any]:

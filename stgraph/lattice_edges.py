@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from stgraph.devices import to_device
 from stgraph.edges import EdgeList
 from stgraph.kernels import kernels_for
+
+FAMILIES = ("right", "bottom", "temporal")
 
 
 class LatticeEdges(EdgeList):
@@ -55,6 +58,11 @@ class LatticeEdges(EdgeList):
     def family(self) -> Any:
         """[E] uint8: 0 right, 1 bottom, 2 temporal."""
         return self._listed[3]
+
+    def to(self, device: Any) -> LatticeEdges:
+        """The same edges on ``device``, where they are listed anew; on "cpu" as NumPy arrays."""
+        moved = to_device(self.similarity, device)
+        return self if moved is self.similarity else LatticeEdges(moved, self.tau, self.switches)
 
     @property
     def anchor(self) -> Any:

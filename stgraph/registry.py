@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import reduce
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError, UnknownNameError
+from stgraph.spelling import hint
 
 
 class Registry:
@@ -107,9 +107,7 @@ class Registry:
         table = self._table()
         if isinstance(name, str) and name in table:
             return name
-        near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError(f"no {self.kind} {name!r}.{hint} Known: {', '.join(table)}")
+        raise UnknownNameError(f"no {self.kind} {name!r}.{hint(name, table)} Known: {', '.join(table)}")
 
     def get(self, name: str) -> Any:
         """The object registered under ``name``, imported on first use.

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from stgraph import fragments
-from stgraph.arrays import to_numpy
+from stgraph.arrays import answer, to_numpy
 from stgraph.devices import beside, dtype_name, feature_array, is_tensor, to_device, to_host
 from stgraph.errors import FeatureError, GridError, MissingSignalError
-from stgraph.grid import TokenGrid
+from stgraph.grid import TokenGrid, grid_of
 from stgraph.signals import check_signals, is_per_patch
+from stgraph.spelling import Spelled
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class VideoTokens:
+class VideoTokens(Spelled):
     """Visual tokens of one video, as an LLM would see them.
+
+    ``len`` is the number of tokens, newlines and separators included; iteration and ``np.asarray`` give their features
+    in sequence order, [n, d]. ``tokens.lattice`` goes frame by frame.
 
     Parameters
     ----------
@@ -73,40 +77,44 @@ class VideoTokens:
         cls,
         x: Any,
         *,
+        grid: TokenGrid | tuple[int, ...] | None = None,
         importance: Any | None = None,
         signals: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> VideoTokens:
-        """Tokens of a plain [T, H, W, d] array: any DLPack producer, any strides, never copied if NumPy can address it,
-        or if it lies on a GPU.
+        """Tokens of an array: any DLPack producer, any strides, never copied where NumPy or the GPU can address it.
 
         Parameters
         ----------
-        x : [T, H, W, d] float32, float16 or bfloat16
-        importance : [T, H, W] or [N], optional
+        x : [T, H, W, d] float32, float16 or bfloat16; with ``grid`` also [T, H*W, d], as vision towers give it, or
+            [T*H*W, d], both in raster order
+        grid : (H, W), (T, H, W) or a TokenGrid; the last also where newlines and separators are among [n, d]
+        importance : [T, H, W], [T, H*W] or [N], optional
             attention of the last prompt token to each visual token
 
         Raises
         ------
         FeatureError
             another rank, dtype, or an empty axis
+        GridError
+            the grid does not fit the array
 
         Examples
         --------
         >>> import numpy as np
         >>> VideoTokens.from_array(np.ones((2, 3, 4, 8), dtype=np.float32))
         VideoTokens(2x3x4, 24 tokens of dimension 8, float32)
+        >>> VideoTokens.from_array(np.ones((2, 12, 8), dtype=np.float32), grid=(3, 4))
+        VideoTokens(2x3x4, 24 tokens of dimension 8, float32)
         """
         features = feature_array(x)
-        if features.ndim != 4:
-            raise FeatureError(
-                f"features have shape {tuple(features.shape)}; expected [T, H, W, d] (frames, height, width, dimension)"
-            )
-        grid = TokenGrid(*features.shape[:3])
+        grid = grid_of(tuple(features.shape), grid)
+        if features.ndim == 3:
+            features = features.reshape(*(grid.shape if grid.kind is None else (-1,)), features.shape[-1])
         named = {name: to_numpy(a, f"signal {name!r}") for name, a in (signals or {}).items()}
         if importance is not None:
             values = to_host(importance) if is_tensor(importance) else to_numpy(importance, "importance")
-            if values.shape not in (grid.shape, (grid.n_nodes,)):
+            if values.shape not in (grid.shape, (grid.T, grid.H * grid.W), (grid.n_nodes,)):
                 raise GridError(f"importance has shape {values.shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
             named["importance"] = values.reshape(grid.shape).astype(np.float32, copy=False)
         return cls(features, grid, named, dict(metadata or {}))
@@ -169,6 +177,21 @@ class VideoTokens:
                 f"Pass it when the tokens are made: VideoTokens.from_array(x, signals={{{name!r}: ...}})"
             )
         return self.signals[name]
+
+    def __len__(self) -> int:
+        return self.grid.n_tokens
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.features.reshape(len(self), self.dimension))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        rows = (len(self), self.dimension)
+        if isinstance(self.features, np.ndarray):
+            return answer(np.reshape(self.features, rows, copy=False if copy is False else None), "tokens", dtype, copy)
+        return answer(self.features.reshape(rows), "tokens", dtype, copy)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokens as a dump; see :func:`stgraph.dump.save_tokens`."""

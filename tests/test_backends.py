@@ -140,9 +140,9 @@ def test_communities_stay_inside_components(name: str, shape: str) -> None:
 @each_deterministic_engine
 def test_the_same_seed_gives_the_same_labels(name: str, shape: str) -> None:
     edges = edges_of(shape)
-    first = detect_communities(edges, name, seed=5)
-    detect_communities(edges, name, seed=6)
-    np.testing.assert_array_equal(detect_communities(edges, name, seed=5).labels, first.labels)
+    first = detect_communities(edges, name, max_size="sqrt", seed=5)
+    detect_communities(edges, name, max_size="sqrt", seed=6)
+    np.testing.assert_array_equal(detect_communities(edges, name, max_size="sqrt", seed=5).labels, first.labels)
 
 
 @each_deterministic_engine
@@ -172,7 +172,7 @@ def test_random_state_is_private(name: str) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 (the legacy global state is what must stay untouched)
     before, before_numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
-    detect_communities(edges_of("video"), name, seed=3)
+    detect_communities(edges_of("video"), name, max_size="sqrt", seed=3)
     after_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     assert random.getstate() == before
     np.testing.assert_equal(after_numpy, before_numpy)
@@ -184,7 +184,7 @@ def test_the_callers_random_state_changes_nothing(name: str) -> None:
     for seed in (1, 2):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        found.append(detect_communities(edges_of("denser"), name).labels.tolist())
+        found.append(detect_communities(edges_of("denser"), name, max_size="sqrt").labels.tolist())
     assert found[0] == found[1]
 
 
@@ -193,8 +193,8 @@ def test_order_and_direction_of_edges_change_nothing(name: str) -> None:
     edges = lattice((3, 5, 6), share=0.6)
     order = np.random.default_rng(0).permutation(edges.n_edges)
     shuffled = EdgeList.from_arrays(edges.n_nodes, edges.dst[order], edges.src[order], edges.weight[order])
-    expected = detect_communities(edges, name).labels
-    np.testing.assert_array_equal(detect_communities(shuffled, name).labels, expected)
+    expected = detect_communities(edges, name, max_size="sqrt").labels
+    np.testing.assert_array_equal(detect_communities(shuffled, name, max_size="sqrt").labels, expected)
 
 
 @each_engine

@@ -24,7 +24,7 @@ PATH = graph(6, path(6))
 @given(n_nodes=st.integers(1, 60), density=st.floats(0, 2), seed=st.integers(0, 2**32 - 1))
 def test_both_component_engines_agree(n_nodes: int, density: float, seed: int) -> None:
     edges = sparse(n_nodes, int(density * n_nodes), seed)
-    ours, theirs = (detect_communities(edges, f"{name}-components") for name in ("lattice", "scipy"))
+    ours, theirs = (detect_communities(edges, f"{name}-components", max_size="sqrt") for name in ("lattice", "scipy"))
     np.testing.assert_array_equal(ours.uncapped_labels, theirs.uncapped_labels)
     np.testing.assert_array_equal(ours.labels, theirs.labels)
 
@@ -53,11 +53,11 @@ def test_auto_takes_the_first_that_runs_and_records_the_others() -> None:
 def test_auto_passes_over_what_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with registered(lambda edges: np.zeros(edges.n_nodes, int), reason="no such device") as name:
         monkeypatch.setattr("stgraph.community.detect.AUTO_ORDER", (name, "scipy-components"))
-        provenance = detect_communities(PATH).provenance
+        provenance = detect_communities(PATH, "auto").provenance
         assert (provenance.backend, provenance.skipped) == ("scipy-components", ("foreign: no such device",))
         monkeypatch.setattr("stgraph.community.detect.AUTO_ORDER", (name,))
         with pytest.raises(BackendUnavailableError, match="no backend can run here: foreign: no such device"):
-            detect_communities(PATH)
+            detect_communities(PATH, "auto")
 
 
 def test_a_backend_asked_for_by_name_never_falls_back() -> None:

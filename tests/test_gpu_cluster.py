@@ -54,7 +54,7 @@ def test_modularity_is_near_that_of_one_device(cluster: None, name: str, shape: 
     expected = stgraph.detect_communities(edges, "igraph-leiden", max_size=None)
     found = stgraph.detect_communities(edges, name, max_size=None)
     assert found.summary()["modularity"] > 0.95 * expected.summary()["modularity"]
-    capped = stgraph.detect_communities(edges, name)
+    capped = stgraph.detect_communities(edges, name, max_size="sqrt")
     assert capped.sizes.max() <= capped.provenance.max_size
 
 

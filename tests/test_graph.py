@@ -232,10 +232,20 @@ def weighted(graph: TokenGraph) -> dict[tuple[int, int], float]:
     return dict(zip(pairs(graph), graph.edges.weight.tolist(), strict=True))
 
 
+def families(graph: TokenGraph) -> dict[tuple[int, int], str]:
+    return dict(zip(pairs(graph), (FAMILIES[f] for f in graph.edge_family.tolist()), strict=True))
+
+
+def places(graph: TokenGraph) -> dict[int, tuple[int, int, int]]:
+    return {node: graph.grid.position(node) for node in range(graph.n_nodes)}
+
+
 def test_networkx_view(graph: TokenGraph) -> None:
     view = graph.to_networkx()
     assert list(view.nodes) == list(range(graph.n_nodes))
     assert {tuple(sorted((a, b))): w for a, b, w in view.edges(data="weight")} == weighted(graph)
+    assert {i: (n["t"], n["y"], n["x"]) for i, n in view.nodes(data=True)} == places(graph)
+    assert {tuple(sorted((a, b))): f for a, b, f in view.edges(data="family")} == families(graph)
 
 
 def test_igraph_view(graph: TokenGraph) -> None:
@@ -243,6 +253,8 @@ def test_igraph_view(graph: TokenGraph) -> None:
     assert view.vcount() == graph.n_nodes
     assert not view.is_directed()
     assert dict(zip(view.get_edgelist(), view.es["weight"], strict=True)) == weighted(graph)
+    assert {v.index: (v["t"], v["y"], v["x"]) for v in view.vs} == places(graph)
+    assert dict(zip(view.get_edgelist(), view.es["family"], strict=True)) == families(graph)
 
 
 def test_scipy_view(graph: TokenGraph) -> None:
@@ -258,11 +270,13 @@ def test_scipy_view(graph: TokenGraph) -> None:
 def test_table_views(graph: TokenGraph, library: str) -> None:
     pytest.importorskip(library)
     columns = graph.to_arrow().to_pydict() if library == "pyarrow" else graph.to_pandas().to_dict("list")
-    assert list(columns) == ["src", "dst", "weight", "family"]
+    assert list(columns) == ["src", "dst", "weight", "family", "t", "y", "x"]
     assert dict(zip(zip(columns["src"], columns["dst"], strict=True), columns["weight"], strict=True)) == weighted(
         graph
     )
-    assert columns["family"] == graph.edge_family.tolist()
+    assert columns["family"] == [FAMILIES[f] for f in graph.edge_family.tolist()]
+    at = [graph.grid.position(i) for i in graph.edges.src.tolist()]
+    assert list(zip(columns["t"], columns["y"], columns["x"], strict=True)) == at
 
 
 @pytest.mark.parametrize(

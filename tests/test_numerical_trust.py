@@ -157,7 +157,7 @@ def test_a_power_of_two_changes_no_choice(name: str, power: int) -> None:
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_twenty_runs_give_the_same_communities(name: str) -> None:
     edges = lattice((3, 6, 6), share=0.8)
-    runs = {detect_communities(edges, name, seed=3).labels.tobytes() for _ in range(20)}
+    runs = {detect_communities(edges, name, max_size="sqrt", seed=3).labels.tobytes() for _ in range(20)}
     assert len(runs) == 1
 
 

@@ -167,13 +167,13 @@ def test_repr_tells_what_the_cap_did() -> None:
     edges = graph(12, path(12))
     capped = detect_communities(edges, "lattice-components", max_size=4)
     assert repr(capped) == (
-        f"Partition(12 tokens, {capped.n_communities} communities, largest {capped.sizes.max()}, "
+        f"Partition(12 nodes, {capped.n_communities} communities, largest {capped.sizes.max()}, "
         "by lattice-components, 1 above 4 split by tree)"
     )
     free = detect_communities(edges, "lattice-components", max_size=None)
-    assert repr(free) == "Partition(12 tokens, 1 communities, largest 12, by lattice-components)"
+    assert repr(free) == "Partition(12 nodes, 1 communities, largest 12, by lattice-components)"
     page = capped._repr_html_()
-    assert "12 tokens" in page
+    assert "12 nodes" in page
     assert all(f"<th>{figure}</th>" in page for figure in capped.summary())
 
 

@@ -19,8 +19,8 @@ def test_one_giant_component_is_cut_into_connected_pieces(shape: tuple[int, int,
     edges = lattice(shape)
     n = edges.n_nodes
     cap = int(n**0.5)
-    found = detect_communities(edges, "lattice-components")
-    np.testing.assert_array_equal(found.labels, detect_communities(edges, "scipy-components").labels)
+    found = detect_communities(edges, "lattice-components", max_size="sqrt")
+    np.testing.assert_array_equal(found.labels, detect_communities(edges, "scipy-components", max_size="sqrt").labels)
     assert found.uncapped_sizes.tolist() == [n]
     assert found.sizes.max() <= cap
     inside = found.labels[edges.src] == found.labels[edges.dst]
@@ -33,7 +33,7 @@ def test_one_giant_component_is_cut_into_connected_pieces(shape: tuple[int, int,
 def test_few_pieces_on_a_real_clip(tau_sim: float) -> None:
     edges = sample(tau_sim=tau_sim)
     cap = int(edges.n_nodes**0.5)
-    found = detect_communities(edges, "lattice-components")
+    found = detect_communities(edges, "lattice-components", max_size="sqrt")
     large = np.flatnonzero(found.uncapped_sizes > cap)
     pieces = np.unique(found.labels[np.isin(found.uncapped_labels, large)]).size
     ideal = int((-(-found.uncapped_sizes[large] // cap)).sum())

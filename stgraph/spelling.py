@@ -1,0 +1,38 @@
+"""The nearest spelling of a name, for errors that answer a typing slip."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with the nearest of ``known``, or nothing where none is near.
+
+    Examples
+    --------
+    >>> hint("lables", ["labels", "sizes"]), hint("zzz", ["labels", "sizes"])
+    (" Did you mean 'labels'?", '')
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The one message for an attribute that does not exist."""
+    # Without an object, Python's own traceback does not append a second suggestion.
+    return AttributeError(f"{owner} has no attribute {name!r}.{hint(name, known)}".rstrip("."), name=name, obj=None)
+
+
+class Spelled:
+    """Base of results: a misspelt attribute is answered with the nearest one there is."""
+
+    if not TYPE_CHECKING:  # a type checker must go on refusing what does not exist
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=None)
+            if hasattr(type(self), name):  # a property failed with an AttributeError of its own, which counts
+                return object.__getattribute__(self, name)
+            raise no_attribute(f"{type(self).__name__!r} object", name, (n for n in dir(self) if n[0] != "_"))
