@@ -140,15 +140,6 @@ BACKENDS = Registry(
     check=check_backend,
 )
 
-# Of tokens, wherever no backend is named: functions, selectors, commands. The paper's choice; it runs everywhere, and
-# where the tokens are.
-DEFAULT_BACKEND = "lattice-components"
-# Of an edge list of one's own: in most graphs that are not made by a threshold, all is one component.
-DEFAULT_GRAPH_BACKEND = "igraph-leiden"
-
-# What backend="auto" tries, best first: Leiden where it is fast, and the components that always run.
-AUTO_ORDER = ("cugraph-leiden", "igraph-leiden", "networkit-leiden", "graspologic-leiden", "lattice-components")
-
 
 def backend(name: str) -> CommunityBackend:
     """The backend registered under ``name``, available or not.

@@ -10,17 +10,12 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.base import (
-    AUTO_ORDER,
-    BACKENDS,
-    DEFAULT_BACKEND,
-    DEFAULT_GRAPH_BACKEND,
     BackendParams,
     CommunityBackend,
     available_backends,
-    package_version,
-    usable_backend,
 )
 from stgraph.community.base import backend as get_backend
+from stgraph.community.default_backend import chosen_backend, default_backend, library_version
 from stgraph.community.partition import Partition, Provenance
 from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
 from stgraph.devices import beside, is_tensor, to_host
@@ -90,7 +85,7 @@ def detect_communities(
         raise InputError(f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList")
     of_tokens = isinstance(edges, LatticeEdges)
     if backend is None:
-        backend = DEFAULT_BACKEND if of_tokens else DEFAULT_GRAPH_BACKEND
+        backend = default_backend(edges)
     remarks = []
     if isinstance(max_size, str) and max_size == "auto":
         max_size = "sqrt" if of_tokens else None
@@ -99,7 +94,7 @@ def detect_communities(
     check_detection(backend, max_size, split, resolution, seed)
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
-    engine, skipped = _choose(backend)
+    engine, skipped = chosen_backend(backend)
     _check_native(engine, split)
     params = BackendParams(float(resolution), int(seed))
     copies: list[str] = []
@@ -114,7 +109,7 @@ def detect_communities(
     provenance = Provenance(
         backend=engine.name,
         library=engine.package,
-        library_version=_library_version(engine),
+        library_version=library_version(engine),
         device=_device(engine, edges),
         objective=engine.capabilities.objective,
         parameters={
@@ -251,27 +246,6 @@ def _device(engine: CommunityBackend, edges: EdgeList) -> str:
     if device != "any":
         return device
     return str(edges.anchor.device).partition(":")[0]
-
-
-def _choose(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
-    if name != "auto":
-        return usable_backend(name), ()
-    skipped: list[str] = []
-    for candidate in AUTO_ORDER:
-        engine = BACKENDS.get(candidate)
-        reason = engine.unavailable()
-        if reason is None:
-            return engine, tuple(skipped)
-        skipped.append(f"{candidate}: {reason}")
-    raise BackendUnavailableError("no backend can run here: " + "; ".join(skipped))
-
-
-def _library_version(engine: CommunityBackend) -> str:
-    if engine.package == "stgraph-video":
-        from stgraph import __version__
-
-        return __version__
-    return package_version(engine.package)
 
 
 def check_detection(backend: str, max_size: Any, split: str, resolution: Any, seed: Any) -> None:

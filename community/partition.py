@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stgraph import fragments
 from stgraph.arrays import answer
-from stgraph.colours import ALONE, COMMUNITY
 from stgraph.devices import astype, is_tensor, to_device, to_host
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
@@ -260,45 +258,10 @@ class Partition(Spelled):
         return f"Partition({counts}, by {p.backend}{capped})"
 
     def _repr_html_(self) -> str:
-        if self.on_gpu:
-            return self.to("cpu")._repr_html_()
-        cap = self.provenance.max_size
-        edges = size_edges(int(self.uncapped_sizes.max(initial=1)), cap)
-        series = {}
-        for name, colour, sizes in (
-            ("before the cap", ALONE, self.uncapped_sizes),
-            ("after", COMMUNITY[0], self.sizes),
-        ):
-            mass = np.bincount(np.searchsorted(edges, sizes), weights=sizes, minlength=len(edges))
-            series[name] = (colour, (100 * mass / max(1, self.n_nodes)).tolist())
-        mark = None if cap is None else (float(edges.index(cap) + 1), f"cap: {cap:,}")
-        labels = [f"{edge:,}" for edge in edges]
-        return (
-            fragments.headline(repr(self))
-            + fragments.bars(series, labels, mark)
-            + fragments.note("% of all tokens, by the size of their community: up to ... tokens")
-            + fragments.folded("quality", fragments.facts(self.summary()))
-            + fragments.folded("provenance", fragments.facts(self.provenance.to_dict()))
-        )
+        from stgraph.community.partition_html import partition_html
+
+        return partition_html(self.to("cpu") if self.on_gpu else self)
 
 
 def _labels_on(partition: Partition, device: Any) -> Any:
     return to_device(partition.uncapped_labels, device)
-
-
-def size_edges(largest: int, cap: int | None) -> list[int]:
-    """Upper ends of classes of sizes that double: up to the cap (or from 1 where there is none), and beyond.
-
-    Examples
-    --------
-    >>> size_edges(300, 101)
-    [1, 3, 6, 12, 25, 50, 101, 202, 404]
-    >>> size_edges(5, None)
-    [1, 2, 4, 8]
-    """
-    edges = [1 if cap is None else cap]
-    while edges[0] > 1:
-        edges.insert(0, edges[0] // 2)
-    while edges[-1] < largest:
-        edges.append(2 * edges[-1])
-    return edges

@@ -131,7 +131,7 @@ def selector(
     --------
     >>> import stgraph
     >>> stgraph.selector("st-simdiff", retain_ratio=0.3).select(stgraph.sample())
-    Selection(3,072 of 10,240 tokens: 2,465 representative, 362 event, 245 both)
+    Selection(3,072 of 10,240 tokens: 2,465 representative, 362 event, 245 both; by st-simdiff, lattice-components)
     """
     import inspect
 

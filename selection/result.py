@@ -225,7 +225,13 @@ class Selection(Spelled):
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{count:,} {name}" for name, count in self.reasons().items())
-        return f"Selection({len(self):,} of {self.account.n_visual:,} tokens: {parts})"
+        return f"Selection({len(self):,} of {self.account.n_visual:,} tokens: {parts}; by {self._maker})"
+
+    @property
+    def _maker(self) -> str:
+        """The selector, and the backend where it looked for communities."""
+        found = (self.provenance.get("selector", "unknown"), self.provenance.get("community", {}).get("backend"))
+        return ", ".join(name for name in found if name)
 
 
 def merge_rows(assignment: Any, features: Array) -> Array:

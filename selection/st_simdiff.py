@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from stgraph.community.default_backend import DEFAULT_BACKEND
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.devices import counts, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
@@ -38,7 +39,7 @@ class StSimDiff:
     budget : how many tokens to keep
     tau_sim : similarity threshold of the community graph
     tau_diff : event threshold: a similarity, or "p95" for a percentile of the video's differences
-    backend : community backend; the paper uses connected components
+    backend : community backend; the paper uses connected components, and so does the default
     max_size : largest community: "sqrt", an integer, or None
     split : how larger communities are divided
     resolution, seed : of the backend
@@ -58,7 +59,7 @@ class StSimDiff:
     budget: Budget
     tau_sim: float = 0.8
     tau_diff: float | str = 0.2
-    backend: str = "lattice-components"
+    backend: str = DEFAULT_BACKEND
     max_size: int | str | None = "sqrt"
     split: str = "tree"
     resolution: float = 1.0

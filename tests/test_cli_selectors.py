@@ -87,7 +87,7 @@ def test_compare_measured_over_the_layers(signalled: str) -> None:
 def test_select_with_any_selector(signalled: str, tmp_path: Path) -> None:
     target = tmp_path / "kept.safetensors"
     text = run("select", signalled, "-s", "sttm", "-r", "0.3", "-o", str(target))
-    assert flat("Selection(54 of 180 tokens: 54 context)") in flat(text)
+    assert flat("Selection(54 of 180 tokens: 54 context; by sttm)") in flat(text)
     tensors, metadata = container.read(target, "selection")
     expected = stgraph.selector("sttm", retain_ratio=0.3).select(stgraph.load(signalled))
     np.testing.assert_array_equal(tensors["features"], expected.features)

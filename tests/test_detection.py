@@ -14,7 +14,8 @@ from zoo import graph, path, sparse
 
 import stgraph
 from stgraph import EdgeList, detect_communities
-from stgraph.community.base import AUTO_ORDER, BACKENDS, backend
+from stgraph.community.base import BACKENDS, backend
+from stgraph.community.default_backend import AUTO_ORDER
 from stgraph.errors import BackendUnavailableError, InputError, UnknownNameError
 
 PATH = graph(6, path(6))
@@ -52,10 +53,10 @@ def test_auto_takes_the_first_that_runs_and_records_the_others() -> None:
 
 def test_auto_passes_over_what_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with registered(lambda edges: np.zeros(edges.n_nodes, int), reason="no such device") as name:
-        monkeypatch.setattr("stgraph.community.detect.AUTO_ORDER", (name, "scipy-components"))
+        monkeypatch.setattr("stgraph.community.default_backend.AUTO_ORDER", (name, "scipy-components"))
         provenance = detect_communities(PATH, "auto").provenance
         assert (provenance.backend, provenance.skipped) == ("scipy-components", ("foreign: no such device",))
-        monkeypatch.setattr("stgraph.community.detect.AUTO_ORDER", (name,))
+        monkeypatch.setattr("stgraph.community.default_backend.AUTO_ORDER", (name,))
         with pytest.raises(BackendUnavailableError, match="no backend can run here: foreign: no such device"):
             detect_communities(PATH, "auto")
 

@@ -15,7 +15,7 @@ from settings_of import filmed
 
 import stgraph
 from stgraph import VideoTokens, colours, fragments
-from stgraph.community.partition import size_edges
+from stgraph.community.partition_html import size_edges
 
 MARKUP = "<script>alert(1)</script><img src=x onerror='alert(1)'>\"'"
 

@@ -120,6 +120,7 @@ def _of_dump(
     kind: str, source: Path | None, query: Path | None, method: dict[str, Any], frames: list[int] | None
 ) -> Any:
     from stgraph.cli.settings import planned
+    from stgraph.community.default_backend import DEFAULT_BACKEND
     from stgraph.errors import InputError
     from stgraph.graph import build_graph
     from stgraph.viz.figure_process import process_figure
@@ -128,7 +129,7 @@ def _of_dump(
 
     backends, split, ratio = method.pop("backend", ()), method.pop("split", "tree"), method.pop("retain_ratio", 0.3)
     if kind != "sizes":
-        backends = backends or ("lattice-components",)
+        backends = backends or (DEFAULT_BACKEND,)
         if len(backends) > 1:
             raise InputError(f"--kind {kind} shows one backend; name one with -b")
     selectors = planned(backends, (split,), (ratio,), method)

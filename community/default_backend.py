@@ -1,0 +1,51 @@
+"""Which backend detects communities where none is named, and what ``auto`` stands for."""
+
+from __future__ import annotations
+
+from stgraph.community.base import BACKENDS, CommunityBackend, package_version, usable_backend
+from stgraph.edges import EdgeList
+from stgraph.errors import BackendUnavailableError
+from stgraph.lattice_edges import LatticeEdges
+
+# For tokens, everywhere: functions, selectors, commands. The paper's choice, which runs where the tokens are.
+DEFAULT_BACKEND = "lattice-components"
+# For an edge list of one's own, most of which is one component unless a threshold made it.
+DEFAULT_GRAPH_BACKEND = "igraph-leiden"
+# What "auto" tries, best first: Leiden where it is fast, and the components that always run.
+AUTO_ORDER = ("cugraph-leiden", "igraph-leiden", "networkit-leiden", "graspologic-leiden", "lattice-components")
+
+
+def default_backend(edges: EdgeList) -> str:
+    """The name of the backend for ``edges`` where none is named."""
+    return DEFAULT_BACKEND if isinstance(edges, LatticeEdges) else DEFAULT_GRAPH_BACKEND
+
+
+def chosen_backend(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
+    """The backend of that name, which runs here, and why each one that "auto" would rather have does not.
+
+    Raises
+    ------
+    UnknownNameError
+        no backend of that name
+    BackendUnavailableError
+        it cannot run here, or none of those of "auto" can
+    """
+    if name != "auto":
+        return usable_backend(name), ()
+    skipped: list[str] = []
+    for candidate in AUTO_ORDER:
+        engine = BACKENDS.get(candidate)
+        reason = engine.unavailable()
+        if reason is None:
+            return engine, tuple(skipped)
+        skipped.append(f"{candidate}: {reason}")
+    raise BackendUnavailableError("no backend can run here: " + "; ".join(skipped))
+
+
+def library_version(engine: CommunityBackend) -> str:
+    """The version of the library behind a backend."""
+    if engine.package == "stgraph-video":
+        from stgraph import __version__
+
+        return __version__
+    return package_version(engine.package)
