@@ -54,7 +54,7 @@ def run(
     -------
     list of Row
         the rows of the plan, computed now or before: one for each dump and configuration, see
-        :data:`stgraph.bench.sweep_rows.COLUMNS`
+        :data:`stgraph.bench.tables.experiments.SWEEP`
 
     Raises
     ------
@@ -114,7 +114,7 @@ class _Dump:
         self._events: dict[float | str | None, tuple[Array, Array, float | None, float]] = {}
 
     def key_columns(self, p: Configuration) -> Row:
-        """The values of :data:`stgraph.bench.sweep_rows.KEY`."""
+        """The values of the key of :data:`stgraph.bench.tables.experiments.SWEEP`."""
         return {
             "digest": self.digest,
             "backend": p.backend,

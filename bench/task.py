@@ -41,7 +41,7 @@ def run(
     Returns
     -------
     list of Row
-        of these questions and configurations, computed now or before: :data:`stgraph.bench.task_rows.COLUMNS`
+        of these questions and configurations, computed now or before: :data:`stgraph.bench.tables.experiments.ANSWERS`
 
     Raises
     ------

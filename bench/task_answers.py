@@ -9,11 +9,11 @@ from functools import cached_property
 import stgraph
 from stgraph.arrays import FEATURE_DTYPES
 from stgraph.bench.compare_selectors import warm_up
+from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import Configuration, TaskPlan
-from stgraph.bench.task_rows import COLUMNS
 from stgraph.errors import MissingDependencyError, StgraphError
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.multiple_choice import LETTERS
@@ -62,7 +62,7 @@ class Asked:
     configurations: Sequence[Configuration]
 
     def columns(self, configuration: Configuration) -> Row:
-        """The values of :data:`stgraph.bench.task_rows.KEY`."""
+        """The values of the key of :data:`stgraph.bench.tables.experiments.ANSWERS`."""
         frames = {"frames": self.plan.frames, "fps": self.plan.fps, "dtype": self.plan.dtype}
         return {"digest": self.question.digest, **configuration.columns, **frames}
 
@@ -81,7 +81,7 @@ class Asked:
 
 
 def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Row]:
-    """A row (:data:`stgraph.bench.task_rows.COLUMNS`) for each question and each of its configurations.
+    """A row (:data:`stgraph.bench.tables.experiments.ANSWERS`) for each question and each of its configurations.
 
     A question that fails is a row with its error.
 
@@ -114,5 +114,4 @@ def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Ro
                 raise
             except _FAILURES as error:
                 found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-            row = {**known, **one.columns(configuration), **found}
-            yield {name: row.get(name) for name in COLUMNS}
+            yield ANSWERS.row({**known, **one.columns(configuration), **found})

@@ -14,7 +14,6 @@ import numpy as np
 from stgraph.bench.tables.table import Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_plan import BLIND, Configuration
-from stgraph.bench.task_rows import REPORTED
 from stgraph.errors import InputError
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.compress import Compression, compress
@@ -23,6 +22,8 @@ from stgraph.vlm.grids import videos_of
 from stgraph.vlm.multiple_choice import LETTERS, choice_chat, letter_scores, letter_tokens
 from stgraph.vlm.prompt_video import PromptVideo, chat_text, prompt_inputs, prompt_video
 from stgraph.vlm.stats import VideoRecord
+
+_REPORTED = ("n_communities", "largest_community", "oversized_ratio")  # what a selection may report
 
 
 class Clip:
@@ -166,5 +167,5 @@ def _selection_columns(records: Sequence[VideoRecord]) -> Row:
         "exactness": video.exactness,
         "select_s": video.select_s,
         "probe_s": video.probe_s,
-        **{name: video.report.get(name) for name in REPORTED},
+        **{name: video.report.get(name) for name in _REPORTED},
     }

@@ -24,7 +24,7 @@ def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
 
     Parameters
     ----------
-    rows : see :data:`stgraph.bench.task_rows.COLUMNS`
+    rows : see :data:`stgraph.bench.tables.experiments.ANSWERS`
     seed, n : of the bootstrap
 
     Returns

@@ -235,5 +235,6 @@ def _declared() -> Iterable[Column]:
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}
 
-# What a selection loses, where it is shown: the nearest-kept figures.
+# What a selection loses: cosine of dropped tokens to the nearest token handed on; of these, those that are shown.
+FIDELITY = tuple(name for name in COLUMNS if "fidelity_" in name)
 NEAREST = ("fidelity_mean", "fidelity_p5", "event_fidelity_mean", "cut_fidelity_mean")

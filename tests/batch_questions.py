@@ -11,7 +11,7 @@ from task_clips import FRAMES, Processor, transformers
 
 from stgraph.bench.batch.task_eval import EvalTask
 from stgraph.bench.batch.tasks import Row
-from stgraph.bench.task_rows import COLUMNS, TIMES
+from stgraph.bench.tables.experiments import ANSWERS
 
 PARAMETERS = ("-p", f"frames={FRAMES}", "-p", "retain_ratios=0.3,1")
 
@@ -42,4 +42,4 @@ def answers(output: Path, tasks: list[Row]) -> list[Row]:
     key = ("digest", "selector", "retain_ratio")
     found = {tuple(row[name] for name in key): row for row in rows(output) if row["digest"] is not None}
     ordered = [found[tuple(row[name] for name in key)] for row in tasks]
-    return [{name: row[name] for name in COLUMNS if name not in TIMES} for row in ordered]
+    return [{name: row[name] for name in ANSWERS.columns if not name.endswith("_s")} for row in ordered]

@@ -12,7 +12,7 @@ from task_clips import N_CONFIGURATIONS, Processor, arguments, save_model, save_
 from typer.testing import CliRunner, Result
 from vlm_models import transformers
 
-from stgraph.bench.task_rows import COLUMNS, TIMES
+from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.cli import app
 
 N_ROWS = 6 * N_CONFIGURATIONS
@@ -52,8 +52,8 @@ def run(*args: str) -> str:
 def read(path: Path) -> list[Row]:
     """The rows of a file of JSON lines without what differs from run to run."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert all(list(row) == list(COLUMNS) for row in rows)
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+    assert all(list(row) == list(ANSWERS.columns) for row in rows)
+    return [{name: value for name, value in row.items() if not name.endswith("_s")} for row in rows]
 
 
 @pytest.fixture(name="whole_file", scope="module")

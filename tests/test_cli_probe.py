@@ -12,7 +12,7 @@ from command_line import run as stgraph
 from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 
 from stgraph.bench.probe.presets import PRESETS, preset
-from stgraph.bench.probe.rows import COLUMNS, KEY, ProbeRows, unpack
+from stgraph.bench.probe.rows import PROBE, ProbeRows, unpack
 from stgraph.bench.probe.study import QUESTIONS, TAU_SIMS, chosen_thresholds, study, study_settings
 from stgraph.errors import UnknownNameError
 from stgraph.selection.presets import ABLATION
@@ -91,10 +91,14 @@ def test_stored_rows_come_out_again() -> None:
     settings = settings_of(["random", "uniform", "st-simdiff"], {"backend": ("lattice-components",)})
     run(ProbePlan(settings=settings, retain_ratios=(0.1, 0.3), n_questions=300), fresh)
     for row in stored:
-        (again,) = fresh.get([tuple(row[name] for name in KEY)])
+        (again,) = fresh.get([PROBE.key_of(row)])
         assert (unpack(row) != unpack(again)).mean() < 0.02
         assert abs(row["accuracy"] - again["accuracy"]) < 0.02
-        same = [name for name in COLUMNS if name in KEY or name in ("weights", "generator", "n_kept", "exactness")]
+        same = [
+            name
+            for name in PROBE.columns
+            if name in PROBE.key or name in ("weights", "generator", "n_kept", "exactness")
+        ]
         assert {name: row[name] for name in same} == {name: again[name] for name in same}
         if row["n_communities"] is not None:
             assert again["n_communities"] == pytest.approx(row["n_communities"], rel=0.02)

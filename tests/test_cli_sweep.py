@@ -15,7 +15,7 @@ from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 from typer.testing import CliRunner
 
 from stgraph import VideoTokens
-from stgraph.bench.sweep_rows import COLUMNS
+from stgraph.bench.tables.experiments import SWEEP
 from stgraph.cli import app
 from stgraph.dump import save_query
 
@@ -108,7 +108,7 @@ def test_rows_to_standard_output(dump: str) -> None:
     rows = [json.loads(line) for line in run("sweep", dump, *FEW, "--format", "jsonl").splitlines()]
     assert [(row["tau_sim"], row["tau_diff"]) for row in rows] == [(a, b) for a in (0.7, 0.8) for b in ("0.2", "p90")]
     text = run("sweep", dump, *FEW, "--format", "csv", "-q")
-    assert text.splitlines()[0] == ",".join(COLUMNS)
+    assert text.splitlines()[0] == ",".join(SWEEP.columns)
 
 
 def test_quiet_writes_and_says_nothing(dump: str, tmp_path: Path) -> None:

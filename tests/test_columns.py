@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from typing import get_type_hints
 
+import columns_in_docs
 import pytest
 
 from stgraph.columns import COLUMNS
@@ -39,6 +40,16 @@ def test_columns_of_a_table_are_told_apart(columns: tuple[str, ...]) -> None:
         assert max(map(len, narrow_head(name).split("\n"))) <= 8, name
         assert title(name).isprintable()
         assert f": {COLUMNS[name].meaning}" in legend(columns)
+
+
+@pytest.mark.parametrize("page", columns_in_docs.PAGES)
+def test_columns_in_the_documentation_are_the_declared_ones(page: str) -> None:
+    path = columns_in_docs.DOCS / page
+    if not path.exists():
+        pytest.skip("not a checkout")
+    text = path.read_text(encoding="utf-8")
+    assert "<!-- columns: " in text
+    assert columns_in_docs.written_anew(text) == text, "run tests/columns_in_docs.py"
 
 
 def test_values_as_they_are_shown() -> None:

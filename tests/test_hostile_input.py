@@ -29,7 +29,6 @@ ROOT = Path(__file__).parent.parent
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
 VALID = ("plain", "newlines", "two_billion_frames")  # of which three are there, see below
-NEEDS = {"video": "av", "parquet": "pyarrow"}
 
 
 def laid(path: Path, folder: Path) -> Path:
@@ -43,7 +42,7 @@ def laid(path: Path, folder: Path) -> Path:
 def test_the_corpus_is_read_or_refused(path: Path, tmp_path: Path) -> None:
     """Valid files are read; all others are refused, and say which file and why."""
     name = path.parent.name
-    pytest.importorskip(NEEDS.get(name, "numpy"))
+    pytest.importorskip({"video": "av", "parquet": "pyarrow"}.get(name, "numpy"))
     if name == "task":
         (tmp_path / "a.mp4").touch()
         if path.name == "a.mp4":

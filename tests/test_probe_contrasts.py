@@ -10,7 +10,7 @@ import pytest
 from stgraph.bench.intervals import paired_difference
 from stgraph.bench.probe.contrasts import against, contrast
 from stgraph.bench.probe.questions import ORDER
-from stgraph.bench.probe.rows import COLUMNS, pack
+from stgraph.bench.probe.rows import PROBE, pack
 from stgraph.bench.probe.weights import asked_families
 
 V, Q = 60, sum(family in asked_families() for family in ORDER)
@@ -18,7 +18,14 @@ V, Q = 60, sum(family in asked_families() for family in ORDER)
 
 def row(answers: Any, **values: Any) -> dict[str, Any]:
     fixed = {"selector": "st-simdiff", "backend": "lattice-components", "model": "a", "retain_ratio": 0.3}
-    return {**dict.fromkeys(COLUMNS), **fixed, "n_videos": V, "n_questions": V * Q, "answers": pack(answers), **values}
+    return {
+        **dict.fromkeys(PROBE.columns),
+        **fixed,
+        "n_videos": V,
+        "n_questions": V * Q,
+        "answers": pack(answers),
+        **values,
+    }
 
 
 @pytest.fixture

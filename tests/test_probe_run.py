@@ -18,7 +18,7 @@ from stgraph.bench.probe.choosing import Chooser  # noqa: E402
 from stgraph.bench.probe.exam import Exam, make_clips  # noqa: E402
 from stgraph.bench.probe.model import N_TOKENS  # noqa: E402
 from stgraph.bench.probe.plan import FEATURES, ProbePlan, Setting, settings_of  # noqa: E402
-from stgraph.bench.probe.rows import COLUMNS, ProbeRows, pack, unpack  # noqa: E402
+from stgraph.bench.probe.rows import PROBE, ProbeRows, pack, unpack  # noqa: E402
 from stgraph.bench.probe.run import run  # noqa: E402
 from stgraph.bench.probe.weights import asked_families, load_model, model_names  # noqa: E402
 from stgraph.errors import (  # noqa: E402
@@ -45,7 +45,7 @@ def plan(*settings: Setting, **given: Any) -> ProbePlan:
 def test_two_runs_give_the_same_rows() -> None:
     first, second = run(plan()), run(plan())
     assert first == second and len(first) == 2 + 2 * 2
-    assert all(row.keys() == COLUMNS.keys() for row in first)
+    assert all(row.keys() == PROBE.columns.keys() for row in first)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

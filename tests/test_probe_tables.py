@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from stgraph.bench.probe.rows import COLUMNS, COMMUNITIES
+from stgraph.bench.probe.rows import COMMUNITIES, PROBE
 from stgraph.bench.probe.words import CHANCE, FAMILIES
 from stgraph.viz.probe import difference_table, paper_table, probe_tables, setting_labels, setting_of
 
@@ -18,7 +18,7 @@ def row(selector: str, ratio: float, accuracy: float, **values: Any) -> dict[str
     fixed = {"model": "m", "videos": "test", "n_questions": 2002, "n_videos": 286, "features": "projector"}
     communities = dict.fromkeys(COMMUNITIES, 0.5 if selector == "st-simdiff" else None)
     return {
-        **dict.fromkeys(COLUMNS),
+        **dict.fromkeys(PROBE.columns),
         **fixed,
         **figures,
         **communities,

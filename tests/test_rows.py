@@ -15,6 +15,7 @@ from stgraph.bench.tables.reading import read_rows
 from stgraph.bench.tables.row_file import RowFile
 from stgraph.bench.tables.table import Table
 from stgraph.bench.tables.writing import FORMATS, ROW_FORMATS, encode, format_of, write
+from stgraph.columns import COLUMNS as DESCRIBED
 from stgraph.errors import InputError, MissingDependencyError
 from stgraph.files import check_writable
 
@@ -74,6 +75,15 @@ def test_parquet_keeps_types(tmp_path: Path) -> None:
         pyarrow.string(),
         *(getattr(pyarrow, t)() for t in ("int64", "float64", "int64", "bool_", "float64")),
     ]
+
+
+def test_parquet_says_what_columns_mean(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (made,) = write(tmp_path / "a.parquet", {"rows": [{"select_s": 0.5, "n_kept": None, "mine": 1}]}, "parquet")
+    select_s, n_kept, mine = parquet.read_schema(made)
+    assert select_s.metadata == {b"meaning": DESCRIBED["select_s"].meaning.encode(), b"unit": b"s"}
+    assert n_kept.metadata == {b"meaning": DESCRIBED["n_kept"].meaning.encode()}
+    assert mine.metadata is None
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -16,7 +16,8 @@ from test_tables import render
 import stgraph
 from stgraph import VideoTokens
 from stgraph.bench.sweep import SweepPlan, run
-from stgraph.bench.sweep_rows import COLUMNS, KEY, SweepRows, content_digest, key_of
+from stgraph.bench.sweep_rows import SweepRows, content_digest
+from stgraph.bench.tables.experiments import SWEEP
 from stgraph.errors import MissingSignalError
 from stgraph.selection.presets import ABLATION
 from stgraph.selection.result import Selection
@@ -31,7 +32,7 @@ PLAN = SweepPlan(
     backends=("lattice-components", "igraph-leiden"),
     seeds=(0, 5),
 )
-TIMES = {name for name in COLUMNS if name.endswith("_s")}
+TIMES = {name for name in SWEEP.columns if name.endswith("_s")}
 WORK = {"graph": "bench.sweep.build_graph"} | {
     name: f"selection.st_simdiff.{name}" for name in ("detect_communities", "centrality")
 }
@@ -76,12 +77,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_one_row_for_each_configuration(rows: list[Row]) -> None:
-    assert len(rows) == len({key_of(row) for row in rows}) == 3 * 3 * 2 * 2
+    assert len(rows) == len({SWEEP.key_of(row) for row in rows}) == 3 * 3 * 2 * 2
     for row in rows:
-        assert list(row) == list(COLUMNS)
+        assert list(row) == list(SWEEP.columns)
         assert (row["dump"], row["digest"], row["preset"]) == ("a clip", content_digest(clip()), "full")
         assert (row["seed"] is None) == (row["resolution"] is None) == (row["backend"] == "lattice-components")
-        for name, kind in COLUMNS.items():
+        for name, kind in SWEEP.columns.items():
             assert row[name] is None or type(row[name]) is kind, name
 
 
@@ -283,4 +284,4 @@ def test_a_cell_is_the_mean_of_its_rows(rows: list[Row]) -> None:
 
 
 def test_the_key_is_among_the_columns() -> None:
-    assert set(KEY) <= set(COLUMNS)
+    assert set(SWEEP.key) <= set(SWEEP.columns)

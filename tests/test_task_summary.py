@@ -10,7 +10,7 @@ import pytest
 from test_tables import ELLIPSIS, cells, render
 
 from stgraph.bench.intervals import accuracy_by_video, paired_difference
-from stgraph.bench.task_rows import COLUMNS
+from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.task_summary import by_family, summarise
 from stgraph.viz.task import task_tables
 
@@ -24,7 +24,7 @@ def rows_of(selector: str, correct: Any, **more: Any) -> list[Row]:
     """A row for each question on each video, with 4 or 5 options by turns."""
     return [
         {
-            **dict.fromkeys(COLUMNS),
+            **dict.fromkeys(ANSWERS.columns),
             "digest": str(i),
             "id": str(i),
             "video": str(VIDEOS[i]),

@@ -98,14 +98,16 @@ def factor(name: str) -> float:
     return COLUMNS[name].factor if name in COLUMNS else 1.0
 
 
-def markdown(names: Sequence[str]) -> str:
-    """The columns as a table of the documentation: name, type, meaning."""
+def markdown(columns: Mapping[str, type], key: Sequence[str] = ()) -> str:
+    """The columns of a table for the documentation: name, type, meaning; those of the key are bold."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
-    for column in (COLUMNS[name] for name in names):
+    for name, kind in columns.items():
+        column = COLUMNS[name]
         unit = f", {_SAID[column.unit]}" if column.unit in _SAID else ""
         better = f"; {column.better} is better" if column.better else ""
-        lines.append(f"| `{column.name}` | {column.kind.__name__}{unit} | {column.meaning}{better} |")
-    return "\n".join(lines) + "\n"
+        shown_name = f"**`{name}`**" if name in key else f"`{name}`"
+        lines.append(f"| {shown_name} | {kind.__name__}{unit} | {column.meaning}{better} |")
+    return "\n".join(lines)
 
 
 def _head(column: Column) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.bench.batch.tasks import Row
-from stgraph.bench.tables.parquet_file import check_parquet, read_parquet
+from stgraph.bench.tables.parquet_file import check_parquet, described, read_parquet
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 
@@ -54,7 +54,7 @@ def write_part(path: Path, columns: Mapping[str, type], rows: Sequence[Row], hea
     for row in rows:
         if not row.keys() <= known.keys():
             raise TypeError(f"a row has columns its task does not name: {', '.join(sorted(row.keys() - known.keys()))}")
-    fields = [pyarrow.field(name, kinds[kind]) for name, kind in known.items()]
+    fields = [described(pyarrow.field(name, kinds[kind])) for name, kind in known.items()]
     schema = pyarrow.schema(fields, {_HEADER: json.dumps(header, sort_keys=True).encode()})
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in known}, schema=schema)
     with atomic_path(path) as temporary:

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 from stgraph.bench.batch.parts import read_parts
 from stgraph.bench.batch.tasks import BatchStopError, Row, Task
+from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.task_answers import Asked, answers, ready_model
 from stgraph.bench.task_file import Question, read_task
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import BLIND, FULL, TaskPlan
-from stgraph.bench.task_rows import COLUMNS
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
 from stgraph.vlm.checkpoint import load_checkpoint
 from stgraph.vlm.dump_video import SUFFIXES
@@ -63,7 +63,7 @@ class EvalTask(Task):
     name: ClassVar[str] = "eval"
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     output: ClassVar[None] = None
-    columns: ClassVar[Mapping[str, type]] = COLUMNS
+    columns: ClassVar[Mapping[str, type]] = ANSWERS.columns
 
     def __post_init__(self) -> None:
         for name, what in (("model", "NAME_OR_PATH of a checkpoint"), ("task", "a file of questions (.jsonl)")):

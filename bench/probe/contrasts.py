@@ -9,12 +9,12 @@ import numpy as np
 
 from stgraph.bench.intervals import paired_difference
 from stgraph.bench.probe.questions import ORDER
-from stgraph.bench.probe.rows import KEY, unpack
+from stgraph.bench.probe.rows import PROBE, unpack
 from stgraph.bench.probe.weights import asked_families
 from stgraph.bench.tables.table import Row
 
 Array = np.ndarray[Any, Any]
-_SETTING = [name for name in KEY if name not in ("model", "weights", "videos", "n_questions", "retain_ratio")]
+_SETTING = [name for name in PROBE.key if name not in ("model", "weights", "videos", "n_questions", "retain_ratio")]
 
 
 def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> list[Row]:

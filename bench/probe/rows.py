@@ -17,45 +17,25 @@ from stgraph.bench.tables.table import Row, Table
 Array = np.ndarray[Any, Any]
 
 # Parameters of st-simdiff and its presets; None where a selector has no such parameter.
-PARAMETERS: Mapping[str, type] = {
-    "backend": str,
-    "split": str,
-    "max_size": str,
-    "seed": int,
-    "tau_sim": float,
-    "tau_diff": str,
-    "spatial": bool,
-    "temporal": bool,
-    "events": bool,
-    "protect_events": bool,
-    "importance": str,
-}
-KEY: Mapping[str, type] = {
-    "model": str,
-    "weights": str,
-    "videos": str,
-    "n_questions": int,
-    "selector": str,
-    "features": str,
-    **PARAMETERS,
-    "parameters": str,  # those given beyond these, as JSON
-    "retain_ratio": float,
-}
+PARAMETERS = (
+    *("backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "spatial", "temporal", "events"),
+    *("protect_events", "importance"),
+)
 COMMUNITIES = ("n_communities", "largest", "n_uncapped", "largest_uncapped", "oversized_ratio", "n_events")
 INTERVAL = ("", "_low", "_high")
-COLUMNS: Mapping[str, type] = {
-    **KEY,
-    "stgraph": str,
-    "generator": str,
-    "library": str,
-    "n_videos": int,
-    "n_kept": float,
-    "exactness": str,
-    **dict.fromkeys(COMMUNITIES, float),
-    **{f"accuracy{end}": float for end in INTERVAL},
-    **{f"{family}{end}": float for family in FAMILIES for end in INTERVAL},
-    "answers": str,
-}
+_ACCURACY = tuple(f"accuracy{end}" for end in INTERVAL)
+_FAMILIES = tuple(f"{family}{end}" for family in FAMILIES for end in INTERVAL)
+_KEY = ("model", "weights", "videos", "n_questions", "selector", "features", *PARAMETERS, "parameters", "retain_ratio")
+PROBE = Table.of(
+    (
+        *(*_KEY, "stgraph", "generator", "library", "n_videos", "n_kept", "exactness", *COMMUNITIES),
+        *(*_ACCURACY, *_FAMILIES, "answers"),
+    ),
+    _KEY,
+    # Means over videos; "max_size" also says "sqrt"; the accuracy in a family of questions.
+    **dict.fromkeys(("n_kept", *COMMUNITIES, *_FAMILIES), float),
+    max_size=str,
+)
 
 
 class ProbeRows(RowFile):
@@ -65,7 +45,7 @@ class ProbeRows(RowFile):
         from stgraph.bench.probe.splits import DIGEST
 
         same = {"stgraph": stgraph.__version__, "generator": DIGEST}
-        super().__init__(Table(COLUMNS, tuple(KEY)), same, path, fmt, restart=restart)
+        super().__init__(PROBE, same, path, fmt, restart=restart)
 
 
 def accuracy_columns(right: Array, families: Sequence[str]) -> Row:

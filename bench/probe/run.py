@@ -34,7 +34,7 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
     Returns
     -------
     list of Row
-        columns :data:`stgraph.bench.probe.rows.COLUMNS`; for each model "full", "blind", then settings by ratio
+        columns :data:`stgraph.bench.probe.rows.PROBE`; for each model "full", "blind", then settings by ratio
     """
     store = ProbeRows() if store is None else store
     tell = progress or (lambda label, share: None)
@@ -62,7 +62,7 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
 
 
 def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
-    """The columns of :data:`stgraph.bench.probe.rows.KEY`."""
+    """The key of :data:`stgraph.bench.probe.rows.PROBE`."""
     row: Row = {
         "model": model,
         "weights": weights_digest(model),

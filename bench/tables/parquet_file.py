@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stgraph.columns import COLUMNS
 from stgraph.errors import InputError, missing_dependency
 
 MAX_PARQUET_VALUES = 50_000_000  # rows x columns; some 4 GB as Python objects
@@ -20,7 +21,16 @@ def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str
         PyArrow is not installed
     """
     pyarrow, parquet = _arrow("Parquet output")
-    parquet.write_table(pyarrow.table({name: [row.get(name) for row in rows] for name in columns}), path)
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
+    parquet.write_table(table.cast(pyarrow.schema([described(field) for field in table.schema])), path)
+
+
+def described(field: Any) -> Any:
+    """An Arrow field with the meaning, and the unit, of its column in its metadata, where it is a described one."""
+    column = COLUMNS.get(field.name)
+    if column is None:
+        return field
+    return field.with_metadata({"meaning": column.meaning, **({"unit": column.unit} if column.unit else {})})
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

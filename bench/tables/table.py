@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from stgraph.columns import COLUMNS
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -28,6 +30,14 @@ class Table:
 
     columns: Mapping[str, type]
     key: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, names: Iterable[str], key: Sequence[str] = (), **kinds: type) -> Table:
+        """A table of columns that are described in :data:`stgraph.columns.COLUMNS`.
+
+        ``kinds``: the types that differ here, such as float for a mean of counts
+        """
+        return cls({name: kinds.get(name) or COLUMNS[name].kind for name in names}, tuple(key))
 
     def key_of(self, row: Mapping[str, Any]) -> Key:
         """What tells a row from all others."""
