@@ -87,7 +87,7 @@ def check_parquet(feature: str = "Parquet output") -> None:
 def _arrow(feature: str) -> tuple[Any, Any]:
     try:
         import pyarrow
-        from pyarrow import parquet
+        import pyarrow.parquet as parquet
     except ImportError:
         raise missing_dependency(feature, "pyarrow", "arrow") from None
     return pyarrow, parquet
