@@ -6,6 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +71,19 @@ def test_values_for_each_row_follow_the_rows_of_the_probe() -> None:
 def test_what_cannot_be_told(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"given bias\['a'\] of shape .* batch of 2 rows of 7 tokens.*retain_ratio=1"):
         cut_keywords({"bias": {"a": values(*shape)}}, ROWS, COLUMNS, B, S)
+
+
+@pytest.mark.parametrize("value", [np.zeros((B, S)), [0] * S, [[0] * S] * B, (1,) * S, {"a": np.zeros(S)}])
+def test_values_for_each_token_that_are_no_tensors(value: Any) -> None:
+    with pytest.raises(InputError, match=r"given kinds.* an entry for each token, which cannot be cut: pass a tensor"):
+        cut_keywords({"kinds": value}, ROWS, COLUMNS, B, S)
+
+
+def test_objects_without_an_axis_of_the_prompt_are_handed_on() -> None:
+    outputs = transformers.modeling_outputs.BaseModelOutput(last_hidden_state=torch.zeros(9, 4))
+    given = {"outputs": outputs, "sizes": [1, 2, 3], "names": {"a": "b"}, "grid": np.zeros((4, 3))}
+    out = cut_keywords(given, ROWS, COLUMNS, B, S)
+    assert all(out[name] is value for name, value in given.items())
 
 
 @pytest.mark.parametrize("name", PACKING)

@@ -170,18 +170,19 @@ def ernie4_5_vl_moe(batch: int = 1) -> Case:
     return case
 
 
-def _glm(name: str) -> Any:
+@cache
+def glm_model(name: str) -> Any:
     vision = dict(depth=2, hidden_size=32, out_hidden_size=64, intermediate_size=64, image_size=64, **PATCHES)
     rope = dict(rope_type="default", rope_theta=1e4, mrope_section=[3, 3, 2], partial_rotary_factor=1.0)
     text: dict[str, Any] = {**TEXT, "rope_parameters": rope, "rope_scaling": rope, "partial_rotary_factor": 1.0}
     if name == "Glm4vMoe":
         text |= dict(moe_intermediate_size=32, n_routed_experts=4, num_experts_per_tok=2, first_k_dense_replace=1)
+    if name == "Glmga":  # a configuration of its own, the classes of another
+        if not hasattr(transformers, "GlmgaConfig"):
+            pytest.skip(f"transformers {transformers.__version__} has no GlmgaConfig")
+        config = transformers.GlmgaConfig(vision_config=vision, text_config=text, **MARKERS)
+        return finished(transformers.Glm46VForConditionalGeneration(config))
     return built(name, vision_config=vision, text_config=text, **MARKERS)
-
-
-@cache
-def glm_model(name: str) -> Any:
-    return _glm(name)
 
 
 def glm4v(batch: int = 1) -> Case:
@@ -194,6 +195,49 @@ def glm4v_moe(batch: int = 1) -> Case:
 
 def glm46v(batch: int = 1) -> Case:
     return grid_case(glm_model("Glm46V"), batch, frames_in_markers, token=IMAGE)
+
+
+def glmga(batch: int = 1) -> Case:
+    return grid_case(glm_model("Glmga"), batch, frames_in_markers, token=IMAGE)
+
+
+def glm_ocr(batch: int = 1) -> Case:
+    return grid_case(glm_model("GlmOcr"), batch, frames_in_markers, token=IMAGE)
+
+
+@cache
+def cosmos_edge_model() -> Any:
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=8)
+    text = {**TEXT, "head_dim": 16}
+    text["rope_parameters"] = dict(rope_type="default", rope_theta=1e4, mrope_section=[2, 3, 3])
+    return built("Cosmos3Edge", vision_config=vision | dict(num_patches=64), text_config=text, **SPECIAL)
+
+
+def cosmos3_edge(batch: int = 1) -> Case:
+    case = grid_case(cosmos_edge_model(), batch, run_a_frame)
+    case.inputs["pixel_values_videos"] = noise(sum(t * h * w * 4 for t, h, w in case.grids), 3 * 8 * 8)
+    return case
+
+
+@cache
+def cosmos_omni_model() -> Any:
+    text = {**_rope(rope_type="default", mrope_interleaved=True), "head_dim": 16}
+    return built("Cosmos3Omni", vision_config=DEEP, text_config=text, **SPECIAL)
+
+
+def cosmos3_omni(batch: int = 1) -> Case:
+    return grid_case(cosmos_omni_model(), batch, run_a_frame)
+
+
+@cache
+def compass_model() -> Any:
+    rope = dict(rope_type="default", rope_theta=1e4, mrope_section=[2, 3, 3], mrope_interleaved=True)
+    text = {**TEXT, "rope_parameters": {"full_attention": rope}}
+    return built("CohereCompass", vision_config=DEEP, text_config=text, **SPECIAL)
+
+
+def cohere_compass(batch: int = 1) -> Case:
+    return grid_case(compass_model(), batch, run_a_frame)
 
 
 @cache
@@ -226,6 +270,11 @@ MORE: dict[str, Callable[[int], Case]] = {
     "glm4v": glm4v,
     "glm4v_moe": glm4v_moe,
     "glm46v": glm46v,
+    "glmga": glmga,
+    "glm_ocr": glm_ocr,
+    "cosmos3_edge": cosmos3_edge,
+    "cosmos3_omni": cosmos3_omni,
+    "cohere_compass": cohere_compass,
     "video_llava": video_llava,
 }
 ALL = CASES | MORE

@@ -48,16 +48,20 @@ def axes_of(name: str, shape: tuple[int, ...], B: int, S: int) -> Axes:
 
 
 def mapped(name: str, value: Any, change: Callable[[str, Any], Any]) -> Any:
-    """``value`` with ``change(name, tensor)`` in place of each tensor in it, also inside tuples, lists and mappings."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
+    """``value`` with ``change(name, array)`` in place of each tensor or array in it, also inside tuples, lists and
+    mappings; an object in which nothing changes is handed on as it is."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
         return change(name, value)
-    if isinstance(value, dict):
-        return {key: mapped(f"{name}[{key!r}]", entry, change) for key, entry in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(mapped(f"{name}[{i}]", entry, change) for i, entry in enumerate(value))
-    return value
+    if isinstance(value, Mapping):
+        made: Any = {key: mapped(f"{name}[{key!r}]", entry, change) for key, entry in value.items()}
+        same = all(made[key] is entry for key, entry in value.items())
+    elif isinstance(value, (tuple, list)):
+        entries = [mapped(f"{name}[{i}]", entry, change) for i, entry in enumerate(value)]
+        same = all(entry is before for entry, before in zip(entries, value, strict=True))
+        made = type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
+    else:
+        return value
+    return value if same else made
 
 
 def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: int) -> dict[str, Any]:
@@ -73,6 +77,7 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
     InputError
         an argument that cannot be cut, by name
     """
+    import torch
 
     def cut(name: str, value: Any) -> Any:
         axes = axes_of(name, tuple(value.shape), B, S)
@@ -82,6 +87,10 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
                 "compress() cannot tell which entries belong to the tokens it drops. Leave it out, or use "
                 "retain_ratio=1"
             )
+        if not isinstance(value, torch.Tensor):
+            if axes.prompt is None:
+                return value
+            raise _no_tensor(name, value)
         at = columns.to(value.device)
         if axes.prompt is None:
             return value if axes.batch is None else value.index_select(axes.batch, rows.to(value.device))
@@ -101,7 +110,23 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
                 f"the text model is given {name}, the lengths of packed sequences in the whole prompt, of which tokens "
                 "are dropped here: pass the sequences as rows of a padded batch, or use retain_ratio=1"
             )
+    for name, value in inputs.items():
+        if isinstance(value, (list, tuple)) and _by_token(value, B, S):
+            raise _no_tensor(name, value)
     return {name: value if name in _OWN_RULES else mapped(name, value, cut) for name, value in inputs.items()}
+
+
+def _no_tensor(name: str, value: Any) -> InputError:
+    return InputError(
+        f"the text model is given {name}, a {type(value).__name__} with an entry for each token, which cannot be cut: "
+        "pass a tensor"
+    )
+
+
+def _by_token(value: Any, B: int, S: int) -> bool:
+    """Whether a list of plain values has one for each token: S of them, or B lists of S."""
+    rows = value if len(value) == B and all(isinstance(row, (list, tuple)) for row in value) else [value]
+    return all(len(row) == S and not any(hasattr(entry, "shape") for entry in row) for row in rows)
 
 
 def visual_of(inputs: Mapping[str, Any]) -> Any:
@@ -112,8 +137,15 @@ def visual_of(inputs: Mapping[str, Any]) -> Any:
 
 def tensors_in(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, tensor) of all keyword arguments but the cache."""
+    import torch
+
     found: list[tuple[str, Any]] = []
+
+    def note(name: str, array: Any) -> Any:
+        found.append((name, torch.as_tensor(array)))
+        return array
+
     for name, value in inputs.items():
         if name not in CACHE_NAMES:
-            mapped(name, value, lambda name, tensor: found.append((name, tensor)))
+            mapped(name, value, note)
     return iter(found)
