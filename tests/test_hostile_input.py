@@ -169,7 +169,7 @@ def test_a_relative_path_is_no_address(visits: Any, tmp_path: Path, monkeypatch:
     shutil.copy(CLIP, "clip.mp4")
     for spelling in (path, f"http://127.0.0.1:{port}/clip.mp4"):
         assert probe_video(spelling).n_frames == 147
-    with pytest.raises(InputError, match="no video file"):
+    with pytest.raises(InputError, match="not a video"):
         probe_video("concat:clip.mp4")
     assert visitors == []
 
@@ -187,7 +187,7 @@ def test_lists_in_a_video_are_not_followed(visits: Any, suffix: str, tmp_path: P
             f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\n",
         ):
             (tmp_path / f"list.{suffix}").write_text(text)
-            with pytest.raises(InputError, match="no video file"):
+            with pytest.raises(InputError, match="not a video"):
                 probe_video(tmp_path / f"list.{suffix}")
     assert visitors == []
 

@@ -106,7 +106,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "truncated.mkv": (lambda path: _shortened(remuxed(path)), "truncated"),
     "headless.mp4": (_headless, "cut off"),
     "garbled.mp4": (_garbled, "damaged or truncated"),
-    "text.mp4": (_text, "no video file"),
+    "text.mp4": (_text, "it is not a video but a text file"),
     "sound.m4a": (silent_audio, "holds no video, only audio"),
 }
 

@@ -25,7 +25,10 @@ from stgraph.vlm.video_file import VideoInfo, probe_video
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
 
-SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+SUFFIXES = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+    *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)
 DUMP, QUERY = ".safetensors", ".query.safetensors"
 _ENDS = 1 << 20  # bytes at either end of a file that go into its digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import getincrementaldecoder
 from typing import Any
 
 Path = str | os.PathLike[str]
@@ -28,6 +29,7 @@ _BEGINNINGS = {
     b"MThd": "an audio file (MIDI)",
     b"WEBVTT": "a file of subtitles (WebVTT)",
     b"[Script Info]": "a file of subtitles (ASS)",
+    b"#EXTM3U": "a playlist (M3U), which names videos and holds none",
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a ZIP archive",
     b"\x1f\x8b": "a gzip archive",
@@ -63,7 +65,7 @@ def kind_of(path: Path) -> str | None:
         return f"a picture ({_BRANDS[head[8:12]]})"
     text = head.removeprefix(_BOM)
     named = next((kind for start, kind in _BEGINNINGS.items() if text.startswith(start)), None)
-    return named or _sound(head) or _subtitles(text)
+    return named or _sound(head) or _text(text)
 
 
 def is_jpeg(path: Path) -> bool:
@@ -82,10 +84,18 @@ def _sound(head: bytes) -> str | None:
     return "an audio file (MP3)" if layer == 0x02 and bit_rate != 0xF0 and sampling != 0x0C else None
 
 
-def _subtitles(text: bytes) -> str | None:
+def _text(text: bytes) -> str | None:
+    """Subtitles in SubRip's form, or any other text; the header of Y4M is text too, with pictures behind it."""
     lines = text[:200].splitlines()
-    numbered = len(lines) > 1 and lines[0].strip().isdigit() and b"-->" in lines[1]
-    return "a file of subtitles (SubRip)" if numbered else None
+    if len(lines) > 1 and lines[0].strip().isdigit() and b"-->" in lines[1]:
+        return "a file of subtitles (SubRip)"
+    try:
+        # A letter of up to four bytes may be cut in two where the part that was read ends.
+        letters = getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return None
+    plain = all(letter.isprintable() or letter.isspace() for letter in letters)
+    return "a text file" if plain and not text.startswith(b"YUV4MPEG2") else None
 
 
 def missing_bytes(path: Path) -> int:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError
-from stgraph.vlm.video_open import CONVERT, Path, decoded, opened
+from stgraph.vlm.packets import Packets, read_packets, stream_rate
+from stgraph.vlm.video_open import Path, decoded, opened
 
 Array = np.ndarray[Any, Any]
 
 _HELD_S = 10.0  # the last frame is held as long as is said, up to this or what all before it take
 _SPLICE_S = 0.5  # times that fall back further were not reordered: another recording begins there
-_RATE = 25.0  # of a stream that says neither times nor a rate, as FFmpeg assumes
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,89 +56,71 @@ def timeline(path: Path, first: Sequence[int | None]) -> Timeline:
     InputError
         the file cannot be read to its end, or is a picture
     """
-    return _from_packets(path, first) or _from_frames(path)
+    packets = read_packets(path)
+    return _from_packets(packets, first) or _from_frames(path, _is_spliced(packets))
 
 
-def _from_packets(path: Path, first: Sequence[int | None]) -> Timeline | None:
+def _from_packets(packets: Packets, first: Sequence[int | None]) -> Timeline | None:
     """From the packets' times; None where these are not the frames'."""
-    import av
-
-    times, held, keys, last_dts = array("q"), array("q"), bytearray(), None
-    with opened(path) as (container, stream):
-        unit, vp8 = float(stream.time_base), stream.codec_context.name == "vp8"
-        try:
-            for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:
-                    continue
-                if vp8 and not memoryview(packet)[0] & 0x10:
-                    continue  # a frame that others refer to and that is not shown
-                spliced = None not in (packet.dts, last_dts) and (last_dts - packet.dts) * unit > _SPLICE_S
-                if packet.pts is None or spliced:
-                    return None
-                last_dts = packet.dts
-                times.append(packet.pts)
-                held.append(packet.duration or 0)
-                keys.append(packet.is_keyframe)
-        except av.FFmpegError as error:
-            raise InputError(
-                f"cannot read {path}: {error.strerror or error}; it is damaged or truncated. {CONVERT}"
-            ) from None
-        if len(times) == 1 and container.format.name in ("gif", "apng", "mjpeg"):
-            raise InputError(
-                f"cannot read {path}: it is no video file but a picture "
-                f"({'JPEG' if container.format.name == 'mjpeg' else container.format.name.upper()}); give the path of "
-                "a video"
-            )
-        rate = _rate(stream)
-    order = np.argsort(np.array(times), kind="stable")
-    pts = np.array(times)[order]
-    shown = pts >= (first[0] if first and first[0] is not None else 0)
-    pts, order = pts[shown], order[shown]
+    if packets.pts is None or first[0] is None or _is_spliced(packets):
+        return None
+    order = np.argsort(packets.pts, kind="stable")
+    order = order[packets.pts[order] >= first[0]]
+    pts = packets.pts[order]
     if pts[: len(first)].tolist() != list(first) or np.any(np.diff(pts) == 0):
         return None
-    return _line((pts - pts[0]) * unit, held[order[-1]] * unit, rate, pts, np.array(keys, bool)[order])
+    held_s = float(packets.held[order[-1]]) * packets.unit
+    return _line((pts - pts[0]) * packets.unit, held_s, packets.rate, pts, packets.is_key[order])
 
 
-def _from_frames(path: Path) -> Timeline:
+def _from_frames(path: Path, spliced: bool) -> Timeline:
     """From decoding all of it."""
-    times: list[int | None] = []
+    found: list[int | None] = []
     keys, held = bytearray(), 0
     with opened(path) as (container, stream):
-        unit, rate = float(stream.time_base), _rate(stream)
+        unit, rate = float(stream.time_base), stream_rate(stream)
         for frame in decoded(container, stream, path):
-            times.append(frame.pts)
+            found.append(frame.pts)
             keys.append(frame.key_frame)
             held = frame.duration or 0
-    known = [pts for pts in times if pts is not None]
-    if not known:
-        return _line(np.arange(len(times)) / rate, 1 / rate, rate, None, np.array(keys, bool))
-    seconds = _repaired(times, unit, rate)
-    ascending = len(known) == len(times) and bool(np.all(np.diff(known) > 0))
-    return _line(seconds, held * unit, rate, np.array(known) if ascending else None, np.array(keys, bool))
+    is_key = np.array(keys, bool)
+    pts = np.array(found) if None not in found else None
+    if pts is not None and np.all(np.diff(pts) > 0):
+        return _line((pts - pts[0]) * unit, held * unit, rate, pts, is_key)
+    return _line(_repaired(found, unit, rate, spliced), held * unit, rate, None, is_key)
 
 
-def _repaired(times: Sequence[int | None], unit: float, rate: float) -> Array:
+def _repaired(found: Sequence[int | None], unit: float, rate: float, spliced: bool) -> Array:
     """[n] ascending seconds of frames in the order of display, of which some carry no time, or that of another."""
-    seconds = np.empty(len(times))
-    latest, offset = None, 0.0
-    for i, pts in enumerate(times):
-        now = latest + 1 / rate if latest is not None else 0.0
-        if pts is not None:
-            if latest is not None and pts * unit + offset < latest - _SPLICE_S:
-                offset = now - pts * unit
-            now = pts * unit + offset
+    seconds = np.empty(len(found))
+    latest, offset = 0.0, 0.0
+    for i, pts in enumerate(found):
+        due = latest + 1 / rate if i else 0.0
+        now = due if pts is None else pts * unit + offset
+        if i and spliced and now < latest - _SPLICE_S:
+            offset += due - now
+            now = due
         seconds[i] = now
-        latest = now if latest is None else max(latest, now)
-    seconds.sort()  # some containers give them in the order of decoding
+        latest = max(latest, now) if i else now
+    seconds.sort()  # AVI has the right times, but on the wrong frames, and the last ones twice
+    gaps = np.diff(seconds)
+    typical = float(np.median(gaps[gaps > 0])) if np.any(gaps > 0) else 1 / rate
+    later = np.append(seconds, np.inf)
+    for i in (np.flatnonzero(gaps == 0) + 1).tolist():
+        after = later[np.searchsorted(later, seconds[i - 1], side="right")]
+        seconds[i] = min(seconds[i - 1] + typical, (seconds[i - 1] + after) / 2)
     seconds -= seconds[0]
     return seconds
 
 
+def _is_spliced(packets: Packets) -> bool:
+    """Whether another recording begins on the way: packets come in the order of decoding times, these fall back."""
+    known = [one for one in packets.dts if one is not None]
+    return any((before - after) * packets.unit > _SPLICE_S for before, after in pairwise(known))
+
+
 def _line(times: Array, held_s: float, rate: float, pts: Array | None, is_key: Array) -> Timeline:
-    typical = float(np.median(np.diff(times))) if len(times) > 1 else 1 / rate
-    believed = 0 < held_s <= max(_HELD_S, float(times[-1]))
-    return Timeline(times, float(times[-1]) + (held_s if believed else typical), pts, np.flatnonzero(is_key))
-
-
-def _rate(stream: Any) -> float:
-    return float(stream.average_rate or stream.guessed_rate or stream.base_rate or _RATE)
+    gaps = np.diff(times) if len(times) > 1 else np.array([1 / rate])
+    believed = gaps.min() / 2 <= held_s <= max(_HELD_S, float(times[-1]))
+    end_s = float(times[-1]) + (held_s if believed else float(np.median(gaps)))
+    return Timeline(times, end_s, pts, np.flatnonzero(is_key))

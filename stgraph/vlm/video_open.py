@@ -20,6 +20,9 @@ FORMATS = (
 )
 MAX_PIXELS = 1 << 26  # a frame; twice 8K. A few kilobytes can claim more, and each frame in work takes 4 bytes a pixel
 
+# Decoders that fail before a key frame, and then refuse that too; others pass over what they cannot decode.
+_FROM_KEYS = {"vp8", "vp9", "libdav1d", "libaom-av1", "av1"}
+
 CONVERT = "Convert it to a plain file first: ffmpeg -i INPUT -c:v libx264 -an OUTPUT.mp4"
 
 
@@ -56,7 +59,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         kind = kind_of(path)
         if kind is not None:
-            raise InputError(f"cannot read {path}: it is no video file but {kind}; give the path of a video")
+            raise InputError(f"cannot read {path}: it is not a video but {kind}; give the path of a video")
         # FFmpeg tells a row of JPEG pictures from one by the name of the file.
         only = "mjpeg" if is_jpeg(path) else None
         # An absolute path: a relative one like http:/x/y.mp4 or concat:y.mp4 would be taken for an address.
@@ -64,8 +67,8 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         container = av.open(os.path.abspath(os.fspath(path)), format=only, options=limits, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(
-            f"cannot read {path}: {error.strerror or error}. It is no video file, or one that was cut off while it was "
-            "written or copied; copy it again"
+            f"cannot read {path}: {error.strerror or error}. It is not a video that FFmpeg knows, or was cut off while "
+            "it was written or copied; copy it again"
         ) from None
     with container:
         yield container, _video(container, path)
@@ -121,12 +124,15 @@ def decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """
     import av
 
-    shown = False
+    waits, shown = stream.codec_context.name in _FROM_KEYS, False
     try:
         for packet in container.demux(stream):
+            waits = waits and not packet.is_keyframe
+            if waits and packet.size:
+                continue
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
+            except (av.error.InvalidDataError, av.error.BlockingIOError):
                 if shown:
                     raise
                 continue
