@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload, runtime_checkable
 
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
@@ -11,6 +11,10 @@ from stgraph.selection.budget import Budget
 from stgraph.selection.checked import checked
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
+
+if TYPE_CHECKING:
+    from stgraph.selection.presets import Srts, StSimDiffAttention
+    from stgraph.selection.st_simdiff import StSimDiff
 
 
 @runtime_checkable
@@ -21,8 +25,16 @@ class Selector(Protocol):
     on a GPU has an attribute ``on_gpu = True``; to any other ``compress`` gives a copy of the features in host memory.
     """
 
-    name: str
-    requires: frozenset[str]
+    # Properties, so that class variables and properties of an implementation satisfy a type checker too.
+    @property
+    def name(self) -> str:
+        """What the selector is called in the table and in results."""
+        ...
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """The signals this configuration cannot do without."""
+        ...
 
     def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
         """How many tokens will be kept; None where only the features decide."""
@@ -101,6 +113,46 @@ def _signals_of(name: str) -> frozenset[str] | str:
         return told(error)
 
 
+@overload
+def selector(
+    name: Literal["st-simdiff"],
+    *,
+    retain_ratio: float | None = None,
+    n_keep: int | None = None,
+    measured: str = "kept",
+    newlines: str | None = None,
+    **parameters: Any,
+) -> StSimDiff: ...
+@overload
+def selector(
+    name: Literal["st-simdiff-attention"],
+    *,
+    retain_ratio: float | None = None,
+    n_keep: int | None = None,
+    measured: str = "kept",
+    newlines: str | None = None,
+    **parameters: Any,
+) -> StSimDiffAttention: ...
+@overload
+def selector(
+    name: Literal["srts"],
+    *,
+    retain_ratio: float | None = None,
+    n_keep: int | None = None,
+    measured: str = "kept",
+    newlines: str | None = None,
+    **parameters: Any,
+) -> Srts: ...
+@overload
+def selector(
+    name: str,
+    *,
+    retain_ratio: float | None = None,
+    n_keep: int | None = None,
+    measured: str = "kept",
+    newlines: str | None = None,
+    **parameters: Any,
+) -> Selector: ...
 def selector(
     name: str,
     *,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from stgraph.selection.stream import stream as stream
     from stgraph.tokens import VideoTokens as VideoTokens
     from stgraph.vlm.compress import compress as compress
+    from stgraph.vlm.from_video import from_video as from_video
 
 __version__ = "0.1.0.dev0"
 
@@ -56,6 +57,7 @@ _HOME = {
     "capture": "stgraph.selection.capture",
     "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
+    "from_video": "stgraph.vlm.from_video",
     "iter_frames": "stgraph.dump",
     "keep": "stgraph.selection.keeping",
     "load": "stgraph.dump",
@@ -71,14 +73,16 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        from stgraph.spelling import no_attribute
+if not TYPE_CHECKING:  # a type checker must go on refusing what does not exist
 
-        raise no_attribute("module 'stgraph'", name, __all__)
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            from stgraph.spelling import no_attribute
+
+            raise no_attribute("module 'stgraph'", name, __all__)
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -32,7 +32,7 @@ def test_functions_and_selectors_take_one_backend() -> None:
 def test_a_function_and_a_selector_find_the_same_communities() -> None:
     tokens = clip()
     parts = stgraph.detect_communities(stgraph.build_graph(tokens))
-    analysed = stgraph.selector("st-simdiff", retain_ratio=0.3).analyse(tokens).partition  # type: ignore[attr-defined]
+    analysed = stgraph.selector("st-simdiff", retain_ratio=0.3).analyse(tokens).partition
     np.testing.assert_array_equal(parts.labels, analysed.labels)
     assert parts.provenance == analysed.provenance
 

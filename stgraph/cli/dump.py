@@ -90,12 +90,13 @@ def command(
 ) -> None:
     """Turn a video into a token dump, or all videos of a folder; dumps that are there already are left as they are."""
     from stgraph.errors import InputError
-    from stgraph.vlm.dump_video import Sampling, check_dump_name, dump_folder, dump_video
+    from stgraph.vlm.dump_video import DEFAULT_FRAMES, Sampling, check_dump_name, dump_folder, dump_video
     from stgraph.vlm.video_open import need_av
 
     if n_frames is not None and fps is not None:
         raise InputError("--frames and --fps exclude each other; give one")
-    sampling = Sampling(n_frames=64 if fps is None and n_frames is None else n_frames, fps=fps, thumbnails=thumbnails)
+    default = DEFAULT_FRAMES if fps is None else None
+    sampling = Sampling(n_frames=default if n_frames is None else n_frames, fps=fps, thumbnails=thumbnails)
     if not video.exists():
         raise InputError(f"cannot read {video}: it does not exist; give the path of a video or of a folder of them")
     if not video.is_dir():

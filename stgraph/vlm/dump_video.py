@@ -30,6 +30,7 @@ SUFFIXES = (
     *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 DUMP, QUERY = ".safetensors", ".query.safetensors"
+DEFAULT_FRAMES = 64  # of a video, where neither a number nor a rate is given
 _ENDS = 1 << 20  # bytes at either end of a file that go into its digest
 
 
@@ -50,8 +51,10 @@ class Extracted(NamedTuple):
 class TokenSource(Protocol):
     """What makes tokens of frames: an encoder, or a whole VLM."""
 
-    settings: Mapping[str, Any]
-    """JSON values that decide what comes out; a dump made with other ones is made again."""
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON values that decide what comes out; a dump made with other ones is made again."""
+        ...
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
         """The tokens of frames [h, w, 3] uint8, which are decoded as they are read; ``times`` fills while they are."""
