@@ -71,6 +71,8 @@ def command(
         ("graspologic_native", "graspologic-leiden", "fast"),
         ("torch", "hand-off to a VLM", "hf"),
         ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
+        ("torchvision", "processors of VLMs", "hf"),
+        ("PIL", "processors of VLMs, stgraph plot", "hf"),
         ("av", "stgraph dump: reading videos", "video"),
         ("matplotlib", "stgraph plot", "viz"),
     ):

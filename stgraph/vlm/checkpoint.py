@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+from stgraph.devices import first_line
 from stgraph.errors import InputError, UnavailableError, missing_dependency
 from stgraph.vlm.encoders import check_dtype, on_device
 from stgraph.vlm.families import parts_of
@@ -40,13 +42,13 @@ def load_checkpoint(name: str, *, dtype: str | None = None, device: str | None =
     Raises
     ------
     MissingDependencyError
-        torch, transformers, or torchvision, which the video processors of transformers need, is not installed
+        torch, transformers, or one of torchvision and Pillow, which its video processors need, is not installed
     InputError
         the checkpoint cannot be read, or a dtype that is not one of the three
     UnknownNameError
         a model type that is not known
     UnavailableError
-        a device that is not there, or a processor that takes no videos
+        a device that is not there, a processor that takes no videos, or a torchvision built for another torch
     """
     check_dtype(dtype)
     try:
@@ -61,6 +63,22 @@ def load_checkpoint(name: str, *, dtype: str | None = None, device: str | None =
     parts_of(model)  # a type that is not known is said before a video is read
     place = on_device(model, device)
     return Checkpoint(name, model, processor, str(model.dtype).removeprefix("torch."), place)
+
+
+def _without_pictures(feature: str, error: ImportError) -> Exception:
+    """Why a processor cannot be imported: transformers does not say which package is to blame, or not why."""
+    for module, package in (("PIL", "pillow"), ("torchvision", "torchvision")):
+        try:
+            import_module(module)
+        except ModuleNotFoundError as missing:
+            if missing.name == module:
+                return missing_dependency(feature, package, "hf")
+        except Exception as broken:  # a build for another torch: its compiled half does not load
+            return UnavailableError(
+                f"{feature} needs {package}, which does not load here ({first_line(broken)}): torch and torchvision "
+                "belong together; install the two of one release and build, from the same index"
+            )
+    return error
 
 
 def load_processor(name: str, **options: Any) -> Any:
@@ -80,9 +98,7 @@ def load_processor(name: str, **options: Any) -> Any:
 
         processor = AutoProcessor.from_pretrained(name, **options)
     except ImportError as error:
-        if "torchvision" in str(error).lower():
-            raise missing_dependency(f"the processor of {name}", "torchvision") from error
-        raise
+        raise _without_pictures(f"the processor of {name}", error) from error
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot load the processor of {name}: {str(error).splitlines()[0]}") from None
     if getattr(processor, "video_processor", None) is None:
