@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
-
-import numpy as np
 
 from stgraph.bench.fidelity import cut_tokens, jaccard
 from stgraph.bench.measures import (
@@ -18,6 +15,7 @@ from stgraph.bench.measures import (
     nearest_handed_on,
     pair_columns,
 )
+from stgraph.bench.warm_up import warm_up
 from stgraph.community.agreement import agreement
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
@@ -88,10 +86,11 @@ def compare_backends(
     chosen = backend_settings() if settings is None else list(settings)
     at = tuple(dict.fromkeys(ratios))
     check_backend_settings(chosen, at)
-    for one in chosen:
-        _built(one).check_signals(tokens)
+    made = [_built(one) for one in chosen]
+    for selector in made:
+        selector.check_signals(tokens)
     tell("compiling kernels, loading libraries", 0.0)
-    warm_up({one.get("backend") for one in chosen}, tokens.features.dtype, device)
+    warm_up(made, tokens.features.dtype, device, tokens.signals)
     tell("graph", 0.0)
     keeping = Keeping(tokens, device=device)
     groups = []
@@ -129,14 +128,6 @@ def _built(setting: Setting) -> StSimDiff:
             f"{setting} finds no communities; backends are compared by st-simdiff, selectors by compare_selectors"
         )
     return made
-
-
-def warm_up(names: set[str], dtype: np.dtype[Any], device: str = "cpu") -> None:
-    """Load the libraries and compile the kernels on a graph of a few tokens, so that timings show neither."""
-    x = np.random.default_rng(0).normal(1.0, 0.3, (3, 4, 4, 8)).astype(dtype)
-    tokens = VideoTokens.from_array(x).to(device)
-    for name in sorted(names):
-        StSimDiff(budget=Budget(0.5), backend=name, max_size=3).select(tokens)
 
 
 def _key(kept: Kept) -> Row:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from stgraph.bench.compare import RATIOS, Comparison
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard
 from stgraph.bench.measures import Array, Row, fidelity_columns, nearest_handed_on, pair_columns
-from stgraph.bench.synthetic import synthetic_signals
+from stgraph.bench.warm_up import warm_up
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.selection.base import SELECTORS, Selector
+from stgraph.selection.base import SELECTORS
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import event_tokens
 from stgraph.selection.keeping import Keeping, Kept, check_signals
@@ -63,11 +62,11 @@ def compare_selectors(
     skipping = settings is None if skip is None else skip
     at = tuple(dict.fromkeys(ratios))
     check_selector_settings(chosen, at, measured, newlines)
-    tell("compiling kernels", 0.0)
+    tell("compiling kernels, loading libraries", 0.0)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
     able, lacking = _able(chosen, tokens, skipping, dump)
     skipped = [*(_broken(dump) if skipping else ()), *lacking]
-    warm_up({one.selector: one.build(Budget(0.5)) for one in able}.values(), tokens.features.dtype, device)
+    warm_up((one.build(Budget(0.5)) for one in able), tokens.features.dtype, device, tokens.signals)
     kept: list[Kept] = []
     for i, setting in enumerate(able):
         tell(setting.label, i / (len(able) + 1))
@@ -97,14 +96,6 @@ def check_selector_settings(
         Budget(ratio, measured=measured, newlines=newlines)
     for one in settings:
         one.build(Budget(0.5, measured=measured, newlines=newlines))
-
-
-def warm_up(selectors: Iterable[Selector], dtype: np.dtype[Any], device: str = "cpu") -> None:
-    """Compile the kernels on a few tokens that carry every signal, so that timings do not show it."""
-    x = np.random.default_rng(0).normal(1.0, 0.3, (3, 4, 4, 8)).astype(dtype)
-    tokens = synthetic_signals(VideoTokens.from_array(x)).to(device)
-    for selector in selectors:
-        selector.select(tokens, Budget(0.5))
 
 
 def _able(

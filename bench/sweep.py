@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 import stgraph
-from stgraph.bench.compare import warm_up
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard, mean_and_p5, nearest_kept
 from stgraph.bench.sweep_plan import REFERENCE, Configuration, SweepPlan, tau_diff_text
 from stgraph.bench.sweep_rows import SweepRows, content_digest
 from stgraph.bench.tables.table import Key, Row
+from stgraph.bench.warm_up import warm_up
 from stgraph.community.base import backend
 from stgraph.community.detect import resolve_max_size
 from stgraph.errors import MissingSignalError
@@ -83,7 +83,7 @@ def run(
         for dump, left in missing.items():
             if left:
                 tell_share("compiling kernels, loading libraries")
-                warm_up({p.backend for p in left}, dump.tokens.features.dtype, device)
+                warm_up(map(plan.selector, left), dump.tokens.features.dtype, device, dump.tokens.signals)
             for _, alike in groupby(left, lambda p: p.communities):
                 dump.sweep(list(alike), store, tell_share)
             dump.release()

@@ -8,12 +8,12 @@ from functools import cached_property
 
 import stgraph
 from stgraph.arrays import FEATURE_DTYPES
-from stgraph.bench.compare_selectors import warm_up
 from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import Configuration, TaskPlan
+from stgraph.bench.warm_up import warm_up
 from stgraph.errors import MissingDependencyError, StgraphError
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.multiple_choice import LETTERS

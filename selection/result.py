@@ -46,7 +46,8 @@ class Selection(Spelled):
     positions : "original": kept tokens keep their positions; "compact": the method renumbers them 0..K-1
     exactness : "exact", or "approximate: why"
     account : what the selection costs the LLM
-    report : counts, thresholds and stage times of this run; ``host_copy`` where features on a GPU were copied
+    report : counts, thresholds and stage times of this run, which in the first of a process count the loading of
+        libraries and the compiling of kernels too; ``host_copy`` where features on a GPU were copied
     provenance : selector, parameters, and how the communities were found
 
     Indices, reasons, scores and merged features are NumPy arrays, or torch tensors on the GPU the features lie on.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import stgraph
 from stgraph.bench.batch.tasks import Row, Task, writing
+from stgraph.bench.warm_up import warm_up
 from stgraph.selection.base import Selector
 
 TOKEN_COLUMNS: Mapping[str, type] = {"T": int, "H": int, "W": int, "d": int, "dtype": str}
@@ -75,8 +76,10 @@ class SelectTask(Task):
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """One row."""
         tokens = stgraph.load(path)
+        selector = self._built()
+        warm_up([selector], tokens.features.dtype, signals=tokens.signals)
         start = perf_counter()
-        kept = self._built().select(tokens)
+        kept = selector.select(tokens)
         seconds = perf_counter() - start
         if target is not None:
             with writing():

@@ -46,6 +46,7 @@ def command(
     import json
 
     import stgraph
+    from stgraph.bench.warm_up import warm_up
     from stgraph.errors import InputError
     from stgraph.files import check_suffix, check_writable
     from stgraph.selection.presets import ablation
@@ -61,6 +62,7 @@ def command(
         method.setdefault("retain_ratio", 0.3)
     chosen = stgraph.selector(name, n_keep=n_keep, **({} if preset is None else ablation(preset)) | method)
     source, tokens = options.open_tokens(dump, query)
+    warm_up([chosen], tokens.features.dtype, device, tokens.signals)
     kept = chosen.select(tokens.to(device)).to("cpu")
     if output is not None:
         kept.save(output, tokens)

@@ -32,7 +32,8 @@ class VideoRecord:
     account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
     kind, positions : of the selection
     exactness : "exact", or "approximate: why"
-    select_s : seconds in the selector, its work on a GPU included
+    select_s : seconds in the selector, its work on a GPU included; for the first videos of a process the loading of
+        libraries and the compiling of kernels too
     probe_s : seconds in the probe pass, which all videos of the prompt share; 0 without one
     host_copy : why the features were copied to host memory, None where the selector read them in place
     graph_host_copy : why edges or labels were copied to host memory, None where they were not, or were there
