@@ -57,6 +57,8 @@ def kind_of(path: Path) -> str | None:
         return f"all zeros in its first {len(head):,} bytes"
     if head.startswith(b"\x89PNG") and b"acTL" in head:
         return None  # an animated PNG, which FFmpeg plays
+    if head.startswith(b"\xff\xd8\xff") and b"MPF\0" in head:
+        return "a picture (JPEG)"  # with others inside, as phones write it: FFmpeg would play them
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] in _RIFF:
         if head[8:12] == b"WEBP" and b"ANIM" in head[12:64]:
             return "an animation (WebP), which FFmpeg does not decode"
