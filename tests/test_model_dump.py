@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from vlm_models import CASES, Case, torch, transformers
+from vlm_more_models import ALL
 
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.grid import NEWLINE
@@ -52,7 +53,7 @@ def eager(case: Case, **options: Any) -> Any:
         case.model.set_attn_implementation(before)
 
 
-@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_features_are_what_the_language_model_gets(make: Make) -> None:
     case = make(1)
     found = run(case)
@@ -71,7 +72,7 @@ def test_the_newline_is_a_newline() -> None:
     assert grid.kind[-1] == NEWLINE
 
 
-@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_attention_is_that_of_eager(make: Make) -> None:
     case = make(1)
     found = run(case, "llm_attn_last", "importance")
@@ -119,10 +120,10 @@ def test_signals_of_the_tower(name: str) -> None:
     assert np.abs(found.signals["enc_features"] - hidden[:, first:].numpy()).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - set(TOWERS)))
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(TOWERS)))
 def test_towers_without_pictures(name: str) -> None:
     with pytest.raises(MissingSignalError, match=f"enc_cls_attn cannot be read from {name}"):
-        run(CASES[name](1), "enc_cls_attn")
+        run(ALL[name](1), "enc_cls_attn")
 
 
 def test_a_tower_without_cls() -> None:

@@ -115,7 +115,7 @@ def _layout(parts: Parts, config: Any, asked: str) -> tuple[int | None, str]:
             f"{asked} cannot be read where several layers are joined (vision_feature_layer {layer})"
         )
     if kind == "llava_onevision":
-        return layer, "bilinear"
+        return layer, getattr(config, "mm_spatial_pool_mode", None) or "bilinear"
     if kind == "llava_next_video":
         return layer, str(config.spatial_pool_mode)
     if kind == "internvl":
@@ -123,6 +123,6 @@ def _layout(parts: Parts, config: Any, asked: str) -> tuple[int | None, str]:
     if kind == "smolvlm":
         return None, _MERGED
     raise MissingSignalError(
-        f"{asked} cannot be read from {kind}: its vision tower sees all patches of a video in one sequence and rotates "
-        "queries and keys by position. Known are llava_onevision, llava_next_video, internvl and smolvlm"
+        f"{asked} cannot be read from {kind}: known are llava_onevision, llava_next_video, internvl and smolvlm. Most "
+        "other towers see all patches of a video in one sequence and rotate queries and keys by position"
     )
