@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from vlm_models import IMAGE, TEXT, Case, finished, padded, qwen_pixels, row_of, torch, transformers, with_token_types
-from vlm_more_models import MORE, frames_in_markers, run_a_frame
+from vlm_more_models import ALL, MORE, frames_in_markers, run_a_frame
 from vlm_oracle import masked_logits, seen_by_text_model
 
 import stgraph
@@ -28,6 +28,10 @@ def test_each_is_a_type_of_its_own(family: str) -> None:
     assert family in FAMILIES
     found = videos_of(parts_of(case.model), case.inputs)
     assert [video.grid.shape for video in found] == case.grids
+
+
+def test_every_known_type_is_run() -> None:
+    assert set(FAMILIES) == set(ALL) | {"qwen3_5", "qwen3_5_moe"}
 
 
 @torch.no_grad()
