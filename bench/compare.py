@@ -8,13 +8,14 @@ from itertools import combinations
 
 from stgraph.bench.fidelity import cut_tokens, jaccard
 from stgraph.bench.measures import (
-    Row,
     candidate_columns,
     community_columns,
     fidelity_columns,
     nearest_handed_on,
     pair_columns,
 )
+from stgraph.bench.tables.experiments import COMPARED_BACKENDS
+from stgraph.bench.tables.table import Row
 from stgraph.bench.warm_up import warm_up
 from stgraph.community.agreement import agreement
 from stgraph.errors import InputError
@@ -103,7 +104,7 @@ def compare_backends(
     columns = [row for group in groups for row in _columns(group)]
     cuts = cut_tokens(tokens)
     rows = [
-        {"dump": dump, **row, **fidelity_columns(nearest, one.mask, one.analysis.events, cuts)}
+        COMPARED_BACKENDS.row({"dump": dump, **row, **fidelity_columns(nearest, one.mask, one.analysis.events, cuts)})
         for row, one, nearest in zip(columns, kept, near, strict=True)
         if one.analysis is not None
     ]

@@ -9,7 +9,9 @@ import numpy as np
 
 from stgraph.bench.compare import RATIOS, Comparison
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard
-from stgraph.bench.measures import Array, Row, fidelity_columns, nearest_handed_on, pair_columns
+from stgraph.bench.measures import Array, fidelity_columns, nearest_handed_on, pair_columns
+from stgraph.bench.tables.experiments import COMPARED_SELECTORS
+from stgraph.bench.tables.table import Row
 from stgraph.bench.warm_up import warm_up
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS
@@ -81,7 +83,10 @@ def compare_selectors(
     graph = keeping.graph
     near = nearest_handed_on(tokens, graph.norms, kept) if fidelity else [None] * len(kept)
     events, cuts = event_tokens(graph, tau_diff), cut_tokens(tokens)
-    rows = [{"dump": dump, **_row(one, nearest, events, cuts)} for one, nearest in zip(kept, near, strict=True)]
+    rows = [
+        COMPARED_SELECTORS.row({"dump": dump, **_row(one, nearest, events, cuts)})
+        for one, nearest in zip(kept, near, strict=True)
+    ]
     tell("done", 1.0)
     return Comparison(rows, [{"dump": dump, **pair} for pair in _overlap(kept)], skipped, kept)
 

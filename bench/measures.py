@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from stgraph.bench.fidelity import frame_evenness, mean_and_p5, nearest_kept, nearest_merged
+from stgraph.bench.tables.table import Row
+from stgraph.columns import FIDELITY
 from stgraph.selection.analysis import Analysis
 from stgraph.selection.keeping import Kept
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
-Row = dict[str, Any]
-
-# Cosine of dropped tokens to the nearest token handed on: over all of them, over events, over the frame after a cut.
-FIDELITY = ("fidelity", "event_fidelity", "cut_fidelity")
-FIDELITY_COLUMNS: Mapping[str, type] = {f"{name}_{figure}": float for name in FIDELITY for figure in ("mean", "p5")}
 
 
 def community_columns(analysis: Analysis) -> Row:
@@ -70,14 +67,12 @@ def fidelity_columns(nearest: Array | None, kept: Array, events: Array, cuts: Ar
     ----------
     nearest : [N] float32, of :func:`nearest_handed_on`
     kept, events : [N] bool
-    cuts : [N] bool, of :func:`stgraph.bench.fidelity.cut_tokens`; None leaves their columns out
+    cuts : [N] bool, of :func:`stgraph.bench.fidelity.cut_tokens`; None where the tokens carry no shot changes
     """
-    among = (events | True, events, cuts)
-    row: Row = {}
-    for name, group in zip(FIDELITY, among, strict=True):
-        if group is not None:
-            mean, p5 = (None, None) if nearest is None else mean_and_p5(nearest, ~kept & group)
-            row |= {f"{name}_mean": mean, f"{name}_p5": p5}
+    row: Row = dict.fromkeys(FIDELITY)
+    for mean, p5, group in zip(FIDELITY[::2], FIDELITY[1::2], (events | True, events, cuts), strict=True):
+        if nearest is not None and group is not None:
+            row[mean], row[p5] = mean_and_p5(nearest, ~kept & group)
     return row
 
 

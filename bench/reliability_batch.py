@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import stgraph
+from stgraph.bench.batch.job_select import SelectJob
 from stgraph.bench.batch.run import run_batch
-from stgraph.bench.batch.task_select import SelectTask
 from stgraph.bench.speed import machine
 
 Row = dict[str, Any]
@@ -48,7 +48,7 @@ def load(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
     """All dumps, then the same command again."""
     for step in ("first", "again"):
         start = perf_counter()
-        report = run_batch(SelectTask(), [folder], work / runner, runner=runner, n_workers=2)
+        report = run_batch(SelectJob(), [folder], work / runner, runner=runner, n_workers=2)
         seconds = perf_counter() - start
         yield {
             "case": f"load, {runner}, {step}",
@@ -76,8 +76,8 @@ def killed(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
             os.kill(pid, signal.SIGKILL)
             deaths.append(pid)
 
-    report = run_batch(SelectTask(), [folder], work / "killed", runner=runner, n_workers=2, progress=kill)
-    run_batch(SelectTask(), [folder], work / "peace", n_workers=2)
+    report = run_batch(SelectJob(), [folder], work / "killed", runner=runner, n_workers=2, progress=kill)
+    run_batch(SelectJob(), [folder], work / "peace", n_workers=2)
     yield {
         "case": f"two workers killed, {runner}",
         "kills": len(deaths),
@@ -114,7 +114,7 @@ def interrupted(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
         process.send_signal(how)
         yield {"case": f"stopped by {how.name}", **ended(process), "parts": len(list((out / "rows").glob("*.parquet")))}
     yield {"case": "gone on with", **ended(command(folder, out))}
-    run_batch(SelectTask(), [folder], work / "whole", n_workers=2)
+    run_batch(SelectJob(), [folder], work / "whole", n_workers=2)
     found = rows_of(out)
     yield {
         "case": "rows of an interrupted batch",

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from stgraph.bench.batch.run import BatchReport
-from stgraph.bench.batch.work import Job, Outcome, run_job
+from stgraph.bench.batch.work import Outcome, WorkItem, run_item
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs run one after the other, in this process."""
 
-    def one_by_one(jobs: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
-        yield from map(run_job, jobs)
+    def one_by_one(items: Sequence[WorkItem], n_workers: int) -> Iterator[Outcome]:
+        yield from map(run_item, items)
 
     monkeypatch.setattr("stgraph.bench.batch.run.run_local", one_by_one)
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch_tasks import rows
+from batch_jobs import rows
 from task_clips import FRAMES, Processor, transformers
 
-from stgraph.bench.batch.task_eval import EvalTask
-from stgraph.bench.batch.tasks import Row
+from stgraph.bench.batch.job_eval import EvalJob
+from stgraph.bench.batch.jobs import Row
 from stgraph.bench.tables.experiments import ANSWERS
 
 PARAMETERS = ("-p", f"frames={FRAMES}", "-p", "retain_ratios=0.3,1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offline(EvalTask):
+class Offline(EvalJob):
     """Puts the processor made by hand in its place wherever it runs."""
 
     def run(self, path: Path, target: Path | None) -> list[Row]:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from batch_inline import here, summary  # noqa: F401 (fixture)
-from batch_tasks import Obedient, rows, written
+from batch_jobs import Obedient, rows, written
 
 from stgraph.bench.batch.inputs import expand
-from stgraph.bench.batch.parts import COLUMNS, part_path
+from stgraph.bench.batch.result_file import result_path
 from stgraph.bench.batch.run import run_batch
-from stgraph.bench.batch.work import Job, run_job
+from stgraph.bench.batch.work import WorkItem, run_item
+from stgraph.bench.tables.experiments import BATCH
 from stgraph.errors import InputError, MissingDependencyError
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
@@ -57,7 +58,7 @@ def test_the_rows_are_one_dataset_with_a_row_group_an_input(tmp_path: Path) -> N
     assert len(files) == 4
     schemas = {str(parquet.read_schema(file).remove_metadata()) for file in files}
     assert len(schemas) == 1
-    assert parquet.read_schema(files[0]).names == [*COLUMNS, *Obedient.columns]
+    assert parquet.read_schema(files[0]).names == [*BATCH.columns, *Obedient.columns]
     assert {parquet.ParquetFile(file).num_row_groups for file in files} == {1}
 
 
@@ -76,7 +77,7 @@ def test_what_is_finished_is_skipped_and_nothing_else(tmp_path: Path) -> None:
     os.utime(folder / "a.txt", ns=(5, 5))
     assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # another modification time
     next((out / "rows").glob("d-*")).write_bytes(b"PAR1 no more")
-    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # a part that is none
+    assert summary(run_batch(task, [folder], out)) == (1, 2, 1)  # a file that holds no rows
     assert summary(run_batch(replace(task, factor=3), [folder], out)) == (3, 0, 1)  # other parameters
     assert {row["length"] for row in rows(out) if row["length"]} > {6, 7}
     assert len(rows(out)) == 7
@@ -95,11 +96,11 @@ def test_a_job_that_was_finished_unseen_is_not_done_twice(tmp_path: Path) -> Non
     """A worker killed between its last write and its answer."""
     path = written(tmp_path / "in", {"a.txt": "ok"}) / "a.txt"
     (tmp_path / "out" / "rows").mkdir(parents=True)
-    job = Job(str(path), str(path), "a-0", str(tmp_path / "out"), Obedient(), "digest")
-    assert run_job(job).status == "done"
-    content = part_path(job.output, "a-0").read_bytes()
-    assert run_job(job).status == "done"
-    assert part_path(job.output, "a-0").read_bytes() == content
+    item = WorkItem(str(path), str(path), "a-0", str(tmp_path / "out"), Obedient(), "digest")
+    assert run_item(item).status == "done"
+    content = result_path(item.output, "a-0").read_bytes()
+    assert run_item(item).status == "done"
+    assert result_path(item.output, "a-0").read_bytes() == content
     assert len(rows(tmp_path / "out")) == 2
 
 
@@ -202,10 +203,10 @@ def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modul
         run_batch(Obedient(), [tmp_path], tmp_path / "out", runner=runner)
 
 
-def test_a_task_that_gives_other_columns_is_a_bug_that_is_seen(tmp_path: Path) -> None:
+def test_a_job_that_gives_other_columns_is_a_bug_that_is_seen(tmp_path: Path) -> None:
     class Careless(Obedient):
         columns = {"length": int}  # noqa: RUF012
 
     folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
     report = run_batch(Careless(), [folder], out)
-    assert "a row has columns its task does not name: work_s" in report.failed[str(folder / "a.txt")]
+    assert "a row has columns its job does not name: work_s" in report.failed[str(folder / "a.txt")]

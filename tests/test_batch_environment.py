@@ -9,7 +9,7 @@ import pytest
 
 from stgraph.bench.batch import environment, runner_local
 from stgraph.bench.batch.environment import device_environment, thread_environment, visible_devices
-from stgraph.bench.batch.task_dump import DumpTask
+from stgraph.bench.batch.job_dump import DumpJob
 from stgraph.cli.batch import _n_workers
 from stgraph.errors import UnavailableError
 
@@ -80,7 +80,7 @@ def test_the_local_runner_hands_them_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_model_has_a_worker_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     for visible, n_workers in (("0,1,2", 3), ("", 1)):
         monkeypatch.setenv(DEVICES, visible)
-        assert _n_workers(DumpTask(model="a checkpoint"), "local") == n_workers
-        assert _n_workers(DumpTask(model="a checkpoint"), "dask") == 1
+        assert _n_workers(DumpJob(model="a checkpoint"), "local") == n_workers
+        assert _n_workers(DumpJob(model="a checkpoint"), "dask") == 1
     monkeypatch.setattr("stgraph.kernels.cpu.threads.num_threads", lambda: 6)
-    assert _n_workers(DumpTask(), "local") == 6
+    assert _n_workers(DumpJob(), "local") == 6

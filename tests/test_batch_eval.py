@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from batch_inline import here, summary  # noqa: F401 (fixture)
+from batch_jobs import rows
 from batch_questions import answers, arguments, offline
-from batch_tasks import rows
 from task_clips import N_CONFIGURATIONS, Processor, questions
 from task_runs import (  # noqa: F401 (fixtures)
     N_ROWS,
@@ -26,10 +26,10 @@ from test_cli_errors import Refused, refused  # noqa: F401 (fixture)
 from vlm_models import transformers
 
 from stgraph.bench import task_model
-from stgraph.bench.batch import task_eval
+from stgraph.bench.batch import job_eval
 from stgraph.bench.batch.inputs import expand
+from stgraph.bench.batch.job_eval import EvalJob, answered
 from stgraph.bench.batch.run import run_batch
-from stgraph.bench.batch.task_eval import EvalTask, answered
 from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.task_summary import summarise
 from stgraph.errors import InputError
@@ -43,7 +43,7 @@ A_VIDEO = 2 * N_CONFIGURATIONS
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """No model of another test."""
-    task_eval._answering.cache_clear()
+    job_eval._answering.cache_clear()
 
 
 @pytest.mark.usefixtures("here")
@@ -51,8 +51,8 @@ def test_the_rows_are_those_of_eval_and_the_second_run_finds_them(
     model: str, task: Path, processor: Processor, whole: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, loaded = task.parent / "out", []
-    load = task_eval.load_checkpoint
-    monkeypatch.setattr(task_eval, "load_checkpoint", lambda *a, **k: loaded.append(1) or load(*a, **k))
+    load = job_eval.load_checkpoint
+    monkeypatch.setattr(job_eval, "load_checkpoint", lambda *a, **k: loaded.append(1) or load(*a, **k))
     text = run(*arguments(model, task))
     assert "3 done in " in text
     assert len(loaded) == 1  # for three videos
@@ -60,7 +60,7 @@ def test_the_rows_are_those_of_eval_and_the_second_run_finds_them(
     found = rows(out)
     assert len(found) == N_ROWS
     assert {row["status"] for row in found} == {"done"}
-    assert {(row["task"], Path(row["input"]).name) for row in found} == {
+    assert {(row["job"], Path(row["input"]).name) for row in found} == {
         ("eval", f"{colour}.mp4") for colour in ("red", "green", "blue")
     }
     again = run(*arguments(model, task))
@@ -158,7 +158,7 @@ def test_of_a_folder_the_videos_that_are_asked_about_are_taken(
     clips = task.parent / "clips"
     other = clips / "other.mp4"
     other.write_bytes(b"")
-    asked = EvalTask(model=model, task=str(task))
+    asked = EvalJob(model=model, task=str(task))
     inputs = inputs_of(asked, clips)
     assert inputs == {"red.mp4": 2, "green.mp4": 2, "blue.mp4": 2}
     (task.parent / "link").symlink_to(clips)
@@ -177,7 +177,7 @@ def test_of_a_folder_the_videos_that_are_asked_about_are_taken(
     assert not (task.parent / "out").exists()
 
 
-def inputs_of(task: EvalTask, folder: Path) -> dict[str, int]:
+def inputs_of(task: EvalJob, folder: Path) -> dict[str, int]:
     """How many questions each video of a folder gets, by its name."""
     found = expand([folder], task, folder / "out")
     return {Path(path).name: sum(map(len, own.questions.values())) for path, own in found.items()}  # type: ignore[attr-defined]
@@ -200,7 +200,7 @@ def inputs_of(task: EvalTask, folder: Path) -> dict[str, int]:
 )
 def test_wrong_parameters(task: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        EvalTask(**{"model": "m", "task": str(task), **given})
+        EvalJob(**{"model": "m", "task": str(task), **given})
 
 
 @pytest.mark.usefixtures("here")

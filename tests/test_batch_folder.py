@@ -1,4 +1,4 @@
-"""The output folder of a batch: locked, of one task, on a disk that may be full."""
+"""The output folder of a batch: locked, of one job, on a disk that may be full."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from batch_inline import here, summary  # noqa: F401 (fixture)
-from batch_tasks import Obedient, rows, written
+from batch_jobs import Obedient, rows, written
 
+from stgraph.bench.batch.jobs import BatchStopError
 from stgraph.bench.batch.run import run_batch
-from stgraph.bench.batch.tasks import BatchStopError
 from stgraph.errors import InputError
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
@@ -34,7 +34,7 @@ def test_two_batches_in_one_folder_are_refused(tmp_path: Path) -> None:
     assert summary(run_batch(Obedient(), [folder], out)) == (0, 1, 0)
 
 
-def test_a_folder_belongs_to_one_task(tmp_path: Path) -> None:
+def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
     folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
     run_batch(Obedient(), [folder], out)
 
@@ -43,8 +43,17 @@ def test_a_folder_belongs_to_one_task(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="holds the results of batch obedient, this is other; choose another folder"):
         run_batch(Other(), [folder], out)
-    (out / "batch.json").write_text("[]")
-    with pytest.raises(InputError, match="is no record of a batch; choose another folder"):
+    for text in ("[]", "[" * 100_000, '{"job": "obedient", "job": "other", "parameters": {}}'):
+        (out / "batch.json").write_text(text)
+        with pytest.raises(InputError, match="is not a record of a batch; choose another folder"):
+            run_batch(Obedient(), [folder], out)
+
+
+def test_a_folder_from_when_jobs_were_tasks_is_refused_by_name(tmp_path: Path) -> None:
+    folder, out = written(tmp_path / "in", {"a.txt": "ok"}), tmp_path / "out"
+    out.mkdir()
+    (out / "batch.json").write_text('{"task": "obedient", "parameters": {}}')
+    with pytest.raises(InputError, match="was written by an earlier version of stgraph; choose another folder"):
         run_batch(Obedient(), [folder], out)
 
 
@@ -53,7 +62,7 @@ def test_parameters_can_be_looked_up(tmp_path: Path) -> None:
     for factor in (1, 2):
         run_batch(Obedient(factor=factor), [folder], out)
     noted = json.loads((out / "batch.json").read_text())
-    assert noted["task"] == "obedient"
+    assert noted["job"] == "obedient"
     assert [found["factor"] for found in noted["parameters"].values()] in ([1, 2], [2, 1])
     assert noted["parameters"][rows(out)[0]["parameters_digest"]]["factor"] == 2
 

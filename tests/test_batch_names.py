@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stgraph.bench.batch.names import part_name, readable
+from stgraph.bench.batch.names import readable, result_name
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}-[0-9a-f]{16}\Z")
 HOSTILE = [
@@ -48,20 +48,20 @@ HOSTILE = [
 
 @pytest.mark.parametrize("path", HOSTILE)
 def test_hostile_names(path: str, tmp_path: Path) -> None:
-    name = part_name(path)
+    name = result_name(path)
     assert SAFE.match(name)
     assert os.path.realpath(tmp_path / name) == os.path.join(os.path.realpath(tmp_path), name)
 
 
 def test_different_inputs_have_different_names() -> None:
     paths = ["/a/clip.mp4", "/b/clip.mp4", "/a/Clip.mp4", "/a/clip.MP4", "/a/clip.mkv", "/a/clip", "/é", "/e\u0301"]
-    names = [part_name(path).lower() for path in paths]
+    names = [result_name(path).lower() for path in paths]
     assert len(set(names)) == len(paths)
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_names_are_safe_and_tell_inputs_apart(one: str, other: str) -> None:
-    a, b = part_name("/in/" + one), part_name("/in/" + other)
+    a, b = result_name("/in/" + one), result_name("/in/" + other)
     assert SAFE.match(a)
     assert SAFE.match(b)
     alike = "\0" not in one + other and os.path.normpath("/in/" + one) == os.path.normpath("/in/" + other)
@@ -74,9 +74,9 @@ def test_names_are_safe_and_tell_inputs_apart(one: str, other: str) -> None:
 
 def test_one_file_named_in_two_ways_is_one_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert part_name("a.mp4") == part_name("./a.mp4") == part_name(str(tmp_path / "x" / ".." / "a.mp4"))
+    assert result_name("a.mp4") == result_name("./a.mp4") == result_name(str(tmp_path / "x" / ".." / "a.mp4"))
 
 
 def test_names_stay_what_they_are() -> None:
     """Results of an earlier release must be found again."""
-    assert part_name("/videos/a b.safetensors") == "a_b-b4ad57fda422d7b8"
+    assert result_name("/videos/a b.safetensors") == "a_b-b4ad57fda422d7b8"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_tasks import Obedient, rows, written
+from batch_jobs import Obedient, rows, written
 
 from stgraph.bench.batch.run import run_batch
 from stgraph.errors import UnavailableError
@@ -26,7 +26,7 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from batch_tasks import Obedient
+from batch_jobs import Obedient
 from stgraph.bench.batch.run import run_batch
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored

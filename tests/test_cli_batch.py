@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 from batch_inline import here  # noqa: F401 (fixture)
-from batch_tasks import rows
+from batch_jobs import rows
 from clips import clip, saved
 from test_cli_errors import Refused, refused  # noqa: F401 (fixture)
 from typer.testing import CliRunner
 
 import stgraph
 from stgraph import container
-from stgraph.bench.batch.task_compare import CompareTask
-from stgraph.bench.batch.task_compare_selectors import CompareSelectorsTask
-from stgraph.bench.batch.task_dump import DumpTask
-from stgraph.bench.batch.task_eval import EvalTask
-from stgraph.bench.batch.task_select import SelectTask
-from stgraph.bench.batch.tasks import TASKS
+from stgraph.bench.batch.job_compare import CompareJob
+from stgraph.bench.batch.job_compare_selectors import CompareSelectorsJob
+from stgraph.bench.batch.job_dump import DumpJob
+from stgraph.bench.batch.job_eval import EvalJob
+from stgraph.bench.batch.job_select import SelectJob
+from stgraph.bench.batch.jobs import JOBS
 from stgraph.bench.compare import compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.cli import app
@@ -92,8 +92,8 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
         assert {k: row[k] for k in other if not k.endswith("_s")} == {
             k: v for k, v in other.items() if not k.endswith("_s")
         }
-    made = CompareTask(backends=("lattice-components",), fidelity=True).run(folder / "clip0.safetensors", None)
-    assert made[0].keys() == CompareTask.columns.keys()
+    made = CompareJob(backends=("lattice-components",), fidelity=True).run(folder / "clip0.safetensors", None)
+    assert made[0].keys() == CompareJob.columns.keys()
 
 
 @pytest.mark.usefixtures("here")
@@ -110,7 +110,7 @@ def test_compare_selectors(folder: Path, tmp_path: Path) -> None:
     assert len(found) == len(expected) == 2 + 4 + 2
     for other in expected:
         row = found[tuple(other[k] for k in key)]
-        assert other.keys() - {"dump"} <= CompareSelectorsTask.columns.keys()
+        assert other.keys() - {"dump"} <= CompareSelectorsJob.columns.keys()
         same = [k for k in other if k not in ("dump", "select_s")]
         assert [row[k] for k in same] == [other[k] for k in same]
     _, errors = batch("compare-selectors", str(folder), "-o", str(out), "-p", "selectors=fastervlm", status=1)
@@ -152,7 +152,7 @@ def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused
     [
         (
             ("selct",),
-            "no batch task 'selct'. Did you mean 'select'? Known: select, compare, compare-selectors, dump, eval",
+            "no batch job 'selct'. Did you mean 'select'? Known: select, compare, compare-selectors, dump, eval",
         ),
         (("select", "-p", "retain_ratio=2"), "retain_ratio is 2; it must lie in (0, 1]"),
         (("select", "-p", "tau_smi=1"), "selector 'st-simdiff' has no parameter 'tau_smi'"),
@@ -198,15 +198,15 @@ def test_an_interrupt_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.
     assert errors == "Interrupted: the same command goes on after the inputs that are done\n"
 
 
-@pytest.mark.parametrize("name", TASKS.names())
-def test_every_task_says_what_it_is(name: str) -> None:
+@pytest.mark.parametrize("name", JOBS.names())
+def test_every_job_says_what_it_is(name: str) -> None:
     task = {
-        "select": SelectTask,
-        "compare": CompareTask,
-        "compare-selectors": CompareSelectorsTask,
-        "dump": DumpTask,
-        "eval": EvalTask,
+        "select": SelectJob,
+        "compare": CompareJob,
+        "compare-selectors": CompareSelectorsJob,
+        "dump": DumpJob,
+        "eval": EvalJob,
     }[name]
-    assert TASKS.get(name) is task
+    assert JOBS.get(name) is task
     assert task.name == name
     assert set(task.columns.values()) <= {str, int, float, bool}

@@ -127,8 +127,8 @@ if __name__ == '__main__':
     import stgraph
     stgraph.sample().save('a.safetensors')
     from stgraph.bench.batch.run import run_batch
-    from stgraph.bench.batch.task_select import SelectTask
-    report = run_batch(SelectTask(retain_ratio=0.2), ['a.safetensors'], 'out')
+    from stgraph.bench.batch.job_select import SelectJob
+    report = run_batch(SelectJob(retain_ratio=0.2), ['a.safetensors'], 'out')
     assert (report.n_done, report.failed) == (1, {}), report
     from stgraph.bench.batch.runner_dask import check_dask
     check_dask()

@@ -14,7 +14,7 @@ from command_line import run
 
 import stgraph
 from stgraph import VideoTokens
-from stgraph.bench.batch.tasks import TASKS
+from stgraph.bench.batch.jobs import JOBS
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.cli import main
 from stgraph.community.base import BACKENDS, available_backends
@@ -191,9 +191,9 @@ def test_what_is_registered_at_run_time_is_checked_then(kind: str, name: str) ->
 @pytest.mark.parametrize(
     ("task", "wrong"), [(3, "3 is not a dataclass"), (Path, "is not a dataclass"), (TokenAccount, "has no name")]
 )
-def test_a_batch_task_is_checked_too(task: Any, wrong: str) -> None:
-    with pytest.raises(InputError, match=f"batch task 'mine' cannot be registered: .*{wrong}"):
-        TASKS.register("mine", task)
+def test_a_batch_job_is_checked_too(task: Any, wrong: str) -> None:
+    with pytest.raises(InputError, match=f"batch job 'mine' cannot be registered: .*{wrong}"):
+        JOBS.register("mine", task)
 
 
 @pytest.mark.parametrize("name", [None, "", 3])

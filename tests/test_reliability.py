@@ -44,15 +44,15 @@ def test_agreement_is_whole_where_the_window_covers_the_clip() -> None:
 
 def test_rows_of_a_batch_leave_out_what_differs(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    from stgraph.bench.batch.parts import write_part
-    from stgraph.bench.batch.task_select import SelectTask
+    from stgraph.bench.batch.job_select import SelectJob
+    from stgraph.bench.batch.result_file import write_result
 
     make_dumps(tmp_path / "in", 2)
-    task: Any = SelectTask(write=False)
+    task: Any = SelectJob(write=False)
     (tmp_path / "out" / "rows").mkdir(parents=True)
     for path in sorted((tmp_path / "in").iterdir()):
         made = [{"input": path.name, "attempts": 3, **row} for row in task.run(path, None)]
-        write_part(tmp_path / "out" / "rows" / f"{path.stem}.parquet", task.columns, made, {})
+        write_result(tmp_path / "out" / "rows" / f"{path.stem}.parquet", task.columns, made, {})
     found = rows_of(tmp_path / "out")
     assert [row["input"] for row in found] == ["00000.safetensors", "00001.safetensors"]
     assert not {"attempts", "select_s"} & found[0].keys()

@@ -17,7 +17,7 @@ from foreign import Foreign, registered
 import stgraph
 from stgraph import EdgeList
 from stgraph.bench import warm_up as module
-from stgraph.bench.batch.task_select import SelectTask
+from stgraph.bench.batch.job_select import SelectJob
 from stgraph.bench.compare import compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.sweep import run as sweep
@@ -64,7 +64,7 @@ def test_select(slow: str, tmp_path: Path) -> None:
 
 def test_batch_select(slow: str, tmp_path: Path) -> None:
     path = Path(saved(tmp_path / "a.safetensors"))
-    (row,) = SelectTask(write=False, options={"backend": slow}).run(path, None)
+    (row,) = SelectJob(write=False, options={"backend": slow}).run(path, None)
     assert 0 < row["select_s"] < LOADING / 2
 
 

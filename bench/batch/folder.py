@@ -1,4 +1,4 @@
-"""The output folder of a batch: one batch at a time, one task for good, nothing half-written left behind."""
+"""The output folder of a batch: one batch at a time, one job for good, nothing half-written left behind."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stgraph.bench.batch.parts import ROWS
+from stgraph.bench.batch.result_file import ROWS
 from stgraph.errors import InputError, UnavailableError
 from stgraph.files import atomic_path
+from stgraph.plain_json import parse_json
 
 _LOCK, _RECORD = ".stgraph-batch.lock", "batch.json"
 
 
 @contextmanager
 def opened_folder(
-    output: Path, task: str, digest: str, parameters: Mapping[str, Any], made: str | None
+    output: Path, job: str, digest: str, parameters: Mapping[str, Any], made: str | None
 ) -> Iterator[None]:
     """The folder, locked against other batches as long as the block runs, also where its process is killed.
 
     Parameters
     ----------
-    task, digest, parameters : noted in ``batch.json``, where what ``parameters`` stands for in a row can be read
-    made : folder of the files a task makes, None where it makes none
+    job, digest, parameters : noted in ``batch.json``, where what ``parameters`` stands for in a row can be read
+    made : folder of the files a job makes, None where it makes none
 
     Raises
     ------
     InputError
-        the folder cannot be made or written, belongs to another task, or another batch is writing there
+        the folder cannot be made or written, belongs to another job, or another batch is writing there
     """
     try:
         for folder in (output, output / ROWS, *([output / made] if made else [])):
@@ -42,7 +43,7 @@ def opened_folder(
         ) from None
     try:
         _lock(handle, output)
-        _note(output, task, digest, parameters)
+        _note(output, job, digest, parameters)
         _clear(output, made)
         try:
             yield
@@ -73,18 +74,20 @@ def _lock(handle: int, output: Path) -> None:
         raise InputError(f"cannot lock {output}: {error.strerror or error}; choose a folder on another disk") from None
 
 
-def _note(output: Path, task: str, digest: str, parameters: Mapping[str, Any]) -> None:
+def _note(output: Path, job: str, digest: str, parameters: Mapping[str, Any]) -> None:
     path = output / _RECORD
-    record: dict[str, Any] = {"task": task, "parameters": {}}
+    record: dict[str, Any] = {"job": job, "parameters": {}}
     if path.exists():
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            before = record["task"]
+            record = parse_json(path.read_text(encoding="utf-8"))
+            before = None if "task" in record else record["job"]  # they were called tasks once
             record["parameters"][digest] = dict(parameters)
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"cannot read {path}: it is no record of a batch; choose another folder") from None
-        if before != task:
-            raise InputError(f"{output} holds the results of batch {before}, this is {task}; choose another folder")
+            raise InputError(f"cannot read {path}: it is not a record of a batch; choose another folder") from None
+        if before is None:
+            raise InputError(f"{output} was written by an earlier version of stgraph; choose another folder")
+        if before != job:
+            raise InputError(f"{output} holds the results of batch {before}, this is {job}; choose another folder")
     record["parameters"][digest] = dict(parameters)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -6,52 +6,52 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stgraph.bench.batch.jobs import Job
 from stgraph.bench.batch.names import absolute
-from stgraph.bench.batch.tasks import Task
 from stgraph.errors import InputError
 
 _QUERY = ".query.safetensors"  # beside a dump, and no dump
 
 
-def expand(inputs: Iterable[str | os.PathLike[str]], task: Task, output: Path) -> dict[str, Task]:
+def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> dict[str, Job]:
     """The files named, and those below the folders named, by name; each once, and none of the output folder.
 
     Returns
     -------
     dict
-        what is to be done with each (see :meth:`Task.of`)
+        what is to be done with each (see :meth:`Job.of`)
 
     Raises
     ------
     InputError
-        no input, a file that is none of the task's, a folder without any that is, or one that cannot be read
+        no input, a file that is none of the job's, a folder without any that is, or one that cannot be read
     """
-    found: dict[str, tuple[str, Task]] = {}
+    found: dict[str, tuple[str, Job]] = {}
     for given in inputs:
         text = os.fspath(given)
         if "\0" not in text and os.path.isdir(text):
             files = [
-                file for file in _below(text, task.suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)
+                file for file in _below(text, job.suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)
             ]
             if not files:
-                raise InputError(f"{text} holds no input; names that end in {', '.join(task.suffixes)} are taken")
-            own = _concerned(files, task, text)
+                raise InputError(f"{text} holds no input; names that end in {', '.join(job.suffixes)} are taken")
+            own = _concerned(files, job, text)
         else:
-            own = {text: task.of(absolute(text))}
-        for file, part in own.items():
-            found.setdefault(absolute(file), (file, part))
+            own = {text: job.of(absolute(text))}
+        for file, its_job in own.items():
+            found.setdefault(absolute(file), (file, its_job))
     if not found:
         raise InputError("no input; name files or folders")
     return dict(found.values())
 
 
-def _concerned(files: Iterable[str], task: Task, folder: str) -> dict[str, Task]:
-    """Those of a folder's files that the task has to do with."""
-    own: dict[str, Task] = {}
+def _concerned(files: Iterable[str], job: Job, folder: str) -> dict[str, Job]:
+    """Those of a folder's files that the job has to do with."""
+    own: dict[str, Job] = {}
     refusals = []
     for file in files:
         try:
-            own[file] = task.of(absolute(file))
+            own[file] = job.of(absolute(file))
         except InputError as error:
             refusals.append(str(error))
     if not own:

@@ -14,7 +14,7 @@ def absolute(path: str) -> str:
     return path if "\0" in path else os.path.abspath(path)
 
 
-def part_name(path: str) -> str:
+def result_name(path: str) -> str:
     """The name, without suffix, under which the results of an input are kept.
 
     It depends on the absolute path alone, holds nothing but ASCII letters, digits, "-" and "_", begins with a letter or
@@ -23,7 +23,7 @@ def part_name(path: str) -> str:
 
     Examples
     --------
-    >>> part_name("/videos/a b.safetensors")
+    >>> result_name("/videos/a b.safetensors")
     'a_b-b4ad57fda422d7b8'
     """
     path = absolute(path)

@@ -1,4 +1,4 @@
-"""Many inputs through one task: which are to be done, who does them, and what became of them."""
+"""Many inputs through one job: which are to be done, who does them, and what became of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from time import monotonic
 
 from stgraph.bench.batch.folder import opened_folder
 from stgraph.bench.batch.inputs import expand
-from stgraph.bench.batch.names import absolute, part_name, readable
-from stgraph.bench.batch.parts import check_arrow
+from stgraph.bench.batch.jobs import BatchStopError, Job, digest_of, parameters_of
+from stgraph.bench.batch.names import absolute, readable, result_name
+from stgraph.bench.batch.result_file import check_arrow
 from stgraph.bench.batch.runner_dask import check_dask, run_dask
 from stgraph.bench.batch.runner_local import run_local
-from stgraph.bench.batch.tasks import BatchStopError, Task, digest_of, parameters_of
-from stgraph.bench.batch.work import FAILED, STOPPED, Job, Outcome, is_finished
+from stgraph.bench.batch.work import FAILED, STOPPED, Outcome, WorkItem, is_finished
 from stgraph.errors import InputError
 
 Progress = Callable[[str, float], None]
@@ -41,7 +41,7 @@ class BatchReport:
 
 
 def run_batch(
-    task: Task,
+    job: Job,
     inputs: Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
@@ -52,7 +52,7 @@ def run_batch(
     scheduler_file: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> BatchReport:
-    """Run ``task`` on every input whose results are not in ``output`` yet.
+    """Run ``job`` on every input whose results are not in ``output`` yet.
 
     Parameters
     ----------
@@ -74,28 +74,28 @@ def run_batch(
     """
     _check(runner, n_workers, retries, scheduler_address, scheduler_file)
     target, start = Path(os.path.abspath(output)), monotonic()
-    tasks = expand(inputs, task, target)
-    digest, made = digest_of(task), None if task.output is None else task.output[0]
+    jobs = expand(inputs, job, target)
+    digest, made = digest_of(job), None if job.output is None else job.output[0]
     report = BatchReport()
     tell = progress or (lambda label, share: None)
-    with opened_folder(target, task.name, digest, parameters_of(task), made):
-        jobs = []
-        for i, (path, own) in enumerate(tasks.items()):
+    with opened_folder(target, job.name, digest, parameters_of(job), made):
+        items = []
+        for i, (path, own) in enumerate(jobs.items()):
             if i % 100 == 0:
                 tell("looking what is there", 0.0)
-            job = Job(path, absolute(path), part_name(path), str(target), own, digest, retries)
-            if is_finished(job):
+            item = WorkItem(path, absolute(path), result_name(path), str(target), own, digest, retries)
+            if is_finished(item):
                 report.n_present += 1
             else:
-                jobs.append(job)
-        if jobs:
+                items.append(item)
+        if items:
             work = (
-                run_local(jobs, n_workers)
+                run_local(items, n_workers)
                 if runner == "local"
-                else run_dask(jobs, n_workers, scheduler_address, scheduler_file)
+                else run_dask(items, n_workers, scheduler_address, scheduler_file)
             )
             with closing(work):
-                _follow(work, report, len(tasks), tell)
+                _follow(work, report, len(jobs), tell)
     report.seconds = monotonic() - start
     return report
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from stgraph.bench.batch.environment import thread_environment
-from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
+from stgraph.bench.batch.work import Outcome, WorkItem, fail_item, run_item
 from stgraph.errors import UnavailableError, missing_dependency
 
 
@@ -23,12 +23,12 @@ def check_dask() -> None:
 
 
 def run_dask(
-    jobs: Sequence[Job],
+    items: Sequence[WorkItem],
     n_workers: int,
     address: str | None = None,
     scheduler_file: str | os.PathLike[str] | None = None,
 ) -> Generator[Outcome, None, None]:
-    """The outcomes, as they come. Where a worker dies, Dask gives its jobs to another, as often as it is set to.
+    """The outcomes, as they come. Where a worker dies, Dask gives its items to another, as often as it is set to.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def run_dask(
 
     with ExitStack() as stack:
         if address is None and scheduler_file is None:
-            # How many deaths of workers a job survives; a scheduler that runs already has its own setting.
-            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": jobs[0].retries}))
+            # How many deaths of workers an item survives; a scheduler that runs already has its own setting.
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": items[0].retries}))
             variables = thread_environment(n_workers)
             stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": variables}))
             cluster = stack.enter_context(
@@ -66,39 +66,39 @@ def run_dask(
             except (OSError, ValueError, TimeoutError) as error:
                 named = address if scheduler_file is None else scheduler_file
                 raise UnavailableError(f"cannot reach the Dask scheduler {named}: {error}") from None
-        suspects: list[Job] = []
-        for job, outcome in _outcomes(client, jobs):
+        suspects: list[WorkItem] = []
+        for item, outcome in _outcomes(client, items):
             if outcome is None:
-                suspects.append(job)
+                suspects.append(item)
             else:
                 yield outcome
-        # A worker holds more than the job that killed it, and Dask blames all of them: each has a worker to itself now.
+        # A worker holds more than the item that killed it, and Dask blames all of them: each gets one for itself
         for suspect in suspects:
-            for job, outcome in _outcomes(client, [suspect]):
-                yield outcome or fail_job(job, "its workers died, one after the other", job.retries + 1)
+            for item, outcome in _outcomes(client, [suspect]):
+                yield outcome or fail_item(item, "its workers died, one after the other", item.retries + 1)
 
 
-def _outcomes(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome | None], None, None]:
-    """Jobs with their outcomes, as they come; None where workers died with the job."""
+def _outcomes(client: Any, items: Sequence[WorkItem]) -> Generator[tuple[WorkItem, Outcome | None], None, None]:
+    """Items with their outcomes, as they come; None where workers died with the item."""
     from distributed import KilledWorker, as_completed
 
     run = uuid4().hex  # results of an earlier run under the same scheduler are not this run's
-    futures = {f"stgraph-{run}-{job.part}": job for job in jobs}
-    submitted = client.map(run_job, list(futures.values()), key=list(futures), pure=False, batch_size=1000)
+    futures = {f"stgraph-{run}-{item.result}": item for item in items}
+    submitted = client.map(run_item, list(futures.values()), key=list(futures), pure=False, batch_size=1000)
     try:
         completed = as_completed(submitted)
         for future in completed:
             if future.status in ("lost", "pending"):  # a worker died with the result in memory; it is computed again
                 completed.add(future)
                 continue
-            job = futures.pop(future.key)
+            item = futures.pop(future.key)
             outcome: Outcome | None = None
             try:
                 outcome = future.result()
             except KilledWorker:
                 pass  # the caller decides whose fault it was
             except Exception as error:
-                outcome = fail_job(job, f"{type(error).__name__}: {error}", 1)
-            yield job, outcome
+                outcome = fail_item(item, f"{type(error).__name__}: {error}", 1)
+            yield item, outcome
     finally:
         client.cancel(submitted)

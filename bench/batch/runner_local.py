@@ -1,4 +1,4 @@
-"""A batch in processes of this machine: one job a process at a time, so that a death is blamed on the job at hand."""
+"""A batch in processes of this machine: one item a process at a time, so that a death is blamed on the item at hand."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from multiprocessing import connection
 from typing import Any
 
 from stgraph.bench.batch.environment import device_environment, thread_environment, visible_devices
-from stgraph.bench.batch.work import Job, Outcome, fail_job, run_job
+from stgraph.bench.batch.work import Outcome, WorkItem, fail_item, run_item
 from stgraph.errors import UnavailableError
 
 
-def run_local(jobs: Sequence[Job], n_workers: int) -> Generator[Outcome, None, None]:
-    """The outcomes, as they come. A worker that dies is replaced; its job is tried again as often as its retries say.
+def run_local(items: Sequence[WorkItem], n_workers: int) -> Generator[Outcome, None, None]:
+    """The outcomes, as they come. A worker that dies is replaced; its item is tried again as often as its retries say.
 
     Raises
     ------
     UnavailableError
-        workers end before they take a job
+        workers end before they take an item
     """
-    waiting = deque(jobs)
+    waiting = deque(items)
     deaths: dict[str, int] = {}
-    n_workers = min(n_workers, len(jobs))
+    n_workers = min(n_workers, len(items))
     threads, visible = thread_environment(n_workers), visible_devices() if n_workers > 1 else []
     workers = [_Worker({**threads, **device_environment(i, n_workers, visible)}) for i in range(n_workers)]
     try:
         for worker in workers:
             worker.wait_ready()
-        while waiting or any(worker.job for worker in workers):
+        while waiting or any(worker.item for worker in workers):
             for worker in workers:
-                if worker.job is None and waiting:
+                if worker.item is None and waiting:
                     worker.give(waiting.popleft())
-            busy = {worker.pipe: worker for worker in workers if worker.job is not None}
+            busy = {worker.pipe: worker for worker in workers if worker.item is not None}
             for pipe in connection.wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
-                job = worker.job
-                assert job is not None
+                item = worker.item
+                assert item is not None
                 try:
                     outcome: Outcome = worker.pipe.recv()
-                    worker.job = None
+                    worker.item = None
                 except (EOFError, OSError):
                     workers.remove(worker)
                     reason = worker.obituary()
-                    deaths[job.part] = deaths.get(job.part, 0) + 1
+                    deaths[item.result] = deaths.get(item.result, 0) + 1
                     workers.append(_Worker(worker.variables))
                     workers[-1].wait_ready()
-                    if deaths[job.part] <= job.retries:
-                        waiting.appendleft(job)
+                    if deaths[item.result] <= item.retries:
+                        waiting.appendleft(item)
                         continue
-                    outcome = fail_job(job, f"its worker {reason}", deaths[job.part])
+                    outcome = fail_item(item, f"its worker {reason}", deaths[item.result])
                 yield outcome
     finally:
         for worker in workers:
@@ -67,7 +67,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads and locks of libraries
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True, name="stgraph-batch")
-        self.job: Job | None = None
+        self.item: WorkItem | None = None
         self.variables = variables
         with _environment(variables):  # libraries read these when they are first imported
             self.process.start()
@@ -79,10 +79,10 @@ class _Worker:
         except (EOFError, OSError):
             raise UnavailableError(f"a batch worker cannot start: it {self.obituary()}") from None
 
-    def give(self, job: Job) -> None:
-        self.job = job
+    def give(self, item: WorkItem) -> None:
+        self.item = item
         try:
-            self.pipe.send(job)
+            self.pipe.send(item)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it died idle; the read that follows finds out
 
@@ -97,7 +97,7 @@ class _Worker:
 
     def end(self) -> None:
         """Stop it now: what it was at is done again another time, and nothing is half-written."""
-        if self.job is None:
+        if self.item is None:
             self.pipe.close()  # it reads the end of the pipe and leaves
             self.process.join(5)
         self.process.kill()
@@ -106,12 +106,12 @@ class _Worker:
 
 
 def _serve(pipe: Any) -> None:
-    """A worker's life: jobs in, outcomes out, until the pipe ends, which it does too when the parent is killed."""
+    """A worker's life: items in, outcomes out, until the pipe ends, which it does too when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
     try:
         pipe.send(None)
         while True:
-            pipe.send(run_job(pipe.recv()))
+            pipe.send(run_item(pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

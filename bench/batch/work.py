@@ -9,100 +9,100 @@ from time import perf_counter
 from typing import Any
 
 import stgraph
+from stgraph.bench.batch.jobs import BatchStopError, Job, Row, from_system, plain_path, writing
 from stgraph.bench.batch.names import readable
-from stgraph.bench.batch.parts import part_path, read_header, write_part
-from stgraph.bench.batch.tasks import BatchStopError, Row, Task, from_system, plain_path, writing
+from stgraph.bench.batch.result_file import read_header, result_path, write_result
 from stgraph.errors import StgraphError
 
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkItem:
     """One input.
 
     Attributes
     ----------
     input : as it was named
     path : absolute
-    part : name of its results
+    result : name of its results
     output : the output folder, absolute
-    task, digest : what is done, and the digest of its parameters
+    job, digest : what is done, and the digest of its parameters
     retries : further attempts after an error of the system
     """
 
     input: str
     path: str
-    part: str
+    result: str
     output: str
-    task: Task
+    job: Job
     digest: str
     retries: int = 1
 
     @property
     def target(self) -> Path | None:
         """The file made of the input, beside its rows."""
-        if self.task.output is None:
+        if self.job.output is None:
             return None
-        folder, suffix = self.task.output
-        return Path(self.output) / folder / f"{self.part}{suffix}"
+        folder, suffix = self.job.output
+        return Path(self.output) / folder / f"{self.result}{suffix}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``status`` is "done", "failed" (the rows say why), or "stopped" (no input can be done)."""
+    """What became of an item: ``status`` is "done", "failed" (the rows say why) or "stopped" (no input can be done)."""
 
-    part: str
+    result: str
     input: str
     status: str
     error: str | None
     seconds: float
 
 
-def run_job(job: Job) -> Outcome:
+def run_item(item: WorkItem) -> Outcome:
     """Do one input, and write its rows or its error; never raises but for what ends the process.
 
-    An error that goes back to the operating system is met again ``job.retries`` times; errors of the input itself would
-    only come again.
+    An error that goes back to the operating system is met ``item.retries`` times more; errors of the input itself
+    would only come again.
     """
     start = perf_counter()
-    if is_finished(job):  # by a worker that was killed before it could say so
-        return Outcome(job.part, job.input, DONE, None, perf_counter() - start)
-    identity = identity_of(job.path)
+    if is_finished(item):  # by a worker that was killed before it could say so
+        return Outcome(item.result, item.input, DONE, None, perf_counter() - start)
+    identity = identity_of(item.path)
     error = ""
-    for attempt in range(1, job.retries + 2):
+    for attempt in range(1, item.retries + 2):
         try:
-            rows = job.task.run(Path(job.path), job.target)
-            facts = {"file": None if job.target is None else plain_path(job.target, Path(job.output))}
+            rows = item.job.run(Path(item.path), item.target)
+            facts = {"file": None if item.target is None else plain_path(item.target, Path(item.output))}
             with writing():
-                failure = _write(job, identity, [{**facts, **row, "attempts": attempt} for row in rows])
-            return Outcome(job.part, job.input, FAILED if failure else DONE, failure, perf_counter() - start)
+                failure = _write(item, identity, [{**facts, **row, "attempts": attempt} for row in rows])
+            return Outcome(item.result, item.input, FAILED if failure else DONE, failure, perf_counter() - start)
         except BatchStopError as stop:
-            return Outcome(job.part, job.input, STOPPED, str(stop), perf_counter() - start)
+            return Outcome(item.result, item.input, STOPPED, str(stop), perf_counter() - start)
         except Exception as raised:  # whatever is wrong with one input must not end a run of hours
             error = str(raised) if isinstance(raised, StgraphError) else f"{type(raised).__name__}: {raised}"
             if isinstance(raised, StgraphError) and not from_system(raised):
                 break
-    return fail_job(job, error, attempt, perf_counter() - start)
+    return fail_item(item, error, attempt, perf_counter() - start)
 
 
-def fail_job(job: Job, error: str, attempts: int, seconds: float = 0.0) -> Outcome:
+def fail_item(item: WorkItem, error: str, attempts: int, seconds: float = 0.0) -> Outcome:
     """Write the row of an input that could not be done."""
     try:
         with writing():
-            _write(job, identity_of(job.path), [{"error": error, "attempts": attempts}])
+            _write(item, identity_of(item.path), [{"error": error, "attempts": attempts}])
     except BatchStopError as stop:
-        return Outcome(job.part, job.input, STOPPED, str(stop), seconds)
-    return Outcome(job.part, job.input, FAILED, error, seconds)
+        return Outcome(item.result, item.input, STOPPED, str(stop), seconds)
+    return Outcome(item.result, item.input, FAILED, error, seconds)
 
 
-def is_finished(job: Job) -> bool:
-    """Whether the results are there: of this task with these parameters, by this version, of a file of this size and
+def is_finished(item: WorkItem) -> bool:
+    """Whether the results are there: of this job with these parameters, by this version, of a file of this size and
     modification time; an input that failed, or of which a row did, is not finished."""
-    header = read_header(part_path(job.output, job.part))
-    if header is None or header != _header(job, identity_of(job.path), DONE):
+    header = read_header(result_path(item.output, item.result))
+    if header is None or header != _header(item, identity_of(item.path), DONE):
         return False
-    return job.target is None or job.target.is_file()
+    return item.target is None or item.target.is_file()
 
 
 def identity_of(path: str) -> tuple[int, int] | None:
@@ -114,26 +114,26 @@ def identity_of(path: str) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _header(job: Job, identity: tuple[int, int] | None, status: str) -> dict[str, Any]:
+def _header(item: WorkItem, identity: tuple[int, int] | None, status: str) -> dict[str, Any]:
     return {
-        "task": job.task.name,
-        "parameters_digest": job.digest,
-        "asked": job.task.asked,
+        "job": item.job.name,
+        "parameters_digest": item.digest,
+        "asked": item.job.asked,
         "stgraph": stgraph.__version__,
-        "path": readable(job.path),
+        "path": readable(item.path),
         "identity": None if identity is None else list(identity),
         "status": status,
     }
 
 
-def _write(job: Job, identity: tuple[int, int] | None, rows: list[Row]) -> str | None:
+def _write(item: WorkItem, identity: tuple[int, int] | None, rows: list[Row]) -> str | None:
     """Write the rows; the return value says what failed, if a row holds an error."""
     size, changed = identity or (None, None)
     common = {
-        "input": readable(job.input),
-        "part": job.part,
-        "task": job.task.name,
-        "parameters_digest": job.digest,
+        "input": readable(item.input),
+        "result": item.result,
+        "job": item.job.name,
+        "parameters_digest": item.digest,
         "stgraph": stgraph.__version__,
         "input_bytes": size,
         "input_mtime_ns": changed,
@@ -145,8 +145,8 @@ def _write(job: Job, identity: tuple[int, int] | None, rows: list[Row]) -> str |
             errors.append(row["error"])
             fate = {"status": FAILED, "error": readable(row["error"])}
         written.append({**common, **row, **fate})
-    header = _header(job, identity, FAILED if errors else DONE)
-    write_part(part_path(job.output, job.part), job.task.columns, written, header)
+    header = _header(item, identity, FAILED if errors else DONE)
+    write_result(result_path(item.output, item.result), item.job.columns, written, header)
     if not errors:
         return None
     return errors[0] if len(rows) == 1 else f"{len(errors)} of {len(rows)} rows failed, the first: {errors[0]}"

@@ -14,7 +14,7 @@ _STAGES = ("graph_s", "detection_s", "centrality_s", "events_s", "reduction_s")
 _INPUT = ("n_input", "mean_layer_tokens", "mean_layer_ratio")
 
 _BACKEND_KEY = ("dump", "backend", "split", "seed", "retain_ratio")
-BACKENDS = Table.of(
+COMPARED_BACKENDS = Table.of(
     (
         *(*_BACKEND_KEY, "device", "library", "max_size", "tau_sim", "tau_diff", "importance", "n_tokens", "n_edges"),
         *(*_STAGES, *_COMMUNITIES, *_COUNTS, "n_candidates", "excess", "cap_changed_ratio", "frame_evenness"),
@@ -23,14 +23,13 @@ BACKENDS = Table.of(
     _BACKEND_KEY,
 )
 _SELECTOR_KEY = ("dump", "selector", "backend", "seed", "retain_ratio")
-SELECTORS = Table.of(
+COMPARED_SELECTORS = Table.of(
     (
         *(*_SELECTOR_KEY, "kind", "exactness", "positions", "n_kept", "n_visual", *_INPUT, "prune_layer", "n_layers"),
         *("newlines", "measured", "select_s", "n_events_kept", "n_frames_kept", "frame_evenness", *FIDELITY),
     ),
     _SELECTOR_KEY,
 )
-SKIPPED = Table.of((*_SELECTOR_KEY, "reason"), _SELECTOR_KEY)
 
 # "digest" stands for what a dump holds, so that a renamed dump is the same and a changed one is not.
 _SWEEP_KEY = (
@@ -56,4 +55,12 @@ ANSWERS = Table.of(
         *("select_s", "probe_s", "total_s", "prepare_s", "error"),
     ),
     _ANSWER_KEY,
+)
+
+# In front of the columns of a batch's job.
+BATCH = Table.of(
+    (
+        *("input", "result", "job", "parameters_digest", "stgraph", "input_bytes", "input_mtime_ns", "status"),
+        *("error", "attempts", "file"),
+    )
 )

@@ -39,6 +39,11 @@ class Table:
         """
         return cls({name: kinds.get(name) or COLUMNS[name].kind for name in names}, tuple(key))
 
+    def without(self, *names: str) -> Table:
+        """The table without these columns."""
+        columns = {name: kind for name, kind in self.columns.items() if name not in names}
+        return Table(columns, tuple(name for name in self.key if name not in names))
+
     def key_of(self, row: Mapping[str, Any]) -> Key:
         """What tells a row from all others."""
         return tuple(row[name] for name in self.key)

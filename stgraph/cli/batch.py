@@ -20,11 +20,9 @@ _TEXTS = ("prompt", "model", "task")  # parameters taken as they are written
 
 
 def command(
-    task: Annotated[
+    job: Annotated[
         str,
-        typer.Argument(
-            help="What is done with each: select, compare, compare-selectors, dump or eval.", metavar="TASK"
-        ),
+        typer.Argument(help="What is done with each: select, compare, compare-selectors, dump or eval.", metavar="JOB"),
     ],
     inputs: Annotated[
         list[str],
@@ -38,7 +36,7 @@ def command(
         typer.Option(
             "-p",
             "--param",
-            help="Parameter of the task, as name=value; repeat. Several values with commas between.",
+            help="Parameter of the job, as name=value; repeat. Several values with commas between.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +45,7 @@ def command(
         int | None,
         typer.Option(
             "--workers",
-            help="Processes here.  [default: one a CPU; with a model one, or, local, one a GPU]",
+            help="Processes here.  [default: one per CPU; with a model one, or, local, one per GPU]",
             show_default=False,
             min=1,
         ),
@@ -65,14 +63,14 @@ def command(
     ] = 1,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run one task over thousands of dumps or videos, in processes or under Dask; an interrupted batch goes on later.
+    """Run one job over thousands of dumps or videos, in processes or under Dask; an interrupted batch goes on later.
 
-    Rows go to OUT/rows, one Parquet file an input. An input that fails is a row with its error, and exit status 1.
+    Rows go to OUT/rows, one Parquet file per input. An input that fails is a row with its error, and exit status 1.
     With eval, a checkpoint answers questions about the videos: -p model=NAME -p task=FILE.jsonl, as of stgraph eval.
     """
     from stgraph.bench.batch.run import run_batch
 
-    made = _task(task, pairs or [])
+    made = _job(job, pairs or [])
     try:
         with options.progress_bar(quiet) as progress:
             report = run_batch(
@@ -89,7 +87,7 @@ def command(
     except KeyboardInterrupt:
         typer.echo("Interrupted: the same command goes on after the inputs that are done", err=True)
         raise typer.Exit(130) from None
-    if task == "eval" and not quiet:
+    if job == "eval" and not quiet:
         _show_answers(made, output)
     if not quiet:
         rate = f" in {report.seconds:.1f} s" if report.n_done else ""
@@ -105,14 +103,14 @@ def command(
         raise typer.Exit(1)
 
 
-def _task(name: str, pairs: list[str]) -> Any:
-    """The task with its parameters; those it does not know go to its selector, where it has one."""
+def _job(name: str, pairs: list[str]) -> Any:
+    """The job with its parameters; those it does not know go to its selector, where it has one."""
     from dataclasses import fields
 
-    from stgraph.bench.batch.tasks import TASKS
+    from stgraph.bench.batch.jobs import JOBS
     from stgraph.errors import InputError
 
-    cls = TASKS.get(name)
+    cls = JOBS.get(name)
     known = [f.name for f in fields(cls) if f.init and f.name != "options"]
     texts = {key: pair.partition("=")[2] for pair in pairs for key in _TEXTS if pair.startswith(f"{key}=")}
     given: dict[str, Any] = {}
@@ -126,27 +124,27 @@ def _task(name: str, pairs: list[str]) -> Any:
     return cls(**given, **({"options": further} if further else {}))
 
 
-def _n_workers(task: Any, runner: str) -> int:
+def _n_workers(job: Any, runner: str) -> int:
     """How many processes there are where nobody says it: a model fills a device, and each process loads its own."""
     from stgraph.bench.batch.environment import visible_devices
     from stgraph.kernels.cpu.threads import num_threads
 
-    if not getattr(task, "model", None):
+    if not getattr(job, "model", None):
         return num_threads()
     return max(1, len(visible_devices())) if runner == "local" else 1  # Dask's would share the first GPU
 
 
-def _show_answers(task: Any, output: Path) -> None:
+def _show_answers(job: Any, output: Path) -> None:
     """What the answers in the folder come to, and what was not asked."""
-    from stgraph.bench.batch.task_eval import answered
-    from stgraph.bench.batch.tasks import digest_of
+    from stgraph.bench.batch.job_eval import answered
+    from stgraph.bench.batch.jobs import digest_of
     from stgraph.cli.eval_task import show
 
-    rows = list(answered(output, digest_of(task)))
+    rows = list(answered(output, digest_of(job)))
     if rows:
-        show(f"{task.model} on {task.task}", rows)
+        show(f"{job.model} on {job.task}", rows)
     there = {row["digest"] for row in rows}
-    asked = [question.digest for about in task.questions.values() for question in about]
+    asked = [question.digest for about in job.questions.values() for question in about]
     n_left = sum(digest not in there for digest in asked)
     if n_left:
         reason = "their videos failed, or are no inputs of this batch"

@@ -10,16 +10,17 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import stgraph
-from stgraph.bench.batch.tasks import Row, Task, writing
+from stgraph.bench.batch.jobs import Job, Row, writing
+from stgraph.bench.tables.table import Table
 from stgraph.bench.warm_up import warm_up
 from stgraph.selection.base import Selector
 
-TOKEN_COLUMNS: Mapping[str, type] = {"T": int, "H": int, "W": int, "d": int, "dtype": str}
+TOKEN_COLUMNS = Table.of(("T", "H", "W", "d", "dtype")).columns
 _REASONS = ("representative", "event", "both")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectTask(Task):
+class SelectJob(Job):
     """A selection of every dump.
 
     Attributes
@@ -45,23 +46,14 @@ class SelectTask(Task):
 
     name: ClassVar[str] = "select"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
-    columns: ClassVar[Mapping[str, type]] = {
-        **TOKEN_COLUMNS,
-        "selector": str,
-        "retain_ratio": str,
-        "kind": str,
-        "exactness": str,
-        "n_visual": int,
-        "n_input": int,
-        "n_kept": int,
-        "mean_layer_tokens": float,
-        "mean_layer_ratio": float,
-        "newlines": str,
-        **{f"n_{reason}": int for reason in _REASONS},
-        "reasons": str,
-        "report": str,
-        "select_s": float,
-    }
+    columns: ClassVar[Mapping[str, type]] = Table.of(
+        (
+            *(*TOKEN_COLUMNS, "selector", "retain_ratio", "kind", "exactness", "n_visual", "n_input", "n_kept"),
+            *("mean_layer_tokens", "mean_layer_ratio", "newlines", "n_representative", "n_event", "n_both"),
+            *("reasons", "report", "select_s"),
+        ),
+        retain_ratio=str,  # the exact decimal; empty where a number of tokens was asked for
+    ).columns
 
     def __post_init__(self) -> None:
         if self.retain_ratio is None and self.n_keep is None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
-from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
-from stgraph.bench.batch.tasks import BatchStopError, Row, Task, writing
+from stgraph.bench.batch.job_select import TOKEN_COLUMNS, token_row
+from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread, writing
+from stgraph.bench.tables.table import Table
 from stgraph.dump import save_query
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
 from stgraph.vlm.dump_video import SUFFIXES, Sampling, query_path, video_tokens
@@ -18,7 +19,7 @@ from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class DumpTask(Task):
+class DumpJob(Job):
     """A token dump of every video, in the folder ``dumps``; parameters are the options of ``stgraph dump``.
 
     Attributes
@@ -51,19 +52,12 @@ class DumpTask(Task):
     name: ClassVar[str] = "dump"
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
     output: ClassVar[tuple[str, str]] = ("dumps", ".safetensors")
-    columns: ClassVar[Mapping[str, type]] = {
-        **TOKEN_COLUMNS,
-        "title": str,
-        "duration_s": float,
-        "has_query": bool,
-        "dump_s": float,
-    }
+    columns: ClassVar[Mapping[str, type]] = Table.of(
+        (*TOKEN_COLUMNS, "title", "duration_s", "has_query", "dump_s")
+    ).columns
 
     def __post_init__(self) -> None:
-        for axis in ("signals", "llm_layers"):
-            value = getattr(self, axis)
-            if value is not None:
-                object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        spread(self, "signals", "llm_layers")
         if self.frames is not None and self.fps is not None:
             raise InputError(f"frames is {self.frames} and fps is {self.fps}; give one")
         if self.model is not None and (self.encoder != "patches" or self.grid is not None or self.layer is not None):
@@ -101,20 +95,20 @@ class DumpTask(Task):
 
 
 @lru_cache(maxsize=1)
-def _source(task: DumpTask) -> Any:
-    """The :class:`stgraph.vlm.dump_video.TokenSource` of a task, loaded once a worker."""
+def _source(job: DumpJob) -> Any:
+    """The :class:`stgraph.vlm.dump_video.TokenSource` of a job, loaded once a worker."""
     try:
-        if task.model is None:
-            return task._encoder()
+        if job.model is None:
+            return job._encoder()
         from stgraph.vlm.model_dump import load_model_source
 
         return load_model_source(
-            task.model,
-            prompt=task.prompt,
-            signals=task.signals,
-            llm_layers=task.llm_layers,
-            dtype=task.dtype,
-            device=task.device,
+            job.model,
+            prompt=job.prompt,
+            signals=job.signals,
+            llm_layers=job.llm_layers,
+            dtype=job.dtype,
+            device=job.device,
         )
     except (StgraphError, MissingDependencyError) as error:
         raise BatchStopError(str(error)) from error

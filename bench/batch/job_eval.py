@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
-from stgraph.bench.batch.parts import read_parts
-from stgraph.bench.batch.tasks import BatchStopError, Row, Task
+from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread
+from stgraph.bench.batch.result_file import read_results
 from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.task_answers import Asked, answers, ready_model
 from stgraph.bench.task_file import Question, read_task
@@ -27,7 +27,7 @@ _MODEL = Lock()  # a Dask worker may have several threads, and selections hook i
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalTask(Task):
+class EvalJob(Job):
     """The rows of ``stgraph eval --model --task`` of every video, with every configuration.
 
     Attributes
@@ -69,9 +69,7 @@ class EvalTask(Task):
         for name, what in (("model", "NAME_OR_PATH of a checkpoint"), ("task", "a file of questions (.jsonl)")):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise InputError(f"batch eval lacks {name}; give it {what}")
-        for axis in ("selectors", "retain_ratios", "backends", "splits"):
-            value = getattr(self, axis)
-            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        spread(self, "selectors", "retain_ratios", "backends", "splits")
         self._plan()
         object.__setattr__(self, "task", os.path.abspath(self.task))
         questions = read_task(self.task)
@@ -88,8 +86,8 @@ class EvalTask(Task):
         digests = [question.digest for about in self.questions.values() for question in about]
         return blake2b(" ".join(digests).encode(), digest_size=8).hexdigest()
 
-    def of(self, path: str) -> EvalTask:
-        """The task with the questions about one video.
+    def of(self, path: str) -> EvalJob:
+        """The job with the questions about one video.
 
         Raises
         ------
@@ -143,7 +141,7 @@ def answered(output: str | os.PathLike[str], parameters_digest: str | None = Non
     InputError
         a file of the folder holds no rows
     """
-    for row in read_parts(output):
+    for row in read_results(output):
         if row.get("digest") is not None and parameters_digest in (None, row["parameters_digest"]):
             yield row
 
@@ -157,13 +155,13 @@ def _place(path: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _answering(task: EvalTask) -> tuple[TaskPlan, TaskModel]:
-    """Plan and model of a task, whatever its questions; loaded once a worker."""
-    plan = task._plan()
-    load = partial(load_checkpoint, task.model, dtype=task.dtype, device=task.device)
+def _answering(job: EvalJob) -> tuple[TaskPlan, TaskModel]:
+    """Plan and model of a job, whatever its questions; loaded once a worker."""
+    plan = job._plan()
+    load = partial(load_checkpoint, job.model, dtype=job.dtype, device=job.device)
     try:
-        return plan, ready_model(plan, load, task.n_letters)
+        return plan, ready_model(plan, load, job.n_letters)
     except (StgraphError, MissingDependencyError) as error:
         raise BatchStopError(str(error)) from error
     except Exception as error:  # such as too little memory: no other input would fare better
-        raise BatchStopError(f"cannot load {task.model}: {type(error).__name__}: {error}") from error
+        raise BatchStopError(f"cannot load {job.model}: {type(error).__name__}: {error}") from error

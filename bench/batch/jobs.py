@@ -18,7 +18,7 @@ from stgraph.registry import Registry
 Row = dict[str, Any]
 
 
-class Task(Protocol):
+class Job(Protocol):
     """A frozen dataclass whose fields are the parameters, checked when it is made; it is sent to the workers.
 
     ``name`` for rows; ``suffixes``: files taken from a folder; ``columns``: name and type (str, int, float, bool) of
@@ -37,13 +37,13 @@ class Task(Protocol):
         """Stands for what the rows of its input depend on beside file and parameters; another asks for them anew."""
         return ""
 
-    def of(self, path: str) -> Task:
-        """The task as it concerns one input, by its absolute path: what is sent to the worker that does it.
+    def of(self, path: str) -> Job:
+        """The job as it concerns one input, by its absolute path: what is sent to the worker that does it.
 
         Raises
         ------
         InputError
-            the task has nothing to do with that file; of a folder, such files are passed over
+            the job has nothing to do with that file; of a folder, such files are passed over
         """
         return self
 
@@ -54,24 +54,24 @@ class Task(Protocol):
 
 
 def check_task(found: Any) -> None:
-    """Raise InputError unless ``found`` is a class of tasks."""
+    """Raise InputError unless ``found`` is a class of jobs."""
     if not isinstance(found, type) or not is_dataclass(found):
-        raise InputError(f"{found!r} is not a dataclass; derive one from stgraph.bench.batch.tasks.Task")
+        raise InputError(f"{found!r} is not a dataclass; derive one from stgraph.bench.batch.jobs.Job")
     for name in ("name", "suffixes", "columns", "output", "of", "run"):
         if not hasattr(found, name):
-            raise InputError(f"{found.__name__} has no {name}, which a batch task needs")
+            raise InputError(f"{found.__name__} has no {name}, which a batch job needs")
 
 
-TASKS = Registry(
-    "batch task",
+JOBS = Registry(
+    "batch job",
     {
-        "select": "stgraph.bench.batch.task_select:SelectTask",
-        "compare": "stgraph.bench.batch.task_compare:CompareTask",
-        "compare-selectors": "stgraph.bench.batch.task_compare_selectors:CompareSelectorsTask",
-        "dump": "stgraph.bench.batch.task_dump:DumpTask",
-        "eval": "stgraph.bench.batch.task_eval:EvalTask",
+        "select": "stgraph.bench.batch.job_select:SelectJob",
+        "compare": "stgraph.bench.batch.job_compare:CompareJob",
+        "compare-selectors": "stgraph.bench.batch.job_compare_selectors:CompareSelectorsJob",
+        "dump": "stgraph.bench.batch.job_dump:DumpJob",
+        "eval": "stgraph.bench.batch.job_eval:EvalJob",
     },
-    group="stgraph.batch_tasks",
+    group="stgraph.batch_jobs",
     check=check_task,
 )
 
@@ -80,15 +80,23 @@ class BatchStopError(InputError):
     """No fault of an input, and the next would meet the same: the disk is full, a checkpoint cannot be loaded."""
 
 
-def parameters_of(task: Task) -> dict[str, Any]:
-    """The parameters of a task, all of them JSON values."""
-    return {part.name: getattr(task, part.name) for part in fields(task) if part.init}  # type: ignore[arg-type]
+def parameters_of(job: Job) -> dict[str, Any]:
+    """The parameters of a job, all of them JSON values."""
+    return {one.name: getattr(job, one.name) for one in fields(job) if one.init}  # type: ignore[arg-type]
 
 
-def digest_of(task: Task) -> str:
-    """16 hexadecimal digits that stand for a task, its parameters and the version of stgraph."""
-    known = {"task": task.name, "stgraph": stgraph.__version__, **parameters_of(task)}
+def digest_of(job: Job) -> str:
+    """16 hexadecimal digits that stand for a job, its parameters and the version of stgraph."""
+    known = {"job": job.name, "stgraph": stgraph.__version__, **parameters_of(job)}
     return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def spread(job: Job, *axes: str) -> None:
+    """Where an axis of a job that is being made has one value in place of several, make it a tuple of one."""
+    for axis in axes:
+        value = getattr(job, axis)
+        if value is not None:
+            object.__setattr__(job, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
 
 
 @contextmanager

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import stgraph
-from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
-from stgraph.bench.batch.tasks import Row, Task
+from stgraph.bench.batch.job_select import TOKEN_COLUMNS, token_row
+from stgraph.bench.batch.jobs import Job, Row, spread
 from stgraph.bench.compare_selectors import check_selector_settings, compare_selectors
-from stgraph.bench.measures import FIDELITY_COLUMNS
+from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.settings import Setting, check_parameters, selector_settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSelectorsTask(Task):
+class CompareSelectorsJob(Job):
     """The rows of ``stgraph compare -s`` of every dump, without the overlap of pairs.
 
     Attributes
@@ -47,35 +47,10 @@ class CompareSelectorsTask(Task):
     name: ClassVar[str] = "compare-selectors"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     output: ClassVar[None] = None
-    columns: ClassVar[Mapping[str, type]] = {
-        **TOKEN_COLUMNS,
-        "selector": str,
-        "backend": str,
-        "seed": int,
-        "retain_ratio": float,
-        "kind": str,
-        "exactness": str,
-        "positions": str,
-        "n_kept": int,
-        "n_visual": int,
-        "n_input": int,
-        "mean_layer_tokens": float,
-        "mean_layer_ratio": float,
-        "prune_layer": int,
-        "n_layers": int,
-        "newlines": str,
-        "measured": str,
-        "select_s": float,
-        "n_events_kept": int,
-        "n_frames_kept": int,
-        "frame_evenness": float,
-        **FIDELITY_COLUMNS,
-    }
+    columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_SELECTORS.without("dump").columns}
 
     def __post_init__(self) -> None:
-        for axis in ("selectors", "retain_ratios", "seeds", "backends"):
-            value = getattr(self, axis)
-            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        spread(self, "selectors", "retain_ratios", "seeds", "backends")
         if not self.selectors:
             raise InputError("batch compare-selectors lacks selectors; give it names, such as selectors=evs,sttm")
         check_parameters(self.selectors, [*self.options, *(["backend"] if self.backends else [])])

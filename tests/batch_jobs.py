@@ -1,4 +1,4 @@
-"""A task whose inputs say what happens to the worker that reads them."""
+"""A job whose inputs say what happens to the worker that reads them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stgraph.bench.batch.tasks import Row, Task, writing
+from stgraph.bench.batch.jobs import Job, Row, writing
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obedient(Task):
+class Obedient(Job):
     """Does what the text of its input says: "ok", "slow", "wrong", "bug", "share", "die", "full"; with "-once" it is
     done the first time only, which a file beside the input remembers."""
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
 import stgraph
-from stgraph.bench.batch.task_select import TOKEN_COLUMNS, token_row
-from stgraph.bench.batch.tasks import Row, Task
+from stgraph.bench.batch.job_select import TOKEN_COLUMNS, token_row
+from stgraph.bench.batch.jobs import Job, Row, spread
 from stgraph.bench.compare import check_backend_settings, compare_backends
-from stgraph.bench.measures import FIDELITY_COLUMNS
 from stgraph.bench.sweep_plan import tau_diff_text
+from stgraph.bench.tables.experiments import COMPARED_BACKENDS
 from stgraph.community.base import available_backends
-from stgraph.community.quality import PartitionQuality
 from stgraph.selection.settings import Setting, backend_settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareTask(Task):
+class CompareJob(Job):
     """The rows of ``stgraph compare`` of every dump, without the overlap of pairs.
 
     Attributes
@@ -46,38 +45,10 @@ class CompareTask(Task):
     name: ClassVar[str] = "compare"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     output: ClassVar[None] = None
-    columns: ClassVar[Mapping[str, type]] = {
-        **TOKEN_COLUMNS,
-        "backend": str,
-        "split": str,
-        "seed": int,
-        "retain_ratio": float,
-        "device": str,
-        "library": str,
-        "max_size": int,
-        "tau_sim": float,
-        "tau_diff": str,
-        "importance": str,
-        "n_tokens": int,
-        "n_edges": int,
-        **{f.name: get_type_hints(PartitionQuality)[f.name] for f in fields(PartitionQuality)},
-        "mean_centrality": float,
-        "n_kept": int,
-        "n_representative": int,
-        "n_event": int,
-        "n_both": int,
-        "n_candidates": int,
-        "excess": int,
-        "cap_changed_ratio": float,
-        "frame_evenness": float,
-        **FIDELITY_COLUMNS,
-        **{f"{stage}_s": float for stage in ("graph", "detection", "centrality", "events", "reduction")},
-    }
+    columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_BACKENDS.without("dump").columns}
 
     def __post_init__(self) -> None:
-        for axis in ("backends", "retain_ratios", "seeds", "splits"):
-            value = getattr(self, axis)
-            object.__setattr__(self, axis, tuple(value) if isinstance(value, (list, tuple)) else (value,))
+        spread(self, "backends", "retain_ratios", "seeds", "splits")
         if not self.backends:
             object.__setattr__(self, "backends", tuple(available_backends()))
         check_backend_settings(self._settings(), self.retain_ratios)
