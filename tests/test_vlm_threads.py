@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from vlm_models import CASES, Case, noise, torch
-from vlm_state import state_of
+from vlm_models import Case, noise, torch, transformers
+from vlm_state import state_of, warm
 
 import stgraph
 from stgraph.vlm.stats import Stats
@@ -30,6 +30,13 @@ def eager_switching() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
+
+
+def skip_shared_state(family: str, generates: bool = False) -> None:
+    """What 4.57 shares between threads by itself: forwards that are patched while hidden states are read, and the
+    offset of positions in decoding."""
+    if transformers.__version__ < "5" and (generates or family == "llava_onevision"):
+        pytest.skip("transformers 4.57 gives wrong answers in threads here, compressed or not")
 
 
 def other_video(case: Case, seed: int) -> dict[str, Any]:
@@ -68,7 +75,8 @@ def together(tasks: list[Callable[[], Any]]) -> list[Any]:
 @pytest.mark.parametrize("name", SELECTORS)
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl", "qwen3_vl"])
 def test_each_prompt_is_compressed_as_it_is_alone(family: str, name: str, batch: int) -> None:
-    case = CASES[family](batch)
+    skip_shared_state(family)
+    case = warm(family, batch)
     prompts = [other_video(case, seed) for seed in range(3)]
     selector = stgraph.selector(name, retain_ratio=0.3, **SELECTORS[name])
     plain, before = [last_logits(case, prompt) for prompt in prompts], state_of(case.model)
@@ -95,7 +103,8 @@ def assert_records_lie_together(stats: Stats, n_prompts: int, batch: int) -> Non
 @pytest.mark.parametrize("name", SELECTORS)
 def test_threads_of_text_and_video_that_generate(name: str) -> None:
     """A text prompt beside a video prompt: neither takes the other's cut; generated tokens are those of each alone."""
-    case = CASES["llava_onevision"](1)
+    skip_shared_state("llava_onevision", generates=True)
+    case = warm("llava_onevision")
     greedy = dict(max_new_tokens=4, do_sample=False)
     words = torch.tensor([[3, 4, 5, 6, 7]])
     text = {"input_ids": words, "attention_mask": torch.ones_like(words)}
@@ -112,7 +121,7 @@ def test_threads_of_text_and_video_that_generate(name: str) -> None:
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_an_exception_in_one_thread_stays_there(name: str) -> None:
-    case = CASES["llava_onevision"](1)
+    case = warm("qwen2_vl")
     selector = stgraph.selector(name, retain_ratio=0.3, **SELECTORS[name])
     before, failing = state_of(case.model), set[int]()
 
@@ -143,7 +152,7 @@ def test_an_exception_in_one_thread_stays_there(name: str) -> None:
 @pytest.mark.parametrize("name", ["st-simdiff", "fastv"])
 def test_a_block_that_ends_while_another_thread_probes(name: str) -> None:
     """The model is as before at once; the prompt on its way is refused, not passed on as if it had been compressed."""
-    case = CASES["llava_onevision"](1)
+    case = warm("llava_onevision")
     before, inside, leave = state_of(case.model), threading.Event(), threading.Event()
 
     def waits(module: Any, args: Any) -> None:
@@ -166,7 +175,7 @@ def test_a_block_that_ends_while_another_thread_probes(name: str) -> None:
 
 
 def test_a_block_that_ends_before_another_threads_prompt_is_reached_says_so() -> None:
-    case = CASES["llava_onevision"](1)
+    case = warm("llava_onevision")
     before, inside, leave = state_of(case.model), threading.Event(), threading.Event()
 
     def waits(module: Any, args: Any) -> None:
@@ -193,7 +202,7 @@ def test_a_block_that_ends_before_another_threads_prompt_is_reached_says_so() ->
 
 @pytest.mark.parametrize("name", ["evs", "st-simdiff"])
 def test_only_one_of_several_threads_enters(name: str) -> None:
-    case = CASES["qwen2_vl"](1)
+    case = warm("qwen2_vl")
     before, hold = state_of(case.model), threading.Barrier(4)
 
     def enter() -> bool:

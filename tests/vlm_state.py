@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlm_models import CASES, Case, torch
+
 # Transformers itself notes the last prompt's here.
 _NOTED_BY_TRANSFORMERS = ("rope_deltas",)
+
+
+def warm(family: str, batch: int = 1) -> Case:
+    """A case whose model has run: transformers adds hooks and notes of its own the first time."""
+    case = CASES[family](batch)
+    with torch.no_grad():
+        case.model(**case.inputs)
+    return case
 
 
 def state_of(model: Any) -> dict[str, Any]:

@@ -15,11 +15,12 @@ class Asked:
     """What the caller of the model wants that a shorter prompt may not give.
 
     ``per_token`` names an argument that refers to positions of the whole prompt; of ``n_last`` last tokens logits are
-    wanted, which are more than one where guesses are verified.
+    wanted, which are more than one where guesses are verified; ``compiled``: the steps of decoding run compiled code.
     """
 
     per_token: str | None = None
     n_last: int = 1
+    compiled: bool = False
 
 
 def asked_of(given: Mapping[str, Any]) -> Asked:

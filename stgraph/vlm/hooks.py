@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,15 +195,11 @@ class Hooks:
         videos = find_videos(ids, self.parts, self._encoded(call), self.grids)
         if not videos:
             return None
-        cut = self.pruner.prune(kwargs, ids, videos, call.asked)
+        # generate() keeps the step it compiled for static caches, and the code of it runs past hooks.
+        compiled = getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call")
+        cut = self.pruner.prune(kwargs, ids, videos, replace(call.asked, compiled=compiled))
         if cut is None:
             return None
-        if getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call"):
-            raise UnavailableError(
-                "an earlier generate() compiled the decoding step of this model for static caches, and compiled code "
-                "runs past the hooks of compress(): leave out cache_implementation, or load the model anew and pass "
-                "disable_compile=True"
-            )
         new, made = cut
         setattr(new["inputs_embeds"], _CUT, made)
         return (), new

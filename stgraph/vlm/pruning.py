@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.devices import beside, gpu_tensor, to_host
-from stgraph.errors import InputError
+from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
@@ -139,6 +139,12 @@ class Pruner:
             raise InputError(
                 f"{asked.per_token} refers to the positions of the whole prompt, of which tokens are dropped here; "
                 "leave compress(), or use a selector with retain_ratio=1"
+            )
+        if asked.compiled:
+            raise UnavailableError(
+                "generate() has compiled the decoding step of this model for static caches, and compiled code runs past "
+                "the hooks of compress(): leave out cache_implementation, or load the model anew and pass "
+                "disable_compile=True from the start"
             )
         check_last_token(real, ends)
         check_window(window, longest)
