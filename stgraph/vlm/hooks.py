@@ -194,6 +194,9 @@ class Hooks:
             )
         videos = find_videos(ids, self.parts, self._encoded(call), self.grids)
         if not videos:
+            if bool(self._video(ids).any()):
+                reason = "grids= leaves all its placeholders alone"
+                self.pruner.stats.left_alone.append(LeftAlone(len(ids), ids.shape[1], reason))
             return None
         # generate() keeps the step it compiled for static caches, and the code of it runs past hooks.
         compiled = getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call")

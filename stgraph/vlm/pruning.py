@@ -142,8 +142,8 @@ class Pruner:
             )
         if asked.compiled:
             raise UnavailableError(
-                "generate() has compiled the decoding step of this model for static caches, and compiled code runs past "
-                "the hooks of compress(): leave out cache_implementation, or load the model anew and pass "
+                "generate() has compiled the decoding step of this model for static caches, and compiled code runs "
+                "past the hooks of compress(): leave out cache_implementation, or load the model anew and pass "
                 "disable_compile=True from the start"
             )
         check_last_token(real, ends)
