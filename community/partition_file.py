@@ -20,6 +20,13 @@ from stgraph.lattice_edges import LatticeEdges
 
 Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("backend", "library", "library_version", "device", "objective", "split"), str),
+    **dict.fromkeys(("ignored", "skipped", "remarks"), tuple),
+    "parameters": dict,
+    "max_size": int | None,
+    "host_copy": str | None,
+}
 
 
 def save_partition(parts: Partition, path: Path) -> None:
@@ -90,7 +97,10 @@ def _labels(tensors: Mapping[str, Array], name: str, n_nodes: int) -> Array:
     labels = np.array(tensors[name])
     if labels.shape != (n_nodes,) or labels.dtype != np.int32:
         raise ValueError(f"{name} are {labels.dtype} of shape {labels.shape}; expected int32 of shape ({n_nodes},)")
-    if n_nodes and not np.array_equal(kernels_for(labels, "components").canonical_labels(labels)[0], labels):
+    inside = bool((labels >= 0).all() and (labels < n_nodes).all())
+    if not inside or (
+        n_nodes and not np.array_equal(kernels_for(labels, "components").canonical_labels(labels)[0], labels)
+    ):
         raise ValueError(f"{name} do not number communities by their smallest node")
     return labels
 
@@ -101,4 +111,10 @@ def _provenance(facts: Mapping[str, Any]) -> Provenance:
     if unknown:
         raise ValueError(f"its provenance has {unknown[0]!r}, which this stgraph does not know")
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-    return Provenance(**plain)
+    found = Provenance(**plain)
+    for name, kinds in _KINDS.items():
+        value = getattr(found, name)
+        parts = value if isinstance(value, tuple) else ()
+        if not isinstance(value, kinds) or isinstance(value, bool) or not all(isinstance(one, str) for one in parts):
+            raise ValueError(f"its provenance says {name} = {str(value)[:60]!r}")
+    return found

@@ -231,8 +231,9 @@ class Selection(Spelled):
     @property
     def _maker(self) -> str:
         """The selector, and the backend where it looked for communities."""
-        found = (self.provenance.get("selector", "unknown"), self.provenance.get("community", {}).get("backend"))
-        return ", ".join(name for name in found if name)
+        community = self.provenance.get("community")
+        backend = community.get("backend") if isinstance(community, Mapping) else None
+        return ", ".join(str(name) for name in (self.provenance.get("selector", "unknown"), backend) if name)
 
 
 def merge_rows(assignment: Any, features: Array) -> Array:

@@ -19,7 +19,7 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
-_ACCOUNT = ("n_visual", "n_input", "n_kept", "prune_layer", "n_layers", "newlines")
+_COUNTS = ("n_visual", "n_input", "prune_layer", "n_layers")
 _ASSIGNMENT = ("assignment_indptr", "assignment_indices", "assignment_weights")
 
 
@@ -103,7 +103,7 @@ def _selection(tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> Sel
         grid=grid,
         reason=reason,
         scores=scores,
-        account=TokenAccount(**{name: metadata["account"][name] for name in _ACCOUNT if name != "n_kept"}, n_kept=K),
+        account=_account(metadata["account"], K),
         kind=kind,
         features=features,
         assignment=_assignment(tensors, (K, grid.n_tokens)) if kind == "merge" else None,
@@ -112,6 +112,19 @@ def _selection(tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> Sel
         report=dict(metadata["report"]),
         provenance=dict(metadata["provenance"]),
     )
+
+
+def _account(facts: Mapping[str, Any], n_kept: int) -> TokenAccount:
+    found = {name: facts[name] for name in _COUNTS}
+    for name, value in found.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"its account says {name} = {str(value)[:60]!r}")
+    account = TokenAccount(**found, n_kept=n_kept, newlines=facts["newlines"])
+    if account.newlines not in ("in", "out"):
+        raise ValueError(f"its account says newlines = {str(account.newlines)[:60]!r}")
+    if not (n_kept <= account.n_input and account.n_visual > 0 and account.prune_layer < account.n_layers):
+        raise ValueError(f"its account does not add up: {account}")
+    return account
 
 
 def _assignment(tensors: Mapping[str, Array], shape: tuple[int, int]) -> Any:

@@ -28,7 +28,7 @@ from stgraph.errors import DumpFormatError, InputError
 ROOT = Path(__file__).parent.parent
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
-VALID = ("plain", "newlines", "two_billion_frames")  # of which three are there, see below
+VALID = ("plain", "newlines", "two_billion_frames", "lattice", "names", "merged")
 
 
 def laid(path: Path, folder: Path) -> Path:

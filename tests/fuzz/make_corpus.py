@@ -51,6 +51,16 @@ def dumps(folder: Path) -> None:
     (folder / "dump/metadata_twice").write_bytes(join({"__metadata__": text}, b""))
 
 
+def results(folder: Path) -> None:
+    """A partition on the lattice and one of named nodes; a selection, and one that merges."""
+    tokens = stgraph.VideoTokens.from_array(np.eye(8, dtype=np.float32).reshape(2, 2, 2, 8) + 1)
+    stgraph.detect_communities(stgraph.build_graph(tokens, 0.5)).save(folder / "partition/lattice")
+    edges = stgraph.EdgeList.from_arrays(3, [0], [2], [0.5], names=["a", "b", "c"])
+    stgraph.detect_communities(edges, "scipy-components").save(folder / "partition/names")
+    for name, method in (("plain", "uniform"), ("merged", "sttm")):
+        stgraph.selector(method, n_keep=3).select(tokens).save(folder / "selection" / name, tokens)
+
+
 def videos(folder: Path) -> None:
     """Three frames in four containers, an AVI that claims 2^31 frames, and lists that name other files."""
     import av
@@ -120,8 +130,9 @@ def tables(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("dump", "query", "video", "csv", "json", "jsonl", "parquet", "task"):
+    for name in ("dump", "query", "partition", "selection", "video", "csv", "json", "jsonl", "parquet", "task"):
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
     dumps(CORPUS)
+    results(CORPUS)
     videos(CORPUS)
     tables(CORPUS)

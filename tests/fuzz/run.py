@@ -28,7 +28,7 @@ LOADED_LATE = (
     "tokens",
     "dump",
 )  # instrumented all the same
-SHORT = {"dump": 8000, "query": 2000, "video": 800, "parquet": 3000}
+SHORT = {"dump": 8000, "query": 2000, "partition": 2000, "selection": 2000, "video": 800, "parquet": 3000}
 SHORT |= dict.fromkeys(("csv", "json", "jsonl", "task"), 8000)
 
 
@@ -60,7 +60,7 @@ def fuzz(name: str, n_runs: int, seconds: int, seed: int, found: Path) -> None:
     # FFmpeg and PyArrow are not instrumented: valid files stay in the corpus though they reach nothing new of ours.
     guidance = ["-keep_seed=1", "-len_control=0"]
     grown = tempfile.mkdtemp()  # libFuzzer adds what it finds interesting to the first folder
-    structured = {"custom_mutator": change} if name in ("dump", "query") else {}
+    structured = {"custom_mutator": change} if name in ("dump", "query", "partition", "selection") else {}
     atheris.Setup([sys.argv[0], grown, str(CORPUS / name), *options, *limits, *guidance], one, **structured)
     atheris.Fuzz()
 

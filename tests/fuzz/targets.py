@@ -82,6 +82,34 @@ def read_table(path: Path) -> None:
         assert all(value is None or type(value) is kinds[name] for name, value in row.items())
 
 
+def read_partition(path: Path) -> None:
+    """Load a partition, use it, and write it again, which gives the same one."""
+    parts = stgraph.Partition.load(path)
+    assert sum(len(members) for members in parts) == parts.n_nodes == len(np.asarray(parts))
+    assert printable(parts.provenance.to_dict()).isprintable()
+    again = path.with_suffix(".again")
+    try:
+        parts.save(again)
+    except InputError:  # provenance that JSON allows us to read and not to write
+        return
+    back = stgraph.Partition.load(again)
+    assert list(back.edges) == list(parts.edges)
+    assert np.array_equal(back.labels, parts.labels)
+
+
+def read_selection(path: Path) -> None:
+    """Load a selection, use it, and write it again, which gives the same one."""
+    kept = stgraph.Selection.load(path)
+    assert len(list(kept)) == len(kept) == sum(kept.reasons().values())
+    assert printable(kept.report).isprintable()
+    again = path.with_suffix(".again")
+    try:
+        kept.save(again)
+    except InputError:
+        return
+    assert list(stgraph.Selection.load(again)) == list(kept)
+
+
 class Target(NamedTuple):
     """A reader: the suffix of the files it gets, what it does with one, and the most bytes that are tried."""
 
@@ -93,6 +121,8 @@ class Target(NamedTuple):
 TARGETS = {
     "dump": Target(".safetensors", read_dump),
     "query": Target(".query", read_query),
+    "partition": Target(".parts", read_partition),
+    "selection": Target(".kept", read_selection),
     "video": Target(".video", read_video, 16_384),
     "csv": Target(".csv", read_table),
     "json": Target(".json", read_table),
