@@ -27,7 +27,7 @@ Progress = Callable[[str, float], None]
 _REMEMBERED = 2  # communities; those of a reference beside those at work
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Kept:
     """What one setting keeps of a video at one retain ratio, in host memory.
 
@@ -46,6 +46,10 @@ class Kept:
     selection: Selection
     analysis: Analysis | None
     seconds: float
+
+    def __repr__(self) -> str:
+        found = self.selection
+        return f"Kept({self.setting}: r = {self.ratio:g}, {len(found):,} of {found.account.n_visual:,} tokens)"
 
     @cached_property
     def mask(self) -> np.ndarray[Any, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stgraph.grid import TokenGrid as TokenGrid
     from stgraph.kernels.cpu.threads import num_threads as num_threads
     from stgraph.kernels.cpu.threads import set_num_threads as set_num_threads
+    from stgraph.pages import view as view
     from stgraph.selection.base import selector as selector
     from stgraph.selection.base import selectors as selectors
     from stgraph.selection.budget import Budget as Budget
@@ -68,6 +69,7 @@ _HOME = {
     "selectors": "stgraph.selection.base",
     "set_num_threads": "stgraph.kernels.cpu.threads",
     "splitters": "stgraph.community.size_cap",
+    "view": "stgraph.pages",
     "stream": "stgraph.selection.stream",
 }
 __all__ = sorted(_HOME)

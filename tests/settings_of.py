@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from clips import clip
 
-from stgraph import Budget, VideoTokens
-from stgraph.selection.st_simdiff import StSimDiff
-from stgraph.viz.setting import Setting
+from stgraph import Setting, VideoTokens, keep
+from stgraph.viz.shown import Shown, shown
+from stgraph.viz.view import view_page
 
 RATIOS = (0.1, 0.3)
 
 
 def setting(
     tokens: VideoTokens, backend: str = "lattice-components", ratios: Sequence[float] = RATIOS, **options: Any
-) -> Setting:
+) -> Shown:
     """What one backend makes of the tokens."""
-    one = StSimDiff(budget=Budget(ratios[0]), backend=backend, **options)
-    analysis, whole = one.analyse(tokens), replace(one, reduce=False)
-    return Setting(
-        analysis,
-        {r: one.select_from(analysis, Budget(r)) for r in ratios},
-        {r: whole.select_from(analysis, Budget(r)) for r in ratios},
-    )
+    (one,) = shown(keep(tokens, Setting(parameters={"backend": backend, **options}), ratios))
+    return one
 
 
-def settings(tokens: VideoTokens, **options: Any) -> list[Setting]:
+def page_of(tokens: VideoTokens, settings: Sequence[Shown], name: str = "") -> str:
+    """The page of some settings."""
+    return view_page(tokens, [kept for one in settings for kept in one.kept.values()], name=name)
+
+
+def settings(tokens: VideoTokens, **options: Any) -> list[Shown]:
     """Two backends with two splitters each."""
     return [
         setting(tokens, backend, split=split, **options)

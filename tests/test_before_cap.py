@@ -28,7 +28,7 @@ from stgraph.community.size_cap import SPLITTERS
 from stgraph.graph_views import to_networkx
 from stgraph.selection.settings import backend_settings
 from stgraph.selection.st_simdiff import StSimDiff
-from stgraph.viz.setting import Setting
+from stgraph.viz.shown import shown
 from stgraph.viz.view import view_data
 
 RATIO = 0.3
@@ -169,18 +169,17 @@ def test_the_command_communities(split: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["tree", "native"])
 def test_the_page_of_a_video(split: str) -> None:
-    selector = stgraph.selector("st-simdiff", retain_ratio=RATIO, backend="leidenalg-leiden", split=split)
-    analysis = selector.analyse(clip())
-    one = Setting(analysis, {RATIO: selector.select_from(analysis)})
-    (shown,) = view_data(clip(), [one], "")["settings"]
+    (one,) = shown(stgraph.keep(clip(), backend_settings(("leidenalg-leiden",), (split,)), RATIO))
+    assert one.analysis is not None
+    (entry,) = view_data(clip(), [one], "")["settings"]
     figures = by_hand("leidenalg-leiden")
-    assert shown["finding"] == one.finding()
+    assert entry["finding"] == one.finding()
     assert one.finding().startswith(f"{figures['n_oversized']} of {figures['n_uncapped']} communities ")
     assert one.finding().endswith(f"hold {100 * figures['oversized_ratio']:.0f} % of all tokens.")
-    assert shown["in_search"] == (split == "native")
+    assert entry["communities"]["in_search"] == (split == "native")
     verb = "With the cap inside its search the backend finds" if split == "native" else "The cap cuts these into"
     assert one.kept_sentence(RATIO).startswith(verb)
-    assert f"{analysis.partition.n_communities:,}" in one.kept_sentence(RATIO)
+    assert f"{one.analysis.partition.n_communities:,}" in one.kept_sentence(RATIO)
 
 
 def test_a_selection_detects_once_and_a_figure_once_more() -> None:

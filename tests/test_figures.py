@@ -45,7 +45,7 @@ def boxes(axes: Any, colour: str) -> set[tuple[int, int]]:
 def test_the_process() -> None:
     tokens = filmed()
     one = setting(tokens)
-    kept, partition = one.kept[0.3], one.analysis.partition
+    kept, partition = one.selections[0.3], one.analysis.partition
     frames = [2, 3, 4]
     figure = process_figure(one.analysis, kept, frames)
     assert isinstance(figure, matplotlib.figure.Figure)
@@ -72,7 +72,7 @@ def test_the_process() -> None:
 def test_the_process_shows_six_frames_around_the_events() -> None:
     tokens = stgraph.sample()
     one = setting(tokens, ratios=(0.3,))
-    figure = process_figure(one.analysis, one.kept[0.3], n_communities=0)
+    figure = process_figure(one.analysis, one.selections[0.3], n_communities=0)
     middle = int(one.analysis.events.reshape(40, -1).sum(1).argmax())
     titles = [axes.get_title() for axes in figure.axes[:6]]
     assert titles == [f"{t} · {40 + t} s" for t in range(middle - 3, middle + 3)]
@@ -83,18 +83,18 @@ def test_the_process_shows_six_frames_around_the_events() -> None:
 def test_the_process_without_pictures(kind: str) -> None:
     tokens = clip() if kind == "none" else with_pictures(clip(), broken=3)
     one = setting(tokens)
-    figure = process_figure(one.analysis, one.kept[0.3], [3])
+    figure = process_figure(one.analysis, one.selections[0.3], [3])
     assert not any(image.get_array().shape[-1] == 3 for image in figure.axes[0].images)
 
 
 def test_what_the_process_refuses() -> None:
     one, other = setting(clip()), setting(stgraph.VideoTokens.from_array(clip().lattice[:2]))
     with pytest.raises(InputError, match="frame 6 is not in the video; frames are numbered from 0 to 5"):
-        process_figure(one.analysis, one.kept[0.3], [6])
+        process_figure(one.analysis, one.selections[0.3], [6])
     with pytest.raises(InputError, match="frames is empty"):
-        process_figure(one.analysis, one.kept[0.3], [])
+        process_figure(one.analysis, one.selections[0.3], [])
     with pytest.raises(InputError, match="the selection is of a 2x5x6 video, the analysis of 6x5x6"):
-        process_figure(one.analysis, other.kept[0.3])
+        process_figure(one.analysis, other.selections[0.3])
 
 
 def test_sizes() -> None:
@@ -139,7 +139,7 @@ def test_similarity() -> None:
 
 def test_kept_per_frame() -> None:
     tokens = clip()
-    kept = setting(tokens).kept[0.3]
+    kept = setting(tokens).selections[0.3]
     (axes,) = kept_per_frame_figure(tokens, kept).axes
     tall = np.zeros(SHAPE[0])
     for bar in axes.patches:

@@ -34,6 +34,7 @@ LAYERS = (
     ("__init__",),
     ("viz*",),
     ("bench*",),
+    ("pages",),
     ("cli*", "__main__"),
 )
 FRONT_DOOR = "__init__"

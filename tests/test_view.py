@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,22 @@ import numpy as np
 import pytest
 from clips import SHAPE, clip, saved
 from command_line import run
-from settings_of import filmed, setting, settings
+from settings_of import filmed, page_of, setting, settings
 from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 
 import stgraph
-from stgraph import VideoTokens
-from stgraph.cli.settings import USUAL
+from stgraph import VideoTokens, keep
+from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError
+from stgraph.pages import USUAL_BACKENDS, USUAL_SPLITS
+from stgraph.selection.base import SELECTORS
+from stgraph.selection.reasons import REASON_NAMES
 from stgraph.viz import inline_page, report, view
 from stgraph.viz.colouring import ALONE, community_colours
 from stgraph.viz.frames import first_frames_of_shots, frame_pictures, telling_frames
 from stgraph.viz.inline_page import ArrayPool, json_text
-from stgraph.viz.setting import Setting
-from stgraph.viz.view import view_data, view_page
+from stgraph.viz.shown import shown
+from stgraph.viz.view import view_page
 
 
 def data_of(page: str) -> Any:
@@ -42,22 +44,24 @@ def array(data: Any, place: int) -> Any:
 def test_the_page_holds_what_was_computed() -> None:
     tokens = clip()
     made = settings(tokens)
-    data = data_of(view_page(tokens, made))
+    data = data_of(page_of(tokens, made))
     assert data["grid"] == list(SHAPE)
     assert data["ratios"] == [0.1, 0.3]
     assert data["shots"] == [3]
     graph = made[0].analysis.graph
     np.testing.assert_array_equal(array(data, data["similarity"]), graph.similarity.reshape(-1))
-    for shown, one in zip(data["settings"], made, strict=True):
+    for entry, one in zip(data["settings"], made, strict=True):
         partition = one.analysis.partition
-        np.testing.assert_array_equal(array(data, shown["labels"]), partition.labels)
-        np.testing.assert_array_equal(array(data, shown["uncapped"]), partition.uncapped_labels)
-        np.testing.assert_array_equal(array(data, shown["centrality"]), one.analysis.centrality)
-        for place, (ratio, kept) in zip(shown["codes"], one.kept.items(), strict=True):
+        np.testing.assert_array_equal(array(data, entry["communities"]["labels"]), partition.labels)
+        np.testing.assert_array_equal(array(data, entry["communities"]["uncapped"]), partition.uncapped_labels)
+        np.testing.assert_array_equal(array(data, entry["communities"]["centrality"]), one.analysis.centrality)
+        for place, (ratio, kept) in zip(entry["codes"], one.selections.items(), strict=True):
             codes = array(data, place)
             np.testing.assert_array_equal(np.flatnonzero(codes & 4), kept.indices)
             np.testing.assert_array_equal(codes[kept.indices] & 3, kept.reason)
-            np.testing.assert_array_equal(np.flatnonzero(codes), one.candidates[ratio].indices)
+            np.testing.assert_array_equal(
+                np.flatnonzero(codes), np.union1d(np.flatnonzero(one.kept[ratio].candidates), kept.indices)
+            )
 
 
 def test_equal_arrays_are_there_once() -> None:
@@ -69,7 +73,7 @@ def test_equal_arrays_are_there_once() -> None:
 
 def test_text_of_files_is_inert() -> None:
     nasty = "</script><script>alert(1)</script><!--\u2028&amp;"
-    page = view_page(clip(title=nasty, other=[nasty]), [setting(clip())])
+    page = page_of(clip(title=nasty, other=[nasty]), [setting(clip())])
     assert page.count("<script") == 2  # the data and the page's own
     assert "alert(1)</script>" not in page
     assert data_of(page)["title"] == nasty
@@ -90,7 +94,7 @@ def test_the_scripts_put_text_into_the_page_as_text() -> None:
 
 
 def test_the_policy_names_the_very_script() -> None:
-    page = view_page(clip(), [setting(clip())])
+    page = page_of(clip(), [setting(clip())])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     assert policy[1].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
@@ -163,25 +167,47 @@ def test_settings_that_do_not_belong_together() -> None:
     tokens = clip()
     one = setting(tokens)
     with pytest.raises(InputError, match="at least one setting"):
-        view_page(tokens, [])
+        page_of(tokens, [])
     with pytest.raises(InputError, match="two settings are lattice-components with splitter tree"):
-        view_page(tokens, [one, one])
+        page_of(tokens, [one, setting(tokens, seed=1)])
     with pytest.raises(InputError, match="a setting is of a 6x5x6 video, but these tokens are 2x5x6"):
-        view_page(VideoTokens.from_array(tokens.lattice[:2]), [one])
+        page_of(VideoTokens.from_array(tokens.lattice[:2]), [one])
     with pytest.raises(InputError, match=r"igraph-leiden / tree has the retain ratios \[0\.5\]"):
-        view_page(tokens, [one, setting(tokens, "igraph-leiden", ratios=(0.5,))])
-    with pytest.raises(InputError, match=r"igraph-leiden / tree has the retain ratios \[\]"):
-        view_page(tokens, [one, Setting(setting(tokens, "igraph-leiden").analysis, {})])
+        page_of(tokens, [one, setting(tokens, "igraph-leiden", ratios=(0.5,))])
     with pytest.raises(InputError, match="must share tau_sim"):
-        view_page(tokens, [one, setting(tokens, "igraph-leiden", tau_sim=0.7)])
+        page_of(tokens, [one, setting(tokens, "igraph-leiden", tau_sim=0.7)])
 
 
-def test_a_page_without_candidates_knows_what_is_kept() -> None:
-    one = setting(clip())
-    bare = replace(one, candidates={})
-    data = view_data(clip(), [bare], "x")
-    codes = array(data, data["settings"][0]["codes"][1])
-    np.testing.assert_array_equal(np.flatnonzero(codes), one.kept[0.3].indices)
+def test_a_page_of_selectors_without_communities() -> None:
+    tokens = synthetic_signals(clip())
+    made = shown(keep(tokens, ["evs", "sttm", "fastv", "random"], [0.1, 0.3]))
+    data = data_of(view_page(tokens, [k for one in made for k in one.kept.values()]))
+    assert (data["tau_sim"], data["event_threshold"], data["splits"]) == (None, None, [])
+    assert data["backends"] == ["evs", "sttm", "fastv", "random"]
+    names = set()
+    for one, entry in zip(made, data["settings"], strict=True):
+        assert entry["communities"] is None
+        kept = one.selections[0.3]
+        codes = array(data, entry["codes"][1])
+        np.testing.assert_array_equal(np.flatnonzero(codes), kept.indices)
+        found = codes[kept.indices]
+        assert (found & 4).all()
+        np.testing.assert_array_equal(np.where(found >> 3, found >> 3, found & 3), kept.reason)
+        assert all(data["reasons"][str(code)] == REASON_NAMES[code] for code in kept.reason)
+        assert f"r = 0.3 keeps {len(kept)} of 180 tokens" in entry["kept"][1]
+        names |= set(kept.reasons())
+    assert len(names) > 2
+
+
+def test_a_page_of_all_kinds() -> None:
+    tokens = synthetic_signals(clip())
+    names = [name for name in SELECTORS.names() if name != "srts"]  # whose events are others
+    data = data_of(view_page(tokens, keep(tokens, names, 0.3)))
+    assert data["backends"][:2] == ["lattice-components", "st-simdiff-attention / lattice-components"]
+    assert {entry["backend"] for entry in data["settings"] if entry["communities"] is None} == set(names) - {
+        "st-simdiff",
+        "st-simdiff-attention",
+    }
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -204,8 +230,8 @@ def test_the_command(tmp_path: Path) -> None:
 def test_the_page_of_the_sample_is_small() -> None:
     tokens, ratios = stgraph.sample(), (0.1, 0.2, 0.3, 0.5, 0.7)
     made = [setting(tokens, split=split, ratios=ratios) for split in ("tree", "raster")]
-    one, two = (len(view_page(tokens, made[:n]).encode()) for n in (1, 2))
-    n_settings = len(USUAL) * 3  # what ``stgraph view`` computes when nothing is said
+    one, two = (len(page_of(tokens, made[:n]).encode()) for n in (1, 2))
+    n_settings = len(USUAL_BACKENDS) * len(USUAL_SPLITS)  # what ``stgraph view`` computes when nothing is said
     assert one + (n_settings - 1) * (two - one) < 12e6
 
 

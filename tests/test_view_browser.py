@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from browsers import Open, pixels, settle, text
 from clips import SHAPE
-from settings_of import filmed, setting, settings
+from settings_of import filmed, page_of, setting, settings
 
 import stgraph
 from stgraph import VideoTokens, colours
-from stgraph.viz.setting import Setting
-from stgraph.viz.view import view_page
+from stgraph.viz.shown import Shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -21,14 +20,14 @@ _, H, W = SHAPE
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[VideoTokens, list[Setting]]:
+def made() -> tuple[VideoTokens, list[Shown]]:
     tokens = filmed(title="A clip")
     return tokens, settings(tokens)
 
 
 @pytest.fixture
-def page(open_page: Open, made: tuple[VideoTokens, list[Setting]]) -> Any:
-    return open_page(view_page(*made))
+def page(open_page: Open, made: tuple[VideoTokens, list[Shown]]) -> Any:
+    return open_page(page_of(*made))
 
 
 def hover(page: Any, node: int) -> None:
@@ -44,21 +43,20 @@ def show(page: Any, frame: int) -> None:
     settle(page)
 
 
-def why(setting: Setting, ratio: float, node: int) -> str:
+def why(setting: Shown, ratio: float, node: int) -> str:
     """What the page should say of a token, from the selections."""
     names = {1: "representative", 2: "event", 3: "representative and event"}
-    kept, whole = setting.kept[ratio], setting.candidates[ratio]
+    kept, candidates = setting.selections[ratio], setting.kept[ratio].candidates
     if node in kept.indices:
         return f"Kept as {names[int(kept.reason[kept.indices == node][0])]}"
-    if node in whole.indices:
-        reason = names[int(whole.reason[whole.indices == node][0])]
-        return f"Dropped: a candidate ({reason}), but the budget was full"
+    if candidates[node]:
+        return f"Dropped: a candidate ({names[int(candidates[node])]}), but the budget was full"
     return "Dropped: neither representative nor event"
 
 
 def test_the_sample_opens(open_page: Open) -> None:
     tokens = stgraph.sample()
-    page = open_page(view_page(tokens, [setting(tokens, ratios=(0.3,))]))
+    page = open_page(page_of(tokens, [setting(tokens, ratios=(0.3,))]))
     assert page.title() == "Big Buck Bunny, seconds 40 to 80: stgraph view"
     assert text(page, "#finding") == (
         "lattice-components: 18 of 1,337 communities are larger than √N = 101 and hold 61 % of all tokens."
@@ -88,8 +86,8 @@ def test_every_overlay_is_another_picture(page: Any) -> None:
     assert len(set(seen.values())) == 6
 
 
-def test_boxes_have_the_colour_of_the_reason(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
-    kept = made[1][0].kept[0.3]
+def test_boxes_have_the_colour_of_the_reason(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
+    kept = made[1][0].selections[0.3]
     reason = np.zeros(kept.grid.n_nodes, int)
     reason[kept.indices] = kept.reason
     looks = {1: colours.rgb(colours.REPRESENTATIVE), 2: colours.rgb(colours.EVENT), 3: colours.rgb(colours.EVENT)}
@@ -115,13 +113,13 @@ def test_boxes_have_the_colour_of_the_reason(page: Any, made: tuple[VideoTokens,
     assert len(seen) >= 3
 
 
-def test_switches_show_what_was_computed(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
+def test_switches_show_what_was_computed(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
     show(page, 2)
     pictures = set()
     for one in made[1]:
-        page.select_option("#backend", one.backend)
+        page.select_option("#backend", one.name)
         page.locator("#split button", has_text=one.split).click()
-        assert text(page, "#finding") == f"{one.backend}: {one.finding()}"
+        assert text(page, "#finding") == f"{one.name}: {one.finding()}"
         for ratio in one.kept:
             page.locator("#ratio button", has_text=f"{ratio:g}").click()
             assert text(page, "#kept") == one.kept_sentence(ratio)
@@ -129,10 +127,10 @@ def test_switches_show_what_was_computed(page: Any, made: tuple[VideoTokens, lis
     assert len(pictures) > 3
 
 
-def test_comparing_two_settings(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
+def test_comparing_two_settings(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
     before = pixels(page)
     page.select_option("#versus", "3")
-    a, b = (made[1][i].kept[0.3].mask for i in (0, 3))
+    a, b = (made[1][i].selections[0.3].mask for i in (0, 3))
     shared = round(100 * (a & b).sum() / (a | b).sum())
     assert text(page, "#kept").endswith(f"igraph-leiden, raster shares {shared} % of the tokens either keeps.")
     assert pixels(page) != before
@@ -141,7 +139,7 @@ def test_comparing_two_settings(page: Any, made: tuple[VideoTokens, list[Setting
 
 @pytest.mark.parametrize(("place", "ratio"), [((0, 0, 0), 0.3), ((4, 2, 2), 0.3), ((3, 4, 5), 0.1), ((2, 1, 4), 0.1)])
 def test_what_is_said_of_a_token(
-    page: Any, made: tuple[VideoTokens, list[Setting]], place: tuple[int, int, int], ratio: float
+    page: Any, made: tuple[VideoTokens, list[Shown]], place: tuple[int, int, int], ratio: float
 ) -> None:
     tokens, (one, *_) = made
     graph, partition, centrality = one.analysis.graph, one.analysis.partition, one.analysis.centrality
@@ -173,7 +171,7 @@ def test_what_is_said_of_a_token(
     assert bold == {f"{v:.3f}" for _, v in near.values() if v > graph.tau_sim}
 
 
-def test_a_click_highlights_a_community_everywhere(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
+def test_a_click_highlights_a_community_everywhere(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
     partition = made[1][0].analysis.partition
     node = int(partition.members(int(partition.sizes.argmax()))[0])
     label = int(partition.labels[node])
@@ -185,7 +183,7 @@ def test_a_click_highlights_a_community_everywhere(page: Any, made: tuple[VideoT
     page.mouse.up()
     inside = np.flatnonzero(partition.labels == label)
     frames = np.unique(inside // (H * W))
-    kept = int(made[1][0].kept[0.3].mask.reshape(-1)[inside].sum())
+    kept = int(made[1][0].selections[0.3].mask.reshape(-1)[inside].sum())
     note = text(page, "#focus p")
     assert note.startswith(f"Community {label} after the cap: {inside.size} tokens in ")
     assert note.endswith(f"{kept} kept.")
@@ -233,9 +231,9 @@ def test_the_keyboard(page: Any) -> None:
     assert page.locator("#play").get_attribute("aria-label") == "Play"
 
 
-def test_charts_say_what_the_partition_says(page: Any, made: tuple[VideoTokens, list[Setting]]) -> None:
+def test_charts_say_what_the_partition_says(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
     one = made[1][0]
-    partition, kept = one.analysis.partition, one.kept[0.3]
+    partition, kept = one.analysis.partition, one.selections[0.3]
     titles = page.locator("#perframe title").all_text_contents()
     per_frame = kept.mask.sum(axis=(1, 2))
     assert [t for t in titles if t.startswith("frame")] == [
@@ -260,7 +258,7 @@ def test_charts_say_what_the_partition_says(page: Any, made: tuple[VideoTokens, 
 def test_a_cap_inside_the_search_cuts_nothing(open_page: Open) -> None:
     tokens = filmed()
     one = setting(tokens, ratios=(0.3,), backend="leidenalg-leiden", split="native")
-    page, partition = open_page(view_page(tokens, [one])), one.analysis.partition
+    page, partition = open_page(page_of(tokens, [one])), one.analysis.partition
     hover(page, 0)
     community, before = int(partition.labels[0]), int(partition.uncapped_labels[0])
     size, was = int(partition.sizes[community]), int(partition.uncapped_sizes[before])

@@ -119,10 +119,11 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
 def _of_dump(
     kind: str, source: Path | None, query: Path | None, method: dict[str, Any], frames: list[int] | None
 ) -> Any:
-    from stgraph.cli.settings import planned
     from stgraph.community.default_backend import DEFAULT_BACKEND
     from stgraph.errors import InputError
-    from stgraph.graph import build_graph
+    from stgraph.pages import usual_settings
+    from stgraph.selection.budget import Budget
+    from stgraph.selection.keeping import keep
     from stgraph.viz.figure_process import process_figure
     from stgraph.viz.figure_sizes import size_figure
     from stgraph.viz.figure_video import kept_per_frame_figure, similarity_figure
@@ -132,15 +133,15 @@ def _of_dump(
         backends = backends or (DEFAULT_BACKEND,)
         if len(backends) > 1:
             raise InputError(f"--kind {kind} shows one backend; name one with -b")
-    selectors = planned(backends, (split,), (ratio,), method)
+    settings = usual_settings(backends=backends, splits=(split,), parameters=method)
+    for setting in settings:
+        setting.build(Budget(ratio))
     _, tokens = options.open_tokens(source, query)
-    graph = build_graph(tokens)
+    found = [(kept.analysis, kept.selection) for kept in keep(tokens, settings, ratio)]
+    analyses = [analysis for analysis, _ in found if analysis is not None]
     if kind == "sizes":
-        return size_figure({one.backend: one.analyse(tokens, graph).partition for one in selectors})
-    (one,) = selectors
-    one.check_signals(tokens)
-    analysis = one.analyse(tokens, graph)
+        return size_figure({one.partition.provenance.backend: one.partition for one in analyses})
+    analysis, kept = analyses[0], found[0][1]
     if kind == "similarity":
         return similarity_figure(analysis.graph, analysis.event_threshold)
-    kept = one.select_from(analysis)
     return process_figure(analysis, kept, frames) if kind == "process" else kept_per_frame_figure(tokens, kept)

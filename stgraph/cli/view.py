@@ -12,13 +12,16 @@ from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
 
 EXAMPLES = """
 stgraph view clip.safetensors -o page.html
+stgraph view clip.safetensors -s st-simdiff -s evs -s framefusion -b lattice-components --split tree
 stgraph view clip.safetensors -b igraph-leiden --split tree -r 0.1 -r 0.3
 """
 
 
 @takes_method(
+    "param",
     *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
     repeatable={
+        "selector": "st-simdiff",
         "backend": "components, Louvain and two Leidens",
         "split": "tree raster redetect",
         "retain_ratio": "0.1 0.2 0.3 0.5 0.7",
@@ -32,26 +35,29 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Write one interactive page: frames, communities, kept tokens and why, for every backend, splitter and ratio.
+    """Write one interactive page: frames, communities, kept tokens and why, for every setting and ratio.
 
     The page is one file that works offline; open it in any browser.
     """
-    from stgraph.cli.settings import computed, planned
     from stgraph.files import check_suffix, check_writable
+    from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view
+    from stgraph.selection.budget import Budget
+    from stgraph.viz.shown import shown
 
     check_suffix(output, (".html", ".htm"), "a page")
     check_writable(output)
-    backends, splits = method.pop("backend", ()), method.pop("split", ("tree", "raster", "redetect"))
-    chosen = method.pop("retain_ratio", (0.1, 0.2, 0.3, 0.5, 0.7))
-    selectors = planned(backends, splits, chosen, method)
+    names, ratios = method.pop("selector", ("st-simdiff",)), method.pop("retain_ratio", USUAL_RATIOS)
+    backends, splits = method.pop("backend", ()), method.pop("split", USUAL_SPLITS)
+    settings = usual_settings(names, backends, splits, method)
+    for setting in settings:
+        for ratio in ratios:
+            setting.build(Budget(ratio))
     name, tokens = options.open_tokens(dump, query)
-    from stgraph.viz.view import save_view
-
     with options.progress_bar(quiet) as progress:
-        settings = computed(tokens, selectors, chosen, progress)
-        save_view(output, tokens, settings, name=name)
+        page = view(tokens, settings, ratios, name=name, progress=progress)
+        page.save(output)
     if not quiet:
-        for setting in settings[:1]:
-            typer.echo(f"{setting.backend}: {setting.finding()}")
+        first = shown(page.kept)[0]
+        typer.echo(f"{first.name}: {first.finding()}")
         size = output.stat().st_size / 1e6
         typer.echo(f"Wrote {output} ({size:.1f} MB, {len(settings)} settings); open it in a browser")

@@ -18,7 +18,14 @@ function largest() {
   return [...found.values()].map((row) => ({ ...row, parts: [...row.parts.values()].sort((a, b) => b.size - a.size) }));
 }
 
+/** What stands in a chart of communities where there are none. */
+function noCommunities(svg) {
+  svg.append(label(0, 14, "This selector finds no communities."));
+  return "This selector finds no communities";
+}
+
 function drawPieces(svg, width) {
+  if (!current().after) return noCommunities(svg);
   const found = largest(), { cap, after, in_search: inSearch } = current();
   const left = 82, right = width - 4, tall = 19, top = 16;
   const scale = (size) => (size / found[0].size) * (right - left);
@@ -82,6 +89,7 @@ function sizeBins() {
 }
 
 function drawSizes(svg, width, height) {
+  if (!current().after) return noCommunities(svg);
   const { bins, middle } = sizeBins(), { cap } = current();
   const box = { left: 40, right: width - 4, top: 22, bottom: height - 30 };
   const top = 1.08 * Math.max(...bins.map((bin) => Math.max(bin.before, bin.after)));
@@ -107,6 +115,9 @@ function drawSizes(svg, width, height) {
   return `Tokens by size of their community; ${percent(above)} are in communities above ${middle} before the cap`;
 }
 
+/** Of a frame: kept for other reasons, representatives, events, both. */
+const sum = (f) => f[0] + f[1] + f[2] + f[3];
+
 function keptPerFrame() {
   const codes = codesNow(), found = Array.from({ length: T }, () => [0, 0, 0, 0]);
   for (let i = 0; i < N; i++) if (codes[i] & KEPT) found[Math.floor(i / frameSize)][codes[i] & 3]++;
@@ -117,18 +128,18 @@ const plotBox = (width, height) => ({ left: 34, right: width - 4, top: 20, botto
 
 function drawPerFrame(svg, width, height) {
   const found = keptPerFrame(), box = plotBox(width, height), step = (box.right - box.left) / T;
-  const y = verticalScale(svg, box, 1.05 * Math.max(1, ...found.map((f) => f[1] + f[2] + f[3])), (v) => whole(Math.round(v)));
+  const y = verticalScale(svg, box, 1.05 * Math.max(1, ...found.map(sum)), (v) => whole(Math.round(v)));
   svg.append(bar(box.left + state.frame * step, box.top - 4, step, box.bottom - box.top + 4, "current"));
   found.forEach((f, t) => {
     let at = 0;
     const x = box.left + t * step, wide = Math.max(1, step - (step > 4 ? 1 : 0));
-    for (const [k, colour] of [[1, palette.representative], [3, "url(#both)"], [2, palette.event]]) {
+    for (const [k, colour] of [[1, palette.representative], [3, "url(#both)"], [2, palette.event], [0, palette.other]]) {
       const part = bar(x, y(at + f[k]), wide, y(at) - y(at + f[k]), "");
       part.setAttribute("fill", colour);
       svg.append(part);
       at += f[k];
     }
-    const hit = bar(x, box.top, step, box.bottom - box.top, "clickable", `frame ${t}: ${at} kept, ${f[1]} representatives, ${f[2]} events, ${f[3]} both`);
+    const hit = bar(x, box.top, step, box.bottom - box.top, "clickable", `frame ${t}: ${at} kept${f[0] ? "" : `, ${f[1]} representatives, ${f[2]} events, ${f[3]} both`}`);
     hit.setAttribute("fill", "transparent");
     hit.addEventListener("click", () => update({ frame: t, playing: false }));
     svg.append(hit);
@@ -139,12 +150,14 @@ function drawPerFrame(svg, width, height) {
   both.append(shape("rect", { width: 4, height: 4, fill: palette.event }), shape("rect", { width: 2, height: 4, fill: palette.representative }));
   svg.prepend(shape("defs", {}, both));
   let x = box.left;
-  for (const [fill, text, wide] of [[palette.representative, "representative", 100], ["url(#both)", "both", 52], [palette.event, "event", 58]]) {
+  const others = found.some((f) => f[0]) ? [[palette.other, "kept", 58]] : [];
+  const reasons = [[palette.representative, "representative", 100], ["url(#both)", "both", 52], [palette.event, "event", 58]];
+  for (const [fill, text, wide] of found.some((f) => f[1] + f[2] + f[3]) ? [...reasons, ...others] : others) {
     svg.append(shape("rect", { x, y: 2, width: 10, height: 10, fill }), label(x + 14, 11, text));
     x += wide;
   }
   if (page.shots?.length) svg.append(line(x + 5, 0, x + 5, 13, "mark"), label(x + 12, 11, "shot change", "start", "marked"));
-  return `Kept tokens per frame, ${Math.min(...found.map((f) => f[1] + f[2] + f[3]))} to ${Math.max(...found.map((f) => f[1] + f[2] + f[3]))}`;
+  return `Kept tokens per frame, ${Math.min(...found.map(sum))} to ${Math.max(...found.map(sum))}`;
 }
 
 const BINS = 60;
@@ -153,7 +166,7 @@ function drawSimilarity(svg, width, height) {
   const box = { ...plotBox(width, height), left: 10 };
   let low = 1;
   for (const w of similarity) if (w < low) low = w;
-  low = Math.min(low, page.event_threshold ?? 1, page.tau_sim);
+  low = Math.min(low, page.event_threshold ?? 1, page.tau_sim ?? 1);
   const start = Math.max(-1, Math.floor(low * 10) / 10), x = (w) => box.left + ((w - start) / (1 - start)) * (box.right - box.left);
   const kinds = [["spatial", 0, 2 * N, "in space"], ["temporal", 2 * N, 3 * N, "in time"]];
   const counted = kinds.map(([, from, to]) => {
@@ -163,7 +176,7 @@ function drawSimilarity(svg, width, height) {
       if (Number.isNaN(similarity[i])) continue;
       bins[Math.min(BINS - 1, Math.max(0, Math.floor(((similarity[i] - start) / (1 - start)) * BINS)))]++;
       n++;
-      if (similarity[i] > page.tau_sim) above++;
+      if (page.tau_sim !== null && similarity[i] > page.tau_sim) above++;
     }
     return { bins: bins.map((count) => count / Math.max(1, n)), above: n ? above / n : 0, n };
   });
@@ -177,11 +190,12 @@ function drawSimilarity(svg, width, height) {
     if (n === 0) return;
     const points = [...bins].flatMap((share, i) => [`${x(start + (i / BINS) * (1 - start))},${y(share)}`, `${x(start + ((i + 1) / BINS) * (1 - start))},${y(share)}`]);
     svg.append(shape("polyline", { points: points.join(" "), class: kind }));
-    svg.append(line(at, 7, at + 14, 7, kind), label(at + 18, 11, `${text}: ${percent(above)} above`));
+    svg.append(line(at, 7, at + 14, 7, kind), label(at + 18, 11, page.tau_sim === null ? text : `${text}: ${percent(above)} above`));
     at += 150;
   });
-  threshold(svg, x(page.tau_sim), box, `joined above ${page.tau_sim}`, page.tau_sim > (start + 1) / 2 ? "end" : "start");
+  if (page.tau_sim !== null) threshold(svg, x(page.tau_sim), box, `joined above ${page.tau_sim}`, page.tau_sim > (start + 1) / 2 ? "end" : "start");
   if (page.event_threshold !== null) threshold(svg, x(page.event_threshold), box, `event below ${Number(page.event_threshold.toFixed(3))}`, "start");
+  if (page.tau_sim === null) return "Similarities in space and in time";
   return `Similarities: in space ${percent(counted[0].above)}, in time ${percent(counted[1].above)} above ${page.tau_sim}`;
 }
 
@@ -190,7 +204,7 @@ function threshold(svg, x, box, text, side) {
 }
 
 function startCharts() {
-  const pieces = chart("pieces", () => 20 + Math.min(SHOWN, Math.max(...settings.map((s) => Math.min(SHOWN, s.before.sizes.length)))) * 19, drawPieces);
+  const pieces = chart("pieces", () => 20 + Math.min(SHOWN, Math.max(0, ...settings.map((s) => s.before?.sizes.length ?? 0))) * 19, drawPieces);
   const sizes = chart("sizes", 150, drawSizes);
   const frames = chart("perframe", 120, drawPerFrame);
   const weights = chart("similarity", 120, drawSimilarity);

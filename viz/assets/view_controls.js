@@ -9,12 +9,14 @@ function startSwitches() {
     if (found < 0) found = settings.findIndex((s) => (change.backend ? s.backend === change.backend : s.split === change.split));
     if (found >= 0) update({ setting: found });
   };
+  if (settings.some((s) => !s.after)) get("names").textContent = "Selector";
+  get("split").hidden = page.splits.length === 0;
   for (const name of page.backends) get("backend").append(element("option", { value: name, textContent: name }));
   get("backend").addEventListener("change", (event) => pick({ backend: event.target.value }));
   const pressSplit = choice(get("split"), page.splits, String, (split) => pick({ split }));
   const pressRatio = choice(get("ratio"), page.ratios, String, (ratio) => update({ ratio: page.ratios.indexOf(ratio) }));
   get("versus").append(element("option", { value: "-1", textContent: "nothing" }));
-  settings.forEach((s, i) => get("versus").append(element("option", { value: String(i), textContent: `${s.backend}, ${s.split}` })));
+  settings.forEach((s, i) => get("versus").append(element("option", { value: String(i), textContent: nameOf(s) })));
   get("versus").addEventListener("change", (event) => update({ versus: Number(event.target.value), mode: "Kept" }));
   const pressMode = choice(get("modes"), MODES, (mode) => `${MODES.indexOf(mode) + 1} ${mode}`, (mode) => update({ mode }));
   watch(["setting"], () => {
@@ -22,7 +24,7 @@ function startSwitches() {
     pressSplit(current().split, (split) => settingOf(current().backend, split) >= 0);
   });
   watch(["ratio"], () => pressRatio(page.ratios[state.ratio]));
-  watch(["mode"], () => pressMode(state.mode));
+  watch(["mode", "setting"], () => pressMode(modeNow(), hasMode));
   watch(["versus"], () => (get("versus").value = String(state.versus)));
   get("opacity").value = String(state.opacity);
   get("opacity").addEventListener("input", (event) => update({ opacity: Number(event.target.value) }));
@@ -32,7 +34,7 @@ function startSwitches() {
 function tellStory() {
   const s = current(), against = other();
   get("finding").textContent = `${s.backend}: ${s.finding}`;
-  const shared = against ? ` ${against.backend}, ${against.split} shares ${percent(overlap(codesNow(), against.codes[state.ratio]))} of the tokens either keeps.` : "";
+  const shared = against ? ` ${nameOf(against)} shares ${percent(overlap(codesNow(), against.codes[state.ratio]))} of the tokens either keeps.` : "";
   get("kept").textContent = s.kept[state.ratio] + shared;
 }
 
@@ -77,7 +79,7 @@ function paintStrip() {
   const width = thumbs[0].canvas.clientWidth || 118;
   thumbs.forEach(({ button, canvas, right, cut }, t) => {
     paint(canvas, t, width, false);
-    const n = found[t][1] + found[t][2] + found[t][3];
+    const n = sum(found[t]);
     right.textContent = `${n} kept`;
     button.setAttribute("aria-label", `Frame ${t}${cut ? ", first after a shot change" : ""}: ${n} of ${frameSize} tokens kept`);
   });
@@ -101,19 +103,30 @@ function heatItem(low, high, text) {
   return element("span", { className: "item" }, element("span", { textContent: low }), svg, element("span", { textContent: `${high} ${text}` }));
 }
 
+/** Boxes of the reasons for which tokens are kept; `all`: also of those that do not occur. */
+function reasonItems(codes, all) {
+  const seen = new Set(codes.filter((code) => code & KEPT).map((code) => code & 3));
+  const boxes = [
+    [REPRESENTATIVE, palette.representative, "representative"], [EVENT, palette.event, "event"],
+    [REPRESENTATIVE | EVENT, palette.event, "both", palette.representative],
+  ];
+  const items = boxes.filter(([code]) => all || seen.has(code)).map(([, ...look]) => boxItem(...look));
+  return seen.has(0) ? [...items, boxItem(palette.other, "kept")] : items;
+}
+
 function showLegend() {
   const dropped = legendItem([shape("rect", { x: 1, y: 1, width: 14, height: 14, fill: "#14171c", stroke: "#6b7280" })], "dropped");
   const against = other(), s = current();
   const items = {
     Kept: against
-      ? [boxItem(IN_BOTH, "kept by both"), boxItem(ONLY_HERE, `only ${s.backend}, ${s.split}`), boxItem(ONLY_THERE, `only ${against.backend}, ${against.split}`), dropped]
-      : [boxItem(palette.representative, "representative"), boxItem(palette.event, "event"), boxItem(palette.event, "both", palette.representative), dropped],
+      ? [boxItem(IN_BOTH, "kept by both"), boxItem(ONLY_HERE, `only ${nameOf(s)}`), boxItem(ONLY_THERE, `only ${nameOf(against)}`), dropped]
+      : [...reasonItems(s.codes[state.ratio], s.after !== undefined), dropped],
     Communities: ["One colour a community, the same in all frames; tokens that are alone show the frame. Click one (tap twice) to highlight it."],
     "Before the cap": ["What the backend finds without the cap. Click a community (tap twice) to highlight it."],
     Change: [heatItem("0", "1", "difference to the frame before; white box: event")],
-    Centrality: [heatItem(Math.min(leastCentral[state.setting], 0.99).toFixed(2), "1", "mean similarity to the rest of its community")],
+    Centrality: [heatItem(Math.min(leastCentral[state.setting] ?? 0, 0.99).toFixed(2), "1", "mean similarity to the rest of its community")],
     "Frame only": [page.pictures ? "The frames as the dump holds them." : "This dump holds no pictures of its frames."],
-  }[state.mode];
+  }[modeNow()];
   get("legend").replaceChildren(...items);
 }
 
@@ -147,11 +160,11 @@ function onKey(event) {
       const name = step(page.backends, current().backend, 1), same = settingOf(name, current().split);
       update({ setting: same >= 0 ? same : settings.findIndex((s) => s.backend === name) });
     },
-    s: () => update({ setting: settingOf(current().backend, step(splitsHere, current().split, 1)) }),
+    s: () => splitsHere.length && update({ setting: settingOf(current().backend, step(splitsHere, current().split, 1)) }),
     "[": () => update({ ratio: Math.max(0, state.ratio - 1) }),
     "]": () => update({ ratio: Math.min(page.ratios.length - 1, state.ratio + 1) }),
   };
-  MODES.forEach((mode, i) => (acts[String(i + 1)] = () => update({ mode })));
+  MODES.forEach((mode, i) => (acts[String(i + 1)] = () => hasMode(mode) && update({ mode })));
   if (event.key in ARROWS && event.shiftKey) moveToken(...ARROWS[event.key]);
   else if (at.matches("input") && event.key !== " " && event.key !== "Escape" && event.key.length > 1) return;
   else if (event.key === "ArrowLeft") go(state.frame - 1);

@@ -41,7 +41,7 @@ function paint(canvas, t, cssWidth, large) {
   if (pictures[t]) pen.drawImage(pictures[t], 0, 0, canvas.width, canvas.height);
   else plain(pen, cell, canvas);
   const start = t * frameSize;
-  ({ Kept: kept, Communities: communities, "Before the cap": communities, Change: changes, Centrality: central })[state.mode]
+  ({ Kept: kept, Communities: communities, "Before the cap": communities, Change: changes, Centrality: central })[modeNow()]
     ?.(pen, cell, start);
   const focus = highlighted();
   if (focus) dimOthers(pen, cell, start, focus);
@@ -92,7 +92,7 @@ function kept(pen, cell, start) {
       return;
     }
     const event = codes[i] & EVENT, inner = codes[i] & REPRESENTATIVE;
-    pen.strokeStyle = event ? palette.event : palette.representative;
+    pen.strokeStyle = event ? palette.event : inner ? palette.representative : palette.other;
     box(pen, cell, x, y, cell.large ? 1 : 0, wide);
     if (event && inner && cell.large) {
       pen.strokeStyle = palette.representative;
@@ -149,7 +149,7 @@ function changes(pen, cell, start) {
   }
 }
 
-const leastCentral = settings.map((s) => Array.from(s.centrality).sort((a, b) => a - b)[Math.floor(N / 50)]);
+const leastCentral = settings.map((s) => s.centrality && Array.from(s.centrality).sort((a, b) => a - b)[Math.floor(N / 50)]);
 
 function central(pen, cell, start) {
   const values = current().centrality, low = Math.min(leastCentral[state.setting], 0.99);

@@ -3,7 +3,7 @@
 document.title = `${page.title}: stgraph view`;
 get("title").textContent = page.title;
 get("facts").textContent =
-  `${whole(T)} frames of ${H} × ${W} tokens, ${whole(N)} in all; tokens are joined above a cosine of ${page.tau_sim}. ` +
+  `${whole(T)} frames of ${H} × ${W} tokens, ${whole(N)} in all${page.tau_sim === null ? "" : `; tokens are joined above a cosine of ${page.tau_sim}`}. ` +
   "Point at a token, or tap it, to see what is known of it.";
 describe(get("about"), page.about);
 
@@ -14,12 +14,12 @@ startCharts();
 startToken();
 
 watch(["setting", "ratio", "versus"], tellStory);
-watch(["mode", "setting", "versus"], showLegend);
+watch(["mode", "setting", "ratio", "versus"], showLegend);
 watch(["frame", "token", "mode", "setting", "ratio", "versus", "focus", "opacity", "theme", "pictures", "size"], paintFrame);
 watch(["mode", "setting", "ratio", "versus", "focus", "opacity", "theme", "pictures", "size"], paintStrip);
 watch(["frame"], () => thumbs.forEach(({ button }, t) => button.setAttribute("aria-current", String(t === state.frame))));
-watch(["frame", "mode"], () => {
-  get("frame").setAttribute("aria-label", `Frame ${state.frame}, overlay: ${state.mode}. Shift and arrow keys move over its tokens`);
+watch(["frame", "mode", "setting"], () => {
+  get("frame").setAttribute("aria-label", `Frame ${state.frame}, overlay: ${modeNow()}. Shift and arrow keys move over its tokens`);
 });
 
 document.addEventListener("keydown", onKey);

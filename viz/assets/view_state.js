@@ -8,12 +8,18 @@ const similarity = arrays[page.similarity];
 const rows = page.rows === null ? null : arrays[page.rows];
 const REPRESENTATIVE = 1, EVENT = 2, KEPT = 4;
 const MODES = ["Kept", "Communities", "Before the cap", "Change", "Centrality", "Frame only"];
+const MODES_OF_ALL = ["Kept", "Change", "Frame only"]; // those that need no communities
 
-const settings = page.settings.map((s) => ({
+/** Settings; those of selectors without communities lack `after`, `before` and `centrality`. */
+const settings = page.settings.map(({ communities: c, ...s }) => ({
   ...s,
-  after: community(arrays[s.labels], arrays[s.colours]),
-  before: community(arrays[s.uncapped], arrays[s.uncapped_colours]),
-  centrality: arrays[s.centrality],
+  ...(c && {
+    cap: c.cap,
+    in_search: c.in_search,
+    after: community(arrays[c.labels], arrays[c.colours]),
+    before: community(arrays[c.uncapped], arrays[c.uncapped_colours]),
+    centrality: arrays[c.centrality],
+  }),
   codes: s.codes.map((i) => arrays[i]),
 }));
 
@@ -53,6 +59,10 @@ function community(labels, colours) {
 
 const current = () => settings[state.setting];
 const codesNow = () => current().codes[state.ratio];
+const nameOf = (s) => (s.split ? `${s.backend}, ${s.split}` : s.backend);
+const hasMode = (mode) => current().after !== undefined || MODES_OF_ALL.includes(mode);
+/** The mode that is shown: the one chosen, if the setting has it. */
+const modeNow = () => (hasMode(state.mode) ? state.mode : "Kept");
 const other = () => (state.versus < 0 ? null : settings[state.versus]);
 
 function settingOf(backend, split) {
@@ -61,11 +71,11 @@ function settingOf(backend, split) {
 
 /** The communities the mode shows: before the cap, or after it. */
 const partitionOf = (kind) => (kind === "before" ? current().before : current().after);
-const kindOfMode = () => (state.mode === "Before the cap" ? "before" : "after");
+const kindOfMode = () => (modeNow() === "Before the cap" ? "before" : "after");
 
 /** Labels and number of the highlighted community, or null. It is known by a token, so it outlives a switch. */
 function highlighted() {
-  if (state.focus === null) return null;
+  if (state.focus === null || !current().after) return null;
   const { labels, sizes, colours } = partitionOf(state.focus.kind);
   const c = labels[state.focus.token];
   return { labels, c, size: sizes[c], colour: colours[c], kind: state.focus.kind };

@@ -3,10 +3,11 @@
 /** Why a token is kept or dropped, in words. */
 function why(i) {
   const code = codesNow()[i], kinds = [];
+  if (!current().after && !(code & KEPT)) return "Dropped";
   if (code & REPRESENTATIVE) kinds.push("representative");
   if (code & EVENT) kinds.push("event");
-  const reason = kinds.length === 2 ? "representative and event" : kinds[0];
-  if (code & KEPT) return `Kept as ${reason}`;
+  const reason = kinds.length === 2 ? "representative and event" : kinds[0] ?? page.reasons[code >> 3];
+  if (code & KEPT) return reason ? `Kept as ${reason}` : "Kept";
   return reason ? `Dropped: a candidate (${reason}), but the budget was full` : "Dropped: neither representative nor event";
 }
 
@@ -39,15 +40,23 @@ function memberLine(i) {
     : `Community ${whole(c)}: ${members}; before the cap ${whole(b)}: ${whole(was)} tokens`;
 }
 
-function fillTip(i) {
+function communityLines(i) {
   const { after, centrality } = current(), c = after.labels[i];
   const swatch = element("span", { className: "swatch" });
   swatch.style.background = palette.community[after.colours[c]] ?? palette.alone;
+  const of = after.sizes[c] > 1 ? ` (rank ${whole(rank(i))} of ${whole(after.sizes[c])})` : "";
+  return [
+    element("p", { className: "member" }, swatch, element("span", { textContent: memberLine(i) })),
+    element("p", { textContent: `Centrality ${centrality[i].toFixed(3)}${of}` }),
+  ];
+}
+
+function fillTip(i) {
   const near = neighbours(i), cells = [];
   for (const [side, value] of Object.entries(near)) {
     const spatial = side !== "previous" && side !== "next";
     const text = Number.isNaN(value) ? "none" : value.toFixed(3);
-    cells.push([side + (spatial ? "" : " frame"), text, value > page.tau_sim]);
+    cells.push([side + (spatial ? "" : " frame"), text, page.tau_sim !== null && value > page.tau_sim]);
   }
   const table = element("table");
   for (const pair of [[0, 1], [2, 3], [4, 5]]) {
@@ -58,19 +67,18 @@ function fillTip(i) {
     }
     table.append(row);
   }
-  const of = after.sizes[c] > 1 ? ` (rank ${whole(rank(i))} of ${whole(after.sizes[c])})` : "";
+  const bold = page.tau_sim === null ? "" : `, bold above ${page.tau_sim}`;
   const lines = [
     element("p", { className: "head", textContent: place(i) }),
-    element("p", { className: "member" }, swatch, element("span", { textContent: memberLine(i) })),
-    element("p", { textContent: `Centrality ${centrality[i].toFixed(3)}${of}` }),
-    element("p", { className: "quiet", textContent: `Similarity to neighbours, bold above ${page.tau_sim}:` }),
+    ...(current().after ? communityLines(i) : []),
+    element("p", { className: "quiet", textContent: `Similarity to neighbours${bold}:` }),
     table,
     element("p", { className: "why", textContent: why(i) }),
   ];
   const against = other();
   if (against) {
     const there = against.codes[state.ratio][i] & KEPT ? "kept" : "dropped";
-    lines.push(element("p", { className: "quiet", textContent: `${against.backend}, ${against.split}: ${there}` }));
+    lines.push(element("p", { className: "quiet", textContent: `${nameOf(against)}: ${there}` }));
   }
   get("tip").replaceChildren(...lines);
 }
@@ -99,6 +107,7 @@ function tokenAt(event) {
 
 /** Highlight the community of token i, or let go of it if it is the one. */
 function toggleFocus(i, kind) {
+  if (!current().after) return;
   const focus = highlighted();
   if (focus && focus.kind === kind && partitionOf(kind).labels[i] === focus.c) update({ focus: null });
   else update({ focus: { token: i, kind } });

@@ -1,0 +1,141 @@
+"""Pages: kept tokens and comparisons as objects that show themselves in a notebook and can be saved."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stgraph.community.base import available_backends
+from stgraph.errors import InputError
+from stgraph.selection.keeping import Kept, Progress, keep
+from stgraph.selection.settings import Setting, backend_settings, settings_of
+from stgraph.tokens import VideoTokens
+from stgraph.viz.view import save_view, view_page
+
+# Others find the same communities (scipy-components) or much alike ones, or take longer than all these together.
+USUAL_BACKENDS = ("lattice-components", "igraph-louvain", "igraph-leiden", "networkit-leiden")
+USUAL_SPLITS = ("tree", "raster", "redetect")
+USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)
+_HEIGHT = 860  # of a page in a notebook, in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The interactive page of some kept tokens; a notebook shows it.
+
+    Attributes
+    ----------
+    tokens : the tokens of the video
+    kept : what each setting keeps of them at each ratio
+    name : for the title
+    """
+
+    tokens: VideoTokens
+    kept: Sequence[Kept]
+    name: str = ""
+
+    def html(self) -> str:
+        """The page as one self-contained HTML file."""
+        return view_page(self.tokens, self.kept, name=self.name)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page.
+
+        Raises
+        ------
+        InputError
+            the path cannot be written
+        """
+        save_view(path, self.tokens, self.kept, name=self.name)
+
+    def _repr_html_(self) -> str:
+        return framed(self.html())
+
+    def __repr__(self) -> str:
+        settings = {str(one.setting) for one in self.kept}
+        ratios = ", ".join(f"{r:g}" for r in dict.fromkeys(one.ratio for one in self.kept))
+        return f"View({len(settings)} settings at r = {ratios}, of {self.tokens.grid} tokens)"
+
+
+def view(
+    tokens: VideoTokens,
+    settings: Setting | str | Sequence[Setting | str] | None = None,
+    ratios: float | Sequence[float] = USUAL_RATIOS,
+    *,
+    name: str = "",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> View:
+    """The interactive page: frames, communities, kept tokens and why, for each setting and ratio.
+
+    Parameters
+    ----------
+    tokens : VideoTokens, features [T, H, W, d], with or without frame thumbnails
+    settings : names of selectors, or :class:`stgraph.Setting`; those that find communities must share tau_sim,
+        tau_diff and edge families. None for the usual community backends under three splitters
+    ratios : r in (0, 1]
+    name : for the title, where the tokens carry none
+    device : where to compute, "cpu" or "cuda"
+    progress : called with a label and the share of the work done, 0 to 1
+
+    Returns
+    -------
+    View
+        a notebook shows it; ``save(path)`` writes it
+
+    Raises
+    ------
+    UnknownNameError, InputError, MissingSignalError
+        see :func:`stgraph.keep`; settings that do not belong on one page
+
+    Examples
+    --------
+    >>> import stgraph
+    >>> stgraph.view(stgraph.sample(), ["st-simdiff", "evs"], [0.1, 0.3])
+    View(2 settings at r = 0.1, 0.3, of 40x16x16 tokens)
+    """
+    chosen = usual_settings() if settings is None else settings
+    return View(tokens, list(keep(tokens, chosen, ratios, device=device, progress=progress)), name)
+
+
+def usual_settings(
+    selectors: Iterable[str] = ("st-simdiff",),
+    backends: Iterable[str] = (),
+    splits: Iterable[str] = USUAL_SPLITS,
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Setting]:
+    """Settings for a page: st-simdiff with each backend and splitter; of the other selectors one each.
+
+    Parameters
+    ----------
+    selectors : names
+    backends : names; empty for the usual ones that run here
+    splits : splitters
+    parameters : further ones; each goes to the selectors that know it
+
+    Raises
+    ------
+    UnknownNameError, BackendUnavailableError, InputError
+        a name or parameter is wrong
+    """
+    common, named = dict(parameters or {}), tuple(backends)
+    here = available_backends()
+    made: list[Setting] = []
+    for name in dict.fromkeys(selectors):
+        if name == "st-simdiff":
+            usual = named or [one for one in USUAL_BACKENDS if one in here]
+            made += backend_settings(usual, splits, [common.get("seed", 0)], common)
+        else:
+            axes = {**common, **({"backend": named[0]} if named else {})}
+            made += settings_of([name], {parameter: (value,) for parameter, value in axes.items()})
+    if not made:
+        raise InputError("selectors is empty; give at least one")
+    return made
+
+
+def framed(page: str) -> str:
+    """A page inside another document, as a notebook's cell is one."""
+    return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {_HEIGHT}px; border: 0"></iframe>'
