@@ -40,6 +40,10 @@ def additive(mask: Any, bias: Any = 0.0) -> Any:
     return (torch.zeros(mask.shape) + bias).masked_fill(~mask, LOWEST)
 
 
+def additive_by(case: Case, lowest: float) -> Any:
+    return torch.zeros(causal(case).shape).masked_fill(~causal(case), lowest)
+
+
 def biased(case: Case) -> Any:
     """A bias by distance, of another slope for each head."""
     S = case.inputs["input_ids"].shape[1]
@@ -52,6 +56,10 @@ FORMS: dict[str, Callable[[Case], Any]] = {
     "packed": packed,
     "bidirectional": bidirectional,
     "packed, additive": lambda case: additive(packed(case)),
+    "additive, -1e9": lambda case: additive_by(case, -1e9),
+    "additive, -inf": lambda case: additive_by(case, float("-inf")).masked_fill(
+        ~causal(case).any(-1, keepdim=True), 0.0
+    ),
     "bias by head": biased,
     "unseen by rows of padding": lambda case: causal(case) | ~causal(case).any(-1, keepdim=True),
 }
@@ -91,6 +99,21 @@ def test_masks_are_cut_not_replaced(family: str, form: str, batch: int, selector
     for row, columns in enumerate(keep & real):
         wanted = expected[row, columns]
         assert (found[row, -len(wanted) :] - wanted).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_one_mask_for_all_rows() -> None:
+    case = CASES["llava_onevision"](1)
+    case.inputs.update({name: torch.cat([value, value]) for name, value in case.inputs.items()})
+    case.inputs["pixel_values_videos"][1] += 1.0
+    mask = packed(case)[:1]
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.4)) as stats:
+        found = logits(case, mask)
+    keep = kept_columns(case, stats)
+    assert not torch.equal(keep[0], keep[1])
+    expected = logits(case, hiding(mask.expand(2, -1, -1, -1), keep))
+    for row, columns in enumerate(keep):
+        assert (found[row] - expected[row, columns]).abs().max() < 1e-5
 
 
 def test_the_probe_sees_what_the_mask_shows() -> None:

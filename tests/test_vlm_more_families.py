@@ -5,9 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from vlm_models import IMAGE, TEXT, Case, finished, padded, qwen_pixels, row_of, torch, transformers, with_token_types
+from vlm_models import (
+    IMAGE,
+    TEXT,
+    VIDEO,
+    Case,
+    finished,
+    padded,
+    qwen_pixels,
+    row_of,
+    torch,
+    transformers,
+    with_token_types,
+)
 from vlm_more_models import ALL, MORE, frames_in_markers, run_a_frame
-from vlm_oracle import masked_logits, seen_by_text_model
+from vlm_oracle import extended, kept_columns, masked_logits, seen_by_text_model
 
 import stgraph
 from stgraph.errors import GridError
@@ -122,7 +134,7 @@ def test_layers_without_attention_are_said_in_the_records(name: str) -> None:
     text |= dict(linear_num_value_heads=4, linear_key_head_dim=16, linear_value_head_dim=16)
     if name == "Qwen3_5Moe":
         text |= dict(moe_intermediate_size=32, shared_expert_intermediate_size=32, num_experts=4, num_experts_per_tok=2)
-    ids = dict(image_token_id=IMAGE, video_token_id=121, vision_start_token_id=122, vision_end_token_id=123)
+    ids = dict(image_token_id=IMAGE, video_token_id=VIDEO, vision_start_token_id=122, vision_end_token_id=123)
     config = getattr(transformers, f"{name}Config")(vision_config=vision, text_config=text, **ids)
     model = finished(kind(config))
     grid = (4, 6, 8)
@@ -138,3 +150,52 @@ def test_layers_without_attention_are_said_in_the_records(name: str) -> None:
     assert video.grid == (4, 3, 4)
     assert video.n_kept == 20
     assert "linear_attention" in video.exactness
+
+
+def gemma_case(bidirectional: str | None) -> Case:
+    """Gemma 4, of no known type: its base model makes masks by name, and inputs for each layer and token."""
+    if not hasattr(transformers, "Gemma4ForConditionalGeneration"):
+        pytest.skip(f"transformers {transformers.__version__} has no Gemma4ForConditionalGeneration")
+    kinds = ["sliding_attention"] * 3 + ["full_attention"]
+    text = {**TEXT, "head_dim": 16, "global_head_dim": 16, "sliding_window": 4096, "layer_types": kinds}
+    text |= dict(
+        vocab_size_per_layer_input=128, hidden_size_per_layer_input=8, use_bidirectional_attention=bidirectional
+    )
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, head_dim=16)
+    config = transformers.Gemma4Config(
+        text_config=text,
+        vision_config=vision | dict(num_key_value_heads=2, patch_size=8),
+        audio_config=None,
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+    )
+    model = finished(transformers.Gemma4ForConditionalGeneration(config))
+    inputs = padded([row_of([[122, *[VIDEO] * 6, 123] for _ in range(4)], b) for b in range(2)])
+    return Case(model, with_token_types(model, inputs), [(4, 2, 3)] * 2, VIDEO)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bidirectional", [None, "vision"])
+def test_masks_by_name_and_inputs_for_each_layer(bidirectional: str | None) -> None:
+    case = gemma_case(bidirectional)
+    greedy = dict(max_new_tokens=4, do_sample=False, output_logits=True, return_dict_in_generate=True)
+    selector = stgraph.selector("random", retain_ratio=0.4)
+    with stgraph.compress(case.model, selector, grids=[[grid] for grid in case.grids]) as stats:
+        found = case.model(**case.inputs).logits
+        generated = case.model.generate(**case.inputs, **greedy)
+    keep = kept_columns(case, stats)
+    S = keep.shape[1]
+
+    def masked(kwargs: dict[str, Any]) -> dict[str, Any]:
+        n_new = kwargs["inputs_embeds"].shape[1] - S
+        hidden = ~torch.nn.functional.pad(keep, (0, n_new), value=True)[:, None, None, :]
+        masks = {name: mask.masked_fill(hidden, False) for name, mask in kwargs["attention_mask"].items()}
+        return {**kwargs, "attention_mask": masks}
+
+    with seen_by_text_model(case, masked):
+        expected = case.model(**case.inputs).logits
+        whole = case.model(**extended(case, generated.sequences[:, :-1])).logits[:, S - 1 :]
+    for row, columns in enumerate(keep):
+        wanted = expected[row, columns]
+        assert (found[row, -len(wanted) :] - wanted).abs().max() < 3e-5
+    assert (torch.stack(generated.logits, 1) - whole).abs().max() < 3e-5

@@ -6,6 +6,8 @@ from typing import Any
 
 from stgraph.errors import InputError
 
+HIDDEN = -1e4  # added to a score, this and less is a weight of exactly 0; people write -1e4, -1e9, -inf and the lowest
+
 
 def are_pairs(mask: Any, B: int, S: int) -> bool:
     """Whether ``mask`` is [B or 1, heads or 1, S, n >= S] of bools (True: seen) or floats (added to the scores)."""
@@ -30,7 +32,7 @@ def seen(mask: Any) -> Any:
     """Which pairs a mask does not hide, bool of the same shape."""
     import torch
 
-    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+    return mask if mask.dtype == torch.bool else mask > HIDDEN
 
 
 def padding_in(mask: Any, B: int, S: int) -> Any:
