@@ -25,6 +25,7 @@ from stgraph.graph import TokenGraph
 from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import told
+from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
@@ -82,7 +83,9 @@ def detect_communities(
     """
     edges = graph.edges if isinstance(graph, TokenGraph) else graph
     if not isinstance(edges, EdgeList):
-        raise InputError(f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList")
+        raise InputError(
+            f"detect_communities got {type(graph).__name__}; pass a TokenGraph or an EdgeList{_way_in(graph)}"
+        )
     of_tokens = isinstance(edges, LatticeEdges)
     if backend is None:
         backend = default_backend(edges)
@@ -125,6 +128,15 @@ def detect_communities(
         host_copy="; ".join(copies) or None,
     )
     return Partition(edges=edges, labels=labels, before_cap=before, provenance=provenance)
+
+
+def _way_in(graph: Any) -> str:
+    """How the graph of another library becomes one of ours."""
+    if isinstance(graph, VideoTokens):
+        return ": build_graph(tokens)"
+    library = type(graph).__module__.partition(".")[0]
+    reader = {"pyarrow": "arrow"}.get(library, library)
+    return f": EdgeList.from_{reader}(...)" if hasattr(EdgeList, f"from_{reader}") else ""
 
 
 def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(Spelled):
     """How a partition came about: enough to repeat it, and what was ignored or skipped on the way."""
 
     backend: str

@@ -10,12 +10,13 @@ import numpy as np
 
 from stgraph.community.partition import Partition
 from stgraph.edges import EdgeList
+from stgraph.spelling import Spelled
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class PartitionQuality:
+class PartitionQuality(Spelled):
     """Figures of one partition; weights are cosine similarities.
 
     Attributes

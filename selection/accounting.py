@@ -7,10 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from stgraph.errors import InputError
+from stgraph.spelling import Spelled
 
 
 @dataclass(frozen=True)
-class TokenAccount:
+class TokenAccount(Spelled):
     """The tokens of one selection as the LLM pays for them.
 
     Attributes

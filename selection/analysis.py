@@ -8,11 +8,12 @@ from typing import Any
 from stgraph.community.partition import Partition
 from stgraph.devices import to_host
 from stgraph.graph import TokenGraph
+from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
+class Analysis(Spelled):
     """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
 
     ``event_threshold`` is the similarity below which a temporal edge marks an event, None without DETS or with one

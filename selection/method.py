@@ -19,7 +19,8 @@ from stgraph.selection.checked import check_rows
 from stgraph.selection.finite import check_features
 from stgraph.selection.reasons import SAMPLE
 from stgraph.selection.result import Selection, merge_rows
-from stgraph.tokens import VideoTokens
+from stgraph.spelling import Spelled
+from stgraph.tokens import VideoTokens, check_tokens
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +51,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method(ABC):
+class Method(Spelled, ABC):
     """Base of the selectors: a subclass states its signals and implements :meth:`choose`.
 
     Attributes
@@ -104,6 +105,7 @@ class Method(ABC):
         FeatureError
             a token holds NaN or Inf, whether the method reads features or not
         """
+        check_tokens(tokens, self.name)
         self.check_signals(tokens)
         budget = budget or self.budget
         if tokens.on_gpu and not self.on_gpu:

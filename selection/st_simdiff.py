@@ -25,13 +25,14 @@ from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.reduction import reduce_candidates
 from stgraph.selection.representatives import representative_tokens
 from stgraph.selection.result import Selection
-from stgraph.tokens import VideoTokens
+from stgraph.spelling import Spelled
+from stgraph.tokens import VideoTokens, check_tokens
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StSimDiff:
+class StSimDiff(Spelled):
     """The paper's selector.
 
     Attributes
@@ -160,6 +161,7 @@ class StSimDiff:
         MissingSignalError
             importance="attention" without the signal; raised before any work
         """
+        check_tokens(tokens, self.name)
         self.check_signals(tokens)
         budget = budget or self.budget
         return self.select_from(self.analyse(budget.view(tokens)), budget, tokens)

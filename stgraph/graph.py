@@ -18,7 +18,7 @@ from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import FAMILIES as FAMILIES
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.spelling import Spelled
-from stgraph.tokens import VideoTokens
+from stgraph.tokens import VideoTokens, check_tokens
 
 if TYPE_CHECKING:
     from stgraph.graph_summary import GraphSummary
@@ -206,10 +206,7 @@ def build_graph(
     >>> stgraph.build_graph(stgraph.VideoTokens.from_array(x))
     TokenGraph(2x3x4, 24 tokens, 46 edges, 100 % of lattice edges above 0.8)
     """
-    if not isinstance(tokens, VideoTokens):
-        raise InputError(
-            f"build_graph got {type(tokens).__name__}; pass VideoTokens, e.g. stgraph.VideoTokens.from_array(x)"
-        )
+    check_tokens(tokens, "build_graph")
     tau = check_threshold("tau_sim", tau_sim)
     lattice = tokens.lattice
     similarity, norms = kernels_for(lattice, "neighbours").neighbour_cosines(lattice)

@@ -12,10 +12,11 @@ import numpy as np
 from stgraph import fragments
 from stgraph.colours import COMMUNITY
 from stgraph.graph import FAMILIES, TokenGraph
+from stgraph.spelling import Spelled
 
 
 @dataclass(frozen=True)
-class FamilySummary:
+class FamilySummary(Spelled):
     """One edge family: all its lattice edges, and those above the threshold."""
 
     family: str
@@ -31,7 +32,7 @@ class FamilySummary:
 
 
 @dataclass(frozen=True)
-class GraphSummary:
+class GraphSummary(Spelled):
     """Statistics of a :class:`~stgraph.graph.TokenGraph`."""
 
     grid: str

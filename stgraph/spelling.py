@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 
-def hint(name: object, known: Iterable[str]) -> str:
+def hint(name: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     """`` Did you mean 'x'?`` with the nearest of ``known``, or nothing where none is near.
 
     Examples
@@ -15,18 +15,20 @@ def hint(name: object, known: Iterable[str]) -> str:
     >>> hint("lables", ["labels", "sizes"]), hint("zzz", ["labels", "sizes"])
     (" Did you mean 'labels'?", '')
     """
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
     """The one message for an attribute that does not exist."""
     # Without an object, Python's own traceback does not append a second suggestion.
-    return AttributeError(f"{owner} has no attribute {name!r}.{hint(name, known)}".rstrip("."), name=name, obj=None)
+    return AttributeError(
+        f"{owner} has no attribute {name!r}.{hint(name, known, 0.7)}".rstrip("."), name=name, obj=None
+    )
 
 
 class Spelled:
-    """Base of results: a misspelt attribute is answered with the nearest one there is."""
+    """Base of results and selectors: a misspelt attribute is answered with the nearest one there is."""
 
     if not TYPE_CHECKING:  # a type checker must go on refusing what does not exist
 

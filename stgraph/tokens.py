@@ -12,7 +12,7 @@ import numpy as np
 from stgraph import fragments
 from stgraph.arrays import answer, to_numpy
 from stgraph.devices import beside, dtype_name, feature_array, is_tensor, to_device, to_host
-from stgraph.errors import FeatureError, GridError, MissingSignalError
+from stgraph.errors import FeatureError, GridError, InputError, MissingSignalError
 from stgraph.grid import TokenGrid, grid_of
 from stgraph.signals import check_signals, is_per_patch
 from stgraph.spelling import Spelled
@@ -211,6 +211,14 @@ class VideoTokens(Spelled):
         extra = f", signals: {', '.join(self.signals)}" if self.signals else ""
         size = f"{self.grid.n_tokens:,} tokens of dimension {self.dimension}"
         return f"VideoTokens({self.grid}, {size}, {self.dtype}{extra})"
+
+
+def check_tokens(tokens: Any, given_to: str) -> None:
+    """Raise InputError unless ``tokens`` are VideoTokens; the message says how to make some."""
+    if not isinstance(tokens, VideoTokens):
+        raise InputError(
+            f"{given_to} got {type(tokens).__name__}; pass VideoTokens, e.g. stgraph.VideoTokens.from_array(x)"
+        )
 
 
 def _strided_lattice(features: Any, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Any:

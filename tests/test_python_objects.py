@@ -139,6 +139,23 @@ def test_a_selection_indexes_tensors(kept: Selection, tokens: VideoTokens) -> No
     assert torch.as_tensor(kept).dtype == torch.int64
 
 
+# What is not tokens or a graph
+
+
+@pytest.mark.parametrize("name", ["st-simdiff", "uniform", "fastv"])
+def test_selectors_take_tokens(name: str) -> None:
+    with pytest.raises(InputError, match=rf"{name} got ndarray; pass VideoTokens, e.g. .*from_array\(x\)"):
+        stgraph.selector(name, retain_ratio=0.3).select(features((2, 3, 4, 5)))  # type: ignore[arg-type]
+
+
+def test_graphs_of_other_libraries_are_told_the_way_in(graph: TokenGraph) -> None:
+    for library in ("networkx", "igraph", "scipy"):
+        with pytest.raises(InputError, match=rf"pass a TokenGraph or an EdgeList: EdgeList.from_{library}\(...\)"):
+            stgraph.detect_communities(getattr(graph, f"to_{library}")())
+    with pytest.raises(InputError, match=r"got VideoTokens; pass a TokenGraph or an EdgeList: build_graph\(tokens\)"):
+        stgraph.detect_communities(clip())  # type: ignore[arg-type]
+
+
 # All of them
 
 
@@ -176,6 +193,24 @@ def test_a_misspelt_attribute_is_told_the_nearest(name: str, request: pytest.Fix
     expected = f"'{type(found).__name__}' object has no attribute {slip!r}. Did you mean {meant!r}?"
     assert str(caught.value) == expected
     assert not hasattr(found, "_" + slip)
+
+
+def test_what_hangs_on_results_and_selectors_is_spelt_too(parts: Partition, kept: Selection, graph: TokenGraph) -> None:
+    selector = stgraph.selector("st-simdiff", retain_ratio=0.3)
+    slips = [
+        (parts.provenance, "bakend", "backend"),
+        (parts.quality(), "modularty", "modularity"),
+        (kept.account, "n_input_", "n_input"),
+        (graph.summary(), "n_edgs", "n_edges"),
+        (selector, "analise", "analyse"),
+        (selector, "tau_simm", "tau_sim"),
+        (stgraph.selector("uniform", n_keep=3), "selct", "select"),
+    ]
+    for thing, slip, meant in slips:
+        with pytest.raises(AttributeError, match=f"has no attribute '{slip}'. Did you mean '{meant}'"):
+            getattr(thing, slip)
+    with pytest.raises(AttributeError, match=r"'VideoTokens' object has no attribute 'shape'$"):
+        clip().shape  # type: ignore[attr-defined]  # noqa: B018 (nothing near: nothing is suggested)
 
 
 def test_a_misspelt_public_name_is_told_the_nearest() -> None:
