@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import product
 from typing import Any
@@ -16,9 +16,11 @@ from stgraph.selection.budget import Budget
 from stgraph.selection.events import parse_tau_diff
 from stgraph.selection.importance import check_importance
 from stgraph.selection.presets import ablation
+from stgraph.selection.settings import Setting, check_axis
 from stgraph.selection.st_simdiff import StSimDiff
 
 REFERENCE = (StSimDiff.tau_sim, StSimDiff.tau_diff)  # the thresholds whose kept tokens all others are compared with
+REFERENCE_PARAMETERS = {"tau_sim": REFERENCE[0], "tau_diff": REFERENCE[1]}
 _MOST = 10_000
 
 
@@ -53,24 +55,34 @@ def number_range(name: str, text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """One point of a sweep. None where a value changes nothing: ``seed`` for a backend that uses none, ``tau_sim``
-    without edges (preset attention-only), ``tau_diff`` for a preset without events."""
+class Point:
+    """A point of a sweep: a setting of st-simdiff with all its parameters, a row of the ablation, a retain ratio."""
 
-    backend: str
-    split: str
-    seed: int | None
-    spatial: bool
-    temporal: bool
-    tau_sim: float | None
+    setting: Setting
     preset: str
-    tau_diff: float | str | None
     retain_ratio: float
 
     @property
-    def communities(self) -> tuple[Any, ...]:
+    def tau_sim(self) -> float | None:
+        """None without edges, where it plays no part."""
+        edges = self.setting.get("spatial") or self.setting.get("temporal")
+        return float(self.setting.get("tau_sim")) if edges else None
+
+    @property
+    def tau_diff(self) -> float | str | None:
+        """None without events, where it plays no part."""
+        found: float | str | None = self.setting.get("tau_diff") if self.setting.get("events") else None
+        return found
+
+    @property
+    def reference(self) -> Setting:
+        """The setting whose kept tokens those of this one are compared with: the same at the usual thresholds."""
+        return replace(self.setting, parameters={**self.setting.parameters, **REFERENCE_PARAMETERS})
+
+    @property
+    def family(self) -> tuple[Any, ...]:
         """What, together with ``tau_sim``, decides the communities."""
-        return self.backend, self.split, self.seed, self.spatial, self.temporal
+        return tuple(self.setting.get(name) for name in ("backend", "split", "seed", "spatial", "temporal"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +124,7 @@ class SweepPlan:
         object.__setattr__(self, "tau_sims", tuple(check_threshold("tau_sim", tau) for tau in self.tau_sims))
         object.__setattr__(self, "tau_diffs", tuple(map(_plain_tau_diff, self.tau_diffs)))
         for axis in ("tau_sims", "tau_diffs", "retain_ratios", "backends", "splits", "seeds", "presets"):
-            if not getattr(self, axis):
-                raise InputError(f"{axis} is empty; give at least one")
+            check_axis(axis, getattr(self, axis))
             object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
         for ratio in self.retain_ratios:
             Budget(retain_ratio=ratio)
@@ -135,37 +146,24 @@ class SweepPlan:
                 "raise tau_sim to 0 or above, or use a components backend"
             )
 
-    def configurations(self) -> Iterator[Configuration]:
-        """Every point once; those with the same communities follow each other."""
+    def points(self) -> Iterator[Point]:
+        """Every point once; those with the same communities follow each other. A value that plays no part is not
+        varied."""
         families: dict[tuple[bool, bool], list[str]] = {}
         for preset in self.presets:
             row = ablation(preset)
             families.setdefault((row["spatial"], row["temporal"]), []).append(preset)
+        common = {name: getattr(self, name) for name in ("max_size", "resolution", "importance", "protect_events")}
         for name, split in product(self.backends, self.splits):
-            seeds = self.seeds if backend(name).capabilities.seeded else (None,)
+            seeds = self.seeds if backend(name).capabilities.seeded else (0,)
             for seed, (edges, presets) in product(seeds, families.items()):
-                for tau_sim, preset in product(self.tau_sims if any(edges) else (None,), presets):
-                    tau_diffs = self.tau_diffs if ablation(preset)["events"] else (None,)
-                    for tau_diff, ratio in product(tau_diffs, self.retain_ratios):
-                        yield Configuration(name, split, seed, *edges, tau_sim, preset, tau_diff, float(ratio))
-
-    def selector(self, point: Configuration) -> StSimDiff:
-        """The selector of one point."""
-        return StSimDiff(
-            budget=Budget(retain_ratio=point.retain_ratio),
-            tau_sim=REFERENCE[0] if point.tau_sim is None else point.tau_sim,
-            tau_diff=REFERENCE[1] if point.tau_diff is None else point.tau_diff,
-            events=point.tau_diff is not None,
-            backend=point.backend,
-            split=point.split,
-            seed=point.seed or 0,
-            spatial=point.spatial,
-            temporal=point.temporal,
-            max_size=self.max_size,
-            resolution=self.resolution,
-            importance=self.importance,
-            protect_events=self.protect_events,
-        )
+                for tau_sim, preset in product(self.tau_sims if any(edges) else REFERENCE[:1], presets):
+                    row = ablation(preset)
+                    for tau_diff, ratio in product(
+                        self.tau_diffs if row["events"] else REFERENCE[1:], self.retain_ratios
+                    ):
+                        own = {"backend": name, "split": split, "seed": seed, "tau_sim": tau_sim, "tau_diff": tau_diff}
+                        yield Point(Setting("st-simdiff", {**row, **own, **common}), preset, float(ratio))
 
 
 def tau_diff_text(tau_diff: float | str) -> str:

@@ -33,7 +33,7 @@ PLAN = SweepPlan(
     seeds=(0, 5),
 )
 TIMES = {name for name in SWEEP.columns if name.endswith("_s")}
-WORK = {"graph": "bench.sweep.build_graph"} | {
+WORK = {"graph": "selection.keeping.build_graph"} | {
     name: f"selection.st_simdiff.{name}" for name in ("detect_communities", "centrality")
 }
 

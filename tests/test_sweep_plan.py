@@ -85,13 +85,15 @@ def test_a_backend_that_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_named_twice_counts_once() -> None:
     plan = SweepPlan(tau_sims=(0.8, 0.80), tau_diffs=("p95", "p95.0", 0.2), seeds=(0, 0), retain_ratios=(0.3, 0.3))
     assert plan.tau_diffs == ("p95", 0.2)
-    assert len(list(plan.configurations())) == 2
+    assert len(list(plan.points())) == 2
 
 
 def test_the_default_grid() -> None:
-    points = list(SweepPlan().configurations())
-    assert len(points) == len(set(points)) == 8 * 4 * 2
-    assert {(p.backend, p.split, p.preset) for p in points} == {("lattice-components", "tree", "full")}
+    points = list(SweepPlan().points())
+    assert len(points) == len(set(map(repr, points))) == 8 * 4 * 2
+    assert {(p.setting.get("backend"), p.setting.get("split"), p.preset) for p in points} == {
+        ("lattice-components", "tree", "full")
+    }
 
 
 def test_values_that_play_no_part_are_not_swept() -> None:
@@ -103,9 +105,9 @@ def test_values_that_play_no_part_are_not_swept() -> None:
         backends=("igraph-leiden", "scipy-components"),
         seeds=(0, 5),
     )
-    points = list(plan.configurations())
-    assert len(points) == len(set(points)) == 3 * 2 * (1 + 3 * 3 + 3 * 2)
+    points = list(plan.points())
+    assert len(points) == len(set(map(repr, points))) == 3 * 2 * (1 + 3 * 3 + 3 * 2)
     for p in points:
         assert (p.tau_sim is None) == (p.preset == "attention-only")
         assert (p.tau_diff is None) == (p.preset != "full")
-        assert (p.seed is None) == (p.backend == "scipy-components")
+        assert (p.setting.seed is None) == (p.setting.get("backend") == "scipy-components")
