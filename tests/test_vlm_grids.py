@@ -10,8 +10,9 @@ import pytest
 
 from stgraph.errors import GridError, InputError
 from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
+from stgraph.vlm.encoded_grids import merged_grids
 from stgraph.vlm.families import FAMILIES, Parts, parts_of
-from stgraph.vlm.grids import find_videos, merged_grids, newline_grid
+from stgraph.vlm.grids import find_videos, newline_grid
 
 VIDEO = 9
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from stgraph.errors import GridError, InputError
 from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
+from stgraph.vlm.encoded_grids import for_each_row, joined, merged_grids, mismatch, split_encoded
 from stgraph.vlm.families import Parts
 
 Array = np.ndarray[Any, Any]
@@ -85,24 +86,6 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
     return TokenGrid(T, H, W, kind.reshape(-1))
 
 
-def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
-    """The grids of videos or images as the language model gets them.
-
-    Parameters
-    ----------
-    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None; where its configuration has a
-        ``temporal_merge_size`` (ERNIE), so many frames of a video become one
-    thw : [n, 3] integers, patches before merging
-    merge : [n] integers, patches merged along each side
-    """
-    sides = [int(vision.spatial_merge_size)] * len(thw) if merge is None else merge.tolist()
-    frames = int(getattr(getattr(vision, "config", None), "temporal_merge_size", 1))
-    return [
-        TokenGrid(t // frames if t > 1 else t, y // side, x // side)
-        for (t, y, x), side in zip(thw.tolist(), sides, strict=True)
-    ]
-
-
 def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, grids: Grids | None) -> list[Video]:
     """The videos of a batch.
 
@@ -121,16 +104,16 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     rows: Sequence[RowGrids]
     if grids is not None:
         given = grids(ids) if callable(grids) else grids
-        rows = _repeat([list(row) for row in given], columns, parts, "grids= has")
+        rows = for_each_row([list(row) for row in given], columns, parts, "grids= has")
         if any(rows) and not any(at.size for at in columns):
             raise none_found(parts, "grids= says where videos are")
     elif parts.family.side is not None:
         rows = [_fixed(at, parts, row) for row, at in enumerate(columns)]
     elif any(at.size for at in columns):
-        rows = _split_encoded(columns, parts, encoded)
+        rows = split_encoded(columns, parts, encoded)
         if parts.markers is not None:
             started = (ids == parts.markers[0]).cumsum(1)
-            rows = [_joined(row, np.bincount(n[at]), parts) for row, n, at in zip(rows, started, columns, strict=True)]
+            rows = [joined(row, np.bincount(n[at]), parts) for row, n, at in zip(rows, started, columns, strict=True)]
     else:
         rows = [[] for _ in columns]
     return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
@@ -197,7 +180,7 @@ def _row_videos(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list
         kind[at - start] = PATCH if grid.kind is None else grid.kind
         videos.append(Video(row, len(videos), start, stop, TokenGrid(*grid.shape, kind)))
     if used != columns.size:
-        raise _mismatch(f"row {row} of the batch", columns.size, f"its grids have {used:,}", parts)
+        raise mismatch(f"row {row} of the batch", columns.size, f"its grids have {used:,}", parts)
     return videos
 
 
@@ -219,52 +202,6 @@ def _fixed(columns: Array, parts: Parts, row: int) -> list[TokenGrid]:
         T, rest = divmod(n_tokens, per_frame * n_videos)
         if rest or T < 1:
             layout = f"frames have {per_frame:,} ({H}x{W}, newlines {parts.newlines!r})"
-            raise _mismatch(f"a run in row {row} of the batch", run.size, layout, parts)
+            raise mismatch(f"a run in row {row} of the batch", run.size, layout, parts)
         grids += [newline_grid(T, H, W, parts.newlines)] * n_videos
     return grids
-
-
-def _split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGrid] | None) -> list[RowGrids]:
-    """Grids the vision tower saw, a list a row."""
-    if encoded is None:
-        raise GridError(
-            f"the prompt has video tokens, but the vision tower of {parts.model_type!r} was not run on them inside "
-            "compress(): enter it before the video is encoded, or pass grids="
-        )
-    total, n_encoded = sum(at.size for at in columns), sum(grid.n_tokens for grid in encoded)
-    if total % n_encoded:
-        raise _mismatch("the batch", total, f"the vision tower's grids have {n_encoded:,}", parts)
-    left, factor = list(encoded), total // n_encoded
-    rows: list[RowGrids] = []
-    for at in columns[::factor]:
-        row: list[TokenGrid] = []
-        while left and sum(grid.n_tokens for grid in row) < at.size:
-            row.append(left.pop(0))
-        rows.append(row)
-    return _repeat(rows, columns, parts, "the vision tower saw grids of")
-
-
-def _joined(grids: RowGrids, sizes: Array, parts: Parts) -> list[TokenGrid]:
-    """Videos of one row whose tower was given each frame by itself: ``sizes`` are the tokens between two markers."""
-    left, videos = [grid for grid in grids if isinstance(grid, TokenGrid)], []
-    for size in sizes[sizes > 0].tolist():
-        frames: list[TokenGrid] = []
-        while left and sum(grid.n_tokens for grid in frames) < size:
-            frames.append(left.pop(0))
-        if len({grid.shape[1:] for grid in frames}) != 1:
-            raise _mismatch("a video between its markers", size, "its frames differ in size", parts)
-        videos.append(TokenGrid(sum(grid.T for grid in frames), *frames[0].shape[1:]))
-    return videos
-
-
-def _repeat(rows: list[Any], columns: list[Array], parts: Parts, source: str) -> list[Any]:
-    """One entry a row of the batch; beams and returned sequences repeat each row in place."""
-    factor, rest = divmod(len(columns), max(1, len(rows)))
-    if rest or not rows:
-        raise GridError(f"{source} {len(rows)} rows, but the batch has {len(columns)}; pass a list a row")
-    return [row for row in rows for _ in range(factor)]
-
-
-def _mismatch(where: str, found: int, expected: str, parts: Parts) -> GridError:
-    hint = parts.family.hint or "do the processor and the checkpoint belong together? Or pass grids="
-    return GridError(f"{where} has {found:,} {parts.family.token} placeholder tokens, but {expected}; {hint}")

@@ -16,11 +16,13 @@ from stgraph.grid import TokenGrid
 from stgraph.selection.base import Selector
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
+from stgraph.vlm.continuation import Continuation, continued
+from stgraph.vlm.encoded_grids import merged_grids
 from stgraph.vlm.families import Parts
-from stgraph.vlm.grids import Grids, find_videos, merged_grids, none_found, placeholders
+from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
+from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
-from stgraph.vlm.sequence import Continuation, cache_of, continued
 from stgraph.vlm.stages import probe_layer_of
 from stgraph.vlm.stats import LeftAlone, Stats
 

@@ -129,6 +129,13 @@ def _by_token(value: Any, B: int, S: int) -> bool:
     return all(len(row) == S and not any(hasattr(entry, "shape") for entry in row) for row in rows)
 
 
+def cache_of(named: Any) -> Any:
+    """The cache among keyword arguments or outputs, None without: transformers 5.24 renamed it."""
+    if not isinstance(named, Mapping):  # return_dict=False
+        return next((value for value in named if hasattr(value, "get_seq_length")), None)
+    return next((named[name] for name in CACHE_NAMES if named.get(name) is not None), None)
+
+
 def visual_of(inputs: Mapping[str, Any]) -> Any:
     """[B, S] bool: tokens with visual features for deeper layers, None without; some models repeat it by channel."""
     visual = inputs.get("visual_pos_masks")

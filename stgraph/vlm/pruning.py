@@ -19,6 +19,7 @@ from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.calls import Asked
+from stgraph.vlm.continuation import Continuation
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.keywords import CACHE_NAMES
@@ -26,7 +27,7 @@ from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
-from stgraph.vlm.sequence import Continuation, cut_inputs, cut_of, following, with_positions
+from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
 from stgraph.vlm.stages import Pending, begin, exactness_of, probe_layer_of
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 

@@ -1,0 +1,78 @@
+"""Grids that a vision tower was told, handed out to the rows of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import GridError
+from stgraph.grid import TokenGrid
+from stgraph.vlm.families import Parts
+
+Array = np.ndarray[Any, Any]
+
+
+def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
+    """The grids of videos or images as the language model gets them.
+
+    Parameters
+    ----------
+    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None; where its configuration has a
+        ``temporal_merge_size`` (ERNIE), so many frames of a video become one
+    thw : [n, 3] integers, patches before merging
+    merge : [n] integers, patches merged along each side
+    """
+    sides = [int(vision.spatial_merge_size)] * len(thw) if merge is None else merge.tolist()
+    frames = int(getattr(getattr(vision, "config", None), "temporal_merge_size", 1))
+    return [
+        TokenGrid(t // frames if t > 1 else t, y // side, x // side)
+        for (t, y, x), side in zip(thw.tolist(), sides, strict=True)
+    ]
+
+
+def split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGrid] | None) -> list[list[TokenGrid]]:
+    """Grids the vision tower saw, a list a row."""
+    if encoded is None:
+        raise GridError(
+            f"the prompt has video tokens, but the vision tower of {parts.model_type!r} was not run on them inside "
+            "compress(): enter it before the video is encoded, or pass grids="
+        )
+    total, n_encoded = sum(at.size for at in columns), sum(grid.n_tokens for grid in encoded)
+    if total % n_encoded:
+        raise mismatch("the batch", total, f"the vision tower's grids have {n_encoded:,}", parts)
+    left, factor = list(encoded), total // n_encoded
+    rows: list[list[TokenGrid]] = []
+    for at in columns[::factor]:
+        row: list[TokenGrid] = []
+        while left and sum(grid.n_tokens for grid in row) < at.size:
+            row.append(left.pop(0))
+        rows.append(row)
+    return for_each_row(rows, columns, parts, "the vision tower saw grids of")
+
+
+def joined(grids: Sequence[TokenGrid], sizes: Array, parts: Parts) -> list[TokenGrid]:
+    """Videos of one row whose tower was given each frame by itself: ``sizes`` are the tokens between two markers."""
+    left, videos = list(grids), []
+    for size in sizes[sizes > 0].tolist():
+        frames: list[TokenGrid] = []
+        while left and sum(grid.n_tokens for grid in frames) < size:
+            frames.append(left.pop(0))
+        if len({grid.shape[1:] for grid in frames}) != 1:
+            raise mismatch("a video between its markers", size, "its frames differ in size", parts)
+        videos.append(TokenGrid(sum(grid.T for grid in frames), *frames[0].shape[1:]))
+    return videos
+
+
+def for_each_row(rows: list[Any], columns: list[Array], parts: Parts, source: str) -> list[Any]:
+    """One entry a row of the batch; beams and returned sequences repeat each row in place."""
+    factor, rest = divmod(len(columns), max(1, len(rows)))
+    if rest or not rows:
+        raise GridError(f"{source} {len(rows)} rows, but the batch has {len(columns)}; pass a list a row")
+    return [row for row in rows for _ in range(factor)]
+
+
+def mismatch(where: str, found: int, expected: str, parts: Parts) -> GridError:
+    hint = parts.family.hint or "do the processor and the checkpoint belong together? Or pass grids="
+    return GridError(f"{where} has {found:,} {parts.family.token} placeholder tokens, but {expected}; {hint}")
