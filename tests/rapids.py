@@ -220,7 +220,7 @@ def installed() -> Iterator[None]:
     cugraph.Graph = Graph
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend_cugraph, "find_library", lambda name: f"lib{name}.so")
-        patch.setattr("stgraph.community.detect.package_version", lambda name: VERSION)
+        patch.setattr("stgraph.community.default_backend.package_version", lambda name: VERSION)
         for module in (cupy(), pylibcugraph(), cudf, cugraph):
             module.__spec__ = ModuleSpec(module.__name__, None)
             patch.setitem(sys.modules, module.__name__, module)
