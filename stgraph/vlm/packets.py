@@ -40,7 +40,7 @@ class Packets:
 
 
 def read_packets(path: Path) -> Packets:
-    """Read a file to its end; what an edit list discards is left out.
+    """Read a file to its end; what an edit list discards, and a last packet that is not all there, are left out.
 
     Raises
     ------
@@ -51,6 +51,7 @@ def read_packets(path: Path) -> Packets:
 
     pts, held, is_key = array("q"), array("q"), bytearray()
     dts: list[int | None] = []
+    cut_short = False
     with opened(path) as (container, stream):
         is_vp8 = stream.codec_context.name == "vp8"
         try:
@@ -64,6 +65,7 @@ def read_packets(path: Path) -> Packets:
                 is_key.append(packet.is_keyframe)
                 if packet.pts is not None:
                     pts.append(packet.pts)
+                cut_short = packet.is_corrupt
         except av.FFmpegError as error:
             raise InputError(
                 f"cannot read {path}: {error.strerror or error}; it is damaged or truncated. {CONVERT}"
@@ -71,6 +73,8 @@ def read_packets(path: Path) -> Packets:
         unit, rate, kind = float(stream.time_base), stream_rate(stream), _PICTURES.get(container.format.name)
     if len(dts) == 1 and kind is not None:
         raise InputError(f"cannot read {path}: it is not a video but a picture ({kind}); give the path of a video")
+    if cut_short and len(dts) > 1 and len(pts) == len(dts):
+        del pts[-1], dts[-1], held[-1], is_key[-1]  # the file ends inside the last packet
     known = np.array(pts, np.int64) if len(pts) == len(dts) else None
     return Packets(known, dts, np.array(held, np.int64), np.array(is_key, bool), unit, rate)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 from stgraph.errors import InputError
 from stgraph.vlm.display import displayed_size, is_sideways
+from stgraph.vlm.file_kind import missing_bytes
 from stgraph.vlm.timeline import Timeline, timeline
-from stgraph.vlm.video_open import CONVERT, Path, decoded, opened, refuse_cut_off
+from stgraph.vlm.video_open import CONVERT, Path, decoded, opened
 
 _CHECKED = 12  # frames that are decoded to see whether the packets' times are theirs
 _SAME_RATE = 0.01  # times are rounded, in Matroska to milliseconds: nearer than this, the rate that is said is meant
@@ -54,16 +56,29 @@ def probe_video(path: Path) -> VideoInfo:
         no such file, no video in it, cut off, or damaged
     """
     with opened(path) as (container, stream):
-        refuse_cut_off(path)
         first = list(islice(decoded(container, stream, path), _CHECKED))
         if not first:
             raise InputError(f"cannot read {path}: its video holds no frame that can be decoded. {CONVERT}")
-        codec, said = stream.codec_context.name, float(stream.average_rate or 0)
+        codec, said, said_s = stream.codec_context.name, float(stream.average_rate or 0), _said_s(container, stream)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
     shown = timeline(path, [frame.pts for frame in first])
     n_frames = len(shown.times)
+    lost_s, missing = said_s - shown.end_s - max(first[0].time or 0.0, 0.0), missing_bytes(path)
+    if missing and lost_s > shown.end_s / n_frames / 2:
+        raise InputError(
+            f"cannot read {path}: its frames end {lost_s:.2f} s before it says they do, and its last {missing:,} bytes "
+            "are missing. It is truncated: copy it again, or cut it to what is there: "
+            "ffmpeg -i INPUT -c copy OUTPUT.mkv"
+        )
     fps = n_frames / shown.end_s
     if abs(fps - said) <= _SAME_RATE * said:
         fps = said
     aspect = 1 / aspect if is_sideways(first[0]) else aspect
     return VideoInfo(shown.end_s, fps, displayed_size(first[0]), codec, n_frames, aspect, shown)
+
+
+def _said_s(container: Any, stream: Any) -> float:
+    """How long a file says its video is."""
+    counted = stream.frames / float(stream.average_rate) if stream.average_rate else 0.0  # FFmpeg cuts durations of AVI
+    known = stream.duration is not None
+    return max(float(stream.duration * stream.time_base) if known else (container.duration or 0) / 1e6, counted)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stgraph.errors import InputError, missing_dependency
-from stgraph.vlm.file_kind import is_jpeg, kind_of, missing_bytes
+from stgraph.vlm.file_kind import is_jpeg, kind_of
 
 Path = str | os.PathLike[str]
 
@@ -97,19 +97,6 @@ def _video(container: Any, path: Path) -> Any:
     coder.options = {"max_pixels": str(MAX_PIXELS)}  # frames can grow on the way
     coder.thread_type = "AUTO"
     return streams[0]
-
-
-def refuse_cut_off(path: Path) -> None:
-    """Refuse a file that says it has more bytes than there are.
-
-    What its header says in seconds tells nothing: it is often wrong of a file that is whole.
-    """
-    missing = missing_bytes(path)
-    if missing:
-        raise InputError(
-            f"cannot read {path}: its last {missing:,} bytes are missing. It is truncated: copy it again, or cut it to "
-            "what is there: ffmpeg -i INPUT -c copy OUTPUT.mkv"
-        )
 
 
 def decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
