@@ -45,6 +45,7 @@ def test_commands_take_it_too_and_say_so(tmp_path: Path) -> None:
     assert found["backend"] == DEFAULT_BACKEND
     for command in ("communities", "select"):
         assert DEFAULT_BACKEND in run(command, dump)
+    assert f"{DEFAULT_BACKEND} (default)" in run("doctor")
     for command in ("communities", "select", "sweep", "eval", "plot"):
         assert DEFAULT_BACKEND in run(command, "--help").replace("\n", "")
 

@@ -31,6 +31,7 @@ def command(
 
     import stgraph
     from stgraph.bench.gpu_parts import gpu_parts
+    from stgraph.community.default_backend import DEFAULT_BACKEND
     from stgraph.kernels.cpu.compiled import cache_folder
     from stgraph.kernels.cpu.rows import HARDWARE_HALF
     from stgraph.viz.tables import new_table
@@ -46,7 +47,8 @@ def command(
     for title in ("backend", "device", "objective", "seeded", "runs here"):
         table.add_column(title, overflow="fold")
     for name, reason in stgraph.backends().items():
-        table.add_row(Text(options.printable(name)), *_backend_row(name, reason))
+        shown = f"{name} (default)" if name == DEFAULT_BACKEND else name
+        table.add_row(Text(options.printable(shown)), *_backend_row(name, reason))
     console.print(table)
     dividers = new_table("Splitters")
     for title in ("splitter", "usable"):
@@ -66,14 +68,14 @@ def command(
         extras.add_column(title, overflow="fold")
     for module, use, extra in (
         ("pyarrow", "Parquet output, graph.to_arrow()", "arrow"),
-        ("pandas", "graph.to_pandas()", "pandas"),
+        ("pandas", "graph.to_pandas(), EdgeList.from_pandas()", "pandas"),
         ("networkit", "networkit-louvain, networkit-leiden", "fast"),
         ("graspologic_native", "graspologic-leiden", "fast"),
         ("torch", "hand-off to a VLM", "hf"),
         ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
         ("torchvision", "processors of VLMs", "hf"),
         ("PIL", "processors of VLMs, stgraph plot", "hf"),
-        ("av", "stgraph dump: reading videos", "video"),
+        ("av", "stgraph dump, stgraph.from_video(): reading videos", "video"),
         ("matplotlib", "stgraph plot", "viz"),
     ):
         there = find_spec(module) is not None
