@@ -17,7 +17,7 @@ from stgraph.vlm.grids import find_videos, newline_grid
 VIDEO = 9
 
 
-def parts(family: str, **config: Any) -> Parts:
+def parts(family: str, has_grids: bool = False, **config: Any) -> Parts:
     """The parts of a model that is nothing but its configuration."""
     vision = SimpleNamespace(image_size=config.pop("image_size", 48), patch_size=8)
     token = {f"{FAMILIES[family].token}_token_id": VIDEO}
@@ -27,7 +27,7 @@ def parts(family: str, **config: Any) -> Parts:
         model=SimpleNamespace(language_model=text),
         generate=None,
     )
-    return parts_of(model)
+    return parts_of(model, has_grids)
 
 
 def prompt(*runs: int) -> np.ndarray[Any, Any]:
@@ -168,7 +168,7 @@ def test_frames_under_the_placeholder_of_images() -> None:
         found = find_videos(ids, glm, encoded, None)
         assert [(video.row, video.grid.shape) for video in found] == expected
         assert found[0].start == 15 and ids[0, found[0].stop - 1] == VIDEO
-    told = find_videos(ids, glm, None, [[10, (3, 2, 3), 10, (2, 2, 3)]])
+    told = find_videos(ids, parts("glm4v", True), None, [[10, (3, 2, 3), 10, (2, 2, 3)]])
     assert [(video.row, video.start, video.grid.shape) for video in told] == [
         (video.row, video.start, video.grid.shape) for video in found
     ]
@@ -185,8 +185,8 @@ def test_grids_without_placeholders() -> None:
     text = np.array([[1, 2, 3, 4]])
     for family, more in (("qwen2_vl", {}), ("llava_onevision", {}), ("glm4v", MARKERS)):
         with pytest.raises(GridError, match=rf"grids= says .* no placeholder of video \(token {VIDEO}, \w+_token_id"):
-            find_videos(text, parts(family, **more), None, [[(1, 2, 3)]])
-        assert find_videos(text, parts(family, **more), None, lambda ids: [[] for _ in ids]) == []
+            find_videos(text, parts(family, True), None, [[(1, 2, 3)]])
+        assert find_videos(text, parts(family, True), None, lambda ids: [[] for _ in ids]) == []
         assert find_videos(text, parts(family, **more), None, None) == []
 
 
@@ -203,3 +203,12 @@ def test_frames_that_the_tower_joins() -> None:
     tower = SimpleNamespace(spatial_merge_size=2, config=SimpleNamespace(temporal_merge_size=2))
     thw = np.array([[6, 4, 8], [1, 4, 8]])
     assert [grid.shape for grid in merged_grids(tower, thw)] == [(3, 2, 4), (1, 2, 4)]
+
+
+def test_grids_overrule_what_a_configuration_says_wrongly() -> None:
+    """Errors that name grids= as the remedy are gone with it."""
+    ids = prompt(12)
+    for config in ({"mm_newline_position": "diagonal"}, {"mm_spatial_pool_mode": "median"}):
+        told = parts("llava_onevision", True, **config)
+        assert [video.grid.shape for video in find_videos(ids, told, None, [[(1, 3, 4)]])] == [(1, 3, 4)]
+    assert find_videos(ids, parts("glm46v", True), None, [[(1, 3, 4)]])[0].grid.shape == (1, 3, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from vlm_more_models import ALL, MORE, frames_in_markers, run_a_frame
 from vlm_oracle import extended, kept_columns, masked_logits, seen_by_text_model
 
 import stgraph
-from stgraph.errors import GridError
+from stgraph.errors import GridError, InputError
 from stgraph.vlm.families import FAMILIES, parts_of
 from stgraph.vlm.grids import videos_of
 
@@ -117,6 +118,31 @@ def test_a_video_without_its_markers_is_not_passed_over(family: str) -> None:
     with stgraph.compress(case.model, evs(), grids=[case.grids]) as stats:
         case.model(**bare)
     assert stats.videos[0].grid == case.grids[0]
+
+
+@torch.no_grad()
+def test_an_unknown_type_that_writes_the_placeholder_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names a video token, as GLM-4.1V does; with grids= the one it writes is found."""
+    case = MORE["glm4v"](1)
+    with stgraph.compress(case.model, evs()):
+        expected = case.model(**case.inputs).logits
+    monkeypatch.setattr(case.model.config, "model_type", "brand_new")
+    with stgraph.compress(case.model, evs(), grids=[case.grids]) as stats:
+        assert torch.equal(case.model(**case.inputs).logits, expected)
+        assert stats.videos[0].grid == case.grids[0]
+    image = padded([row_of([[122, *[IMAGE] * 12, 123]], 0)])
+    image |= {"pixel_values": qwen_pixels([(1, 6, 8)]), "image_grid_thw": torch.tensor([[1, 6, 8]])}
+    image = with_token_types(case.model, image)
+    expected = case.model(**image).logits
+    with stgraph.compress(case.model, evs(), grids=lambda ids: [[] for _ in ids]) as stats:
+        assert torch.equal(case.model(**image).logits, expected)
+    assert stats.videos == []
+
+
+def test_the_thinker_is_what_can_be_compressed() -> None:
+    whole = SimpleNamespace(config=SimpleNamespace(model_type="qwen2_5_omni"), thinker=object(), generate=None)
+    with pytest.raises(InputError, match=r"pass its \.thinker"):
+        parts_of(whole)
 
 
 @torch.no_grad()

@@ -121,7 +121,11 @@ FAMILIES = {
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The modules of one model that hooks go to, and what the family says about it."""
+    """The modules of one model that hooks go to, and what the family says about it.
+
+    ``markers`` stand before and after each video, where only these tell it from images; ``instead`` is a placeholder
+    that is looked for where the prompt holds none of ``token_id``.
+    """
 
     model: Any
     base: Any
@@ -132,6 +136,7 @@ class Parts:
     token_id: int
     newlines: str
     markers: tuple[int, int] | None = None
+    instead: int | None = None
 
 
 def parts_of(model: Any, has_grids: bool = False) -> Parts:
@@ -151,13 +156,15 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
     model = getattr(model, "get_base_model", lambda: model)()  # of PEFT
     config = getattr(model, "config", None)
     base = getattr(model, "model", None)
+    if base is None and hasattr(model, "thinker"):
+        raise InputError(f"model is {type(model).__name__}; pass its .thinker, the part that sees the video and writes")
     if config is None or base is None or not hasattr(model, "generate"):
         raise InputError(
             f"model is {type(model).__name__}; expected a Hugging Face ...ForConditionalGeneration with .config, "
             ".model and .generate (unwrap it first if it is wrapped)"
         )
     model_type = str(getattr(config, "model_type", ""))
-    family = FAMILIES.get(model_type)
+    family, instead = FAMILIES.get(model_type), None
     if family is None:
         if not has_grids:
             raise UnknownNameError(
@@ -165,6 +172,7 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
                 f"{', '.join(FAMILIES)}. Pass grids= to say where the videos are"
             )
         family = Family("video" if _token_id(config, "video") is not None else "image")
+        instead = _token_id(config, "image")  # some of GLM's kin name a video token and write the other
     token_id = _token_id(config, family.token)
     if token_id is None:
         raise InputError(f"the configuration of {type(model).__name__} names no {family.token}_token_id")
@@ -181,8 +189,9 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
         family=family,
         model_type=model_type,
         token_id=token_id,
-        newlines=_newlines(config, family),
-        markers=_markers(config) if family.marked else None,
+        newlines=family.newlines if has_grids else _newlines(config, family),
+        markers=_markers(config) if family.marked and not has_grids else None,
+        instead=instead,
     )
 
 

@@ -100,13 +100,15 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     GridError
         the placeholder tokens do not fit the grids
     """
-    columns = [np.flatnonzero(row) for row in placeholders(ids, parts, grids is not None)]
+    columns = [np.flatnonzero(row) for row in placeholders(ids, parts)]
     rows: Sequence[RowGrids]
     if grids is not None:
         given = grids(ids) if callable(grids) else grids
         rows = for_each_row([list(row) for row in given], columns, parts, "grids= has")
         if any(rows) and not any(at.size for at in columns):
             raise none_found(parts, "grids= says where videos are")
+        if not any(rows) and not (ids == parts.token_id).any():
+            return []  # what stands there are images at most
     elif parts.family.side is not None:
         rows = [_fixed(at, parts, row) for row, at in enumerate(columns)]
     elif any(at.size for at in columns):
@@ -119,14 +121,16 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
 
 
-def placeholders(ids: Any, parts: Parts, all_of_them: bool = False) -> Any:
+def placeholders(ids: Any, parts: Parts) -> Any:
     """[B, S] bool: the placeholders of video, in ``ids`` [B, S], an array or a tensor.
 
-    Where images have the same and markers tell them apart (GLM), those inside markers; ``all_of_them`` for ``grids=``,
-    which says itself what is an image.
+    Where images have the same and markers tell them apart (GLM), those inside markers. With ``grids=``, which says
+    itself what is an image, there are no markers.
     """
     found = ids == parts.token_id
-    if parts.markers is None or all_of_them:
+    if parts.instead is not None and not found.any():
+        return ids == parts.instead
+    if parts.markers is None:
         return found
     start, end = parts.markers
     inside = (ids == start).cumsum(1) > (ids == end).cumsum(1)

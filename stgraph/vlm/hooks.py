@@ -104,7 +104,7 @@ class Hooks:
 
     def _video(self, ids: Any) -> Any:
         """[B, S] bool: placeholders that may be video's."""
-        return placeholders(ids, self.parts, self.grids is not None)
+        return placeholders(ids, self.parts)
 
     def _check_not_compiled(self) -> None:
         parts = self.parts
