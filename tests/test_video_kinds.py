@@ -168,7 +168,10 @@ def test_every_suffix_that_folders_are_searched_for_is_read(tmp_path: Path, suff
     assert np.all(np.diff(levels) > 20)
 
 
-def test_suffixes_are_ordered_and_lower() -> None:
+def test_suffixes_are_ordered_and_documented() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "dumps.md").read_text()
+    listed = text[text.index("**What is read.**") :].partition("Given by name")[0]
+    assert [word.strip(".,") for word in listed.split() if word.startswith(".")] == [s[1:] for s in SUFFIXES]
     assert sorted(SUFFIXES) == list(SUFFIXES)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
 
