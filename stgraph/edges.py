@@ -249,6 +249,16 @@ class EdgeList(Exports, Spelled):
     def __iter__(self) -> Iterator[tuple[int, int, float]]:
         return zip(self.src.tolist(), self.dst.tolist(), self.weight.tolist(), strict=True)
 
+    def __contains__(self, edge: object) -> bool:
+        """Whether (a, b), in either direction, is an edge; (a, b, weight), of that weight."""
+        if not isinstance(edge, (tuple, list)) or len(edge) not in (2, 3):
+            return False
+        if not all(isinstance(end, (int, np.integer)) for end in edge[:2]):
+            return False
+        low, high = sorted(edge[:2])
+        found = (self.src == low) & (self.dst == high)
+        return bool((found if len(edge) == 2 else found & (self.weight == edge[2])).any())
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("the three columns of an edge list are put together in a copy; see src, dst and weight")

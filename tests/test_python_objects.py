@@ -90,6 +90,9 @@ def test_an_edge_list_is_its_edges(graph: TokenGraph) -> None:
     assert rows.tolist() == [list(row) for row in edges]
     a, b, weight = next(iter(edges))
     assert (type(a), type(b), type(weight)) == (int, int, float)
+    assert all(edge in edges and edge[:2] in edges and edge[1::-1] in edges for edge in edges)
+    absent = [(0, 0), (a, b, weight + 1), (a,), "ab", 3, ("a", "b"), None]
+    assert [edge in edges for edge in absent] == [False] * len(absent)
     assert np.asarray(edges, np.float32).dtype == np.float32
     with pytest.raises(ValueError, match="put together in a copy"):
         np.asarray(edges, copy=False)

@@ -14,7 +14,7 @@ from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread, writing
 from stgraph.bench.tables.table import Table
 from stgraph.dump import save_query
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
-from stgraph.vlm.dump_video import SUFFIXES, Sampling, query_path, video_tokens
+from stgraph.vlm.dump_video import DEFAULT_FRAMES, SUFFIXES, Sampling, query_path, video_tokens
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 
@@ -72,7 +72,7 @@ class DumpJob(Job):
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """One row."""
         start = perf_counter()
-        default = 64 if self.fps is None else None
+        default = DEFAULT_FRAMES if self.fps is None else None
         sampling = Sampling(n_frames=self.frames or default, fps=self.fps, thumbnails=self.thumbnails)
         tokens, query = video_tokens(path, _source(self), sampling)
         if target is not None:
