@@ -110,6 +110,31 @@ def paired_difference(
     return bootstrap_by_video(first - second, videos, seed=seed, n=n, level=level)
 
 
+def difference_p_value(
+    a: ArrayLike, b: ArrayLike, videos: Sequence[Any] | Array | None = None, *, seed: int = 0, n: int = 20_000
+) -> float:
+    """Two-sided p-value of no difference between the same questions: how often a mean drawn by the bootstrap of
+    :func:`bootstrap_by_video` lies as far from the mean observed as that lies from 0, as (k + 1) / (n + 1).
+
+    Parameters and errors are those of :func:`paired_difference`. One test is to be read by itself; see
+    :func:`stgraph.multiplicity.holm` for several.
+
+    Examples
+    --------
+    >>> difference_p_value([1, 0, 1, 0], [1, 0, 1, 0], ["a", "b", "c", "d"])
+    1.0
+    """
+    first, second = _scores(a), _scores(b)
+    if first.shape != second.shape:
+        raise InputError(f"a has shape {first.shape} and b {second.shape}; a pair needs the same questions in both")
+    sums, sizes = _by_video(first - second, videos)
+    observed = sums.sum() / sizes.sum()
+    drawn = _draws(len(sums), n, seed)
+    means = (drawn @ sums) / (drawn @ sizes)
+    far = np.count_nonzero(abs(means - observed) >= abs(observed) - 1e-12)  # sums in another order differ by rounding
+    return float((far + 1) / (n + 1))
+
+
 def accuracy_by_video(
     correct: ArrayLike,
     videos: Sequence[Any] | Array | None = None,
@@ -186,7 +211,7 @@ def _by_video(correct: ArrayLike, videos: Sequence[Any] | Array | None) -> tuple
     return np.bincount(video, weights=scores), np.bincount(video).astype(np.float64)
 
 
-@lru_cache(maxsize=2)  # intervals come in tables, all of whose cells share the draws
+@lru_cache(maxsize=4)  # intervals come in tables, all of whose cells share the draws
 def _draws(n_videos: int, n: int, seed: int) -> Array:
     """How often each draw takes each video: [n, V] float64."""
     taken = np.random.default_rng(seed).integers(n_videos, size=(n, n_videos))

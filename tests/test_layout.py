@@ -23,7 +23,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 # A module imports from its own layer and the earlier ones, nothing else.
 # The front door, stgraph/__init__.py, gathers the public list and is the one exception.
 LAYERS = (
-    ("errors", "spelling", "colours", "fragments"),
+    ("errors", "spelling", "colours", "fragments", "multiplicity"),
     ("kernels*",),
     ("registry", "arrays", "devices", "files", "plain_json", "columns"),
     ("grid", "tokens", "signals", "container_header", "container", "dump"),

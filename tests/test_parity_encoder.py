@@ -68,6 +68,27 @@ def test_vispruner() -> None:
     assert outcome.equal >= len(CASES) - 2
 
 
+@pytest.mark.slow
+def test_vispruner_in_two_precisions() -> None:
+    """The authors' rule beside itself: near-ties of an early round change the later ones."""
+
+    def rule(x: Any, attention: Any, k: int) -> set[int]:
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        table, order = unit @ unit.T, np.argsort(-attention, kind="stable")
+        kept, rest = order[: k // 2], order[k // 2 :]
+        while len(rest) > k - k // 2:
+            a, b = rest[0::2], rest[1::2]
+            by_likeness = np.argsort(-table[np.ix_(a, b)].max(1), kind="stable")
+            rest = np.concatenate([a[by_likeness][min(8, len(rest) - k + k // 2) :], b])
+        return {*kept.tolist(), *rest.tolist()}
+
+    rng, differ = np.random.default_rng(0), 0
+    for _ in range(60):
+        x, attention = rng.standard_normal((576, 1024)).astype(np.float32), rng.random(576)
+        differ += rule(x, attention, 58) != rule(x.astype(np.float64), attention, 58)
+    assert 5 <= differ <= 25  # 14 where docs/methods.md was written
+
+
 def test_vispruner_where_the_order_of_attention_is_exact() -> None:
     assert parity("vispruner", vispruner, on=turned(OneHead, MODEST)).equal == len(MODEST)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from stgraph.bench.probe import splits
 from stgraph.bench.probe.questions import N_ASKED, ORDER, TRAINING_ORDER, answer_ids, ask, encoded
 from stgraph.bench.probe.scene import FRAMES, GRID, PATCH, SIZE, Scene, make_scene
 from stgraph.bench.probe.splits import DIGEST, N_VIDEOS, SPLITS, generator_digest, seed_of
@@ -23,6 +26,18 @@ def scenes() -> list[Scene]:
 
 def test_generator_is_the_one_the_rows_name() -> None:
     assert generator_digest() == DIGEST
+
+
+@pytest.mark.parametrize("part", ["frames", "shapes", "colours", "grounds"])
+def test_digest_covers_what_is_seen(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_value_off(seed: Any) -> Scene:
+        scene = make_scene(seed)
+        values = getattr(scene, part).copy()
+        values[5, 3, 3] += 1 / 256 if part == "frames" else 1
+        return replace(scene, **{part: values}) if seed == seed_of("test", 3) else scene
+
+    monkeypatch.setattr(splits, "make_scene", one_value_off)
+    assert generator_digest() != DIGEST
 
 
 def test_a_seed_gives_one_video() -> None:

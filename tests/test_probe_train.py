@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from stgraph.bench.probe.encoder import Encoder, PatchHeads  # noqa: E402
 from stgraph.bench.probe.recipes import RECIPES, Stage, learning_rate, n_steps, stage_of  # noqa: E402
 from stgraph.bench.probe.scene import FRAMES, make_scene  # noqa: E402
 from stgraph.bench.probe.stream import Stream  # noqa: E402
+from stgraph.bench.probe.words import SHAPES  # noqa: E402
 from stgraph.errors import InputError  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -145,3 +147,20 @@ def test_enrichment_prefers_objects() -> None:
 def test_training_videos_are_shorter_scenes() -> None:
     assert make_scene((1, 3), n_frames=8).shapes.shape == (8, 8, 8)
     assert recipes.RECIPES["whole"][0].n_frames < FRAMES
+
+
+def test_what_dropped_models_saw_was_enriched_in_objects() -> None:
+    """The figures of docs/probe.md and of the study."""
+    scenes = [make_scene((1, i)) for i in range(60)]
+    objects = torch.from_numpy(np.stack([scene.shapes.reshape(-1) < len(SHAPES) for scene in scenes]))
+    assert objects.float().mean().item() == pytest.approx(0.26, abs=0.015)
+    rng, n = np.random.default_rng(0), objects.shape[1]
+    for stage, share in zip(RECIPES["dropped"], (0.76, 0.47), strict=True):
+        kept = []
+        for _ in range(1200):
+            _, n_kept = stage.draw(rng)
+            if n_kept < n // 2:
+                here = objects[torch.from_numpy(rng.integers(0, 60, 8))]
+                nodes = train._draw_nodes(SimpleNamespace(objects=here), n_kept, stage.enriched, rng)  # type: ignore[arg-type]
+                kept.append(torch.gather(here, 1, nodes).float().mean().item())
+        assert np.mean(kept) == pytest.approx(share, abs=0.025)

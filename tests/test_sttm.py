@@ -193,3 +193,17 @@ def test_bad_features_are_named() -> None:
     x[1, 2, 0, 3] = np.inf
     with pytest.raises(FeatureError, match="first bad token is 20"):
         sttm(x, n_keep=3)
+
+
+@pytest.mark.parametrize(
+    ("side", "root_level", "odd"),
+    [(16, 1, None), (8, 1, None), (12, 1, None), (14, 1, "7 x 7"), (14, 2, None), (7, 1, "7 x 7"), (24, 0, "3 x 3")],
+)
+def test_exactness_names_a_level_with_an_odd_side(side: int, root_level: int, odd: str | None) -> None:
+    tokens = VideoTokens.from_array(np.random.default_rng(0).normal(1, 0.3, (2, side, side, 6)).astype(np.float32))
+    for exact_count in (True, False):
+        chosen = selector("sttm", retain_ratio=0.4, root_level=root_level, exact_count=exact_count)
+        said = chosen.select(tokens).exactness
+        assert ("odd side" in said) == (odd is not None)
+        assert odd is None or f"level {odd} has an odd side" in said
+        assert ("fitted to the budget" in said) == exact_count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from stgraph.bench.probe.rows import unpack
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import model_names, weights_digest
-from stgraph.viz.study import read, study_tables
+from stgraph.viz.study import BASE, read, study_tables
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "bench" / "results" / "study"
@@ -18,6 +20,33 @@ STUDY = ROOT / "bench" / "results" / "study"
 @pytest.mark.parametrize("name", list(study_tables(STUDY)))
 def test_table_stands_in_the_page(name: str) -> None:
     assert study_tables(STUDY)[name] in (ROOT / "docs" / "what-clustering-changes.md").read_text(encoding="utf-8")
+
+
+def test_bold_differences_hold_after_holm() -> None:
+    """Read off the page, p-values off the rows; the correction restated."""
+    text = (ROOT / "docs" / "what-clustering-changes.md").read_text(encoding="utf-8")
+    cells = re.findall(r"(\*\*)?([+-]\d+\.\d \[-?\d+\.\d, -?\d+\.\d\])", text)
+    tables = [study_tables(STUDY)[name] for name in ("contrasts", "contrasts-evt")]
+    rows = read(STUDY / "contrasts.csv")
+    assert f"all {len(cells)} differences of this page" in text and len(cells) == sum(t.count("[") for t in tables)
+    assert all(not math.isnan(float(row["p"])) for row in rows)
+    p_values = []
+    for family, table in zip(("all", "evt"), tables, strict=True):
+        for line in table.splitlines()[2:]:
+            label, tau, *differences = (cell.strip() for cell in line.strip("|").split("|"))
+            column, a, b = re.fullmatch(r"(\w+): (.+) over (.+)", label).groups()  # type: ignore[union-attr]
+            setting = {**BASE, **({} if tau == "-" else {"tau_sim": tau}), "family": family, "contrast": column}
+            setting |= {"a": a, "b": b, column: ""}
+            here = [row for row in rows if all(row[name] == value for name, value in setting.items())]
+            assert len(here) == len(differences)
+            p_values += [float(row["p"]) for row in sorted(here, key=lambda row: float(row["retain_ratio"]))]
+    least, sure = sorted(p_values), set()
+    for rank, p in enumerate(least):
+        if p * (len(least) - rank) > 0.05:
+            break
+        sure.add(p)
+    assert [bool(star) for star, _ in cells] == [p in sure for p in p_values]
+    assert 0 < len(sure) and sum(p in sure for p in p_values) < sum(p <= 0.05 for p in p_values)
 
 
 def test_rows_are_of_the_models_that_are_shipped() -> None:

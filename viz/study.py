@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from stgraph.multiplicity import holm
 from stgraph.selection.presets import ABLATION
 
 Row = Mapping[str, str]
+Differences = dict[tuple[str, str], dict[str, Row]]
+LEVEL = 0.05  # of Holm's correction, over all differences of the page
 BASE = {
     "selector": "st-simdiff",
     "features": "projector",
@@ -37,16 +40,17 @@ def study_tables(folder: Path) -> dict[str, str]:
     )
     chosen = next(row["tau_sim"] for row in thresholds if row["features"] == "projector")
     taus = list(dict.fromkeys(("0.8", chosen)))
+    asked = [row for row in contrasts if row["contrast"] in ("events", "backend", "max_size")]
+    differences = {"contrasts": _differences(contrasts, taus, "all"), "contrasts-evt": _differences(asked, taus, "evt")}
+    tests = [row for table in differences.values() for line in table.values() for row in line.values()]
+    sure = {id(row) for row, p in zip(tests, holm([float(row["p"]) for row in tests]), strict=True) if p <= LEVEL}
     return {
         "features": feature_table(features),
         "thresholds": threshold_table(dev),
         "methods": method_table(test, taus),
         "ablation": ablation_table(test, taus),
         "backends": backend_table(test, taus),
-        "contrasts": contrast_table(contrasts, taus, "all"),
-        "contrasts-evt": contrast_table(
-            [row for row in contrasts if row["contrast"] in ("events", "backend", "max_size")], taus, "evt"
-        ),
+        **{name: contrast_table(table, sure) for name, table in differences.items()},
         "recipes": recipe_table(test, chosen),
         "sample": sample_table(read(folder / "sample.csv")),
         "sample-sweep": sample_sweep_table(read(folder / "sample-sweep.csv")),
@@ -127,18 +131,26 @@ def backend_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     return _markdown([*head, *(f"r = {ratio}" for ratio in ratios)], body)
 
 
-def contrast_table(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> str:
-    """What one choice changes with all else as the paper has it, in points with 95 % intervals."""
+def _differences(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> Differences:
+    """What one choice changes with all else as the paper has it: (choice, tau_sim) -> ratio -> row."""
     rows = [row for row in contrasts if row["family"] == family and not row["contrast"].startswith("against")]
-    ratios, body = _ratios(rows), []
+    found: Differences = {}
     for column, a, b in dict.fromkeys((row["contrast"], row["a"], row["b"]) for row in rows):
         for tau in [""] if column == "tau_sim" else taus:
             setting = {**BASE, "tau_sim": tau} if tau else dict(BASE)
             wanted = {name: value for name, value in setting.items() if name != column}
             here = [row for row in rows if (row["contrast"], row["a"], row["b"]) == (column, a, b) and _is(row, wanted)]
-            cells = [_difference(row for row in here if row["retain_ratio"] == ratio) for ratio in ratios]
-            if any(cells):
-                body.append([f"{column}: {a} over {b}", tau or "-", *cells])
+            if here:
+                found[f"{column}: {a} over {b}", tau or "-"] = {row["retain_ratio"]: row for row in here}
+    return found
+
+
+def contrast_table(differences: Differences, sure: Collection[int]) -> str:
+    """Differences in points with 95 % intervals; bold those whose rows (by ``id``) are ``sure``."""
+    ratios = _ratios(row for line in differences.values() for row in line.values())
+    body = []
+    for labels, line in differences.items():
+        body.append([*labels, *(_difference(line[ratio], id(line[ratio]) in sure) for ratio in ratios)])
     return _markdown(["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
@@ -185,14 +197,10 @@ def _accuracy(rows: Iterable[Row], ratio: str | None, **setting: str) -> str:
     return f"{_mean(here):.1f} ± {100 * half:.1f}"
 
 
-def _difference(rows: Iterable[Row]) -> str:
-    found = list(rows)
-    if not found:
-        return ""
-    (row,) = found
+def _difference(row: Row, sure: bool) -> str:
     value, low, high = (100 * float(row[name]) for name in ("difference", "low", "high"))
     text = f"{value:+.1f} [{low:.1f}, {high:.1f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return f"**{text}**" if sure else text
 
 
 def _mean(rows: Iterable[Row]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.bench.intervals import paired_difference
+from stgraph.bench.intervals import difference_p_value, paired_difference
 from stgraph.bench.probe.questions import ORDER
 from stgraph.bench.probe.rows import PROBE, unpack
 from stgraph.bench.probe.weights import asked_families
@@ -25,7 +25,8 @@ def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> 
     Returns
     -------
     list of Row
-        one for each setting, ratio and family ("all" for all questions): ``difference`` of a minus b, ``low``, ``high``
+        one for each setting, ratio and family ("all" for all questions): ``difference`` of a minus b, ``low``,
+        ``high``, and ``p`` of no difference, not corrected for the number of rows
     """
     groups = _by_setting(rows)
     found = []
@@ -71,7 +72,8 @@ def _compared(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) ->
     family = np.array([name for name in ORDER if name in asked_families()])
     for name in ("all", *dict.fromkeys(family)):
         part = slice(None) if name == "all" else family == name
-        found = paired_difference(first[:, :, part].astype(float), second[:, :, part].astype(float))
+        mine, other = first[:, :, part].astype(float), second[:, :, part].astype(float)
+        found = paired_difference(mine, other)
         yield {
             "family": str(name),
             "n_models": len(models),
@@ -79,4 +81,5 @@ def _compared(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) ->
             "difference": found.mean,
             "low": found.low,
             "high": found.high,
+            "p": difference_p_value(mine, other),
         }

@@ -43,8 +43,9 @@ class Stage:
         return max(2, min(32, self.tokens // kept)), kept
 
 
-# "dropped": random tokens are dropped in most steps, so that a pruned prompt is nothing new to the model. "whole": no
-# token of any video is ever dropped; the videos grow longer instead, which makes training affordable on a CPU.
+# "dropped": tokens are dropped in most steps, those without an object more readily, so that a pruned prompt is nothing
+# new to the model. "whole": no token of any video is ever dropped; the videos grow longer instead, which makes training
+# affordable on a CPU.
 RECIPES: dict[str, tuple[Stage, ...]] = {
     "dropped": (
         Stage(1000, FRAMES, 2400, (40, 120), enriched=0.8),

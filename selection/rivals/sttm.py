@@ -9,9 +9,9 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
-from stgraph.selection.method import Choice, FittedMethod, check_share
+from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT
-from stgraph.selection.rivals.quadtree import Pyramid, build_pyramid
+from stgraph.selection.rivals.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -83,14 +83,21 @@ class Sttm(FittedMethod):
         if self.exact_count and n_groups > n_keep:
             kept = top_of(covered.astype(np.float64), np.arange(n_groups), n_keep)
         nodes, merge = _assignment(pyramid, covering, token_group, np.bincount(group), kept)
-        why = "approximate: the features given are merged, not the hidden states that enter LLM layer 2"
+        why = ["the features given are merged, not the hidden states that enter LLM layer 2"]
+        odd = [
+            f"{h} x {w}" for h, w in level_sizes(tokens.grid.H, tokens.grid.W, self.root_level)[:-1] if h % 2 or w % 2
+        ]
+        if odd:
+            why.append(f"level {odd[0]} has an odd side, where the authors compare with the frame's corner token")
+        if self.exact_count:
+            why.append("thresholds are fitted to the budget")
         return Choice(
             nodes,
             CONTEXT,
             covered[kept].astype(np.float64),
             merge=merge,
             positions="compact",
-            exactness=f"{why}; thresholds are fitted to the budget" if self.exact_count else why,
+            exactness=approximate(*why),
             report={
                 "n_boxes_at_tau_s": n_cut,
                 "n_boxes": n_boxes,
