@@ -53,12 +53,21 @@ def test_layers_between_batch_and_prompt_and_prompt_first() -> None:
 
 
 def test_shared_by_all_rows() -> None:
-    for shape in ((S,), (S, 3), (1, S, 3)):
+    for shape in ((S,), (S, 3), (S, 1, 3)):
         x = values(*shape)
         with pytest.raises(InputError, match=r"given x of shape .* rows keep different tokens: expand it to \[2, 7"):
             cut_keywords({"x": x}, ROWS, COLUMNS, B, S)
         out = cut_keywords({"x": x}, ROWS, COLUMNS[:1].expand(2, -1), B, S)["x"]
-        assert torch.equal(out, x[..., COLUMNS[0], :] if len(shape) > 1 else x[COLUMNS[0]])
+        assert torch.equal(out, x[COLUMNS[0]])
+
+
+@pytest.mark.parametrize("shape", [(1, S), (1, S, 3), (3, 1, S), (5, 1, S, 2)])
+def test_one_row_that_stands_for_all(shape: tuple[int, ...]) -> None:
+    """cos and sin of positions, and the like: broadcast over the batch before, of each row after."""
+    x, batch = values(*shape), shape.index(1)
+    out = cut_keywords({"pair": (x, x)}, ROWS, COLUMNS, B, S)["pair"][1]
+    for row in range(B):
+        assert torch.equal(out.select(batch, row), x.select(batch, 0).index_select(batch, COLUMNS[row]))
 
 
 def test_values_for_each_row_follow_the_rows_of_the_probe() -> None:

@@ -34,16 +34,18 @@ class Axes:
 def axes_of(name: str, shape: tuple[int, ...], B: int, S: int) -> Axes:
     """The axes of one tensor of a prompt of ``S`` tokens in ``B`` rows.
 
-    ``[B, S, ...]``, ``[3, B, S]``, ``[B, layers, S, d]`` and ``[S, B, d]`` have both, ``[S, ...]`` and ``[1, S]`` are
-    shared by the rows, ``[B, ...]`` has a value for each row; anything else is shared. More than one axis of length S,
-    or one of length B S, is unclear.
+    ``[B, S, ...]``, ``[3, B, S]``, ``[B, layers, S, d]`` and ``[S, B, d]`` have both, and so has ``[1, S, ...]``, which
+    stands for every row. ``[S, ...]`` is shared by the rows, ``[B, ...]`` has a value for each; anything else is
+    shared. More than one axis of length S, or one of length B S, is unclear.
     """
     if name in _BY_TOKEN:
         return Axes(0, 1)
     long = [axis for axis, size in enumerate(shape) if size == S]
     prompt = long[0] if long else None
-    near = [0] if prompt is None else [prompt - 1, prompt + 1, 0]
-    batch = next((axis for axis in near if 0 <= axis < len(shape) and axis != prompt and shape[axis] == B), None)
+    # In this order: the axis before the prompt's, the first, one row before the prompt's that stands for all, the next.
+    tried = [(0, B)] if prompt is None else [(prompt - 1, B), (0, B), (prompt - 1, 1), (prompt + 1, B)]
+    fitting = (axis for axis, size in tried if 0 <= axis < len(shape) and axis != prompt and shape[axis] == size)
+    batch = next(fitting, None)
     return Axes(batch, prompt, len(long) > 1 or (B > 1 and not long and B * S in shape))
 
 
@@ -102,7 +104,9 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
                 )
             return value.index_select(axes.prompt, at[0])
         order = (axes.batch, axes.prompt)
-        return value.movedim(order, (0, 1))[rows.to(value.device)[:, None], at].movedim((0, 1), order)
+        by_row = value.movedim(order, (0, 1))
+        by_row = by_row.expand(B, *by_row.shape[1:])
+        return by_row[rows.to(value.device)[:, None], at].movedim((0, 1), order)
 
     for name in PACKING:
         if inputs.get(name) is not None:
