@@ -126,12 +126,13 @@ class Hooks:
         self._begin(module, sys._getframe(1), args, kwargs, Asked() if outer is None else outer.asked)
 
     def _begin(self, module: Any, frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], asked: Asked) -> None:
+        _check_not_compiling()
         given = {"input_ids": args[0], **kwargs} if args else dict(kwargs)
         self._calls.begin(Call(module, frame, given, asked))
 
     def _after_call(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
         """The end of a call, without output after an exception. What went through must have met the text model."""
-        call = self._calls.end(module)
+        call = None if _compiling() else self._calls.end(module)
         if call is None or output is None:
             return
         outer = self._calls.current()
@@ -153,10 +154,7 @@ class Hooks:
     def _before_text(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if probing():
             return None
-        import torch
-
-        if torch.compiler.is_compiling():
-            raise UnavailableError("compress() cannot cut inside a compiled model: generate(..., disable_compile=True)")
+        _check_not_compiling()
         call = self._calls.current()
         if call is not None:
             if call.reached:  # a second pass inside one call
@@ -246,6 +244,18 @@ class Hooks:
             cache = cache_of(output) if given is None else given
             if cache is not None:
                 setattr(cache, _CUT, made)
+
+
+def _compiling() -> bool:
+    """Whether these lines are being compiled, not run."""
+    import torch
+
+    return bool(torch.compiler.is_compiling())
+
+
+def _check_not_compiling() -> None:
+    if _compiling():
+        raise UnavailableError("compress() cannot cut inside a compiled model: generate(..., disable_compile=True)")
 
 
 def _is_paged(cache: Any) -> bool:
