@@ -240,3 +240,25 @@ def test_a_transport_stream_may_end_anywhere(tmp_path: Path) -> None:
     found = read_frames(path, n_frames=5)
     assert set(numbers(found.rgb)) <= set(shown)
     assert numbers(found.rgb)[-1] >= shown[-1] - 4
+
+
+def test_a_track_that_says_it_ends_before_its_last_pictures(tmp_path: Path) -> None:
+    """As FFmpeg writes slides with B-frames: the track's length is that of the decoding times."""
+    coded("libx264")
+    times = [*(i / 25 for i in range(30)), *(2.0 + i for i in range(6))]
+    path = numbered(tmp_path / "slides.mp4", "libx264", times, n_between=3, coder={"bf": "3"})
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        ends = max(packet.dts + packet.duration for packet in container.demux(stream) if packet.size)
+        unit = stream.time_base
+        decoding_s = float(ends * unit)
+    at = data.index(b"mdhd") + 20
+    data[at : at + 4] = int(ends).to_bytes(4, "big")
+    path.write_bytes(bytes(data))
+    with av.open(str(path)) as container:
+        said_s = float(container.streams.video[0].duration * unit)
+    assert said_s == pytest.approx(decoding_s)
+    assert said_s < times[-1]
+    assert probe_video(path).duration_s > times[-1]
+    assert read_frames(path, n_frames=14).times[-1] == pytest.approx(times[-1])
