@@ -82,12 +82,8 @@ def run(
         for dump, left in missing.items():
             if left:
                 tell_share("compiling kernels, loading libraries")
-                warm_up(
-                    (p.setting.build(Budget(p.retain_ratio)) for p in left),
-                    dump.tokens.features.dtype,
-                    device,
-                    dump.tokens.signals,
-                )
+                selectors = (p.setting.build(Budget(p.retain_ratio)) for p in left)
+                warm_up(selectors, dump.tokens.features.dtype, device, dump.tokens.signals)
             for _, alike in groupby(left, lambda p: p.family):
                 dump.sweep(list(alike), store, tell_share)
             dump.release()
@@ -182,11 +178,8 @@ class _Dump:
 
 def _shares(kept: Kept, analysis: Analysis) -> Row:
     """What is kept of the events and of the communities, and what the kept tokens cost the LLM."""
-    report, account, n_events = (
-        kept.selection.report,
-        kept.selection.account.to_dict(),
-        kept.selection.report["n_events"],
-    )
+    report, account = kept.selection.report, kept.selection.account.to_dict()
+    n_events = report["n_events"]
     served = np.zeros(analysis.partition.n_communities, np.bool_)
     served[analysis.partition.labels[kept.mask]] = True
     return {

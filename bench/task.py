@@ -1,4 +1,4 @@
-"""Multiple-choice questions about videos, answered by a real model under every configuration of a plan."""
+"""Multiple-choice questions about videos, answered by a real model under every trial of a plan."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def run(
 ) -> list[Row]:
     """Answer what ``store`` holds no answer to yet; rows are saved even if the run is interrupted.
 
-    Each video is decoded once and each prompt processed once for all configurations. A question that fails becomes a
+    Each video is decoded once and each prompt processed once for all trials. A question that fails becomes a
     row with its error, and the run goes on; the next run tries it again.
 
     Parameters
     ----------
-    plan : configurations, and how videos are sampled
+    plan : trials, and how videos are sampled
     questions : see :func:`stgraph.bench.task_file.read_task`; those about one video are asked together
     load : gives the model; called only where there is something to ask
     store : rows of earlier runs, and where new ones go
@@ -41,7 +41,7 @@ def run(
     Returns
     -------
     list of Row
-        of these questions and configurations, computed now or before: :data:`stgraph.bench.tables.experiments.ANSWERS`
+        of these questions and trials, computed now or before: :data:`stgraph.bench.tables.experiments.ANSWERS`
 
     Raises
     ------
@@ -49,9 +49,9 @@ def run(
         PyAV is missing, the model cannot be loaded, or its tokenizer has no tokens for the letters
     """
     tell = progress or (lambda label, share: None)
-    asked = [Asked(question, plan, plan.configurations) for question in _by_video(questions)]
-    missing = [left for left in (_left(one, store) for one in asked) if left.configurations]
-    total, before = sum(len(one.configurations) for one in missing), store.n_new
+    asked = [Asked(question, plan, plan.trials) for question in _by_video(questions)]
+    missing = [left for left in (_left(one, store) for one in asked) if left.trials]
+    total, before = sum(len(one.trials) for one in missing), store.n_new
     if missing:
         model = ready_model(plan, load, max(len(question.options) for question in questions), tell)
         if model.checkpoint.name != store.model:

@@ -12,7 +12,7 @@ from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.task_file import Question
 from stgraph.bench.task_model import Clip, TaskModel
-from stgraph.bench.task_plan import Configuration, TaskPlan
+from stgraph.bench.task_plan import TaskPlan, Trial
 from stgraph.bench.warm_up import warm_up
 from stgraph.errors import MissingDependencyError, StgraphError
 from stgraph.vlm.checkpoint import Checkpoint
@@ -46,9 +46,9 @@ def ready_model(
     need_av()
     tell("loading the model", 0.0)
     checkpoint = load()
-    model = TaskModel(checkpoint, plan.configurations, n_letters)
+    model = TaskModel(checkpoint, plan.trials, n_letters)
     tell("compiling kernels, loading libraries", 0.0)
-    selectors = (one.selector for one in plan.configurations if one.selector is not None)
+    selectors = (one.selector for one in plan.trials if one.selector is not None)
     warm_up(selectors, FEATURE_DTYPES[checkpoint.dtype])
     return model
 
@@ -59,17 +59,17 @@ class Asked:
 
     question: Question
     plan: TaskPlan
-    configurations: Sequence[Configuration]
+    trials: Sequence[Trial]
 
-    def columns(self, configuration: Configuration) -> Row:
+    def columns(self, trial: Trial) -> Row:
         """The values of the key of :data:`stgraph.bench.tables.experiments.ANSWERS`."""
         frames = {"frames": self.plan.frames, "fps": self.plan.fps, "dtype": self.plan.dtype}
-        return {"digest": self.question.digest, **configuration.columns, **frames}
+        return {"digest": self.question.digest, **trial.columns, **frames}
 
     @cached_property
-    def keys(self) -> dict[Configuration, Key]:
+    def keys(self) -> dict[Trial, Key]:
         """What its rows are known by."""
-        return {one: tuple(self.columns(one).values()) for one in self.configurations}
+        return {one: tuple(self.columns(one).values()) for one in self.trials}
 
     @cached_property
     def video_bytes(self) -> int | None:
@@ -81,7 +81,7 @@ class Asked:
 
 
 def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Row]:
-    """A row (:data:`stgraph.bench.tables.experiments.ANSWERS`) for each question and each of its configurations.
+    """A row (:data:`stgraph.bench.tables.experiments.ANSWERS`) for each question and each of its trials.
 
     A question that fails is a row with its error.
 
@@ -93,7 +93,7 @@ def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Ro
     Raises
     ------
     MissingDependencyError
-        a configuration needs a package that is not installed
+        a trial needs a package that is not installed
     """
     for one in asked:
         question = one.question
@@ -107,11 +107,11 @@ def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Ro
             "answer": LETTERS[question.answer],
             **model.facts,
         }
-        for configuration in one.configurations:
+        for trial in one.trials:
             try:
-                found = model.answer(question, configuration, clip)
+                found = model.answer(question, trial, clip)
             except MissingDependencyError:
                 raise
             except _FAILURES as error:
                 found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-            yield ANSWERS.row({**known, **one.columns(configuration), **found})
+            yield ANSWERS.row({**known, **one.columns(trial), **found})

@@ -13,7 +13,7 @@ import numpy as np
 
 from stgraph.bench.tables.table import Row
 from stgraph.bench.task_file import Question
-from stgraph.bench.task_plan import BLIND, Configuration
+from stgraph.bench.task_plan import BLIND, Trial
 from stgraph.errors import InputError
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.compress import Compression, compress
@@ -70,7 +70,7 @@ class _Prompt:
 
 
 class TaskModel:
-    """A checkpoint, ready for the configurations of a plan.
+    """A checkpoint, ready for the trials of a plan.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class TaskModel:
         a selector or the tokenizer does not go with this model
     """
 
-    def __init__(self, checkpoint: Checkpoint, configurations: Sequence[Configuration], n_letters: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, trials: Sequence[Trial], n_letters: int) -> None:
         self.checkpoint = checkpoint
         self.parts = parts_of(checkpoint.model)
         self.letters = letter_tokens(checkpoint.processor.tokenizer, n_letters)
-        self.compressions: dict[Configuration, Compression] = {
-            one: compress(checkpoint.model, one.selector) for one in configurations if one.selector is not None
+        self.compressions: dict[Trial, Compression] = {
+            one: compress(checkpoint.model, one.selector) for one in trials if one.selector is not None
         }
         self._prepared: dict[bool, _Prompt] = {}
         self._prepared_for: Question | None = None
@@ -102,7 +102,7 @@ class TaskModel:
             "computed_in": self.checkpoint.dtype,
         }
 
-    def answer(self, question: Question, configuration: Configuration, clip: Clip) -> Row:
+    def answer(self, question: Question, trial: Trial, clip: Clip) -> Row:
         """Prediction, scores and what was kept of the video.
 
         Raises
@@ -110,8 +110,8 @@ class TaskModel:
         InputError
             the video cannot be read, or the selection refuses it
         """
-        prompt = self._prompt(question, clip, configuration.name != BLIND)
-        compression = self.compressions.get(configuration)
+        prompt = self._prompt(question, clip, trial.name != BLIND)
+        compression = self.compressions.get(trial)
         if compression is not None:  # a call that failed may have left its records
             compression.stats.videos.clear()
             compression.stats.prompts.clear()

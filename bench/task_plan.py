@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from itertools import product
+from functools import cached_property
 from typing import Any
 
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
-from stgraph.selection.base import SELECTORS, Selector
+from stgraph.selection.base import Selector
 from stgraph.selection.budget import Budget
-from stgraph.selection.checked import checked
-from stgraph.selection.settings import check_parameters
+from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
 from stgraph.vlm.encoders import check_dtype
 from stgraph.vlm.stages import check_selector
 
@@ -23,24 +21,31 @@ BASELINES = (FULL, BLIND)
 
 
 @dataclass(frozen=True, eq=False)
-class Configuration:
-    """One way to answer. ``selector`` is None for the baselines, ``backend`` and ``split`` where there is none."""
+class Trial:
+    """One way to answer: a setting at a retain ratio, or a baseline, which has neither selector nor ratio."""
 
-    name: str
-    selector: Selector | None = None
-    backend: str | None = None
-    split: str | None = None
-    parameters: str | None = None
+    setting: Setting
     retain_ratio: float | None = None
 
     @property
+    def name(self) -> str:
+        """The selector or the baseline."""
+        return self.setting.selector
+
+    @cached_property
+    def selector(self) -> Selector | None:
+        """What compresses the video; None for a baseline."""
+        return None if self.retain_ratio is None else self.setting.build(Budget(self.retain_ratio))
+
+    @cached_property
     def columns(self) -> dict[str, Any]:
-        """What a row is known by, beside the question and the frames."""
+        """What a row is known by, beside the question and the frames: all parameters, defaults too."""
+        facts = None if self.selector is None else _parameters(self.selector, self.setting.parameters)
         return {
             "selector": self.name,
-            "backend": self.backend,
-            "split": self.split,
-            "parameters": self.parameters,
+            "backend": facts and facts.pop("backend", None),
+            "split": facts and facts.pop("split", None),
+            "parameters": None if facts is None else json.dumps(facts, sort_keys=True),
             "retain_ratio": self.retain_ratio,
         }
 
@@ -72,14 +77,13 @@ class TaskPlan:
     frames: int | None = 64
     fps: float | None = None
     dtype: str | None = None
-    configurations: tuple[Configuration, ...] = field(init=False)
+    trials: tuple[Trial, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         for axis in ("selectors", "retain_ratios", "backends", "splits"):
             object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
         for axis in ("selectors", "retain_ratios"):
-            if not getattr(self, axis):
-                raise InputError(f"{axis} is empty; give at least one")
+            check_axis(axis, getattr(self, axis))
         if self.frames is None and self.fps is None:
             raise InputError("frames and fps are both None; give at least one of them")
         whole = isinstance(self.frames, int) and not isinstance(self.frames, bool)
@@ -91,30 +95,26 @@ class TaskPlan:
         check_dtype(self.dtype)
         given = [*self.options, *(["backend"] if self.backends else []), *(["split"] if self.splits else [])]
         check_parameters(self.selectors, given, without=BASELINES)
-        made = [found for name in self.selectors for found in self._configurations_of(name)]
-        object.__setattr__(self, "configurations", tuple(made))
+        made = [found for name in self.selectors for found in self._trials_of(name)]
+        object.__setattr__(self, "trials", tuple(made))
 
-    def _configurations_of(self, name: str) -> Iterator[Configuration]:
+    def _trials_of(self, name: str) -> Iterator[Trial]:
         if name in BASELINES:
-            yield Configuration(name)
+            yield Trial(Setting(name))
             return
-        cls = SELECTORS.get(name)
-        knows = inspect.signature(cls).parameters
-        given = {key: value for key, value in self.options.items() if key in knows}
         axes = {"backend": self.backends, "split": self.splits}
-        used = [[(axis, value) for value in values] for axis, values in axes.items() if values and axis in knows]
-        for chosen, ratio in product(product(*used), self.retain_ratios):
-            own = {**given, **dict(chosen)}
-            selector = checked(cls(budget=Budget(retain_ratio=ratio), **own))
-            check_selector(selector)
-            facts = _parameters(selector, own)
-            if facts.get("backend") is not None:
-                usable_backend(facts["backend"])
-            backend, split = facts.pop("backend", None), facts.pop("split", None)
-            yield Configuration(name, selector, backend, split, json.dumps(facts, sort_keys=True), float(ratio))
+        values = {key: (value,) for key, value in self.options.items()}
+        for setting in settings_of([name], {**values, **{axis: given for axis, given in axes.items() if given}}):
+            if setting.get("backend") is not None:
+                usable_backend(setting.get("backend"))
+            for ratio in self.retain_ratios:
+                Budget(ratio)
+                trial = Trial(setting, float(ratio))
+                check_selector(trial.selector)
+                yield trial
 
 
-def _parameters(selector: Selector, given: dict[str, Any]) -> dict[str, Any]:
+def _parameters(selector: Selector, given: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters as plain values, defaults too; of a selector that is no dataclass those that were given."""
     if is_dataclass(selector):
         given = {part.name: getattr(selector, part.name) for part in fields(selector) if part.name != "budget"}

@@ -71,7 +71,7 @@ def test_presets_are_the_papers_tables_and_figures() -> None:
         (["--preset", "table-3", "-s", "random"], "--preset has its own selector"),
         (["--study", "DIR", "-r", "0.3"], "--study has its own retain ratio"),
         (["--study", "DIR", "-o", "rows.csv"], "--study has its own output"),
-        (["-p", "nothing=3"], "parameter 'nothing' is known to none of the selectors"),
+        (["-p", "nothing=3"], "has a parameter 'nothing'"),
         (["-s", "visionzip"], "which the probe's model does not give"),
         (["--weights", "gpt"], "model is 'gpt'"),
         (["--features", "raw"], "features is 'raw'"),
@@ -88,10 +88,10 @@ def test_stored_rows_come_out_again() -> None:
     assert {row["generator"] for row in stored} == {DIGEST}
     assert len(stored) == 2 + 3 * 2
     fresh = ProbeRows()
-    from stgraph.bench.probe.plan import ProbePlan, settings_of
+    from stgraph.bench.probe.plan import ProbePlan, probe_settings
     from stgraph.bench.probe.run import run
 
-    settings = settings_of(["random", "uniform", "st-simdiff"], {"backend": ("lattice-components",)})
+    settings = probe_settings(["random", "uniform", "st-simdiff"], {"backend": ("lattice-components",)})
     run(ProbePlan(settings=settings, retain_ratios=(0.1, 0.3), n_questions=300), fresh)
     for row in stored:
         (again,) = fresh.get([PROBE.key_of(row)])

@@ -17,7 +17,7 @@ from stgraph.bench.probe import run as running  # noqa: E402
 from stgraph.bench.probe.choosing import Chooser  # noqa: E402
 from stgraph.bench.probe.exam import Exam, make_clips  # noqa: E402
 from stgraph.bench.probe.model import N_TOKENS  # noqa: E402
-from stgraph.bench.probe.plan import FEATURES, ProbePlan, Setting, settings_of  # noqa: E402
+from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting, probe_settings  # noqa: E402
 from stgraph.bench.probe.rows import PROBE, ProbeRows, pack, unpack  # noqa: E402
 from stgraph.bench.probe.run import run  # noqa: E402
 from stgraph.bench.probe.weights import asked_families, load_model, model_names  # noqa: E402
@@ -37,9 +37,9 @@ def exam() -> Exam:
     return Exam(model, make_clips(model.visual, "dev", 6, asked_families()))
 
 
-def plan(*settings: Setting, **given: Any) -> ProbePlan:
+def plan(*settings: ProbeSetting, **given: Any) -> ProbePlan:
     values = {"retain_ratios": (0.1, 0.3), "n_questions": 30, "videos": "dev", **given}
-    return ProbePlan(settings=settings or settings_of(["random", "st-simdiff"], {}), **values)
+    return ProbePlan(settings=settings or probe_settings(["random", "st-simdiff"], {}), **values)
 
 
 def test_two_runs_give_the_same_rows() -> None:
@@ -77,12 +77,12 @@ def test_rows_of_another_generator_are_refused(tmp_path: Path) -> None:
         ProbeRows(path)
 
 
-def test_settings_of_other_parameters_are_other_rows() -> None:
+def test_probe_settings_other_parameters_are_other_rows() -> None:
     """Those without a column of their own tell rows apart as well, and show in the result."""
     store = ProbeRows()
     few = {"retain_ratios": (0.1,), "n_questions": 10}
-    plain = run(plan(Setting("st-simdiff"), **few), store)
-    other = run(plan(Setting("st-simdiff", {"right": False, "bottom": False}), **few), store)
+    plain = run(plan(ProbeSetting("st-simdiff"), **few), store)
+    other = run(plan(ProbeSetting("st-simdiff", {"right": False, "bottom": False}), **few), store)
     assert store.n_new == 4 and plain[-1]["parameters"] is None
     assert other[-1]["parameters"] == '{"bottom": false, "right": false}'
     assert other[-1]["n_communities"] > plain[-1]["n_communities"]
@@ -103,7 +103,7 @@ def test_answers_are_packed_and_unpacked() -> None:
 
 
 def test_keeping_everything_is_the_full_model(exam: Exam) -> None:
-    chosen = Chooser(exam).choose(Setting("st-simdiff"), 1.0)
+    chosen = Chooser(exam).choose(ProbeSetting("st-simdiff"), 1.0)
     assert np.array_equal(exam.answer(chosen.selections), exam.answer_all())
 
 
@@ -116,7 +116,7 @@ def test_dropping_what_is_asked_for_costs_the_answer(exam: Exam) -> None:
     from stgraph.bench.probe.scene import make_scene
     from stgraph.bench.probe.splits import seed_of
 
-    kept = Chooser(exam).choose(Setting("random"), 0.5).selections
+    kept = Chooser(exam).choose(ProbeSetting("random"), 0.5).selections
     without, others = [], []
     for i, selection in enumerate(kept):
         scene = make_scene(seed_of("dev", i))
@@ -132,15 +132,15 @@ def test_dropping_what_is_asked_for_costs_the_answer(exam: Exam) -> None:
 
 def test_merged_tokens_are_what_the_model_reads(exam: Exam) -> None:
     """Merged to nothing, they tell nothing, although the kept positions are the same."""
-    merged = Chooser(exam).choose(Setting("sttm"), 0.3).selections
+    merged = Chooser(exam).choose(ProbeSetting("sttm"), 0.3).selections
     assert {selection.kind for selection in merged} == {"merge"}
     emptied = [replace(selection, assignment=selection.assignment * 0) for selection in merged]
     assert exam.answer(emptied).mean() < 0.5 < 0.8 < exam.answer(merged).mean()
 
 
 def test_random_draws_anew_for_each_video(exam: Exam) -> None:
-    kept = Chooser(exam).choose(Setting("random"), 0.1).selections
-    again = Chooser(exam).choose(Setting("random"), 0.1).selections
+    kept = Chooser(exam).choose(ProbeSetting("random"), 0.1).selections
+    again = Chooser(exam).choose(ProbeSetting("random"), 0.1).selections
     assert not np.array_equal(kept[0].indices, kept[1].indices)
     assert all(np.array_equal(a.indices, b.indices) for a, b in zip(kept, again, strict=True))
 
@@ -156,7 +156,7 @@ def test_shared_work_changes_no_selection(exam: Exam, features: str) -> None:
         {"tau_sim": 0.9},
         {"split": "raster"},
     ):
-        setting = Setting("st-simdiff", parameters, features)
+        setting = ProbeSetting("st-simdiff", parameters, features)
         chosen = chooser.choose(setting, 0.2)
         selector = stgraph.selector("st-simdiff", retain_ratio=0.2, **parameters)
         for selection, tokens in zip(chosen.selections, exam.tokens(features), strict=True):
@@ -197,25 +197,25 @@ def test_bad_plans_are_refused(given: dict[str, Any], error: type[Exception], me
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
-        (Setting("nothing"), UnknownNameError, "nothing"),
-        (Setting("uniform", {"tau_sim": 0.5}), InputError, "has no parameter 'tau_sim'"),
-        (Setting("visionzip"), MissingSignalError, "needs the signal 'enc_.*leave this selector out"),
-        (Setting("st-simdiff", {"tau_sim": 2.0}), InputError, "tau_sim is 2"),
-        (Setting("st-simdiff", features="pixels"), InputError, "features is 'pixels'"),
-        (Setting("st-simdiff", {"backend": "cugraph-leiden"}), BackendUnavailableError, "cannot run here"),
+        (ProbeSetting("nothing"), UnknownNameError, "nothing"),
+        (ProbeSetting("uniform", {"tau_sim": 0.5}), InputError, "has no parameter 'tau_sim'"),
+        (ProbeSetting("visionzip"), MissingSignalError, "needs the signal 'enc_.*leave this selector out"),
+        (ProbeSetting("st-simdiff", {"tau_sim": 2.0}), InputError, "tau_sim is 2"),
+        (ProbeSetting("st-simdiff", features="pixels"), InputError, "features is 'pixels'"),
+        (ProbeSetting("st-simdiff", {"backend": "cugraph-leiden"}), BackendUnavailableError, "cannot run here"),
     ],
 )
-def test_bad_settings_are_refused(setting: Setting, error: type[Exception], message: str) -> None:
+def test_bad_settings_are_refused(setting: ProbeSetting, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         plan(setting)
 
 
 def test_settings_are_a_product_without_repeats() -> None:
-    found = settings_of(
+    found = probe_settings(
         ["random", "st-simdiff"], {"backend": ("lattice-components", "igraph-leiden"), "split": ("tree",)}
     )
     assert [s.selector for s in found] == ["random", "st-simdiff", "st-simdiff"]
     assert [s.parameters.get("backend") for s in found] == [None, "lattice-components", "igraph-leiden"]
-    both = settings_of(["random", "st-simdiff"], {}, ("projector", "encoder"))
+    both = probe_settings(["random", "st-simdiff"], {}, ("projector", "encoder"))
     assert [(s.selector, s.features) for s in both][1:] == [("st-simdiff", "projector"), ("st-simdiff", "encoder")]
     assert len(both) == 3

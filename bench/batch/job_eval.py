@@ -28,7 +28,7 @@ _MODEL = Lock()  # a Dask worker may have several threads, and selections hook i
 
 @dataclass(frozen=True, kw_only=True)
 class EvalJob(Job):
-    """The rows of ``stgraph eval --model --task`` of every video, with every configuration.
+    """The rows of ``stgraph eval --model --task`` of every video, with every trial.
 
     Attributes
     ----------
@@ -105,14 +105,14 @@ class EvalJob(Job):
         return own
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """A row for each question about the video and each configuration."""
+        """A row for each question about the video and each trial."""
         questions = self.questions[_place(str(path))]
         try:
             with _MODEL:
                 plan, model = _answering(self)
                 clip = Clip(plan.frames, plan.fps)
                 clip.of(questions[0])  # a video that cannot be read is tried again, and is one failed row
-                return list(answers([Asked(one, plan, plan.configurations) for one in questions], model, clip))
+                return list(answers([Asked(one, plan, plan.trials) for one in questions], model, clip))
         except MissingDependencyError as error:
             raise BatchStopError(str(error)) from error
 

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from stgraph.bench.probe.exam import Exam
-from stgraph.bench.probe.plan import Setting
+from stgraph.bench.probe.plan import ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES
-from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.analysis import Analysis
-from stgraph.selection.events import event_threshold, event_tokens
+from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.result import Selection
-from stgraph.selection.rivals.random_tokens import Random
-from stgraph.selection.st_simdiff import StSimDiff
-from stgraph.tokens import VideoTokens
 
 _VIDEOS_A_SEED = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What one setting keeps of each video, and (st-simdiff only) the communities it saw."""
+    """What one setting keeps of each video."""
 
-    selections: list[Selection]
-    analyses: list[Analysis] | None
+    kept: Sequence[Kept]
+
+    @property
+    def selections(self) -> list[Selection]:
+        """One for each video."""
+        return [one.selection for one in self.kept]
+
+    @property
+    def library(self) -> str | None:
+        """That found the communities, and its version; None for selectors without communities."""
+        analysis = self.kept[0].analysis
+        if analysis is None:
+            return None
+        provenance = analysis.partition.provenance
+        return f"{provenance.library} {provenance.library_version}"
+
+    @property
+    def exactness(self) -> str:
+        """How far the selections are the published method; what holds for one video is said of all."""
+        return next((s.exactness for s in self.selections if s.exactness != "exact"), "exact")
 
     def communities(self) -> dict[str, float | None]:
         """Means over the videos; None for selectors without communities."""
-        if self.analyses is None:
+        figures = [_communities(one.analysis) for one in self.kept if one.analysis is not None]
+        if not figures:
             return dict.fromkeys(COMMUNITIES)
-        figures = [_communities(analysis) for analysis in self.analyses]
         return {name: float(np.mean([figure[name] for figure in figures])) for name in COMMUNITIES}
 
 
@@ -42,47 +55,21 @@ class Chooser:
 
     def __init__(self, exam: Exam) -> None:
         self._exam = exam
-        self._tokens: dict[str, list[VideoTokens]] = {}
-        self._graphs: dict[str, list[TokenGraph]] = {}
-        self._analyses: tuple[tuple[Any, ...], list[Analysis]] = ((), [])
+        self._videos: dict[str, list[Keeping]] = {}
 
-    def choose(self, setting: Setting, ratio: float) -> Chosen:
-        """What ``setting`` keeps of each video. A random selector draws anew for each."""
-        selector = setting.made(ratio)
-        tokens = self._tokens_of(setting.features)
-        if isinstance(selector, StSimDiff):
-            analyses = self._analysed(selector, setting.features)
-            return Chosen([selector.select_from(analysis) for analysis in analyses], analyses)
-        if isinstance(selector, Random):
-            first = selector.seed * _VIDEOS_A_SEED
-            return Chosen([replace(selector, seed=first + i).select(x) for i, x in enumerate(tokens)], None)
-        return Chosen([selector.select(x) for x in tokens], None)
-
-    def _tokens_of(self, features: str) -> list[VideoTokens]:
-        if features not in self._tokens:
-            self._tokens[features] = self._exam.tokens(features)
-        return self._tokens[features]
-
-    def _analysed(self, selector: StSimDiff, features: str) -> list[Analysis]:
-        """Analyses whose communities come from the last call where they are the same."""
-        names = "backend split max_size resolution seed tau_sim spatial temporal right bottom".split()
-        key = (features, *(getattr(selector, name) for name in names))
-        if self._analyses[0] != key:
-            tokens = self._tokens_of(features)
-            if features not in self._graphs:
-                self._graphs[features] = [build_graph(x) for x in tokens]
-            pairs = zip(tokens, self._graphs[features], strict=True)
-            self._analyses = key, [selector.analyse(x, graph) for x, graph in pairs]
-        return [_with_events(analysis, selector) for analysis in self._analyses[1]]
+    def choose(self, setting: ProbeSetting, ratio: float) -> Chosen:
+        """What ``setting`` keeps of each video. A selector that draws at random draws anew for each."""
+        if setting.features not in self._videos:
+            self._videos[setting.features] = [Keeping(x) for x in self._exam.tokens(setting.features)]
+        settings = [_of_video(setting, i) for i in range(self._exam.clips.n_videos)]
+        return Chosen([x.at(one, ratio) for x, one in zip(self._videos[setting.features], settings, strict=True)])
 
 
-def _with_events(analysis: Analysis, selector: StSimDiff) -> Analysis:
-    """The analysis under the selector's own event threshold."""
-    if not selector.events:
-        return replace(analysis, events=np.zeros(analysis.graph.n_nodes, np.bool_), event_threshold=None)
-    tau = selector.tau_diff
-    events, threshold = event_tokens(analysis.graph, tau), event_threshold(analysis.graph, tau)
-    return replace(analysis, events=events, event_threshold=threshold)
+def _of_video(setting: ProbeSetting, i: int) -> ProbeSetting:
+    """The setting for the i-th video."""
+    if setting.seed is None or setting.get("backend") is not None:
+        return setting
+    return replace(setting, parameters={**setting.parameters, "seed": setting.seed * _VIDEOS_A_SEED + i})
 
 
 def _communities(analysis: Analysis) -> dict[str, float]:
@@ -90,8 +77,3 @@ def _communities(analysis: Analysis) -> dict[str, float]:
     sizes, before = partition.sizes, partition.uncapped_sizes
     figures = (sizes.size, sizes.max(), before.size, before.max(), partition.oversized_ratio)
     return dict(zip(COMMUNITIES, (*figures, np.count_nonzero(analysis.events)), strict=True))
-
-
-def exactness_of(selections: Sequence[Selection]) -> str:
-    """How far the selections are the published method; what holds for one video is said of all."""
-    return next((s.exactness for s in selections if s.exactness != "exact"), "exact")

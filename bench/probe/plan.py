@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -13,9 +12,8 @@ from stgraph.bench.probe.splits import N_VIDEOS, seed_of
 from stgraph.bench.probe.weights import asked_families, model_names
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.selection.base import SELECTORS, Selector
 from stgraph.selection.budget import Budget
-from stgraph.selection.checked import checked
+from stgraph.selection.settings import Setting, check_axis, check_parameters, parameters_of, settings_of
 
 SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})  # what the probe's model gives
 # What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens
@@ -25,22 +23,13 @@ REFERENCES = ("full", "blind")  # all tokens, and none
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One way of keeping tokens.
+class ProbeSetting(Setting):
+    """A setting, and what its graph is built on, see :data:`FEATURES`."""
 
-    Attributes
-    ----------
-    selector : name
-    parameters : of the selector, beyond its budget
-    features : what its graph is built on, see :data:`FEATURES`
-    """
-
-    selector: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
     features: str = "projector"
 
-    def made(self, ratio: float) -> Selector:
-        """The selector with its budget.
+    def check(self, ratio: float) -> None:
+        """Raise unless the probe can run this.
 
         Raises
         ------
@@ -49,21 +38,17 @@ class Setting:
         MissingSignalError
             it needs what the probe's model does not give
         """
-        cls = SELECTORS.get(self.selector)
-        known = [name for name in inspect.signature(cls).parameters if name != "budget"]
-        for name in self.parameters:
-            if name not in known:
-                raise InputError(f"selector {self.selector!r} has no parameter {name!r}; it has: {', '.join(known)}")
+        if self.features not in FEATURES:
+            raise InputError(f"features is {self.features!r}; it must be one of {', '.join(FEATURES)}")
+        made = self.build(Budget(retain_ratio=ratio))
         if "backend" in self.parameters:
             usable_backend(self.parameters["backend"])
-        made: Selector = checked(cls(budget=Budget(retain_ratio=ratio), **self.parameters))
         missing = sorted(made.requires - SIGNALS)
         if missing:
             raise MissingSignalError(
                 f"{self.selector} needs the signal {missing[0]!r}, which the probe's model does not give; "
                 "it has attention of the language model and none of the vision encoder: leave this selector out"
             )
-        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +65,10 @@ class ProbePlan:
     Raises
     ------
     UnknownNameError, InputError, MissingSignalError, BackendUnavailableError
-        see :meth:`Setting.made`; a model or split that does not exist, or too many questions
+        see :meth:`ProbeSetting.check`; a model or split that does not exist, or too many questions
     """
 
-    settings: tuple[Setting, ...]
+    settings: tuple[ProbeSetting, ...]
     retain_ratios: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5)
     models: tuple[str, ...] = ()
     videos: str = "test"
@@ -92,8 +77,7 @@ class ProbePlan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "models", self.models or model_names()[:1])
         for axis in ("settings", "retain_ratios"):
-            if not getattr(self, axis):
-                raise InputError(f"{axis} is empty; give at least one")
+            check_axis(axis, getattr(self, axis))
         unknown = sorted(set(self.models) - set(model_names()))
         if unknown:
             raise InputError(f"model is {unknown[0]!r}; it must be one of {', '.join(model_names())}")
@@ -106,9 +90,7 @@ class ProbePlan:
         if self.videos == "train":
             raise InputError("videos is 'train'; measure on 'test', choose thresholds on 'dev'")
         for setting, ratio in product(self.settings, self.retain_ratios):
-            if setting.features not in FEATURES:
-                raise InputError(f"features is {setting.features!r}; it must be one of {', '.join(FEATURES)}")
-            setting.made(ratio)
+            setting.check(ratio)
 
     @property
     def questions_a_video(self) -> int:
@@ -121,10 +103,11 @@ class ProbePlan:
         return -(-self.n_questions // self.questions_a_video)
 
 
-def settings_of(
+def probe_settings(
     selectors: Iterable[str], axes: Mapping[str, Iterable[Any]], features: Iterable[str] = ("projector",)
-) -> tuple[Setting, ...]:
-    """The product of selectors, parameters and features; a parameter goes to the selectors that know it.
+) -> tuple[ProbeSetting, ...]:
+    """The product of selectors, parameters and features; a parameter goes to the selectors that know it, features to
+    those that build a graph.
 
     Raises
     ------
@@ -133,22 +116,13 @@ def settings_of(
 
     Examples
     --------
-    >>> [s.parameters for s in settings_of(["uniform", "st-simdiff"], {"tau_sim": (0.8, 0.9)})]
-    [{}, {'tau_sim': 0.8}, {'tau_sim': 0.9}]
+    >>> [s.features for s in probe_settings(["uniform", "st-simdiff"], {}, ["projector", "encoder"])]
+    ['projector', 'projector', 'encoder']
     """
-    found: list[Setting] = []
-    selectors = tuple(selectors)
-    known = {parameter for name in selectors for parameter in inspect.signature(SELECTORS.get(name)).parameters}
-    for parameter in axes:
-        if parameter not in known:
-            raise InputError(f"parameter {parameter!r} is known to none of the selectors {', '.join(selectors)}")
-    for name in selectors:
-        knows = inspect.signature(SELECTORS.get(name)).parameters
-        mine = {key: tuple(values) for key, values in axes.items() if key in knows}
-        graph = features if "tau_sim" in knows else ("projector",)
-        for values in product(*mine.values()):
-            for kind in graph:
-                setting = Setting(name, dict(zip(mine, values, strict=True)), kind)
-                if setting not in found:
-                    found.append(setting)
-    return tuple(found)
+    names, kinds = tuple(selectors), tuple(dict.fromkeys(features))
+    check_parameters(names, axes)
+    return tuple(
+        ProbeSetting(one.selector, one.parameters, kind)
+        for one in settings_of(names, axes)
+        for kind in (kinds if "tau_sim" in parameters_of(one.selector) else ("projector",))
+    )

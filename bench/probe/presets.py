@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stgraph.bench.probe.plan import Setting
+from stgraph.bench.probe.plan import ProbeSetting
 from stgraph.errors import UnknownNameError
 from stgraph.selection.presets import ABLATION, ablation
 
@@ -32,7 +32,7 @@ class Preset:
     """
 
     names: tuple[str, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[ProbeSetting, ...]
     retain_ratios: tuple[float, ...]
     paper: Mapping[tuple[int, float], Mapping[str, float]]
     source: str
@@ -52,7 +52,7 @@ def preset(name: str) -> Preset:
 
 
 def _ablation(source: str, printed: Mapping[float, tuple[tuple[float, float], ...]]) -> Preset:
-    settings = tuple(Setting("st-simdiff", ablation(row)) for row in ABLATION)
+    settings = tuple(ProbeSetting("st-simdiff", ablation(row)) for row in ABLATION)
     paper = {
         (i, ratio): {"VideoMME": video_mme, "LongVideoBench": long_video_bench}
         for ratio, rows in printed.items()
@@ -63,7 +63,7 @@ def _ablation(source: str, printed: Mapping[float, tuple[tuple[float, float], ..
 
 def _sweep(parameter: str, values: tuple[float, ...], source: str, paper: Mapping[int, Mapping[str, float]]) -> Preset:
     attention: dict[str, Any] = {"importance": "attention"}
-    settings = tuple(Setting("st-simdiff", {**attention, parameter: value}) for value in values)
+    settings = tuple(ProbeSetting("st-simdiff", {**attention, parameter: value}) for value in values)
     names = tuple(f"{parameter} {value:g}" for value in values)
     return Preset(names, settings, _RATIOS, {(i, 0.3): figures for i, figures in paper.items()}, source)
 

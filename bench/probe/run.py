@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 import stgraph
-from stgraph.bench.probe.choosing import Chooser, Chosen, exactness_of
+from stgraph.bench.probe.choosing import Chooser, Chosen
 from stgraph.bench.probe.exam import Exam, make_clips
-from stgraph.bench.probe.plan import ProbePlan, Setting
+from stgraph.bench.probe.plan import REFERENCES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES, PARAMETERS, ProbeRows, accuracy_columns
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import asked_families, load_model, weights_digest
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.table import Row
+from stgraph.selection.settings import parameters_of
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
@@ -38,7 +39,7 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
     """
     store = ProbeRows() if store is None else store
     tell = progress or (lambda label, share: None)
-    points: list[tuple[Setting, float]] = [(Setting("full"), 1.0), (Setting("blind"), 0.0)]
+    points: list[tuple[ProbeSetting, float]] = [(ProbeSetting("full"), 1.0), (ProbeSetting("blind"), 0.0)]
     points += [(setting, ratio) for setting in plan.settings for ratio in plan.retain_ratios]
     keys = {model: [store.table.key_of(_key(plan, model, *point)) for point in points] for model in plan.models}
     total, done = len(points) * len(plan.models), 0
@@ -61,7 +62,7 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
     return store.get(key for model in plan.models for key in keys[model])
 
 
-def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
+def _key(plan: ProbePlan, model: str, setting: ProbeSetting, ratio: float) -> Row:
     """The key of :data:`stgraph.bench.probe.rows.PROBE`."""
     row: Row = {
         "model": model,
@@ -71,22 +72,21 @@ def _key(plan: ProbePlan, model: str, setting: Setting, ratio: float) -> Row:
         "selector": setting.selector,
         "features": setting.features,
     }
-    selector = setting.made(ratio) if 0 < ratio < 1 else None
     for name in PARAMETERS:
-        value = getattr(selector, name, None)
-        if value is not None and name == "tau_diff":
+        value = None if setting.selector in REFERENCES else setting.get(name)
+        if name == "tau_diff" and value is not None:
             value = tau_diff_text(value)
-        if name == "max_size" and hasattr(selector, name):
-            value = "none" if value is None else str(value)
         row[name] = value
+    if setting.selector not in REFERENCES and "max_size" in parameters_of(setting.selector):
+        row["max_size"] = "none" if row["max_size"] is None else str(row["max_size"])
     others = {name: value for name, value in setting.parameters.items() if name not in PARAMETERS}
     row["parameters"] = json.dumps(others, sort_keys=True) if others else None
     return {**row, "retain_ratio": float(ratio)}
 
 
-def _row(plan: ProbePlan, model: str, setting: Setting, ratio: float, exam: Exam, chooser: Chooser) -> Row:
+def _row(plan: ProbePlan, model: str, setting: ProbeSetting, ratio: float, exam: Exam, chooser: Chooser) -> Row:
     chosen = None
-    if setting.selector in ("full", "blind"):
+    if setting.selector in REFERENCES:
         right = exam.answer_all() if setting.selector == "full" else exam.answer_blind()
     else:
         chosen = chooser.choose(setting, ratio)
@@ -106,13 +106,9 @@ def _choice_columns(chosen: Chosen | None, ratio: float) -> Row:
         from stgraph.bench.probe.model import N_TOKENS
 
         return {"library": None, "n_kept": ratio * N_TOKENS, "exactness": "exact", **dict.fromkeys(COMMUNITIES)}
-    library = None
-    if chosen.analyses is not None:
-        provenance = chosen.analyses[0].partition.provenance
-        library = f"{provenance.library} {provenance.library_version}"
     return {
-        "library": library,
+        "library": chosen.library,
         "n_kept": float(np.mean([len(selection) for selection in chosen.selections])),
-        "exactness": exactness_of(chosen.selections),
+        "exactness": chosen.exactness,
         **chosen.communities(),
     }

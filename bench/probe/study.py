@@ -14,7 +14,7 @@ from typing import Any
 
 from stgraph.bench.probe.contrasts import against, contrast
 from stgraph.bench.probe.features import probe_statistics, sample_statistics
-from stgraph.bench.probe.plan import FEATURES, ProbePlan, Setting
+from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
 from stgraph.bench.probe.rows import ProbeRows
 from stgraph.bench.probe.run import Progress, run
@@ -29,10 +29,10 @@ _COMPONENTS, _, _LEIDEN = DEFAULT_BACKENDS
 _BASE: Mapping[str, Any] = {"importance": "attention"}
 
 
-def threshold_settings() -> Iterator[Setting]:
+def threshold_settings() -> Iterator[ProbeSetting]:
     """Candidates for the similarity threshold: the paper's method, for each kind of features."""
     for features, tau_sim in product(FEATURES, TAU_SIMS):
-        yield Setting("st-simdiff", {**_BASE, "tau_sim": tau_sim}, features)
+        yield ProbeSetting("st-simdiff", {**_BASE, "tau_sim": tau_sim}, features)
 
 
 def chosen_thresholds(rows: Sequence[Row]) -> dict[str, float]:
@@ -45,9 +45,9 @@ def chosen_thresholds(rows: Sequence[Row]) -> dict[str, float]:
     return {features: next(tau for kind, tau in best if kind == features) for features in FEATURES}
 
 
-def study_settings(tau: Mapping[str, float]) -> tuple[Setting, ...]:
+def study_settings(tau: Mapping[str, float]) -> tuple[ProbeSetting, ...]:
     """Everything the study compares; ``tau`` are the thresholds chosen on dev."""
-    found: list[Setting] = [Setting(name) for name in DEFAULT_SELECTORS if name != "st-simdiff"]
+    found: list[ProbeSetting] = [ProbeSetting(name) for name in DEFAULT_SELECTORS if name != "st-simdiff"]
     for setting in (
         *_backends_and_cap(tau),
         *_splitters(tau),
@@ -63,7 +63,7 @@ def study_settings(tau: Mapping[str, float]) -> tuple[Setting, ...]:
     return (*fixed, *sorted(found[len(fixed) :], key=_communities))
 
 
-def _communities(setting: Setting) -> tuple[str, ...]:
+def _communities(setting: ProbeSetting) -> tuple[str, ...]:
     names = ("backend", "split", "max_size", "tau_sim", "spatial", "temporal")
     return (setting.features, *(str(setting.parameters.get(name)) for name in names))
 
@@ -73,42 +73,42 @@ def _taus(tau: Mapping[str, float]) -> tuple[float, ...]:
     return tuple(dict.fromkeys((0.8, tau["projector"])))
 
 
-def _backends_and_cap(tau: Mapping[str, float]) -> Iterator[Setting]:
+def _backends_and_cap(tau: Mapping[str, float]) -> Iterator[ProbeSetting]:
     for backend, tau_sim, max_size, events in product(DEFAULT_BACKENDS, _taus(tau), ("sqrt", None), (True, False)):
         yield _setting(backend=backend, tau_sim=tau_sim, max_size=max_size, events=events)
 
 
-def _splitters(tau: Mapping[str, float]) -> Iterator[Setting]:
+def _splitters(tau: Mapping[str, float]) -> Iterator[ProbeSetting]:
     for backend, tau_sim, split in product((_COMPONENTS, _LEIDEN), _taus(tau), ("tree", "raster", "redetect")):
         yield _setting(backend=backend, tau_sim=tau_sim, split=split)
 
 
-def _thresholds() -> Iterator[Setting]:
+def _thresholds() -> Iterator[ProbeSetting]:
     for backend, tau_sim in product((_COMPONENTS, _LEIDEN), TAU_SIMS):
         yield _setting(backend=backend, tau_sim=tau_sim)
     for tau_diff in (0.1, 0.3, 0.4, "p90", "p95"):
         yield _setting(tau_diff=tau_diff)
 
 
-def _features(tau: Mapping[str, float]) -> Iterator[Setting]:
+def _features(tau: Mapping[str, float]) -> Iterator[ProbeSetting]:
     for features, backend in product(FEATURES, (_COMPONENTS, _LEIDEN)):
         for tau_sim in dict.fromkeys((0.8, tau[features])):
             yield _setting(features, backend=backend, tau_sim=tau_sim)
 
 
-def _edges_and_events(tau: Mapping[str, float]) -> Iterator[Setting]:
+def _edges_and_events(tau: Mapping[str, float]) -> Iterator[ProbeSetting]:
     for tau_sim, row in product(_taus(tau), ABLATION):
         yield _setting(tau_sim=tau_sim, **ablation(row))
 
 
-def _reductions(tau: Mapping[str, float]) -> Iterator[Setting]:
+def _reductions(tau: Mapping[str, float]) -> Iterator[ProbeSetting]:
     rankings = ("attention", "difference-then-centrality", "centrality")
     for backend, tau_sim in product((_COMPONENTS, _LEIDEN), _taus(tau)):
         for importance, protect_events in product(rankings, (False, True)):
             yield _setting(backend=backend, tau_sim=tau_sim, importance=importance, protect_events=protect_events)
 
 
-def _setting(features: str = "projector", **parameters: Any) -> Setting:
+def _setting(features: str = "projector", **parameters: Any) -> ProbeSetting:
     """Of st-simdiff, every axis of the study written out, so that equal settings are one."""
     written = {
         "backend": _COMPONENTS,
@@ -122,7 +122,7 @@ def _setting(features: str = "projector", **parameters: Any) -> Setting:
         "protect_events": False,
         **_BASE,
     }
-    return Setting("st-simdiff", {**written, **parameters}, features)
+    return ProbeSetting("st-simdiff", {**written, **parameters}, features)
 
 
 # What the study asks: (column, one value, the other).

@@ -151,7 +151,7 @@ def _study(folder: Path, n_questions: int, quiet: bool) -> None:
 
 
 def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, method: dict[str, Any]) -> Any:
-    from stgraph.bench.probe.plan import ProbePlan, settings_of
+    from stgraph.bench.probe.plan import ProbePlan, probe_settings
     from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_RATIOS, DEFAULT_SELECTORS
     from stgraph.bench.probe.weights import model_names
 
@@ -165,7 +165,7 @@ def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, metho
     axes = {name: value if isinstance(value, tuple) else (value,) for name, value in method.items()}
     if selectors is None:
         axes.setdefault("backend", DEFAULT_BACKENDS)
-    settings = settings_of(selectors or DEFAULT_SELECTORS, axes, tuple(features or ("projector",)))
+    settings = probe_settings(selectors or DEFAULT_SELECTORS, axes, tuple(features or ("projector",)))
     return ProbePlan(settings=settings, retain_ratios=ratios or DEFAULT_RATIOS, **common)
 
 
