@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from vlm_models import (
 from vlm_state import state_of, warm
 
 import stgraph
-from stgraph.errors import InputError
+from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.st_simdiff import StSimDiff
 
 GREEDY = dict(max_new_tokens=4, do_sample=False)
@@ -223,6 +224,29 @@ def test_a_selector_that_asks_the_model_itself() -> None:
         with stgraph.compress(case.model, Asks()):
             assert torch.equal(case.model(**case.inputs).logits, alone)
     assert torch.equal(texts[0], expected)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_copy_made_inside_the_block_is_another_model(name: str) -> None:
+    case = warm("qwen2_vl")
+    plain = case.model(**case.inputs).logits
+    with torch.no_grad(), stgraph.compress(case.model, selector_of(name)) as stats:
+        expected = case.model(**case.inputs).logits
+        other = copy.deepcopy(case.model)
+        assert torch.equal(other(**case.inputs).logits, plain)
+        assert torch.equal(case.model(**case.inputs).logits, expected)
+        with stgraph.compress(other, selector_of(name)):
+            assert torch.equal(other(**case.inputs).logits, expected)
+    assert len(stats.videos) == 2
+    assert torch.equal(other(**case.inputs).logits, plain)
+    replica = other._replicate_for_data_parallel()
+    with (
+        stgraph.compress(other, selector_of(name)),
+        pytest.raises(UnavailableError, match="leave out DataParallel"),
+    ):
+        replica._forward_pre_hooks = other._forward_pre_hooks
+        replica._forward_pre_hooks_with_kwargs = other._forward_pre_hooks_with_kwargs
+        replica(**case.inputs)
 
 
 def test_outputs_as_tuples() -> None:

@@ -49,6 +49,10 @@ class Hooks:
         self._calls = Calls()
         self._open = ExitStack()
 
+    def __deepcopy__(self, memo: Any) -> Hooks:
+        """Copies of the model share them: they act on the modules they were made for alone."""
+        return self
+
     def attach(self) -> None:
         """Register the hooks.
 
@@ -61,8 +65,8 @@ class Hooks:
         """
         parts = self.parts
         with _attaching, ExitStack() as stack:
-            present = parts.text._forward_pre_hooks.values()
-            if any(isinstance(getattr(hook, "__self__", None), Hooks) for hook in present):
+            present = [getattr(hook, "__self__", None) for hook in parts.text._forward_pre_hooks.values()]
+            if any(isinstance(hooks, Hooks) and hooks.parts.text is parts.text for hooks in present):
                 raise InputError(
                     f"this {type(parts.model).__name__} is being compressed already; leave the first compress() before "
                     "entering another, or load the model twice"
@@ -127,6 +131,10 @@ class Hooks:
 
     def _begin(self, module: Any, frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], asked: Asked) -> None:
         _check_not_compiling()
+        if module is not self.parts.model and module is not self.parts.base:  # a copy made inside the block
+            if getattr(module, "_is_replica", False):
+                raise UnavailableError("compress() cannot cut in replicas of a model: leave out DataParallel")
+            return
         given = {"input_ids": args[0], **kwargs} if args else dict(kwargs)
         self._calls.begin(Call(module, frame, given, asked))
 
@@ -152,7 +160,7 @@ class Hooks:
             setattr(output, _GRIDS, merged_grids(module, thw, merge))
 
     def _before_text(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if probing():
+        if probing() or module is not self.parts.text:
             return None
         _check_not_compiling()
         call = self._calls.current()
