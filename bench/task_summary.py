@@ -12,8 +12,10 @@ import numpy as np
 from stgraph.bench.intervals import Interval, accuracy_by_video, paired_difference
 from stgraph.bench.tables.table import Row
 from stgraph.bench.task_plan import FULL
+from stgraph.errors import InputError
 
 CONFIGURATION = ("selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype")
+_MEANS = ("n_visual", "n_kept", "p_letters", "select_s", "probe_s", "total_s")
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]:
@@ -66,9 +68,21 @@ def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
 
     The summary has the columns ``accuracy``, ``accuracy_low`` and ``accuracy_high``, and the same for every family of
     questions.
+
+    Raises
+    ------
+    InputError
+        rows of questions that are not whole
     """
     if "correct" not in rows[0]:
         return list(rows)
+    for name in (*CONFIGURATION, "video", "digest", "family", "n_options", "error", *_MEANS):
+        if name not in rows[0]:
+            raise InputError(f"the rows lack the column {name!r}; give a file of stgraph eval as it was written")
+    for i, row in enumerate(rows, 1):
+        known = all(row[name] is not None for name in ("video", "digest", "correct"))
+        if row["error"] is None and not (known and (row["n_options"] or 0) >= 1):
+            raise InputError(f"row {i} has neither answer nor error; give a file of stgraph eval as it was written")
     whole = {tuple(one[name] for name in CONFIGURATION): one for one in summarise(rows)}
     for one in whole.values():
         one |= {"accuracy_low": one["low"], "accuracy_high": one["high"]}
@@ -79,14 +93,13 @@ def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def _figures(rows: Sequence[Row], seed: int, n: int) -> Row:
-    names = ("n_visual", "n_kept", "p_letters", "select_s", "probe_s", "total_s")
     figures: Row = {"n_questions": len(rows), "n_videos": len({row["video"] for row in rows})}
     interval = None
     if rows:
         interval = accuracy_by_video([row["correct"] for row in rows], [row["video"] for row in rows], seed=seed, n=n)
     figures |= _named(interval, "accuracy", "low", "high")
     figures["chance"] = fmean(1 / row["n_options"] for row in rows) if rows else None
-    for name in names:
+    for name in _MEANS:
         values = [row[name] for row in rows if row[name] is not None]
         figures[name] = fmean(values) if values else None
     return figures

@@ -86,11 +86,11 @@ def test_rows_of_a_table_have_the_same_columns(tmp_path: Path, table: tuple[str]
 
 
 def test_cells_of_csv(tmp_path: Path) -> None:
-    lines = ("\ufeffa,b,c,d", "1_000,9223372036854775808,True,", "", "p95,-1e3,nan,x", "")
+    lines = ("\ufeffa,b,c,e", "1_000,9223372036854775808,True,", "", "p95,-1e3,nan,x", "")
     (tmp_path / "r.csv").write_bytes("\r\n".join(lines).encode())
     first, second = read_tables(tmp_path / "r.csv")["rows"]
-    assert first == {"a": "1_000", "b": 2.0**63, "c": True, "d": None}
-    assert (second["a"], second["b"], second["d"]) == ("p95", -1000.0, "x")
+    assert first == {"a": "1_000", "b": 2.0**63, "c": True, "e": None}
+    assert (second["a"], second["b"], second["e"]) == ("p95", -1000.0, "x")
 
 
 def test_a_name_is_drawn_as_it_is(tmp_path: Path) -> None:

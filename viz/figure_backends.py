@@ -46,7 +46,9 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     MissingDependencyError
         matplotlib is not installed
     """
-    _need(rows, ("backend", "split", "retain_ratio", "oversized_ratio", "detection_s", "cap_changed_ratio"), "compare")
+    rows = _need(rows, ("backend", "split", "retain_ratio"), "compare")
+    for column in ("oversized_ratio", "detection_s", "cap_changed_ratio"):
+        _need(rows, (column,), "compare")
     ratios = sorted({row["retain_ratio"] for row in rows})
     shown = ratio if ratio is not None else 0.3 if 0.3 in ratios else ratios[len(ratios) // 2]
     if shown not in ratios:
@@ -56,7 +58,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
         groups.setdefault(backend_label(row), []).append(row)
     names = list(groups)
     kept = {name: [r for r in group if r["retain_ratio"] == shown] for name, group in groups.items()}
-    pairs = [p for p in overlap if p["retain_ratio"] == shown]
+    pairs = [p for p in overlap if p.get("retain_ratio") == shown and p.get("jaccard") is not None]
     n_columns = 3 if pairs and len(names) > 1 else 2
     figure = new_figure(4.1 * n_columns, 1.6 + 0.5 * len(names))
     grid = figure.add_gridspec(2, n_columns)
@@ -87,7 +89,9 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     MissingDependencyError
         matplotlib is not installed
     """
-    _need(rows, ("selector", "retain_ratio", *columns), "compare -s")
+    for column in columns:
+        _need(rows, (column,), "compare -s")
+    rows = _need(rows, ("selector", "retain_ratio"), "compare -s")
     there = [c for c in _SELECTOR_PANELS if any(row.get(c) is not None for row in rows)]
     chosen = list(dict.fromkeys(columns)) or there
     if not chosen:
@@ -108,12 +112,15 @@ def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def _need(rows: Sequence[Row], columns: Sequence[str], command: str) -> None:
+def _need(rows: Sequence[Row], columns: Sequence[str], command: str) -> list[Row]:
+    """The rows that have a value in each of the columns."""
     if not rows:
         raise InputError(f"there are no rows to draw; give a file of rows of stgraph {command}")
-    missing = [c for c in columns if not any(c in row for row in rows)]
-    if missing:
-        raise InputError(f"the rows lack the column {missing[0]!r}; this figure is of rows of stgraph {command}")
+    for column in columns:
+        rows = [row for row in rows if row.get(column) is not None]
+        if not rows:
+            raise InputError(f"the rows lack the column {column!r}; this figure is of rows of stgraph {command}")
+    return list(rows)
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:

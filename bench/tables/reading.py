@@ -7,15 +7,19 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from stgraph.bench.tables.parquet_file import read_parquet
 from stgraph.bench.tables.table import Row, Table
+from stgraph.columns import COLUMNS
 from stgraph.errors import InputError
 from stgraph.plain_json import parse_json
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
+_EITHER = ("max_size",)  # rows of the probe say "sqrt", all others the number
+_LARGEST = 1e100  # sums and squares of it are finite
 _INTEGERS = range(-(2**63), 2**63)  # what a column of integers holds, here as in Parquet
 
 
@@ -53,7 +57,9 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
     """The tables of a file of any command, by name; the one the command is about is called ``rows``.
 
     JSON holds all tables of a comparison. For the other formats ``stem.overlap.suffix`` beside the file is read too,
-    where there is one. The rows of a table have the same columns: None where a row lacked one.
+    where there is one. The rows of a table have the same columns: None where a row lacked one. A described column
+    (:data:`stgraph.columns.COLUMNS`) holds values of its type, any number is finite, and what is not a number (NaN) is
+    missing.
 
     Raises
     ------
@@ -70,13 +76,33 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
     beside = file.with_name(f"{file.stem}.overlap{file.suffix}")
     if fmt != "json" and beside.is_file():
         found["overlap"] = _parsed(beside, fmt)["rows"]
-    tables = {
-        name: [{c: plain_value(row[c]) if fmt == "csv" else row.get(c) for c in columns} for row in rows]
-        for name, (columns, rows) in found.items()
-    }
+    tables: dict[str, list[Row]] = {}
+    for name, (columns, rows) in found.items():
+        whole = ({column: row.get(column) for column in columns} for row in rows)
+        tables[name] = [{c: _cell(file, i, c, v, fmt) for c, v in row.items()} for i, row in enumerate(whole, 1)]
     if not tables.get("rows"):
         raise InputError(f"{file} holds no rows")
     return tables
+
+
+def _cell(file: Path, i: int, name: str, value: Any, fmt: str) -> Any:
+    """A value as its column describes it; one of a column that is not described as what it looks like."""
+    column = COLUMNS.get(name)
+    kind = None if column is None or name in _EITHER else column.kind
+    if value == "":
+        return None
+    if isinstance(value, str) and kind is not str and (fmt == "csv" or kind is not None):
+        value = plain_value(value)
+    if isinstance(value, float) and isnan(value):
+        return None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and not abs(value) <= _LARGEST:
+        raise InputError(f"cannot read {file}: row {i} holds {value:g} in {_shown(name)}; a number is finite")
+    fits = isinstance(value, bool) if kind is bool else number or kind in (None, str)
+    if value is not None and not fits:
+        takes = f"{_shown(name)}, which takes {'True or False' if kind is bool else 'numbers'}"
+        raise InputError(f"cannot read {file}: row {i} holds {_shown(str(value))} in {takes}")
+    return value
 
 
 def _parsed(file: Path, fmt: str) -> dict[str, tuple[list[str], list[Row]]]:

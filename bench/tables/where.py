@@ -30,8 +30,8 @@ def matching(rows: Sequence[Row], where: Sequence[str]) -> list[Row]:
             raise InputError(
                 f"--where is {text!r}; write it as column=value, with one of {', '.join(map(str, rows[0]))}"
             )
-        wanted = plain_value(value)
-        kept = [row for row in kept if row.get(name) == wanted or (row.get(name) is None and _is_reference(row))]
+        wanted = (plain_value(value), value)  # a text such as a threshold may look like a number
+        kept = [row for row in kept if row.get(name) in wanted or (row.get(name) is None and _is_reference(row))]
     if not kept:
         raise InputError(f"no row has {' and '.join(where)}")
     return kept
