@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import get_type_hints
 
 import columns_in_docs
 import pytest
 
-from stgraph.columns import COLUMNS
+from stgraph.bench.tables.table import Table
+from stgraph.columns import COLUMNS, NEAREST
 from stgraph.community.quality import PartitionQuality
 from stgraph.viz import comparison, selector_comparison
 from stgraph.viz.columns import legend, narrow_head, shown, title
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_a_column_is_described_in_a_phrase() -> None:
@@ -58,3 +62,24 @@ def test_values_as_they_are_shown() -> None:
     assert shown("n_kept", 1234.5) == "1,234"
     assert shown("fidelity_mean", 0.8551) == "0.855"
     assert {shown(name, None) for name in COLUMNS} == {"-"}
+
+
+def test_a_row_has_the_columns_of_its_table() -> None:
+    table = Table.of(("backend", "n_kept", "select_s"), ("backend",), n_kept=float)
+    assert table.columns == {"backend": str, "n_kept": float, "select_s": float}
+    assert table.row({"select_s": 0.5, "backend": "x"}) == {"backend": "x", "n_kept": None, "select_s": 0.5}
+    assert list(table.row({"select_s": 0.5, "backend": "x"})) == list(table.columns)
+    assert table.without("backend") == Table({"n_kept": float, "select_s": float})
+    with pytest.raises(ValueError, match="a row here has the columns backend, n_kept, select_s; not seconds"):
+        table.row({"seconds": 1})
+    with pytest.raises(KeyError):
+        Table.of(("nobody_described_this",))
+
+
+def test_a_figure_is_spelt_in_few_files() -> None:
+    """One that describes it, one that computes it; what shows figures takes them from :data:`NEAREST`."""
+    rooms = ("stgraph", "community", "selection", "viz", "bench")
+    files = {path.resolve() for room in rooms for path in (ROOT / room).rglob("*.py")}
+    spelt = sorted(str(path.relative_to(ROOT)) for path in files if "event_fidelity" in path.read_text())
+    assert len(spelt) <= 4, spelt
+    assert "event_fidelity_mean" in NEAREST

@@ -22,8 +22,8 @@ def mean(rows: Iterable[Row], name: str) -> float | None:
     return fmean(values) if values else None
 
 
-def shown(name: str, value: float | None) -> str:
-    """A value of a column as a table shows it.
+def shown(name: str, value: float | None, missing: str = "-") -> str:
+    """A value of a column as a table shows it; ``missing`` for None.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def shown(name: str, value: float | None) -> str:
     """
     column = COLUMNS[name]
     if value is None:
-        return "-"
+        return missing
     return f"{column.factor * value:,.{column.digits}f}{' %' if column.unit == 'share' else ''}"
 
 

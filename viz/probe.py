@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.viz.columns import mean, narrow_head, shown
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
@@ -140,15 +141,12 @@ def community_table(rows: Sequence[Row]) -> Table | None:
         return None
     table = new_table("Communities, mean of a video")
     table.add_column("kept by", overflow="fold")
-    titles = ("found", "largest", "above √N hold", "after cap", "largest", "events")
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
+    names = ("n_uncapped", "largest_uncapped", "oversized_ratio", "n_communities", "largest", "n_events")
+    for name in names:
+        table.add_column(narrow_head(name), justify="right", no_wrap=True)
     for key, label in labels.items():
         here = [row for row in rows if setting_of(row) == key]
-        names = ("n_uncapped", "largest_uncapped", "oversized_ratio", "n_communities", "largest", "n_events")
-        mean = {name: fmean(row[name] for row in here) for name in names}
-        cells = [f"{100 * mean[n]:.0f} %" if n == "oversized_ratio" else f"{mean[n]:,.0f}" for n in names]
-        table.add_row(Text(label), *cells)
+        table.add_row(Text(label), *(shown(name, mean(here, name)) for name in names))
     return table
 
 

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.viz.columns import legend
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
@@ -85,9 +86,9 @@ def findings(rows: Sequence[Row], reference: tuple[float, str]) -> Text:
             lines.append(f"{label}: {only}.")
     importances = ", ".join(_distinct(rows, "importance"))
     lines.append(
-        f"\noverlap: Jaccard overlap of the kept tokens with those at tau_sim {tau_sim:g} and tau_diff {tau_diff}, all "
-        "else equal. events: kept tokens that are events. Columns: tau_diff; none: it plays no part. Surplus "
-        f"candidates were dropped by {importances}.{_means(rows)}"
+        f"\n{legend(['reference_overlap'])} These are tau_sim {tau_sim:g} and tau_diff {tau_diff}. events: kept tokens "
+        "that are events. Columns: tau_diff; none: it plays no part. Surplus candidates were dropped by "
+        f"{importances}.{_means(rows)}"
     )
     return Text("\n".join(lines))
 

@@ -10,9 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.viz.columns import legend, narrow_head, shown
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
+_MEANS = ("n_kept", "n_visual", "total_s")
 _FEW = 20  # videos below which a percentile bootstrap is known to be too narrow
 
 
@@ -35,7 +37,8 @@ def _accuracy_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -
     table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
     table.add_column("selector", overflow="fold")
     against = next((row["against"] for row in rows if row["against"] is not None), "")
-    for title in ("r", "right", "95 %", f"- {against}" if against else "", "95 %", "kept", "of", "ms"):
+    heads = ("r", narrow_head("accuracy"), "95 %", f"- {against}" if against else "", "95 %")
+    for title in (*heads, *map(narrow_head, _MEANS)):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -45,9 +48,7 @@ def _accuracy_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -
             _range(row["low"], row["high"]),
             _percent(row["difference"], sign=True),
             _range(row["difference_low"], row["difference_high"], sign=True),
-            _number(row["n_kept"]),
-            _number(row["n_visual"]),
-            _number(None if row["total_s"] is None else 1e3 * row["total_s"]),
+            *(shown(name, row[name], "") for name in _MEANS),
         )
     return table
 
@@ -57,7 +58,7 @@ def _family_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> 
     table.padding, table.show_edge = 0, False
     table.add_column("family", overflow="fold")
     table.add_column("selector", overflow="fold")
-    for title in ("r", "right", "95 %", "questions", "videos"):
+    for title in ("r", narrow_head("accuracy"), "95 %", "questions", "videos"):
         table.add_column(title, justify="right", no_wrap=True)
     last = None
     for row in rows:
@@ -67,8 +68,7 @@ def _family_table(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> 
             "" if row["retain_ratio"] is None else f"{row['retain_ratio']:g}",
             _percent(row["accuracy"]),
             _range(row["low"], row["high"]),
-            _number(row["n_questions"]),
-            _number(row["n_videos"]),
+            *(shown(name, row[name]) for name in ("n_questions", "n_videos")),
         )
         last = row["family"]
     return table
@@ -78,9 +78,9 @@ def _legend(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> Text:
     most = max(rows, key=lambda row: row["n_questions"])
     chance = f", {_percent(most['chance'])} by chance" if most["chance"] is not None else ""
     lines = [
-        f"{most['n_questions']:,} questions on {most['n_videos']:,} videos{chance}. right: in per cent. 95 %: bootstrap"
-        " over videos, whose questions stand or fall together; the difference is paired. kept, of: visual tokens, "
-        "means. ms: of one forward pass, selection included."
+        f"{most['n_questions']:,} questions on {most['n_videos']:,} videos{chance}; in per cent. 95 %: bootstrap over "
+        "videos, whose questions stand or fall together; the difference is paired. All others are means. "
+        f"{legend(['accuracy', *_MEANS])}"
     ]
     unanswered = [f"{label[_key(row)]} {row['n_failed']:,}" for row in rows if row["n_failed"]]
     if unanswered:
@@ -118,7 +118,3 @@ def _percent(share: float | None, *, sign: bool = False) -> str:
 
 def _range(low: float | None, high: float | None, *, sign: bool = False) -> str:
     return "" if low is None or high is None else f"{_percent(low, sign=sign)}..{_percent(high, sign=sign)}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
