@@ -109,7 +109,6 @@ class _Dump:
         self.name, self.tokens, self.plan, self.device = name, tokens, plan, device
         self.digest = content_digest(tokens)
         self.importance = resolve_importance(plan.importance, tokens)
-        self.max_size = resolve_max_size(plan.max_size, tokens.grid.n_nodes)
 
     def key_columns(self, p: Point) -> Row:
         """The values of the key of :data:`stgraph.bench.tables.experiments.SWEEP`."""
@@ -121,7 +120,7 @@ class _Dump:
             "seed": p.setting.seed,
             "preset": p.preset,
             "importance": self.importance,
-            "max_size": self.max_size,
+            "max_size": resolve_max_size(values["max_size"], self.tokens.grid.n_nodes),
             "resolution": None if "resolution" in ignored else values["resolution"],
             "tau_sim": p.tau_sim,
             "tau_diff": None if p.tau_diff is None else tau_diff_text(p.tau_diff),

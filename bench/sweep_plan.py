@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from itertools import product
 from typing import Any
 
+from stgraph.bench.tables.experiments import SWEEP
 from stgraph.community.base import backend, usable_backend
-from stgraph.community.detect import check_detection
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import parse_tau_diff
 from stgraph.selection.importance import check_importance
 from stgraph.selection.presets import ablation
-from stgraph.selection.settings import Setting, check_axis
+from stgraph.selection.settings import Setting, check_axis, parameters_of
 from stgraph.selection.st_simdiff import StSimDiff
 
 REFERENCE = (StSimDiff.tau_sim, StSimDiff.tau_diff)  # the thresholds whose kept tokens all others are compared with
 REFERENCE_PARAMETERS = {"tau_sim": REFERENCE[0], "tau_diff": REFERENCE[1]}
 _MOST = 10_000
+_AXES = ("backend", "split", "seed", "tau_sim", "tau_diff", "importance")
+_OPTIONS = tuple(name for name in SWEEP.key if name in parameters_of("st-simdiff") and name not in _AXES)
 
 
 def number_range(name: str, text: str) -> tuple[float, ...]:
@@ -96,7 +98,7 @@ class SweepPlan:
     importance : by what surplus candidates are dropped; None is "attention", as in the paper, where presets are named,
         else "auto"
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
-    max_size, resolution, protect_events : of st-simdiff, the same for all
+    options : further parameters of st-simdiff, the same for all: those that rows have a column for
 
     Raises
     ------
@@ -113,9 +115,7 @@ class SweepPlan:
     presets: tuple[str, ...] = ()
     importance: str | None = None
     fidelity: bool = False
-    max_size: int | str | None = "sqrt"
-    resolution: float = 1.0
-    protect_events: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chosen = self.importance or ("attention" if self.presets else "auto")
@@ -133,12 +133,15 @@ class SweepPlan:
         if not isinstance(chosen, str):
             raise InputError("importance is an array; a sweep takes a name, which fits every dump")
         check_importance(chosen)
+        for name in self.options:
+            if name not in _OPTIONS:
+                raise InputError(f"a sweep has no parameter {name!r}; it has: {', '.join(_OPTIONS)}")
         for name in self.backends:
             self._check_backend(name)
 
     def _check_backend(self, name: str) -> None:
         for split, seed in product(self.splits, self.seeds):
-            check_detection(name, self.max_size, split, self.resolution, seed)
+            Setting("st-simdiff", {**self.options, "backend": name, "split": split, "seed": seed}).build(Budget(0.5))
         found = usable_backend(name)
         if found.capabilities.weighted and min(self.tau_sims) < 0:
             raise InputError(
@@ -153,7 +156,7 @@ class SweepPlan:
         for preset in self.presets:
             row = ablation(preset)
             families.setdefault((row["spatial"], row["temporal"]), []).append(preset)
-        common = {name: getattr(self, name) for name in ("max_size", "resolution", "importance", "protect_events")}
+        common = {**self.options, "importance": self.importance}
         for name, split in product(self.backends, self.splits):
             seeds = self.seeds if backend(name).capabilities.seeded else (0,)
             for seed, (edges, presets) in product(seeds, families.items()):

@@ -41,6 +41,20 @@ class Column:
         return {"s": 1e3, "share": 100.0}.get(self.unit, 1.0)
 
 
+# The parameters of st-simdiff that rows name; those of the reduction to the budget come last.
+REDUCTION = ("protect_events", "importance")
+METHOD = (
+    *("backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "spatial", "temporal", "events"),
+    *REDUCTION,
+)
+# What a setting is called where a switch tells it from others: on, off.
+SWITCHED = {
+    "spatial": ("spatial", "no spatial"),
+    "temporal": ("temporal", "no temporal"),
+    "events": ("events", "no events"),
+    REDUCTION[0]: ("events kept last", "events not protected"),
+}
+
 _TEXTS = {
     "dump": "name of the input when the row was computed",
     "digest": "stands for the content: of the dump; of the question",
@@ -86,7 +100,7 @@ _TEXTS = {
     "title": "of the video",
 }
 _SWITCHES = {
-    "protect_events": "whether events are dropped last",
+    REDUCTION[0]: "whether events are dropped last",
     "spatial": "whether the graph has edges inside frames",
     "temporal": "whether the graph has edges between frames",
     "events": "whether event tokens are kept",

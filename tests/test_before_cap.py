@@ -19,7 +19,7 @@ from command_line import run
 from foreign import Capping, registered
 
 import stgraph
-from stgraph import Budget, Partition
+from stgraph import Partition
 from stgraph.bench.compare import compare_backends
 from stgraph.bench.sweep import SweepPlan
 from stgraph.bench.sweep import run as sweep
@@ -27,7 +27,6 @@ from stgraph.community.base import available_backends, backend
 from stgraph.community.size_cap import SPLITTERS
 from stgraph.graph_views import to_networkx
 from stgraph.selection.settings import backend_settings
-from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.viz.shown import shown
 from stgraph.viz.view import view_data
 
@@ -117,8 +116,8 @@ def test_columns_of_a_sweep(name: str, split: str) -> None:
 @each_pair
 def test_columns_of_the_probe(name: str, split: str) -> None:
     choosing = pytest.importorskip("stgraph.bench.probe.choosing")
-    analyses = [StSimDiff(budget=Budget(RATIO), backend=name, split=split).analyse(clip())]
-    row = choosing.Chosen([], analyses).communities()
+    kept = list(stgraph.keep(clip(), backend_settings((name,), (split,)), RATIO))
+    row = choosing.Chosen(kept).communities()
     columns = ("n_uncapped", "largest_uncapped", "oversized_ratio")
     assert [row[key] for key in columns] == [pytest.approx(by_hand(name)[key]) for key in columns]
 

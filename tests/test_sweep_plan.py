@@ -64,8 +64,9 @@ def test_a_range_has_an_end() -> None:
         ({"seeds": (-1,)}, InputError, "seed is -1"),
         ({"presets": ("fll",)}, UnknownNameError, "no preset 'fll'. Known: attention-only, "),
         ({"importance": "novelty"}, InputError, "importance is 'novelty'; it must be one of"),
-        ({"max_size": 0}, InputError, "max_size is 0"),
-        ({"resolution": -1.0}, InputError, "resolution is -1"),
+        ({"options": {"max_size": 0}}, InputError, "max_size is 0"),
+        ({"options": {"resolution": -1.0}}, InputError, "resolution is -1"),
+        ({"options": {"right": False}}, InputError, "a sweep has no parameter 'right'; it has: max_size, resolution, "),
         ({"backends": ("igraph-leiden",), "tau_sims": (-0.1,)}, InputError, "igraph-leiden needs positive edge"),
     ],
 )

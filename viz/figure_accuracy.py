@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stgraph.columns import METHOD
 from stgraph.errors import InputError
 from stgraph.viz.figure_style import line_style, panelled, styled
 from stgraph.viz.row_curves import Curve, curves, number
@@ -18,8 +19,8 @@ Row = Mapping[str, Any]
 FULL, BLIND = "full", "blind"  # the selectors of the reference rows: all tokens, none
 # What tells one curve from another, in the order it is named.
 SETTINGS = (
-    *("model", "selector", "features", "backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "importance"),
-    *("events", "protect_events", "spatial", "temporal", "parameters", "frames", "fps", "dtype"),
+    *("model", "selector", "features", *METHOD),
+    *("parameters", "frames", "fps", "dtype"),
 )
 
 

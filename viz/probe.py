@@ -11,17 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.columns import METHOD, SWITCHED
 from stgraph.viz.columns import mean, narrow_head, shown
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
-_PARAMETERS = (
-    "backend split max_size tau_sim tau_diff spatial temporal events protect_events importance features seed parameters"
-)
-_NAMED = {"spatial": ("spatial", "no spatial"), "temporal": ("temporal", "no temporal")} | {
-    "events": ("events", "no events"),
-    "protect_events": ("events kept last", "events not protected"),
-}
+_PARAMETERS = (*(name for name in METHOD if name != "seed"), "features", "seed", "parameters")
 REFERENCES = ("full", "blind")
 
 
@@ -58,14 +53,14 @@ def setting_labels(rows: Sequence[Row]) -> dict[tuple[Any, ...], str]:
         by_selector.setdefault(row["selector"], []).append(row)
     labels = {}
     for key, row in settings.items():
-        differing = [n for n in _PARAMETERS.split() if len({str(o[n]) for o in by_selector[row["selector"]]}) > 1]
+        differing = [n for n in _PARAMETERS if len({str(o[n]) for o in by_selector[row["selector"]]}) > 1]
         labels[key] = " ".join([row["selector"], *(_value(name, row[name]) for name in differing)])
     return labels
 
 
 def setting_of(row: Row) -> tuple[Any, ...]:
     """What tells a setting from the others, whatever its ratio and model."""
-    return (row["selector"], *(row[name] for name in _PARAMETERS.split()))
+    return (row["selector"], *(row[name] for name in _PARAMETERS))
 
 
 def accuracy_table(rows: Sequence[Row], ratios: Sequence[float]) -> Table:
@@ -213,8 +208,8 @@ def _figure(rows: Sequence[Row], name: str) -> str:
 
 
 def _value(name: str, value: Any) -> str:
-    if name in _NAMED:
-        return _NAMED[name][0 if value else 1]
+    if name in SWITCHED:
+        return SWITCHED[name][0 if value else 1]
     if name in ("backend", "split", "importance", "features", "parameters"):
         return str(value)
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -11,25 +11,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from stgraph.columns import METHOD
 from stgraph.multiplicity import holm
 from stgraph.selection.presets import ABLATION
+from stgraph.selection.settings import Setting
 
 Row = Mapping[str, str]
 Differences = dict[tuple[str, str], dict[str, Row]]
 LEVEL = 0.05  # of Holm's correction, over all differences of the page
+_PAPER = Setting("st-simdiff", {"importance": "attention"})  # the method as the paper has it, which the study varies
 BASE = {
-    "selector": "st-simdiff",
+    "selector": _PAPER.selector,
     "features": "projector",
-    "backend": "lattice-components",
-    "split": "tree",
-    "max_size": "sqrt",
-    "tau_sim": "0.8",
-    "tau_diff": "0.2",
-    "spatial": "True",
-    "temporal": "True",
-    "events": "True",
-    "protect_events": "False",
-    "importance": "attention",
+    **{name: str(_PAPER.get(name)) for name in METHOD if name != "seed"},
 }
 
 

@@ -13,14 +13,11 @@ from stgraph.bench.intervals import accuracy_by_video
 from stgraph.bench.probe.words import FAMILIES
 from stgraph.bench.tables.row_file import RowFile
 from stgraph.bench.tables.table import Row, Table
+from stgraph.columns import METHOD
 
 Array = np.ndarray[Any, Any]
 
-# Parameters of st-simdiff and its presets; None where a selector has no such parameter.
-PARAMETERS = (
-    *("backend", "split", "max_size", "seed", "tau_sim", "tau_diff", "spatial", "temporal", "events"),
-    *("protect_events", "importance"),
-)
+PARAMETERS = METHOD  # also of its presets; None where a selector has no such parameter
 COMMUNITIES = ("n_communities", "largest", "n_uncapped", "largest_uncapped", "oversized_ratio", "n_events")
 INTERVAL = ("", "_low", "_high")
 _ACCURACY = tuple(f"accuracy{end}" for end in INTERVAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from stgraph.bench.tables.table import Table
-from stgraph.columns import FIDELITY
+from stgraph.columns import FIDELITY, REDUCTION
 from stgraph.community.quality import PartitionQuality
 
 _COMMUNITIES = (*(field.name for field in fields(PartitionQuality)), "mean_centrality")
@@ -33,7 +33,7 @@ COMPARED_SELECTORS = Table.of(
 
 # "digest" stands for what a dump holds, so that a renamed dump is the same and a changed one is not.
 _SWEEP_KEY = (
-    *("digest", "backend", "split", "seed", "preset", "importance", "max_size", "resolution", "protect_events"),
+    *("digest", "backend", "split", "seed", "preset", "max_size", "resolution", *REDUCTION),
     *("tau_sim", "tau_diff", "retain_ratio"),
 )
 SWEEP = Table.of(

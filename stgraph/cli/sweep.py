@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options, results
-from stgraph.cli.method_options import takes_method
+from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
 
 EXAMPLES = """
 stgraph sweep clip.safetensors --tau-sim 0.6:0.95:0.05 -r 0.3 -o rows.csv
@@ -23,9 +23,11 @@ _AXES = {
     "seed": "0",
     "preset": "full, by --importance auto",
 }
+# Which edges and whether events take part is what the presets are about.
+_REST = tuple(name for name in (*COMMUNITIES, *REDUCTION) if name not in (*_AXES, "spatial", "temporal"))
 
 
-@takes_method("max_size", "resolution", "importance", "protect_events", repeatable=_AXES)
+@takes_method(*_REST, repeatable=_AXES)
 def command(
     dumps: Annotated[
         list[Path] | None, typer.Argument(help="Token dumps; without one, the bundled sample.", show_default=False)
@@ -52,9 +54,8 @@ def command(
     chosen = results.check_row_file(output, fmt, restart)
     if query is not None and len(dumps or ()) != 1:
         raise InputError("--query belongs to one dump; name that one")
-    plan = SweepPlan(
-        **{f"{name}s" if name in _AXES else name: value for name, value in method.items()}, fidelity=fidelity
-    )
+    axes = {f"{name}s": method.pop(name) for name in _AXES if name in method}
+    plan = SweepPlan(**axes, importance=method.pop("importance", None), options=method, fidelity=fidelity)
     store = SweepRows(output, chosen or "csv", restart=restart)
     inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None)]
     try:
