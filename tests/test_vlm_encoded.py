@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def test_features_encoded_ahead_keep_their_own_grid(name: str, says: str, beams:
 
 @needs_encoding_ahead
 def test_features_encoded_before_the_block() -> None:
-    """The call's own grid decides; where generate() keeps it to itself, it is refused, not guessed."""
+    """The call's own grid decides, in forward and in generate(); without one it is refused, not guessed."""
     model, grids = qwen_model("Qwen2VL"), [(4, 6, 8), (4, 8, 6)]
     first, second = (same_count("Qwen2VL", grid, seed) for seed, grid in enumerate(grids))
     rest = {key: value for key, value in first.items() if key != "pixel_values_videos"}
@@ -98,9 +99,16 @@ def test_features_encoded_before_the_block() -> None:
             expected = model(**first).logits
             model(**second)
             assert torch.equal(model(**rest, mm_encoder_outputs={"video": features}).logits, expected)
-            with pytest.raises(GridError, match="pass video_grid_thw to forward, or pass grids="):
-                model.generate(**rest, mm_encoder_outputs={"video": features}, **GREEDY)
-    assert [video.grid for video in stats.videos] == [(4, 3, 4), (4, 4, 3), (4, 3, 4)]
+            for beams in (1, 2):
+                wanted = model.generate(**first, **GREEDY, num_beams=beams)
+                encoded = {"mm_encoder_outputs": {"video": copy.deepcopy(features)}}  # beams write into it
+                assert torch.equal(model.generate(**rest, **encoded, **GREEDY, num_beams=beams), wanted)
+            encoded = {"mm_encoder_outputs": {"video": features}}
+            with pytest.raises(GridError, match="pass video_grid_thw along, or pass grids="):
+                positions = torch.arange(rest["input_ids"].shape[1]).expand(3, 1, -1)
+                model(input_ids=rest["input_ids"], position_ids=positions, **encoded)
+    grids_seen = [video.grid for video in stats.videos]
+    assert grids_seen == [(4, 3, 4), (4, 4, 3), (4, 3, 4), *[(4, 3, 4)] * 4]
 
 
 def test_a_video_that_only_another_prompt_encoded_is_refused() -> None:

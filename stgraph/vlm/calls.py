@@ -76,6 +76,18 @@ class Call:
             return False
         return bool(placeholders(ids).any())
 
+    def said_to_generate(self, model: Any) -> Mapping[str, Any]:
+        """Keyword arguments of the ``model.generate`` that makes this call; empty where none does.
+
+        transformers takes the grids of videos that come encoded out of them before it calls any module, so that they
+        are found in the caller's frame alone.
+        """
+        for frame in _stack(self.frame):
+            if frame.f_code.co_name == "generate" and frame.f_locals.get("self") is model:
+                found: Mapping[str, Any] = frame.f_locals.get("kwargs", {})
+                return found
+        return {}
+
 
 _PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")
 

@@ -219,17 +219,28 @@ class Hooks:
         """The grids of the prompt's videos: what the call itself says; else what its encoded videos carry."""
         if not self._reads_encoder:
             return None
-        thw, merge = call.given.get("video_grid_thw"), call.given.get("video_merge_sizes")
-        if thw is not None and (merge is not None or hasattr(self.parts.vision, "spatial_merge_size")):
-            return merged_grids(self.parts.vision, thw, merge)
+        own = self._own_grids(call.given)
         video = (call.given.get("mm_encoder_outputs") or {}).get("video")
-        if video is not None and not hasattr(video, _GRIDS):
+        if own is None and video is not None:
+            own = getattr(video, _GRIDS, None)
+        if own is None and video is not None:
+            said = call.said_to_generate(self.parts.model)
+            if said.get("mm_encoder_outputs") is not None and said.get("prefill_chunk_size") is None:
+                own = self._own_grids(said)
+        if own is None and video is not None:
             raise GridError(
                 "this video came encoded, and its grid was not seen: it was encoded before compress() was entered, "
                 "copied by hand, or comes in pieces (prefill_chunk_size). Encode it inside the block and leave "
-                "prefill_chunk_size out, pass video_grid_thw to forward, or pass grids="
+                "prefill_chunk_size out, pass video_grid_thw along, or pass grids="
             )
-        return getattr(video, _GRIDS, None)
+        return own
+
+    def _own_grids(self, given: Mapping[str, Any]) -> list[TokenGrid] | None:
+        """The grids that keyword arguments say."""
+        thw, merge = given.get("video_grid_thw"), given.get("video_merge_sizes")
+        if thw is None or (merge is None and not hasattr(self.parts.vision, "spatial_merge_size")):
+            return None
+        return merged_grids(self.parts.vision, thw, merge)
 
     def _continue(
         self, kwargs: dict[str, Any], state: Continuation | None, past: int, call: Call | None, video: bool
