@@ -17,7 +17,7 @@ from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import event_tokens
-from stgraph.selection.keeping import Keeping, Kept, check_signals
+from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.settings import Setting, check_axis, selector_settings
 from stgraph.tokens import VideoTokens
 
@@ -111,7 +111,7 @@ def _able(
     for setting in settings:
         selector = setting.build(Budget(0.5))
         try:
-            check_signals(selector, tokens)
+            selector.check_signals(tokens)
         except MissingSignalError:
             missing = sorted(selector.requires - tokens.signals.keys())
             needs = f"needs {'signal' if len(missing) == 1 else 'signals'} {', '.join(missing)}"

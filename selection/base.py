@@ -10,6 +10,7 @@ from stgraph.registry import Registry, told
 from stgraph.selection.budget import Budget
 from stgraph.selection.checked import checked
 from stgraph.selection.result import Selection
+from stgraph.selection.stages import Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
@@ -18,12 +19,8 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Selector(Protocol):
-    """From tokens to a selection.
-
-    ``requires`` names the signals the method needs; ``count`` is exact and needs no features. A selector that computes
-    on a GPU has an attribute ``on_gpu = True``; to any other ``compress`` gives a copy of the features in host memory.
-    """
+class MinimalSelector(Protocol):
+    """What a selector cannot do without; :func:`stgraph.selection.checked.checked` makes a :class:`Selector` of it."""
 
     # Properties, so that class variables and properties of an implementation satisfy a type checker too.
     @property
@@ -42,6 +39,41 @@ class Selector(Protocol):
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """The selection; ``budget`` replaces the selector's own for this call."""
+        ...
+
+
+@runtime_checkable
+class Selector(MinimalSelector, Protocol):
+    """From tokens to a selection, in one piece or in the stages of a running model: all that callers ask.
+
+    A selector of a third party may leave out what is not in :class:`MinimalSelector`.
+    """
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether features on a GPU are taken as they are; by default a copy in host memory is."""
+        ...
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal, and what could stand for it; by default, one of those
+        in ``requires``."""
+        ...
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Where tokens are cut inside a running model, in order, and by which attention; by default at once, and by
+        attention where ``requires`` names a signal that is."""
+        ...
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Select as far as possible without attention, inside a running model.
+
+        By default the attention becomes signals of the tokens for :meth:`select`.
+
+        Parameters
+        ----------
+        tokens : as the language model gets them, without signals
+        layer : decoder layer whose attention will be read, if any is
+        """
         ...
 
 

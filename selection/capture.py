@@ -139,4 +139,5 @@ def finished(selector: StSimDiff, found: Unread, tokens: VideoTokens, start: flo
     if first_bad < tokens.grid.n_nodes:
         raise bad_token(int(first_bad), tokens.grid.H, tokens.grid.W)
     seconds = {"replay": perf_counter() - start}
-    return selector.selection_of(found.analysis, found.reduced, figures, selector.budget, tokens, seconds)
+    choice = selector.choice_of(found.analysis, found.reduced, figures, selector.budget, seconds)
+    return selector.finish(choice, tokens, found.analysis.tokens, selector.budget)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from stgraph.errors import InputError, StgraphError, UnavailableError
 from stgraph.registry import told
 from stgraph.selection.finite import check_features
 from stgraph.selection.result import Selection
+from stgraph.selection.stages import Stage, Waiting, begin_by_signals, check_stages, stages_by_signals
 from stgraph.tokens import VideoTokens
 
 _POSITIONS = ("original", "compact")
@@ -80,7 +84,7 @@ def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | No
 
 
 class CheckedSelector:
-    """A third party's selector whose every selection is checked; all else is its own."""
+    """A third party's selector: what it leaves out is at its default, and every selection it makes is checked."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -93,29 +97,83 @@ class CheckedSelector:
     def __repr__(self) -> str:
         return repr(self._inner)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it takes features on a GPU."""
+        return bool(getattr(self._inner, "on_gpu", False))
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal."""
+        if hasattr(self._inner, "check_signals"):
+            self._inner.check_signals(tokens)
+            return
+        for signal in sorted(self._inner.requires):
+            tokens.signal(signal, self._inner.name)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Where it cuts inside a running model."""
+        if hasattr(self._inner, "stages"):
+            return check_stages(self._by, self._inner.stages())
+        return stages_by_signals(self._inner.requires)
+
     def select(self, tokens: VideoTokens, budget: Any = None) -> Selection:
         """The inner selector's selection.
 
         Raises
         ------
+        FeatureError
+            a token holds NaN or Inf, which every selector refuses
         InputError
             it is not a selection of ``tokens``, or does not keep as many as ``count`` promises
-        FeatureError
-            a token holds NaN or Inf
         UnavailableError
             its code raised something else, which is the cause of this error
         """
         check_features(tokens)
-        try:
+        with self._told():
             found = self._inner.select(tokens, budget)
+        return check_selection(self._by, found, tokens, self._inner.count(tokens.grid, budget))
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """The same inside a running model, whose attention of ``layer`` will be read."""
+        if not hasattr(self._inner, "begin"):
+            return begin_by_signals(self, self.stages(), tokens, layer)
+        check_features(tokens)
+        with self._told():
+            state = self._inner.begin(tokens, layer)
+        return self._checked(state, tokens)
+
+    def _checked(self, state: Any, tokens: VideoTokens) -> Selection | Waiting:
+        if not isinstance(state, Waiting):
+            return check_selection(self._by, state, tokens, self._inner.count(tokens.grid))
+        if state.rows is not None:
+            check_rows(self._by, "rows", state.rows, tokens.grid.n_tokens, None)
+        if state.stage not in self.stages() or state.stage.attention is None:
+            raise InputError(f"{self._by} waits for {state.stage}, which is not a stage with attention in stages()")
+
+        def resume(attention: Any) -> Selection | Waiting:
+            with self._told():
+                after = state.resume(attention)
+            return self._checked(after, tokens)
+
+        return replace(state, resume=resume)
+
+    @property
+    def _by(self) -> str:
+        return f"selector {self._inner.name}"
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Name who raised what is not an error of ours."""
+        try:
+            yield
         except StgraphError:
             raise
         except Exception as error:
-            raise UnavailableError(f"selector {self.name} failed: {told(error)}") from error
-        return check_selection(f"selector {self.name}", found, tokens, self._inner.count(tokens.grid, budget))
+            raise UnavailableError(f"{self._by} failed: {told(error)}") from error
 
 
 def checked(selector: Any) -> Any:
-    """``selector`` itself where our own code makes its selections, and checks them; else the same in a check."""
-    made_by = getattr(getattr(type(selector), "select", None), "__module__", None) or ""
-    return selector if made_by.partition(".")[0] == "stgraph" else CheckedSelector(selector)
+    """A :class:`stgraph.selection.base.Selector` of at least a minimal one: itself where our own code makes its
+    selections, and checks them; else the same in a check."""
+    own = (getattr(getattr(type(selector), method, None), "__module__", None) or "" for method in ("select", "begin"))
+    return selector if all(module.partition(".")[0] == "stgraph" for module in own) else CheckedSelector(selector)

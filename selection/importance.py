@@ -16,8 +16,8 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
+NEUTRAL = "difference-then-centrality"  # ranks nothing where no candidate is surplus
 IMPORTANCES = ("auto", "attention", "difference-then-centrality", "centrality", "difference", "norm")
-_FALLBACK = "difference-then-centrality"
 
 
 def check_importance(importance: Any) -> None:
@@ -29,12 +29,17 @@ def check_importance(importance: Any) -> None:
         )
 
 
+def by_attention(importance: Any) -> bool:
+    """Whether a running model's attention is what surplus candidates are ranked by."""
+    return isinstance(importance, str) and importance in ("auto", "attention")
+
+
 def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
     """The name of the importance that will be used: "auto" is attention where the tokens carry it."""
     if not isinstance(importance, str):
         return "given"
     if importance == "auto":
-        return "attention" if has_shallow_attention(tokens) else _FALLBACK
+        return "attention" if has_shallow_attention(tokens) else NEUTRAL
     return importance
 
 

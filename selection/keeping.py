@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError, MissingSignalError
+from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.analysis import Analysis
-from stgraph.selection.base import Selector
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.representatives import representative_tokens
@@ -222,7 +221,7 @@ def keep(
     for setting in chosen:
         if not isinstance(setting, Setting):
             raise InputError(f"a setting is {setting!r}; pass the name of a selector or a stgraph.Setting")
-        check_signals(setting.build(keeping.budget(at[0])), tokens)
+        setting.build(keeping.budget(at[0])).check_signals(tokens)
     return _each(keeping, chosen, at, progress or (lambda label, share: None))
 
 
@@ -232,12 +231,3 @@ def _each(keeping: Keeping, settings: Sequence[Setting], ratios: Sequence[float]
         for ratio in ratios:
             yield keeping.at(setting, ratio)
     tell("done", 1.0)
-
-
-def check_signals(selector: Selector, tokens: VideoTokens) -> None:
-    """Raise MissingSignalError if ``tokens`` lack what a selector needs, and what could stand for it."""
-    check = getattr(selector, "check_signals", None)
-    if check is not None:
-        check(tokens)
-    elif lacking := sorted(selector.requires - tokens.signals.keys()):
-        raise MissingSignalError(f"{selector.name} needs the signal {lacking[0]!r}, which these tokens do not carry")

@@ -11,28 +11,34 @@ import numpy as np
 
 from stgraph.community.default_backend import DEFAULT_BACKEND
 from stgraph.community.detect import check_detection, detect_communities
-from stgraph.devices import counts, full, numbers, true_places
+from stgraph.devices import beside, counts, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
-from stgraph.grid import TokenGrid
 from stgraph.selection.analysis import Analysis, Reduced
-from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
 from stgraph.selection.events import find_events, parse_tau_diff, temporal_difference
-from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
-from stgraph.selection.method import Choice, finish
+from stgraph.selection.importance import (
+    NEUTRAL,
+    by_attention,
+    check_importance,
+    importance_values,
+    reduction_exactness,
+    resolve_importance,
+)
+from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.reduction import reduce_candidates
 from stgraph.selection.representatives import representative_tokens
 from stgraph.selection.result import Selection
-from stgraph.spelling import Spelled
-from stgraph.tokens import VideoTokens, check_tokens
+from stgraph.selection.stages import AttentionRead, Stage, Waiting
+from stgraph.tokens import VideoTokens
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StSimDiff(Spelled):
+class StSimDiff(Method):
     """The paper's selector.
 
     Attributes
@@ -57,7 +63,6 @@ class StSimDiff(Spelled):
         a parameter is out of range
     """
 
-    budget: Budget
     tau_sim: float = 0.8
     tau_diff: float | str = 0.2
     backend: str = DEFAULT_BACKEND
@@ -77,6 +82,8 @@ class StSimDiff(Spelled):
     name: ClassVar[str] = "st-simdiff"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026"
     on_gpu: ClassVar[bool] = True
+    checks_features: ClassVar[bool] = True
+    chooses_all = True
 
     def __post_init__(self) -> None:
         check_threshold("tau_sim", self.tau_sim)
@@ -85,7 +92,7 @@ class StSimDiff(Spelled):
         check_detection(self.backend, self.max_size, self.split, self.resolution, self.seed)
 
     @property
-    def requires(self) -> frozenset[str]:
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
         """Signals this configuration cannot do without."""
         named = isinstance(self.importance, str) and self.importance == "attention"
         return frozenset({"importance"}) if named else frozenset()
@@ -95,10 +102,36 @@ class StSimDiff(Spelled):
         if self.requires and not has_shallow_attention(tokens):
             shallow_attention(tokens, "importance='attention'")
 
-    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
-        """N_target = ceil(r N), exactly; None with ``reduce=False``."""
-        budget = budget or self.budget
-        return budget.count(budget.lattice(grid)) if self.reduce else None
+    @property
+    def fits_budget(self) -> bool:  # type: ignore[override]
+        """Whether exactly n_keep tokens are returned."""
+        return self.reduce
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Before the LLM, by shallow attention where that ranks the candidates."""
+        reads = self.reduce and by_attention(self.importance)
+        return (Stage(attention=AttentionRead(SHALLOW_LAYER) if reads else None),)
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Graph, communities and events once; the candidates wait for their attention where some are surplus."""
+        (stage,) = self.stages()
+        if stage.attention is None:
+            return self.select(tokens)
+        budget, view = self.budget, self.budget.view(tokens, self.newlines)
+        analysis = self.analyse(view)
+        candidates = self._with(importance=NEUTRAL, reduce=False).select_from(analysis, budget, tokens)
+        if not candidates.report["excess"]:
+            return self._with(importance=NEUTRAL).select_from(analysis, budget, tokens)
+
+        def resume(attention: Any) -> Selection:
+            importance = attention[beside(view.grid.rows, attention)]
+            return self._with(importance=importance).select_from(analysis, budget, tokens)
+
+        return Waiting(stage, candidates.indices, resume)
+
+    def _with(self, **changes: Any) -> StSimDiff:
+        """The same configuration with changes, also where a named preset fixes what is changed."""
+        return StSimDiff(**{f.name: getattr(self, f.name) for f in fields(StSimDiff)} | changes)
 
     def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Any = None) -> Analysis:
         """Everything before the budget comes in; ``graph`` may be given where it exists already, and ``found`` where
@@ -153,18 +186,9 @@ class StSimDiff(Spelled):
         at = None if threshold is None else float(threshold)
         return replace(analysis, events=events, event_threshold=at, seconds=seconds)
 
-    def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
-        """Keep exactly N_target tokens (all candidates with ``reduce=False``).
-
-        Raises
-        ------
-        MissingSignalError
-            importance="attention" without the signal; raised before any work
-        """
-        check_tokens(tokens, self.name)
-        self.check_signals(tokens)
-        budget = budget or self.budget
-        return self.select_from(self.analyse(budget.view(tokens)), budget, tokens)
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """N_target tokens (all candidates with ``reduce=False``)."""
+        return self._choice_from(self.analyse(tokens), budget)
 
     def select_from(
         self, analysis: Analysis, budget: Budget | None = None, source: VideoTokens | None = None
@@ -173,12 +197,15 @@ class StSimDiff(Spelled):
 
         ``source`` are the tokens the analysed ones are a view of, where newlines count.
         """
-        budget = budget or self.budget
+        budget, view = budget or self.budget, analysis.tokens
+        return self.finish(self._choice_from(analysis, budget), source or view, view, budget)
+
+    def _choice_from(self, analysis: Analysis, budget: Budget) -> Choice:
         start = perf_counter()
         reduced = self.reduce_to(analysis, budget)
         figures = numbers(*reduced.figures)
         seconds = {**analysis.seconds, "reduction": perf_counter() - start}
-        return self.selection_of(analysis, reduced, figures, budget, source, seconds)
+        return self.choice_of(analysis, reduced, figures, budget, seconds)
 
     def reduce_to(self, analysis: Analysis, budget: Budget) -> Reduced:
         """Candidates and kept tokens of an analysis. Nothing is read back from a GPU."""
@@ -206,16 +233,10 @@ class StSimDiff(Spelled):
             ),
         )
 
-    def selection_of(
-        self,
-        analysis: Analysis,
-        reduced: Reduced,
-        figures: list[float],
-        budget: Budget,
-        source: VideoTokens | None,
-        seconds: dict[str, float],
-    ) -> Selection:
-        """The selection, once the figures of the report have been read."""
+    def choice_of(
+        self, analysis: Analysis, reduced: Reduced, figures: list[float], budget: Budget, seconds: dict[str, float]
+    ) -> Choice:
+        """The choice, once the figures of the report have been read."""
         tokens, graph = analysis.tokens, analysis.graph
         n_chosen, n_events, n_candidates, n_kept, last, largest, n_oversized = map(int, figures[:7])
         n_target = budget.count(graph.grid)
@@ -233,7 +254,7 @@ class StSimDiff(Spelled):
             "event_threshold": None if analysis.event_threshold is None else figures[7],
             "importance": importance_name,
         }
-        choice = Choice(
+        return Choice(
             nodes=reduced.nodes[:n_kept],
             reason=reduced.reason[:n_kept],
             scores=reduced.scores[:n_kept],
@@ -241,17 +262,15 @@ class StSimDiff(Spelled):
             if self.reduce and n_candidates > n_target
             else "exact",
             report=report,
+            provenance={
+                "tau_sim": graph.tau_sim,
+                "tau_diff": self.tau_diff if isinstance(self.tau_diff, str) else float(self.tau_diff),
+                "families": list(graph.families),
+                "events": self.events,
+                "importance": self.importance if isinstance(self.importance, str) else "given",
+                "protect_events": self.protect_events,
+                "reduce": self.reduce,
+                "community": analysis.partition.provenance.to_dict(),
+            },
+            seconds=seconds,
         )
-        provenance = {
-            "selector": self.name,
-            "paper": self.paper,
-            "tau_sim": graph.tau_sim,
-            "tau_diff": self.tau_diff if isinstance(self.tau_diff, str) else float(self.tau_diff),
-            "families": list(graph.families),
-            "events": self.events,
-            "importance": self.importance if isinstance(self.importance, str) else "given",
-            "protect_events": self.protect_events,
-            "reduce": self.reduce,
-            "community": analysis.partition.provenance.to_dict(),
-        }
-        return finish(choice, source or tokens, tokens, budget, provenance, seconds)

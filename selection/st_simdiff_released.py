@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.graph import build_graph, check_threshold
-from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import temporal_difference
 from stgraph.selection.finite import check_features
-from stgraph.selection.importance import check_importance, importance_values, reduction_exactness, resolve_importance
+from stgraph.selection.importance import (
+    NEUTRAL,
+    by_attention,
+    check_importance,
+    importance_values,
+    reduction_exactness,
+    resolve_importance,
+)
 from stgraph.selection.method import Choice, Method, check_share, keep_everything
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.released_merge import ReleasedMerge, final_count, released_merge
+from stgraph.selection.result import Selection
+from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 
@@ -77,6 +86,29 @@ class StSimDiffReleased(Method):
         """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
         if self.requires and not has_shallow_attention(tokens):
             shallow_attention(tokens, "importance='attention'")
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Communities drop tokens before the LLM; the survivors are cut before layer 1, by their attention there."""
+        if not self.reduce:
+            return (Stage(),)
+        read = AttentionRead(SHALLOW_LAYER) if by_attention(self.importance) else None
+        return Stage(), Stage(1, read)
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """The survivors wait for their attention. Selecting twice costs less than keeping half a selection."""
+        last = self.stages()[-1]
+        if last.attention is None:
+            return self.select(tokens)
+        neutral = replace(self, importance=NEUTRAL)
+        if self.keeps_all(tokens.grid):
+            return neutral.select(tokens)
+        view = self.budget.view(tokens, self.newlines)
+        survivors = replace(neutral, reduce=False).select(tokens)
+        return Waiting(
+            last,
+            survivors.indices,
+            lambda attention: replace(self, importance=attention[view.grid.rows]).select(tokens),
+        )
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The survivors, cut to the authors' count; everything at r = 1."""

@@ -12,6 +12,7 @@ from stgraph.selection.attention import layer_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import ATTENTION
+from stgraph.selection.stages import AttentionRead, Stage
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -57,6 +58,10 @@ class FastV(Method):
     def prune_layer(self) -> int:  # type: ignore[override]
         """The layer at which the method prunes."""
         return self.layer
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Before ``layer``, by the attention of the layer before it and no other."""
+        return (Stage(self.layer, AttentionRead(self.layer - 1, fixed=True)),)
 
     def check_signals(self, tokens: VideoTokens) -> None:
         """Raise MissingSignalError if ``tokens`` lack the attention of the layer before ``layer``."""

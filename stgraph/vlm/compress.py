@@ -52,7 +52,7 @@ def compress(
         the selector needs signals of the vision encoder
     """
     parts = parts_of(model, grids is not None)
-    check_selector(selector)
+    selector = check_selector(selector)
     if positions not in ("original", "compact"):
         raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
     layer = probe_layer_of(selector, probe_layer)

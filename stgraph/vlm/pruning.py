@@ -17,6 +17,7 @@ from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
+from stgraph.selection.stages import Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.calls import Asked
 from stgraph.vlm.continuation import Continuation
@@ -28,7 +29,7 @@ from stgraph.vlm.merging import with_merged
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
-from stgraph.vlm.stages import Pending, begin, exactness_of, probe_layer_of
+from stgraph.vlm.stages import begin, exactness_of, probe_layer_of
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +42,7 @@ class _Job:
     """One video on its way to a selection."""
 
     video: Video
-    state: Selection | Pending
+    state: Selection | Waiting
     select_s: float
     host_copy: str | None
     on_gpu: bool
@@ -56,7 +57,7 @@ class _Job:
 
     def keep_in(self, keep: Any) -> None:
         """Clear the columns of the prompt ([S] bool tensor) that go, or take no part in the probe."""
-        rows = self.state.indices if isinstance(self.state, Selection) else self.state.candidates
+        rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
         if rows is None or _is_whole(self.state):
             return
         kept = beside(self.video.stays, keep)
@@ -64,7 +65,7 @@ class _Job:
         keep[self.video.start : self.video.stop] &= kept
 
 
-def _is_whole(state: Selection | Pending) -> bool:
+def _is_whole(state: Selection | Waiting) -> bool:
     """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
     if not isinstance(state, Selection) or state.kind != "subset" or len(state) < state.grid.n_nodes:
         return False
@@ -118,12 +119,12 @@ class Pruner:
         ends = [(video.row, video.stop) for video in videos]
         window, longest = window_of(self.parts.text), int(real.sum(1).max())
         probe_length, probe_s = None, 0.0
-        waiting = [job for job in jobs if isinstance(job.state, Pending)]
-        if waiting:
+        while waiting := [job for job in jobs if isinstance(job.state, Waiting)]:
             check_last_token(real, ends)
             check_window(window, longest)
             _check_one_query(asked)
-            probe_length, probe_s = self._probe(full, real, jobs, waiting)
+            length, seconds = self._probe(full, real, jobs, waiting)
+            probe_length, probe_s = max(length, probe_length or 0), probe_s + seconds
         by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
         for job in jobs:
             by_row[job.video.row].append(job)
@@ -176,7 +177,7 @@ class Pruner:
         selector can."""
         span, why = embeds[video.row, video.start : video.stop].detach(), None
         on_gpu = gpu_tensor(span) is not None
-        if not (getattr(self.selector, "on_gpu", False) if on_gpu else span.device.type == "cpu"):
+        if not (self.selector.on_gpu if on_gpu else span.device.type == "cpu"):
             why = host_copy(self.selector.name, str(span.device))
         elif on_gpu:
             why = gpu_engine_missing()
@@ -185,7 +186,7 @@ class Pruner:
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index}
         tokens = VideoTokens(span, video.grid, {}, metadata)
-        state = begin(self.selector, tokens, video.start, self.probe_layer)
+        state = begin(self.selector, tokens, self.probe_layer)
         return _Job(video, state, perf_counter() - start, why, tokens.on_gpu)
 
     def _probe(
@@ -211,14 +212,14 @@ class Pruner:
         attention.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))
         probe_s = perf_counter() - started
         for job in waiting:
-            assert isinstance(job.state, Pending)
+            assert isinstance(job.state, Waiting)
             start = perf_counter()
-            candidates = job.state.candidates
-            job.n_candidates = job.video.grid.n_nodes if candidates is None else len(candidates)
-            row = attention[rows.index(job.video.row)]
-            job.state = job.state.finish(row if job.on_gpu else to_host(row))
+            if job.n_candidates is None:
+                job.n_candidates = job.video.grid.n_nodes if job.state.rows is None else len(job.state.rows)
+            found = attention[rows.index(job.video.row), job.video.start : job.video.stop]
+            job.state = job.state.resume(found if job.on_gpu else to_host(found))
             job.select_s += perf_counter() - start
-            job.probe_s = probe_s
+            job.probe_s += probe_s
         return int(cut.columns.shape[1]), probe_s
 
     def _record(

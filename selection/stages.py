@@ -1,0 +1,120 @@
+"""Stages: where a selector cuts tokens inside a running model, and which attention it reads to do so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from stgraph.devices import to_host
+from stgraph.errors import InputError
+from stgraph.selection.result import Selection
+from stgraph.tokens import VideoTokens
+
+ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})
+"""Signals that a running model gives: what its language model's last prompt token attends to."""
+
+
+@dataclass(frozen=True)
+class AttentionRead:
+    """Attention of the last prompt token to each visual token, mean over heads, in one decoder layer.
+
+    Attributes
+    ----------
+    layer : from 0, the one the authors read; None where they do not say
+    fixed : whether only that layer will do; otherwise who runs the model may name another
+    """
+
+    layer: int | None = None
+    fixed: bool = False
+
+    def at(self, named: int) -> int:
+        """The layer that is read where who runs the model names ``named``."""
+        return self.layer if self.fixed and self.layer is not None else named
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One cut of the visual tokens.
+
+    Attributes
+    ----------
+    layer : decoder layer, from 0, before which the authors cut; 0 is before the language model
+    attention : what the tokens are ranked by there; None: by nothing that the language model knows
+    """
+
+    layer: int = 0
+    attention: AttentionRead | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """A selection that waits for the attention of a stage.
+
+    Attributes
+    ----------
+    stage : the one that waits
+    rows : [k] int64, ascending: rows of the tokens that are left until then, and take part in the attention that is
+        read; None: all
+    resume : goes on with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
+        tokens are. Gives the selection, or what waits for the next stage
+    """
+
+    stage: Stage
+    rows: Any
+    resume: Callable[[Any], Selection | Waiting]
+
+
+class _Selecting(Protocol):
+    def select(self, tokens: VideoTokens) -> Selection: ...
+
+
+def stages_by_signals(requires: frozenset[str], layer: int = 0) -> tuple[Stage, ...]:
+    """The one stage, before ``layer``, of a selector that reads attention as a signal of the tokens, or none."""
+    return (Stage(layer, AttentionRead() if requires & ATTENTION_SIGNALS else None),)
+
+
+def begin_by_signals(
+    selector: _Selecting, stages: tuple[Stage, ...], tokens: VideoTokens, layer: int
+) -> Selection | Waiting:
+    """The selection of a selector that reads attention as a signal: at once, or when there is that of ``layer``."""
+    reading = [stage for stage in stages if stage.attention is not None]
+    if not reading:
+        return selector.select(tokens)
+    return Waiting(reading[0], None, lambda attention: selector.select(with_attention(tokens, attention, layer)))
+
+
+def with_attention(tokens: VideoTokens, found: Any, layer: int) -> VideoTokens:
+    """The tokens with attention to each row, [n], of a decoder layer, as a dump would carry it."""
+    attention = to_host(found)
+    signals: dict[str, np.ndarray[Any, Any]] = {
+        "importance": attention[tokens.grid.rows].astype(np.float32).reshape(tokens.grid.shape),
+        "llm_attn_last": attention[None].astype(np.float32),
+        "llm_attn_layers": np.array([layer], np.int32),
+        "seq_index": np.arange(tokens.grid.n_tokens),
+    }
+    return VideoTokens(tokens.features, tokens.grid, signals, tokens.metadata)
+
+
+def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
+    """``stages`` as a third party's selector states them, if they can be ones.
+
+    Raises
+    ------
+    InputError
+        not a tuple of :class:`Stage`, a layer that is not an integer from 0 on, or layers that go back
+    """
+    if not isinstance(stages, tuple) or not stages or not all(isinstance(stage, Stage) for stage in stages):
+        raise InputError(f"{by}: stages() returned {stages!r}; it must return a tuple of Stage(...), at least one")
+    reads = [stage.attention for stage in stages if stage.attention is not None]
+    if not all(isinstance(read, AttentionRead) for read in reads):
+        raise InputError(f"{by}: the attention of a stage must be an AttentionRead(...) or None")
+    layers = [stage.layer for stage in stages]
+    for layer in [*layers, *(read.layer for read in reads if read.layer is not None)]:
+        if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or layer < 0:
+            raise InputError(f"{by}: a stage names the layer {layer!r}; it must be an integer from 0 on")
+    if layers != sorted(layers):
+        raise InputError(f"{by}: stages() name the layers {layers}; they must be in the order in which they are run")
+    return stages
