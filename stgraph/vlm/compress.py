@@ -24,12 +24,13 @@ def compress(
 ) -> Compression:
     """While the returned context is open, prompts of ``model`` reach its language model with fewer video tokens.
 
-    Nothing of the model is changed but hooks on this one instance, which are gone on exit and after an exception. With
-    ``retain_ratio=1`` logits and generated tokens are bit-identical to those without.
+    Nothing of the model is changed but hooks on this one instance and, for selectors with attention, a switch at the
+    attention that is probed; both are gone on exit and after an exception. With ``retain_ratio=1`` logits and generated
+    tokens are bit-identical to those without. Several threads may ask the model at once.
 
     Parameters
     ----------
-    model : a Hugging Face ...ForConditionalGeneration; ``docs/vlm.md`` lists the families
+    model : a Hugging Face ...ForConditionalGeneration, or one wrapped by PEFT; ``docs/vlm.md`` lists the families
     selector : of :func:`stgraph.selector`
     probe_layer : decoder layer whose attention ranks surplus candidates (``st-simdiff``), or is the selector's signal
     positions : "original": kept tokens keep their rotary positions, unless the selector renumbers; "compact": rows are
@@ -50,6 +51,8 @@ def compress(
         a model type that is not known, without ``grids``
     MissingSignalError
         the selector needs signals of the vision encoder
+    UnavailableError
+        on entering, or at a prompt: the model is compiled
     """
     parts = parts_of(model, grids is not None)
     selector = check_selector(selector)
