@@ -132,7 +132,7 @@ def test_python_m_stgraph() -> None:
 def test_compare_shows_tables(dump: str) -> None:
     text = run("compare", dump, *FEW)
     assert flat(f"{dump}: A clip") in flat(text)
-    assert "Kept at r = 0.3: 54 of 180 tokens" in text
+    assert "r = 0.3. Kept: 54 of 180 tokens" in text
     for label in ("lattice-components", "igraph-leiden"):
         assert text.count(label) >= 3  # communities, kept tokens, overlap
     assert "means over 2 seeds" in text

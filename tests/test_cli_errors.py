@@ -94,7 +94,8 @@ def test_what_is_no_dump(refused: Refused, tmp_path: Path, command: str) -> None
     save_file({"x": np.zeros(3)}, path)
     assert "is a safetensors file but no stgraph dump" in refused(command, str(path))
     container.write(path, "selection", {"x": np.zeros(3)}, {})
-    assert refused(command, str(path)) == f"{path} is a dump of kind 'selection'; expected 'tokens'"
+    remedy = ". Read it with stgraph.Selection.load(path)"
+    assert refused(command, str(path)) == f"{path} is a dump of kind 'selection'; expected 'tokens'{remedy}"
 
 
 @pytest.mark.parametrize("command", DUMP_COMMANDS)
@@ -225,14 +226,15 @@ def test_weighted_backends_refuse_negative_weights(refused: Refused, dump: str) 
 @pytest.mark.parametrize("command", ["compare", "communities", "select", "bench"])
 @pytest.mark.usefixtures("unopened")
 def test_unwritable_output_is_found_before_any_work(refused: Refused, tmp_path: Path, command: str) -> None:
+    suffix = ".safetensors" if command == "select" else ".json"
+    folder = tmp_path / f"folder{suffix}"
+    folder.mkdir()
     (tmp_path / "file").touch()
-    (tmp_path / "folder.json").mkdir()
     for parent in ("nowhere", "file"):
-        path = tmp_path / parent / "x.json"
+        path = tmp_path / parent / f"x{suffix}"
         assert refused(command, "-o", str(path)) == f"cannot write {path}: choose an existing folder you may write to"
-    folder = tmp_path / "folder.json"
     assert refused(command, "-o", str(folder)) == f"cannot write {folder}: it is a folder; give a file name"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", folder.name]
 
 
 def test_unwritable_sample(refused: Refused, tmp_path: Path) -> None:
