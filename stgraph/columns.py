@@ -98,6 +98,12 @@ _TEXTS = {
     "reasons": "tokens kept by reason, as JSON",
     "report": "further figures of the selector, as JSON",
     "title": "of the video",
+    "case": "what was measured: sizes of the tokens, or of the model",
+    "stage": "step that was measured",
+    "by": "who does the step: stgraph, or the library compared with",
+    "machine": "processor, and versions",
+    "skipped": "why it was not measured",
+    "cache": "whether compiled kernels were there: empty or warm",
 }
 _SWITCHES = {
     REDUCTION[0]: "whether events are dropped last",
@@ -107,6 +113,7 @@ _SWITCHES = {
     "connected": "whether every community is connected",
     "has_fidelity": "whether the nearest-kept figures were computed",
     "correct": "whether the prediction is the answer",
+    "quadratic": "whether the published algorithm takes quadratic time",
     "has_query": "whether signals that depend on a prompt were written",
 }
 _COUNTS = {
@@ -127,6 +134,7 @@ _COUNTS = {
     "n_input": "tokens that enter the LLM",
     "largest_community": "tokens of the largest community after the cap",
     "attempts": "how often it was tried",
+    "threads": "threads of the CPU engine",
     "T": "frames of tokens",
     "H": "rows of tokens per frame",
     "W": "columns of tokens per frame",
@@ -162,6 +170,9 @@ _TIMES = {
     "probe_s": "time of reading attention ahead of the selection",
     "prepare_s": "time of decoding and preprocessing",
     "dump_s": "time of making the dump",
+    "import_s": "time of importing stgraph",
+    "first_selection_s": "time of the first selection in a process",
+    "second_selection_s": "time of the second one",
 }
 _HANDED_ON = "cosine of dropped {} to the nearest token handed on, {}"
 _SHOWN = (
@@ -227,6 +238,10 @@ _SHOWN = (
     ),
     Column("select_s", float, "time of one selection, run once", "s", "run", better="lower"),
     Column("total_s", float, "time of one forward pass, selection included", "s", "forward", better="lower"),
+    Column("seconds", float, "median time over the rounds", "s", "median", digits=2, better="lower"),
+    Column("reads", float, "the same in plain reads of the features", "", "reads", digits=2, better="lower"),
+    Column("speedup", float, "times faster than the full prompt", "", "times faster", digits=2, better="higher"),
+    Column("extra_bytes_ratio", float, "peak memory of a selection beside the features, of these", "share", digits=1),
     Column("accuracy", float, "questions answered right", "share", "right", digits=1, better="higher"),
     Column("low", float, "lower end of the 95 % interval", "share", "low", digits=1),
     Column("high", float, "upper end of the 95 % interval", "share", "high", digits=1),

@@ -8,9 +8,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stgraph.viz.columns import legend, shown, title
 from stgraph.viz.tables import new_table
 
 Row = Mapping[str, Any]
+_TIMES = ("seconds", "reads")
 
 
 def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
@@ -23,19 +25,19 @@ def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     if selectors:
         parts.append(_selector_table(selectors))
     table = new_table("First call (kernels compile once, then come from the cache)")
-    for title in ("compiled kernels", "import s", "first selection s", "second selection s"):
-        table.add_column(title, justify="right")
+    for head in ("compiled kernels", "import s", "first selection s", "second selection s"):
+        table.add_column(head, justify="right")
     for row in first:
         table.add_row(row["cache"], *(f"{row[k]:.3f}" for k in ("import_s", "first_selection_s", "second_selection_s")))
-    return Group(*parts, table)
+    return Group(*parts, table, Text(legend(_TIMES)))
 
 
 def prefill_table(rows: Sequence[Row]) -> RenderableType:
     """Prefill rows: tokens that enter the language model, time, and how many times faster than the full prompt."""
     table = new_table(f"Prefill of a random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens")
     table.add_column("selector", no_wrap=True)
-    for title in ("kept", "candi-\ndates", "select\nms", "probe\ns", "median\ns", "times\nfaster"):
-        table.add_column(title, justify="right")
+    for head in ("kept", "candi-\ndates", "select\nms", "probe\ns", "median\ns", "times\nfaster"):
+        table.add_column(head, justify="right")
     for row in rows:
         table.add_row(
             row["by"],
@@ -55,14 +57,14 @@ def gpu_tables(rows: Sequence[Row]) -> RenderableType:
     for case in dict.fromkeys(row["case"] for row in rows):
         inside = [row for row in rows if row["case"] == case]
         table = new_table(f"{case} ({inside[0]['n_tokens']:,} tokens) on {inside[0]['device']}")
-        for title in ("stage", "by"):
-            table.add_column(title, no_wrap=True)
-        for title in ("median ms", "reads"):
-            table.add_column(title, justify="right")
+        for head in ("stage", "by"):
+            table.add_column(head, no_wrap=True)
+        for name in _TIMES:
+            table.add_column(title(name), justify="right")
         table.add_column("not run", overflow="fold")
         for row in inside:
             run = row["seconds"] is not None
-            figures = (f"{1e3 * row['seconds']:,.3f}", f"{row['reads']:,.2f}") if run else ("", "")
+            figures = (f"{1e3 * row['seconds']:,.3f}", shown("reads", row["reads"])) if run else ("", "")
             table.add_row(row["stage"], row["by"], *figures, row["skipped"] or "")
         parts.append(table)
     return Group(*parts)
@@ -71,12 +73,12 @@ def gpu_tables(rows: Sequence[Row]) -> RenderableType:
 def _selector_table(rows: Sequence[Row]) -> RenderableType:
     table = new_table(f"Selectors at r = 0.3, {rows[0]['case']} ({rows[0]['n_tokens']:,} tokens)")
     table.add_column("selector", no_wrap=True)
-    for title in ("median ms", "reads"):
-        table.add_column(title, justify="right")
+    for name in _TIMES:
+        table.add_column(title(name), justify="right")
     table.add_column("", no_wrap=True)
     for row in rows:
         cost = "quadratic as published" if row["quadratic"] else ""
-        table.add_row(row["by"], f"{1e3 * row['seconds']:,.2f}", f"{row['reads']:,.2f}", cost)
+        table.add_row(row["by"], *(shown(name, row[name]) for name in _TIMES), cost)
     return table
 
 
@@ -84,10 +86,10 @@ def _case_table(case: str, rows: Sequence[Row]) -> RenderableType:
     ours = {row["stage"]: row["seconds"] for row in rows if row["by"] == "stgraph"}
     ours["communities"] = ours["components"]
     table = new_table(f"{case} ({rows[0]['n_tokens']:,} tokens)")
-    for title in ("stage", "by"):
-        table.add_column(title, no_wrap=True)
-    for title in ("median ms", "reads", "times ours"):
-        table.add_column(title, justify="right")
+    for head in ("stage", "by"):
+        table.add_column(head, no_wrap=True)
+    for head in (*map(title, _TIMES), "times ours"):
+        table.add_column(head, justify="right")
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     if "communities" in stages:  # beside the components they stand in for
         stages.remove("communities")
@@ -96,7 +98,7 @@ def _case_table(case: str, rows: Sequence[Row]) -> RenderableType:
         peer = row["by"] not in ("stgraph", "plain read")
         style = "" if peer or row["by"] == "plain read" else "bold"
         times = f"{row['seconds'] / ours[row['stage']]:,.1f}" if peer and row["stage"] in ours else ""
-        cells = (row["stage"], row["by"], f"{1e3 * row['seconds']:,.2f}", f"{row['reads']:,.2f}", times)
+        cells = (row["stage"], row["by"], *(shown(name, row[name]) for name in _TIMES), times)
         table.add_row(*(Text(cell, style=style) for cell in cells))
     extra = [row["extra_bytes_ratio"] for row in rows if "extra_bytes_ratio" in row]
     note = (
