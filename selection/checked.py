@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import dtype_name, is_tensor
+from stgraph.devices import dtype_name, is_tensor, to_host
 from stgraph.errors import InputError, StgraphError, UnavailableError
+from stgraph.grid import NEWLINE, PATCH
 from stgraph.registry import told
 from stgraph.selection.finite import check_features
 from stgraph.selection.result import Selection
@@ -63,6 +64,13 @@ def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | No
         raise InputError(f"{by}: the selection is of grid {found.grid}, the tokens of {tokens.grid}")
     check_rows(by, "indices", found.indices, tokens.grid.n_tokens, expected)
     n_kept = len(found.indices)
+    if tokens.grid.kind is not None:
+        kinds = tokens.grid.kind[to_host(found.indices)]
+        wrong = np.flatnonzero(kinds > (NEWLINE if found.account.newlines == "in" else PATCH))
+        if wrong.size:
+            raise InputError(
+                f"{by}: index {int(found.indices[wrong[0]])} is not a patch; rows of patches are tokens.grid.rows"
+            )
     for name in ("reason", "scores"):
         part = getattr(found, name)
         if getattr(part, "shape", None) is None or tuple(part.shape) != (n_kept,):

@@ -115,6 +115,21 @@ def test_all_parts_of_a_selection_are_checked(case: str, answering: Callable[[An
         answering(answer).select(clip())
 
 
+@pytest.mark.parametrize(("newlines", "row"), [("out", 5), ("in", 11)])
+def test_rows_that_are_not_patches_are_refused(newlines: str, row: int, answering: Callable[[Any], Any]) -> None:
+    """A newline counts where newlines do; what stands between frames never does."""
+    kind = np.zeros((3, 4, 6), np.uint8)
+    kind[:, :, 5] = 1
+    kind[:, 1, 5] = 2
+    grid = TokenGrid(3, 4, 5, kind.ravel())
+    tokens = VideoTokens(np.ones((72, 6), np.float32), grid)
+    account = TokenAccount(60, 3, 3, newlines=newlines)
+    good, bad = np.array([1, 5, 12] if newlines == "in" else [1, 4, 12]), np.array(sorted({1, row, 12}))
+    assert answering(selection(indices=good, grid=grid, account=account)).select(tokens).indices is good
+    with pytest.raises(InputError, match=f"index {row} is not a patch; rows of patches are tokens.grid.rows"):
+        answering(selection(indices=bad, grid=grid, account=account)).select(tokens)
+
+
 @pytest.mark.parametrize("right", [selection(), selection(**MERGED)], ids=["subset", "merge"])
 def test_a_right_selection_passes_as_it_is(right: Selection, answering: Callable[[Any], Any]) -> None:
     chosen = answering(right)
