@@ -10,91 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from staged_selectors import ByImportance, Staged, Twice, selection_of, top
 from test_layout import MODULES
 from test_vlm_selectors import plain_inputs
 from vlm_models import CACHE, CASES, Case, torch
 from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
 
 import stgraph
-from stgraph import Budget, Selection, TokenGrid, VideoTokens
+from stgraph import Budget, VideoTokens
 from stgraph.errors import InputError, MissingSignalError, UnavailableError
-from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import SELECTORS, MinimalSelector, Selector
 from stgraph.selection.checked import checked
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 
 Array = np.ndarray[Any, Any]
 GREEDY = dict(max_new_tokens=3, do_sample=False, output_logits=True, return_dict_in_generate=True)
-
-
-def top(scores: Array, rows: Array, k: int) -> Array:
-    """The ``k`` rows of largest score, ascending; ties to the smaller row."""
-    return np.sort(rows[np.argsort(-scores[rows], kind="stable")[:k]])
-
-
-def selection_of(rows: Array, scores: Array, grid: TokenGrid) -> Selection:
-    k = len(rows)
-    account = TokenAccount(grid.n_nodes, k, k)
-    return Selection(rows, grid, np.full(k, 4, np.uint8), scores[rows].astype(np.float32), account)
-
-
-class ByImportance:
-    """What is least: a signal it needs, and nothing about running models."""
-
-    name, requires = "by-importance", frozenset({"importance"})
-
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-
-    def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
-        return (budget or self.budget).count(grid)
-
-    def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
-        scores = tokens.signal("importance", self.name).reshape(-1)
-        nodes = top(scores, np.arange(scores.size), self.count(tokens.grid, budget) or 0)
-        rows = np.zeros(tokens.grid.n_tokens)
-        rows[tokens.grid.rows] = scores
-        return selection_of(tokens.grid.rows[nodes], rows, tokens.grid)
-
-
-class Staged(ByImportance):
-    """Every second patch is a candidate; the candidates are ranked by their attention among themselves."""
-
-    name, requires = "staged", frozenset[str]()
-    read = AttentionRead(2, fixed=True)
-
-    def stages(self) -> tuple[Stage, ...]:
-        return (Stage(attention=self.read),)
-
-    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        rows = tokens.grid.rows[::2]
-
-        def resume(attention: Array) -> Selection:
-            assert attention.shape == (tokens.grid.n_tokens,)
-            assert not attention[tokens.grid.rows[1::2]].any()
-            return selection_of(top(attention, rows, self.count(tokens.grid) or 0), attention, tokens.grid)
-
-        return Waiting(self.stages()[0], rows, resume)
-
-
-class Twice(Staged):
-    """Two stages: three quarters of the candidates by their attention, then the rest by that of those that are left."""
-
-    name = "twice"
-
-    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        first = super().begin(tokens, layer)
-        assert isinstance(first, Waiting)
-
-        def resume(attention: Array) -> Waiting:
-            left = top(attention, first.rows, 3 * len(first.rows) // 4)
-
-            def end(again: Array) -> Selection:
-                return selection_of(top(again, left, self.count(tokens.grid) or 0), again, tokens.grid)
-
-            return Waiting(first.stage, left, end)
-
-        return Waiting(first.stage, first.rows, resume)
 
 
 @torch.no_grad()
