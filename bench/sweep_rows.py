@@ -37,16 +37,8 @@ def content_digest(tokens: VideoTokens) -> str:
 class SweepRows(RowFile):
     """The rows of a sweep by this version of stgraph; parameters and errors are those of :class:`RowFile`."""
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        fmt: str = "csv",
-        *,
-        restart: bool = False,
-        every_s: float = 3.0,
-    ) -> None:
-        same = {"stgraph": stgraph.__version__}
-        super().__init__(SWEEP, same, path, fmt, restart=restart, every_s=every_s)
+    def __init__(self, path: str | os.PathLike[str] | None = None, fmt: str = "csv", *, restart: bool = False) -> None:
+        super().__init__(SWEEP, {"stgraph": stgraph.__version__}, path, fmt, restart=restart)
 
     def holds(self, key: Key, fidelity: bool) -> bool:
         """Whether that row is there, with the nearest-kept figures where they are wanted."""

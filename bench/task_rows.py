@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import stgraph
 from stgraph.bench.tables.experiments import ANSWERS
@@ -15,17 +14,10 @@ class TaskRows(RowFile):
     """The rows of one model by this version of stgraph; parameters and errors are those of :class:`RowFile`."""
 
     def __init__(
-        self,
-        model: str,
-        path: str | os.PathLike[str] | None = None,
-        fmt: str = "csv",
-        *,
-        restart: bool = False,
-        every_s: float = 3.0,
+        self, model: str, path: str | os.PathLike[str] | None = None, fmt: str = "csv", *, restart: bool = False
     ) -> None:
         self.model = model
-        same: dict[str, Any] = {"stgraph": stgraph.__version__, "model": model}
-        super().__init__(ANSWERS, same, path, fmt, restart=restart, every_s=every_s)
+        super().__init__(ANSWERS, {"stgraph": stgraph.__version__, "model": model}, path, fmt, restart=restart)
 
     def holds(self, key: Key, video_bytes: int | None) -> bool:
         """Whether that row is there, answered, and from a video of this size: failures are tried again."""

@@ -226,7 +226,7 @@ def test_a_killed_sweep_loses_seconds(tmp_path: Path, monkeypatch: pytest.Monkey
     now = [0.0]
     monkeypatch.setattr("stgraph.bench.tables.row_file.monotonic", lambda: now[0])
     (row, other, third) = run(replace(PLAN, backends=("lattice-components",)), [("x", clip())])[:3]
-    store = SweepRows(tmp_path / "a.csv", every_s=3)
+    store = SweepRows(tmp_path / "a.csv")
     store.add([row])
     assert not (tmp_path / "a.csv").exists()
     now[0] = 3.0

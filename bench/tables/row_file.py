@@ -13,6 +13,7 @@ from stgraph.bench.tables.table import Key, Row, Table
 from stgraph.bench.tables.writing import write
 from stgraph.errors import InputError
 
+EVERY_S = 3.0  # between two saves; more where saving takes long, so that it takes a twentieth of the time at most
 REMEDY = "name another file with -o, or replace it with --restart"
 
 
@@ -26,7 +27,6 @@ class RowFile:
     path : the file; None keeps rows in memory only
     fmt : its format, one of :data:`stgraph.bench.tables.writing.ROW_FORMATS`
     restart : forget what the file holds; it is replaced by the first save
-    every_s : seconds between two saves; more where saving takes long, so that it takes a twentieth of the time at most
 
     Raises
     ------
@@ -42,15 +42,13 @@ class RowFile:
         fmt: str = "csv",
         *,
         restart: bool = False,
-        every_s: float = 3.0,
     ) -> None:
         self.table = table
         self.path = None if path is None else Path(path)
         self.fmt = fmt
-        self.every_s = every_s
         self.n_new = 0
         self._rows: dict[Key, Row] = {}
-        self._due_at = monotonic() + every_s
+        self._due_at = monotonic() + EVERY_S
         self._unsaved = False
         if self.path is not None and os.path.lexists(self.path) and not restart:
             found = self._read(self.path, same)
@@ -89,7 +87,7 @@ class RowFile:
             write(self.path, {"rows": self.all()}, self.fmt)
             self._unsaved = False
         end = monotonic()
-        self._due_at = end + max(self.every_s, 19 * (end - start))
+        self._due_at = end + max(EVERY_S, 19 * (end - start))
 
     def _read(self, path: Path, same: Mapping[str, Any]) -> list[Row]:
         try:
