@@ -120,6 +120,22 @@ def check_backend_settings(settings: Sequence[Setting], ratios: Sequence[float])
         Budget(ratio)
     for one in settings:
         _built(one)
+    check_keys(settings, _key)
+
+
+def check_keys(settings: Sequence[Setting], key_of: Callable[[Setting], Row]) -> None:
+    """Raise InputError where the rows of two settings could not be told apart."""
+    seen: set[tuple[object, ...]] = set()
+    for one in settings:
+        key = key_of(one)
+        n_before = len(seen)
+        seen.add(tuple(key.values()))
+        if len(seen) == n_before:
+            same = ", ".join(f"{name} {value}" for name, value in key.items() if value is not None)
+            raise InputError(
+                f"two settings have the same {same}, by which rows are told apart; compare one at a time, or sweep "
+                "thresholds with stgraph sweep"
+            )
 
 
 def _built(setting: Setting) -> StSimDiff:
@@ -131,9 +147,9 @@ def _built(setting: Setting) -> StSimDiff:
     return made
 
 
-def _key(kept: Kept) -> Row:
+def _key(setting: Setting) -> Row:
     """What tells the rows of one ratio from each other."""
-    return {"backend": kept.setting.get("backend"), "split": kept.setting.get("split"), "seed": kept.setting.seed}
+    return {"backend": setting.get("backend"), "split": setting.get("split"), "seed": setting.seed}
 
 
 def _columns(group: Sequence[Kept]) -> Iterator[Row]:
@@ -148,7 +164,7 @@ def _columns(group: Sequence[Kept]) -> Iterator[Row]:
     for one in group:
         without = selector.select_from(uncapped, Budget(one.ratio)).mask.reshape(-1)
         yield {
-            **_key(one),
+            **_key(one.setting),
             "retain_ratio": one.ratio,
             "max_size": analysis.partition.provenance.max_size,
             "tau_sim": analysis.graph.tau_sim,
@@ -168,7 +184,7 @@ def _overlap(groups: Sequence[Sequence[Kept]]) -> Iterator[Row]:
         raw = agreement(one.partition.uncapped_labels, other.partition.uncapped_labels)
         for x, y in zip(a, b, strict=True):
             yield {
-                **pair_columns(_key(x), _key(y)),
+                **pair_columns(_key(x.setting), _key(y.setting)),
                 "retain_ratio": x.ratio,
                 "jaccard": jaccard(x.mask, y.mask),
                 "nmi": alike.nmi,

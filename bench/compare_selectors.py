@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from stgraph.bench.compare import RATIOS, Comparison
+from stgraph.bench.compare import RATIOS, Comparison, check_keys
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard
 from stgraph.bench.measures import Array, fidelity_columns, nearest_handed_on, pair_columns
 from stgraph.bench.tables.experiments import COMPARED_SELECTORS
@@ -101,6 +101,7 @@ def check_selector_settings(
         Budget(ratio, measured=measured, newlines=newlines)
     for one in settings:
         one.build(Budget(0.5, measured=measured, newlines=newlines))
+    check_keys(settings, _key)
 
 
 def _able(

@@ -210,19 +210,42 @@ def keep(
     uniform 0.1 1024
     uniform 0.3 3072
     """
-    several = [settings] if isinstance(settings, (Setting, str)) else list(settings)
-    chosen = [Setting(one) if isinstance(one, str) else one for one in several]
-    at = list(ratios) if isinstance(ratios, Iterable) else [ratios]
-    check_axis("settings", chosen)
-    check_axis("ratios", at)
+    chosen, at = as_settings(settings), as_ratios(ratios)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
     for ratio in at:
         keeping.budget(ratio)
     for setting in chosen:
-        if not isinstance(setting, Setting):
-            raise InputError(f"a setting is {setting!r}; pass the name of a selector or a stgraph.Setting")
         setting.build(keeping.budget(at[0])).check_signals(tokens)
     return _each(keeping, chosen, at, progress or (lambda label, share: None))
+
+
+def as_settings(settings: Setting | str | Sequence[Setting | str]) -> list[Setting]:
+    """Settings as they may be given: one or several, by name where they have no parameters.
+
+    Raises
+    ------
+    InputError
+        none at all, or something else
+    """
+    several = [settings] if isinstance(settings, (Setting, str)) else list(settings)
+    check_axis("settings", several)
+    for one in several:
+        if not isinstance(one, (Setting, str)):
+            raise InputError(f"a setting is {one!r}; pass the name of a selector or a stgraph.Setting")
+    return [Setting(one) if isinstance(one, str) else one for one in several]
+
+
+def as_ratios(ratios: float | Sequence[float]) -> list[float]:
+    """Retain ratios as they may be given, one or several.
+
+    Raises
+    ------
+    InputError
+        none at all
+    """
+    at = list(ratios) if isinstance(ratios, Iterable) else [ratios]
+    check_axis("ratios", at)
+    return at
 
 
 def _each(keeping: Keeping, settings: Sequence[Setting], ratios: Sequence[float], tell: Progress) -> Iterator[Kept]:

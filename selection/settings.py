@@ -179,7 +179,7 @@ def selector_settings(
     common = {name: (value,) for name, value in (parameters or {}).items()}
     named = tuple(backends)
     made = []
-    for name in tuple(selectors) or SELECTORS.usable():
+    for name in dict.fromkeys(selectors) or SELECTORS.usable():
         known = parameters_of(name)
         axes = {**common, "backend": named} if named else common
         made += settings_of([name], {**axes, "seed": draws} if known.isdisjoint({"backend"}) else axes)

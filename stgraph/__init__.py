@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stgraph.grid import TokenGrid as TokenGrid
     from stgraph.kernels.cpu.threads import num_threads as num_threads
     from stgraph.kernels.cpu.threads import set_num_threads as set_num_threads
+    from stgraph.pages import compare as compare
     from stgraph.pages import view as view
     from stgraph.selection.base import selector as selector
     from stgraph.selection.base import selectors as selectors
@@ -56,6 +57,7 @@ _HOME = {
     "backends": "stgraph.community.base",
     "build_graph": "stgraph.graph",
     "capture": "stgraph.selection.capture",
+    "compare": "stgraph.pages",
     "compress": "stgraph.vlm.compress",
     "detect_communities": "stgraph.community.detect",
     "from_video": "stgraph.vlm.from_video",

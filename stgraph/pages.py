@@ -6,19 +6,26 @@ import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from stgraph.bench.compare import RATIOS, Comparison, compare_backends
+from stgraph.bench.compare_selectors import compare_selectors
+from stgraph.bench.tables.writing import FORMATS, write
 from stgraph.community.base import available_backends
 from stgraph.errors import InputError
-from stgraph.selection.keeping import Kept, Progress, keep
+from stgraph.files import atomic_path, check_suffix
+from stgraph.selection.keeping import Kept, Progress, as_ratios, as_settings, keep
 from stgraph.selection.settings import Setting, backend_settings, settings_of
 from stgraph.tokens import VideoTokens
-from stgraph.viz.view import save_view, view_page
+from stgraph.viz.report import Compared, report_page
+from stgraph.viz.view import view_page
 
 # Others find the same communities (scipy-components) or much alike ones, or take longer than all these together.
 USUAL_BACKENDS = ("lattice-components", "igraph-louvain", "igraph-leiden", "networkit-leiden")
 USUAL_SPLITS = ("tree", "raster", "redetect")
 USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)
+PAGE_SUFFIXES = (".html", ".htm")
 _HEIGHT = 860  # of a page in a notebook, in pixels
 
 
@@ -47,9 +54,10 @@ class View:
         Raises
         ------
         InputError
-            the path cannot be written
+            the path does not end in .html, or cannot be written
         """
-        save_view(path, self.tokens, self.kept, name=self.name)
+        check_suffix(path, PAGE_SUFFIXES, "a page")
+        write_page(path, self.html())
 
     def _repr_html_(self) -> str:
         return framed(self.html())
@@ -101,6 +109,118 @@ def view(
     return View(tokens, list(keep(tokens, chosen, ratios, device=device, progress=progress)), name)
 
 
+@dataclass(frozen=True, eq=False)
+class ComparisonPage:
+    """A comparison and its report; a notebook shows the report.
+
+    Attributes
+    ----------
+    tokens : the tokens of the video
+    found : the comparison: ``rows``, ``overlap``, ``skipped`` and ``kept``
+    name : of the video, in rows and title
+    """
+
+    tokens: VideoTokens
+    found: Comparison
+    name: str = ""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A mapping for each setting and ratio, ready for pandas."""
+        return self.found.rows
+
+    @property
+    def overlap(self) -> list[dict[str, Any]]:
+        """A mapping for each pair of settings at each ratio."""
+        return self.found.overlap
+
+    @property
+    def kept(self) -> list[Kept]:
+        """What the rows are of, in their order."""
+        return self.found.kept
+
+    def html(self) -> str:
+        """The report as one self-contained HTML file."""
+        one = self.found
+        return report_page([Compared.of(self.name, self.tokens, one.rows, one.overlap, one.skipped, one.kept)])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report (.html), or the tables (.json, .csv, .parquet; see ``stgraph compare -o``).
+
+        Raises
+        ------
+        InputError
+            another suffix, or the path cannot be written
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix in PAGE_SUFFIXES:
+            write_page(path, self.html())
+            return
+        check_suffix(path, (*PAGE_SUFFIXES, *(f".{fmt}" for fmt in FORMATS)), "a report or tables")
+        write(path, self.found.tables, suffix.removeprefix("."))
+
+    def _repr_html_(self) -> str:
+        return framed(self.html())
+
+    def __repr__(self) -> str:
+        return f"ComparisonPage({len(self.rows)} rows, of {self.tokens.grid} tokens)"
+
+
+def compare(
+    tokens: VideoTokens,
+    settings: Setting | str | Sequence[Setting | str] | None = None,
+    ratios: float | Sequence[float] = RATIOS,
+    *,
+    measured: str = "kept",
+    newlines: str | None = None,
+    fidelity: bool = True,
+    name: str = "video",
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> ComparisonPage:
+    """Settings on the same tokens: what each keeps, what it costs, what it loses.
+
+    Parameters
+    ----------
+    tokens : VideoTokens, features [T, H, W, d]
+    settings : names of selectors, or :class:`stgraph.Setting`. Settings of st-simdiff alone are compared by their
+        communities, any others by what they keep; None for st-simdiff with every community backend that runs here
+    ratios : r in (0, 1]
+    measured, newlines : see :class:`stgraph.Budget`; of selectors
+    fidelity : whether to compute the nearest-kept-token figures, whose time grows with N squared
+    name : of the video
+    device : where to compute, "cpu" or "cuda"; figures are computed on the CPU
+    progress : called with a label and the share of the work done, 0 to 1
+
+    Returns
+    -------
+    ComparisonPage
+        a notebook shows it; ``rows`` and ``overlap`` are tidy tables (docs/compare.md), ``save(path)`` writes a report
+        or tables
+
+    Raises
+    ------
+    UnknownNameError, InputError, MissingSignalError, UnavailableError
+        see :func:`stgraph.keep`
+
+    Examples
+    --------
+    >>> import stgraph
+    >>> found = stgraph.compare(stgraph.sample(), ["st-simdiff", "uniform"], 0.3, fidelity=False)
+    >>> [(row["selector"], row["n_kept"], row["n_events_kept"]) for row in found.rows]
+    [('st-simdiff', 3072, 607), ('uniform', 3072, 184)]
+    """
+    chosen = None if settings is None else as_settings(settings)
+    at = as_ratios(ratios)
+    given: dict[str, Any] = {"fidelity": fidelity, "dump": name, "device": device, "progress": progress}
+    of_backends = chosen is None or all(one.selector == "st-simdiff" for one in chosen)
+    if of_backends and measured == "kept" and newlines is None:
+        return ComparisonPage(tokens, compare_backends(tokens, chosen, at, **given), name)
+    chosen = backend_settings() if chosen is None else chosen
+    given |= {"measured": measured, "newlines": newlines}
+    return ComparisonPage(tokens, compare_selectors(tokens, chosen, at, **given), name)
+
+
 def usual_settings(
     selectors: Iterable[str] = ("st-simdiff",),
     backends: Iterable[str] = (),
@@ -139,3 +259,9 @@ def usual_settings(
 def framed(page: str) -> str:
     """A page inside another document, as a notebook's cell is one."""
     return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {_HEIGHT}px; border: 0"></iframe>'
+
+
+def write_page(path: str | os.PathLike[str], page: str) -> None:
+    """Write a page in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")

@@ -71,12 +71,19 @@ class Compared:
 
 
 def save_report(path: str | os.PathLike[str], compared: Sequence[Compared]) -> None:
-    """Write the report of one or more videos as one HTML file.
+    """Write the report of one or more videos; see :func:`report_page`."""
+    text = report_page(compared)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def report_page(compared: Sequence[Compared]) -> str:
+    """The report of one or more videos as one self-contained HTML file.
 
     Raises
     ------
     InputError
-        nothing was compared, or the path cannot be written
+        nothing was compared
     """
     if not compared or not all(one.rows for one in compared):
         raise InputError("a report needs rows of at least one video")
@@ -92,9 +99,7 @@ def save_report(path: str | os.PathLike[str], compared: Sequence[Compared]) -> N
         "arrays": pool.entries,
     }
     title = "Selectors compared" if compared[0].of_selectors else "Community backends compared"
-    text = inline_page(f"{title}: stgraph compare", STYLES, SCRIPTS, "report.html", {**data, "title": title})
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    return inline_page(f"{title}: stgraph compare", STYLES, SCRIPTS, "report.html", {**data, "title": title})
 
 
 def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
