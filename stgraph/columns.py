@@ -180,7 +180,9 @@ _SHOWN = (
     Column("n_uncapped", int, "communities before the cap", title="found"),
     Column("largest_uncapped", int, "tokens of the largest community before the cap", title="largest"),
     Column("n_oversized", int, "communities larger than √N before the cap", title="above √N"),
-    Column("oversized_ratio", float, "share of all tokens in communities larger than √N", "share", "hold"),
+    Column(
+        "oversized_ratio", float, "share of all tokens in communities larger than √N before the cap", "share", "hold"
+    ),
     Column("n_communities", int, "communities after the cap", title="after cap"),
     Column("largest", int, "tokens of the largest community after the cap", title="largest after cap"),
     Column("n_singletons", int, "tokens that are a community by themselves", title="alone"),
