@@ -40,8 +40,7 @@ class Refused:
     def __call__(self, *args: str) -> str:
         err = self.stderr(*args)
         assert err.startswith("error: ")
-        assert err.endswith("\n")
-        assert err.count("\n") == 1
+        assert err.find("\n") == len(err) - 1
         return err.removeprefix("error: ").removesuffix("\n")
 
 
