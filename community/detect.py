@@ -20,11 +20,11 @@ from stgraph.community.partition import Partition, Provenance
 from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
 from stgraph.devices import beside, is_tensor, to_host
 from stgraph.edges import EdgeList
-from stgraph.errors import BackendUnavailableError, InputError, StgraphError
+from stgraph.errors import InputError
 from stgraph.graph import TokenGraph
 from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
-from stgraph.registry import told
+from stgraph.registry import naming
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -171,12 +171,8 @@ def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, co
     if engine.capabilities.device == "cpu" and edges.on_gpu:
         copies.append(f"{engine.name} runs on the CPU: {edges.n_edges:,} edges were copied to host memory")
         given = edges.to("cpu")
-    try:
+    with naming(f"backend {engine.name}", engine):
         found = engine.labels(given, params)
-    except Exception as error:
-        if isinstance(error, StgraphError) or type(engine).__module__.startswith("stgraph."):
-            raise
-        raise BackendUnavailableError(f"backend {engine.name} failed: {told(error)}") from error
     return beside(_checked(found, f"backend {engine.name}", edges.n_nodes), edges.anchor)
 
 
@@ -239,7 +235,8 @@ def _apply_cap(
     if is_tensor(found):
         copies.append(f"splitter {splitter.name} runs on the CPU: edges and labels were copied to host memory")
         given, oversized = edges.to("cpu"), to_host(found)
-    labels, remarks = splitter.split(given, oversized, cap, redetect)
+    with naming(f"splitter {splitter.name}", splitter):
+        labels, remarks = splitter.split(given, oversized, cap, redetect)
     capped, _ = _canonical(beside(_checked(labels, f"splitter {splitter.name}", edges.n_nodes), found))
     largest = _largest(capped)
     if largest > cap:

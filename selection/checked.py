@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stgraph.devices import dtype_name, is_tensor, to_host
-from stgraph.errors import InputError, StgraphError, UnavailableError
+from stgraph.errors import InputError
 from stgraph.grid import NEWLINE, PATCH
-from stgraph.registry import told
+from stgraph.registry import is_foreign, naming
 from stgraph.selection.finite import check_features
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import Stage, Waiting, begin_by_signals, check_stages, stages_by_signals
@@ -137,7 +135,7 @@ class CheckedSelector:
             its code raised something else, which is the cause of this error
         """
         check_features(tokens)
-        with self._told():
+        with naming(self._by, self._inner):
             found = self._inner.select(tokens, budget)
         return check_selection(self._by, found, tokens, self._inner.count(tokens.grid, budget))
 
@@ -146,7 +144,7 @@ class CheckedSelector:
         if not hasattr(self._inner, "begin"):
             return begin_by_signals(self, self.stages(), tokens, layer)
         check_features(tokens)
-        with self._told():
+        with naming(self._by, self._inner):
             state = self._inner.begin(tokens, layer)
         return self._checked(state, tokens)
 
@@ -159,7 +157,7 @@ class CheckedSelector:
             raise InputError(f"{self._by} waits for {state.stage}, which is not a stage with attention in stages()")
 
         def resume(attention: Any) -> Selection | Waiting:
-            with self._told():
+            with naming(self._by, self._inner):
                 after = state.resume(attention)
             return self._checked(after, tokens)
 
@@ -169,19 +167,9 @@ class CheckedSelector:
     def _by(self) -> str:
         return f"selector {self._inner.name}"
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Name who raised what is not an error of ours."""
-        try:
-            yield
-        except StgraphError:
-            raise
-        except Exception as error:
-            raise UnavailableError(f"{self._by} failed: {told(error)}") from error
-
 
 def checked(selector: Any) -> Any:
     """A :class:`stgraph.selection.base.Selector` of at least a minimal one: itself where our own code makes its
     selections, and checks them; else the same in a check."""
-    own = (getattr(getattr(type(selector), method, None), "__module__", None) or "" for method in ("select", "begin"))
-    return selector if all(module.partition(".")[0] == "stgraph" for module in own) else CheckedSelector(selector)
+    made_by = [getattr(type(selector), method) for method in ("select", "begin") if hasattr(type(selector), method)]
+    return CheckedSelector(selector) if len(made_by) < 2 or any(map(is_foreign, made_by)) else selector

@@ -12,6 +12,7 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.registry import is_foreign, naming
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice as Choice
 from stgraph.selection.choice import check_choice
@@ -94,7 +95,8 @@ class Method(Spelled, ABC):
         whole = n_keep == view.grid.n_nodes and self.fits_budget and not self.chooses_all
         if whole or not self.checks_features or self._is_foreign:
             check_features(view)
-        choice = keep_everything(view) if whole else self.choose(view, n_keep, budget)
+        with naming(f"selector {self.name}", type(self).choose):
+            choice = keep_everything(view) if whole else self.choose(view, n_keep, budget)
         expected = n_keep if self.fits_budget else None
         check_choice(self.name, choice, view.grid.n_nodes, expected, read=self._is_foreign)
         return self.finish(choice, tokens, view, budget, {"selection": perf_counter() - start})
@@ -136,7 +138,7 @@ class Method(Spelled, ABC):
     @property
     def _is_foreign(self) -> bool:
         """Whether a third party chooses."""
-        return type(self).choose.__module__.partition(".")[0] != "stgraph"
+        return is_foreign(type(self).choose)
 
     def _check_newlines(self, tokens: VideoTokens, view: VideoTokens) -> None:
         """Encoder signals have no value for the newlines of ``view``; attention says so itself."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from stgraph.errors import InputError, UnavailableError, UnknownNameError
+from stgraph.errors import InputError, StgraphError, UnavailableError, UnknownNameError
 from stgraph.spelling import hint
 
 
@@ -164,6 +165,26 @@ def told(error: BaseException) -> str:
     if isinstance(error, InputError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def naming(by: str, code: Any) -> Iterator[None]:
+    """Around a call of ``code``, a function or an object: what a third party's raises becomes an UnavailableError in
+    its name. Our own errors pass, and what says more about the machine than about the code."""
+    try:
+        yield
+    except (StgraphError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_foreign(code):
+            raise
+        raise UnavailableError(f"{by} failed: {told(error)}") from error
+
+
+def is_foreign(code: Any) -> bool:
+    """Whether a function, or the class of an object, is a third party's."""
+    module: str = getattr(code, "__module__", None) or ""
+    return module.partition(".")[0] != "stgraph"
 
 
 def _imported(target: str) -> Any:

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 import stgraph
 from stgraph import Budget, Selection, TokenGrid, VideoTokens
+from stgraph.community.base import BACKENDS, Capabilities
 from stgraph.community.size_cap import SPLITTERS
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.accounting import TokenAccount
@@ -171,6 +172,41 @@ def test_a_derived_method_that_chooses_right() -> None:
     assert Derived(budget=Budget(n_keep=3), nodes=KEPT).select(clip()).indices.tolist() == [1, 4, 8]
     with pytest.raises(InputError, match=r"merge must have shape .3, 60."):
         Derived(budget=Budget(n_keep=3), nodes=KEPT, merge=csr_array((3, 59))).select(clip())
+
+
+def test_code_of_a_third_party_that_fails_is_named_wherever_it_runs() -> None:
+    class Failing:
+        name, package, connected = "failing", "numpy", False
+        capabilities = Capabilities("cpu", "modularity", weighted=False, seeded=False, deterministic=True)
+
+        def unavailable(self) -> None:
+            return None
+
+        def labels(self, *_: Any) -> Any:
+            raise ZeroDivisionError("labels")
+
+        def split(self, *_: Any) -> Any:
+            raise ZeroDivisionError("split")
+
+    graph = stgraph.build_graph(clip(), -1.0)
+    for registry in (BACKENDS, SPLITTERS):
+        registry.register("failing", Failing())
+    try:
+        with pytest.raises(UnavailableError, match="backend failing failed: ZeroDivisionError: labels"):
+            stgraph.detect_communities(graph, "failing")
+        with pytest.raises(UnavailableError, match="splitter failing failed: ZeroDivisionError: split"):
+            stgraph.detect_communities(graph, "lattice-components", max_size=2, split="failing")
+    finally:
+        for registry in (BACKENDS, SPLITTERS):
+            registry.unregister("failing")
+    with pytest.raises(UnavailableError, match="selector derived failed: TypeError") as caught:
+        Derived(budget=Budget(n_keep=3), nodes=3).select(clip())
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_what_the_machine_lacks_passes(answering: Callable[[Any], Any]) -> None:
+    with pytest.raises(MemoryError):
+        answering(MemoryError()).select(clip())
 
 
 @pytest.mark.parametrize("answer", [[0, 1], np.zeros(60), None, "labels"], ids=str)
