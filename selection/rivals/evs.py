@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.selection.budget import Budget
-from stgraph.selection.method import Choice, Method
+from stgraph.errors import InputError
+from stgraph.graph import check_threshold
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.method import Choice, Method, approximate
 from stgraph.selection.reasons import EVENT, SAMPLE
 from stgraph.tokens import VideoTokens
 
@@ -40,20 +42,77 @@ class Evs(Method):
 
     Scores are these differences, 255 in the first frame. The engines keep at least P tokens; here K < P keeps the
     first K of the first frame.
+
+    Attributes
+    ----------
+    per_frame : True: what the first frame leaves of K is spread evenly over the other frames, each of which keeps its
+        own tokens of largest difference
+    threshold : cosine in [-1, 1]: all tokens stay but those above it, whatever the budget, and ``count`` is None; None:
+        the budget decides
+
+    Raises
+    ------
+    InputError
+        the threshold is not a similarity
     """
+
+    per_frame: bool = False
+    threshold: float | None = None
 
     name: ClassVar[str] = "evs"
     paper: ClassVar[str] = "Efficient Video Sampling, 2025"
     checks_features: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.per_frame, (bool, np.bool_)):
+            raise InputError(f"per_frame is {self.per_frame!r}; it must be True or False")
+        if self.threshold is not None:
+            check_threshold("threshold", self.threshold)
+
+    @property
+    def fits_budget(self) -> bool:  # type: ignore[override]
+        """Whether exactly n_keep tokens are returned."""
+        return self.threshold is None
+
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens of largest difference, the first frame first."""
-        from stgraph.kernels.cpu.top import top_of
+        from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         difference = difference_before(tokens, FIRST_FRAME)
-        nodes = np.flatnonzero(top_of(difference, np.arange(difference.size), n_keep))
+        T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
+        reasons = []
+        if self.threshold is not None:
+            kept = 1 - difference <= np.float32(self.threshold)
+        elif self.per_frame and n_keep > P and T > 1:
+            counts = np.append(P, per_frame_counts(n_keep - P, T - 1))
+            kept = top_of_groups(difference, np.arange(T * P, dtype=np.int32), np.arange(T + 1) * P, counts)
+            if counts[1:].min() < counts[1:].max():
+                reasons = ["some frames keep one token more than others, to meet the budget"]
+        else:
+            kept = top_of(difference, np.arange(difference.size), n_keep)
+        nodes = np.flatnonzero(kept)
         scores = difference[nodes]
-        first = nodes < tokens.grid.H * tokens.grid.W
+        first = nodes < P
         smallest = None if first.all() else float(scores[~first].min())
         report = {"n_first_frame": int(first.sum()), "smallest_difference": smallest}
-        return Choice(nodes, np.where(first, SAMPLE, EVENT), scores, report=report)
+        return Choice(nodes, np.where(first, SAMPLE, EVENT), scores, exactness=approximate(*reasons), report=report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dtd(Evs):
+    """Differential token drop of TimeChat-Online (arXiv 2504.17343; ``eval/qwen2_5_vl/modeling_qwen2_5_vl_DTD.py``), on
+    features: :class:`Evs` with an equal share of each frame, or with a threshold.
+
+    The first frame stays whole where K > P, and each later frame keeps its tokens of largest 1 - cosine to the same
+    position one frame before. Scores are these differences, 255 in the first frame.
+
+    Attributes
+    ----------
+    per_frame : as :class:`Evs`; here the default
+    threshold : as :class:`Evs`; the authors' absolute rule
+    """
+
+    per_frame: bool = True
+
+    name: ClassVar[str] = "dtd"
+    paper: ClassVar[str] = "TimeChat-Online, ACM MM 2025"

@@ -13,17 +13,6 @@ Array = np.ndarray[Any, Any]
 MOST_NODES = 40_000  # their similarity matrix takes 6.4 GB
 
 
-def unit_rows(rows: Array, norms: Array) -> Array:
-    """[n, d] float32: the rows (of any feature dtype) divided by their norms ([n] float64); zero rows stay zero."""
-    safe = bool(((norms == 0) | ((norms > 1e-15) & (norms < 1e15))).all())
-    factors = 1 / np.where(norms > 0, norms, 1)
-    if safe:
-        units: Array = rows.astype(np.float32)
-        units *= factors.astype(np.float32)[:, None]
-        return units
-    return (rows.astype(np.float64) * factors[:, None]).astype(np.float32)
-
-
 def merges(units: Array, what: str) -> tuple[Array, Array, Array]:
     """All n - 1 merges of single linkage over unit rows [n, d], strongest first, ties to the smaller pair.
 

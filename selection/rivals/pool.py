@@ -1,0 +1,122 @@
+"""Average pooling: the baseline of merging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.selection.assignment import assignment
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.method import Choice, FittedMethod, approximate
+from stgraph.selection.reasons import CONTEXT, DIVERSITY
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(FittedMethod):
+    """Each frame pooled to the same smaller grid by adaptive means, as in UniPruneBench's and VTC-Bench's baselines.
+
+    The grid is the largest of the frame's aspect with at most K/T cells; where K < T, K frames at even distances become
+    one token each. What is left of K goes to the tokens of largest 1 - cosine to the mean of their cell, kept beside
+    the means as they are. A mean stands at the middle token of its cell. Scores are these differences, 0 for a mean.
+
+    Attributes
+    ----------
+    exact_count : False keeps the means alone
+    """
+
+    name: ClassVar[str] = "pool"
+    paper: ClassVar[str] = "none: a baseline"
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """The cells' means, and the tokens least like them."""
+        from stgraph.kernels.cpu.top import top_of
+
+        (T, H, W), n = tokens.grid.shape, tokens.grid.n_nodes
+        h, w = pooled_grid(H, W, max(1, n_keep // T))
+        rows, columns = _cells(H, h), _cells(W, w)
+        frames = np.flatnonzero(per_frame_counts(n_keep, T)) if n_keep < T else np.arange(T)
+        centre = (_middles(H, h)[:, None] * W + _middles(W, w)).reshape(-1)
+        owners, members, weights = [], [], []
+        for i, (a, b) in enumerate(rows):
+            for j, (c, e) in enumerate(columns):
+                inside = (np.arange(a, b)[:, None] * W + np.arange(c, e)).reshape(-1)
+                owners.append(np.full(inside.size, centre[i * w + j]))
+                members.append(inside)
+                weights.append(np.full(inside.size, 1 / inside.size))
+        owner, member, weight = (np.concatenate(parts) for parts in (owners, members, weights))
+        start = frames[:, None] * (H * W)
+        is_mean = np.zeros(n, np.bool_)
+        is_mean[(start + centre).reshape(-1)] = True
+        own = (_place(H, h)[:, None] * w + _place(W, w)).reshape(-1)
+        scores = np.zeros(n)
+        for t in frames:
+            scores[t * H * W : (t + 1) * H * W] = _difference(tokens.lattice[t].reshape(H * W, -1), owner, member, own)
+        scores[is_mean] = 0
+        n_extra = n_keep - int(is_mean.sum()) if self.exact_count else 0
+        extra = np.flatnonzero(top_of(scores, np.flatnonzero(~is_mean), n_extra))
+        nodes = np.union1d(np.flatnonzero(is_mean), extra)
+        merge = assignment(
+            nodes,
+            np.append((start + owner).reshape(-1), extra),
+            np.append((start + member).reshape(-1), extra),
+            np.append(np.tile(weight, frames.size), np.ones(extra.size)),
+            n,
+        )
+        fitted = [f"{n_extra:,} tokens beside the means, to meet the budget"] if n_extra else []
+        return Choice(
+            nodes,
+            np.where(is_mean[nodes], CONTEXT, DIVERSITY),
+            scores[nodes],
+            merge=merge,
+            exactness=approximate(*fitted),
+            report={"pooled_grid": [h, w], "n_means": int(is_mean.sum()), "n_extra": n_extra},
+        )
+
+
+def pooled_grid(H: int, W: int, most: int) -> tuple[int, int]:
+    """The largest (h, w) of at most ``most`` cells in which one side is the other times the frame's aspect, rounded
+    half up; of two the higher one.
+
+    Examples
+    --------
+    >>> pooled_grid(14, 14, 58), pooled_grid(4, 6, 8), pooled_grid(7, 7, 1)
+    ((7, 7), (2, 3), (1, 1))
+    """
+    by_height = [(h, min(W, max(1, (2 * h * W + H) // (2 * H)))) for h in range(1, H + 1)]
+    by_width = [(min(H, max(1, (2 * w * H + W) // (2 * W))), w) for w in range(1, W + 1)]
+    fitting = [(h * w, h, w) for h, w in by_height + by_width + [(1, 1)] if h * w <= most]
+    return max(fitting)[1:]
+
+
+def _cells(size: int, n: int) -> list[tuple[int, int]]:
+    """Adaptive pooling's half-open ranges along one axis; neighbours overlap where ``n`` does not divide ``size``."""
+    return [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+
+
+def _middles(size: int, n: int) -> Array:
+    """[n]: a place of each range that no other has."""
+    return (2 * np.arange(n) + 1) * size // (2 * n)
+
+
+def _place(size: int, n: int) -> Array:
+    """[size]: the range each place belongs to, one of those that hold it."""
+    return np.arange(size) * n // size
+
+
+def _difference(x: Array, owner: Array, member: Array, own: Array) -> Array:
+    """[P]: 1 - cosine of each token of a frame ([P, d]) to the mean of its cell.
+
+    ``owner`` and ``member`` are pairs of a cell and a token in it, cell by cell; ``own`` [P] is each token's cell.
+    """
+    wide = x.astype(np.float64)
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    sums = np.add.reduceat(wide[member], starts, axis=0)[own]
+    scale = np.sqrt((wide * wide).sum(axis=1) * (sums * sums).sum(axis=1))
+    products = (wide * sums).sum(axis=1)
+    difference: Array = 1 - np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0)
+    return difference

@@ -1,0 +1,115 @@
+"""Token merging (ToMe): bipartite soft matching, once, on the tokens that enter the LLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.selection.assignment import assignment
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.method import Choice, Method, approximate
+from stgraph.selection.reasons import CONTEXT, DIVERSITY
+from stgraph.selection.rivals.divprune import check_scope
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+_BLOCK = 256  # rows whose cosines to the other half are formed at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToMe(Method):
+    """ToMe's bipartite soft matching (ICLR 2023, arXiv 2210.09461) on the LLM's input.
+
+    Of the tokens in raster order every second one, from the first on, is an a and the others are b. Each a points at
+    its most similar b, and the most similar pairs are merged into the place of their b, as the mean of all tokens in
+    them. Rounds follow each other until K are left; one merges at most half of the tokens. Scores are the tokens
+    merged into each one kept. Time quadratic in the tokens of a set.
+
+    Attributes
+    ----------
+    scope : "video": all tokens are one set; "frame": each frame by itself, the budget spread evenly over the frames
+    """
+
+    scope: str = "video"
+
+    name: ClassVar[str] = "tome"
+    paper: ClassVar[str] = "ToMe, ICLR 2023"
+    quadratic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_scope(self.scope)
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """Merge down to ``n_keep`` tokens."""
+        n = tokens.grid.n_nodes
+        n_sets = 1 if self.scope == "video" else tokens.grid.T
+        size = n // n_sets
+        stands_at, n_rounds = np.empty(n, np.int64), 0
+        kept = []
+        for i, count in enumerate(per_frame_counts(n_keep, n_sets).tolist()):
+            if count == 0:
+                stands_at[i * size : (i + 1) * size] = -1
+                continue
+            frames = tokens.lattice if n_sets == 1 else tokens.lattice[i]
+            at, rounds = matched(frames.reshape(size, -1), count)
+            stands_at[i * size : (i + 1) * size] = i * size + at
+            kept.append(i * size + np.unique(at))
+            n_rounds = max(n_rounds, rounds)
+        nodes = np.concatenate(kept)
+        members = np.flatnonzero(stands_at >= 0)
+        counts = np.bincount(stands_at[members], minlength=n)
+        merge = assignment(nodes, stands_at[members], members, 1 / counts[stands_at[members]], n)
+        reasons = ["once on the LLM's input, not in every block of the encoder; similarity of features, not of keys"]
+        return Choice(
+            nodes,
+            np.where(counts[nodes] > 1, CONTEXT, DIVERSITY),
+            counts[nodes].astype(np.float64),
+            merge=merge,
+            positions="compact",
+            exactness=approximate(*reasons),
+            report={"n_rounds": n_rounds, "largest_merge": int(counts.max())},
+        )
+
+
+def matched(x: Array, n_keep: int) -> tuple[Array, int]:
+    """Where each of the tokens ([n, d]) stands after merging down to ``n_keep`` of them, [n] int64, and the rounds.
+
+    Equal similarities go to the smaller b, and then to the smaller a.
+    """
+    n = x.shape[0]
+    stands_at = np.arange(n)
+    sums = x.astype(np.float64)
+    left, n_rounds = np.arange(n), 0
+    while left.size > n_keep:
+        a, b = left[0::2], left[1::2]
+        best, similar = _most_similar(sums, a, b)
+        merged = np.argsort(-similar, kind="stable")[: left.size - n_keep]
+        target = np.arange(n)
+        target[a[merged]] = b[best[merged]]
+        np.add.at(sums, b[best[merged]], sums[a[merged]])
+        stands_at = target[stands_at]
+        left = np.setdiff1d(left, a[merged], assume_unique=True)
+        n_rounds += 1
+    return stands_at, n_rounds
+
+
+def _most_similar(sums: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Of each token of ``a`` the place in ``b`` of the most similar one, and their cosine (sums stand for means)."""
+    from stgraph.kernels.cpu.cosines import cosines
+    from stgraph.kernels.cpu.spanning_tree import SAME
+    from stgraph.kernels.cpu.threads import even_blocks, run_blocks
+
+    peaks = np.abs(sums).max(axis=1, keepdims=True)
+    rows = np.divide(sums, peaks, out=np.zeros_like(sums), where=peaks > 0).astype(np.float32)
+
+    def of_block(block: tuple[int, int]) -> tuple[Array, Array]:
+        similar = cosines(rows, a[slice(*block)], b)
+        similar[similar > SAME] = 1
+        best = similar.argmax(axis=1)
+        return best, similar[np.arange(best.size), best]
+
+    found = run_blocks(of_block, even_blocks(a.size, _BLOCK))
+    return np.concatenate([best for best, _ in found]), np.concatenate([similar for _, similar in found])
