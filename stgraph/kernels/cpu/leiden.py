@@ -1,8 +1,8 @@
-"""Leiden in compiled loops: local moving, refinement, aggregation (Traag, Waltman, van Eck 2019), without a random draw.
+"""Leiden in compiled loops: local moving, refinement and aggregation (Traag, Waltman, van Eck 2019), not randomised.
 
 One quality serves both objectives: sum over communities of [w_c - gamma M_c^2 / 2], where w_c is the weight inside and
 M_c the sum of the node masses. Masses of 1 give the constant Potts model, masses of the weighted degree and
-gamma / 2m give modularity (both up to a constant). Nodes are visited in ascending order, ties go to the smallest
+gamma / 2m give modularity (both up to a constant). Nodes are visited in a fixed order, ties go to the smallest
 community, and everything is sequential: the same labels on any thread count.
 """
 
@@ -111,9 +111,10 @@ def _move(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ig
 
 
 @numba.njit(nogil=True, cache=True)
-def _refine(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ignore[no-untyped-def]
+def _refine(starts, neighbour, value, mass, size, labels, gamma, cap, backwards):  # type: ignore[no-untyped-def]
     # Within each community, from single nodes: a node that is still alone joins the neighbour of the best gain, if both
-    # are well connected to the rest of the community. Pieces grow along edges, so each is connected.
+    # are well connected to the rest of the community. Pieces grow along edges, so each is connected. Going backwards
+    # finds other pieces, from which the next moves get out of what the last pass was stuck in.
     n = mass.size
     whole = np.zeros(n)
     for v in range(n):
@@ -126,7 +127,8 @@ def _refine(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: 
             if labels[neighbour[e]] == labels[v]:
                 outward[v] += value[e]
     weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.int32)
-    for v in range(n):
+    for i in range(n):
+        v = n - 1 - i if backwards else i
         rest = whole[labels[v]] - mass[v]
         if not alone[v] or outward[v] < gamma * mass[v] * rest:
             continue
@@ -143,8 +145,8 @@ def _refine(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: 
                 n_touched += 1
             weight_to[c] += value[e]
         best, gain = v, 0.0
-        for i in range(n_touched):
-            c = touched[i]
+        for k in range(n_touched):
+            c = touched[k]
             if piece_size[c] + size[v] > cap or outward[c] < gamma * piece_mass[c] * (whole[labels[v]] - piece_mass[c]):
                 continue
             other = weight_to[c] - gamma * mass[v] * piece_mass[c]
@@ -208,7 +210,7 @@ def _aggregate(starts, neighbour, value, piece, n_pieces):  # type: ignore[no-un
 def _leiden(starts, neighbour, value, mass, gamma, cap, n_iterations):  # type: ignore[no-untyped-def]
     n = mass.size
     found = np.arange(n, dtype=np.int32)
-    for _ in range(n_iterations):
+    for iteration in range(n_iterations):
         level = (starts, neighbour, value)
         level_mass, level_size = mass.copy(), np.ones(n, np.int64)
         labels, node, moves = found.copy(), np.arange(n, dtype=np.int32), 0
@@ -219,7 +221,8 @@ def _leiden(starts, neighbour, value, mass, gamma, cap, n_iterations):  # type: 
                 found[v] = labels[node[v]]
             if n_groups == labels.size:
                 break
-            piece = _refine(level[0], level[1], level[2], level_mass, level_size, labels, gamma, cap)
+            back = iteration % 2 == 1
+            piece = _refine(level[0], level[1], level[2], level_mass, level_size, labels, gamma, cap, back)
             n_pieces = _renumber(piece)
             if n_pieces == labels.size:
                 break
@@ -273,7 +276,7 @@ def leiden(
     *,
     modularity: bool = False,
     max_size: int | None = None,
-    n_iterations: int = 2,
+    n_iterations: int = 3,
 ) -> Array:
     """[N] int32 canonical labels of connected communities, by Leiden on CPM or on modularity.
 
