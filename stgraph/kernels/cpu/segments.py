@@ -46,7 +46,7 @@ def _segments(n, src, dst, weight, order, scale, min_size, cap):  # type: ignore
         if a == b or size[a] + size[b] > cap:
             continue
         dissimilarity = np.float32(1) - weight[e]
-        if dissimilarity <= min(inside[a] + scale / size[a], inside[b] + scale / size[b]):
+        if dissimilarity <= min(inside[a] + scale / np.float32(size[a]), inside[b] + scale / np.float32(size[b])):
             if b < a:
                 a, b = b, a
             parent[b] = a
