@@ -1,11 +1,13 @@
-"""Our own connected components: union-find in compiled code, canonical from the start, where the graph is."""
+"""Our own, where the graph is: connected components, Leiden, and segmentation of the lattice."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stgraph.community.base import COMPONENTS, BackendParams
+from stgraph.community.base import COMPONENTS, BackendParams, Capabilities
+from stgraph.community.parameters import Parameter
 from stgraph.edges import EdgeList
 from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
@@ -27,4 +29,77 @@ class LatticeComponents:
         return kernels_for(edges.src, "components").connected_components(edges.n_nodes, edges.src, edges.dst)[0]
 
 
+class LatticeLeiden:
+    """Leiden in compiled loops, linear in the edges, without a random draw; communities are connected."""
+
+    package = "stgraph-video"
+    parameters: Mapping[str, Parameter] = {
+        "n_iterations": Parameter(3, "passes, each from the communities of the last", least=1, most=1_000)
+    }
+
+    def __init__(self, name: str, objective: str) -> None:
+        self.name = name
+        self.capabilities = Capabilities(
+            device="cpu",
+            objective=objective,
+            weighted=True,
+            seeded=False,
+            deterministic=True,
+            native_cap=True,
+            canonical=True,
+            ignores=("seed",),
+        )
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def labels(self, edges: EdgeList, params: BackendParams) -> Any:
+        from stgraph.kernels.cpu.leiden import leiden
+
+        return leiden(
+            edges.n_nodes,
+            edges.src,
+            edges.dst,
+            edges.weight,
+            params.resolution,
+            modularity=self.capabilities.objective == "modularity",
+            max_size=params.max_size,
+            **params.options,
+        )
+
+
+class LatticeSegments:
+    """Felzenszwalb and Huttenlocher's segmentation over every edge of the lattice: there is no threshold."""
+
+    name = "lattice-segments"
+    package = "stgraph-video"
+    capabilities = Capabilities(
+        device="cpu",
+        objective="segmentation",
+        weighted=True,
+        seeded=False,
+        deterministic=True,
+        native_cap=True,
+        canonical=True,
+        thresholded=False,
+        ignores=("resolution", "seed"),
+    )
+    parameters: Mapping[str, Parameter] = {
+        "scale": Parameter(0.2, "larger gives larger segments; in units of 1 - cosine", least=0.0),
+        "min_size": Parameter(1, "smaller segments join the neighbour most like them", least=1, most=2**31 - 1),
+    }
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def labels(self, edges: EdgeList, params: BackendParams) -> Any:
+        from stgraph.kernels.cpu.segments import segment_labels
+
+        given = (edges.n_nodes, edges.src, edges.dst, edges.weight)
+        return segment_labels(*given, max_size=params.max_size, **params.options)
+
+
 LATTICE_COMPONENTS = LatticeComponents()
+LATTICE_LEIDEN = LatticeLeiden("lattice-leiden", "cpm")
+LATTICE_LEIDEN_MODULARITY = LatticeLeiden("lattice-leiden-modularity", "modularity")
+LATTICE_SEGMENTS = LatticeSegments()

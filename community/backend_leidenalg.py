@@ -7,18 +7,26 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.base import BackendParams, Capabilities, missing_package
+from stgraph.community.parameters import Parameter
 from stgraph.edges import EdgeList
 from stgraph.graph_views import igraph_structure
 
 
 class LeidenalgLeiden:
-    """Leiden on weighted modularity (Reichardt-Bornholdt with the configuration null model)."""
+    """Leiden on one of leidenalg's partition types, with weights.
 
-    name = "leidenalg-leiden"
+    Modularity is Reichardt and Bornholdt's with the configuration null model, CPM the constant Potts model.
+    """
+
     package = "leidenalg"
-    capabilities = Capabilities(
-        device="cpu", objective="modularity", weighted=True, seeded=True, deterministic=True, native_cap=True
-    )
+
+    def __init__(self, name: str, objective: str, partition: str, n_iterations: int) -> None:
+        self.name, self._partition = name, partition
+        self.capabilities = Capabilities(
+            device="cpu", objective=objective, weighted=True, seeded=True, deterministic=True, native_cap=True
+        )
+        meaning = "passes of Leiden; -1 until nothing improves"
+        self.parameters = {"n_iterations": Parameter(n_iterations, meaning, least=-1, most=10_000)}
 
     def unavailable(self) -> str | None:
         return missing_package("leidenalg", "leidenalg")
@@ -27,7 +35,7 @@ class LeidenalgLeiden:
         import leidenalg
 
         graph = igraph_structure(edges)
-        partition = leidenalg.RBConfigurationVertexPartition(
+        partition = getattr(leidenalg, self._partition)(
             graph, weights=edges.weight.tolist(), resolution_parameter=params.resolution
         )
         optimiser = leidenalg.Optimiser()
@@ -38,8 +46,10 @@ class LeidenalgLeiden:
             # a penalty of 1 left communities at four times the cap, 10 and more held it.
             if hasattr(optimiser, "community_constraint_enforcement"):
                 optimiser.community_constraint_enforcement = 100.0
-        optimiser.optimise_partition(partition, n_iterations=-1)
+        optimiser.optimise_partition(partition, **params.options)
         return np.asarray(partition.membership, dtype=np.int64)
 
 
-LEIDENALG_LEIDEN = LeidenalgLeiden()
+LEIDENALG_LEIDEN = LeidenalgLeiden("leidenalg-leiden", "modularity", "RBConfigurationVertexPartition", -1)
+# CPM goes on finding small gains for minutes: 10 passes reach 99.9 % of the value of a run to the end.
+LEIDENALG_LEIDEN_CPM = LeidenalgLeiden("leidenalg-leiden-cpm", "cpm", "CPMVertexPartition", 10)
