@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from stgraph.bench.timing import Work
-from stgraph.community.base import BackendParams, available_backends, backend
+from stgraph.community.arguments import backend_params
+from stgraph.community.base import available_backends, backend
 from stgraph.community.partition import Partition
 from stgraph.edges import EdgeList
 
@@ -57,8 +58,8 @@ def detectors(edges: EdgeList, objective: str) -> dict[str, Work]:
     for name in available_backends():
         engine = backend(name)
         if engine.capabilities.objective == objective:
-            found[name] = partial(engine.labels, edges, BackendParams())
-    if objective == "components":
+            found[name] = partial(engine.labels, edges, backend_params(engine))
+    if objective == "none":
         found |= _component_libraries(edges)
     return found
 

@@ -77,7 +77,7 @@ def measure(case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda
     stages: dict[str, Work] = {
         "edges": lambda: build_graph(tokens),
         "edge list": lambda: graph.with_threshold().n_edges,
-        "components": peers.detectors(edges, "components")["lattice-components"],
+        "components": peers.detectors(edges, "none")["lattice-components"],
         "split": lambda: SPLITTERS.get("tree").split(edges, found.labels, cap, None),
         "detection": lambda: detect_communities(edges, "lattice-components"),
         "centrality": lambda: centrality(tokens, graph, partition),
@@ -101,7 +101,7 @@ def _peers(
     x: Any, edges: Any, partition: Any, central: Any, counts: Any
 ) -> Iterator[tuple[str, str, Callable[[], object]]]:
     yield "edges", "NumPy", lambda: peers.numpy_edges(x)
-    for name, work in peers.detectors(edges, "components").items():
+    for name, work in peers.detectors(edges, "none").items():
         if name != "lattice-components":
             yield "components", name, work
     for name, work in peers.detectors(edges, "modularity").items():

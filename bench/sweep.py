@@ -17,8 +17,8 @@ from stgraph.bench.sweep_rows import SweepRows, content_digest
 from stgraph.bench.tables.experiments import SWEEP
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.warm_up import warm_up
+from stgraph.community.arguments import resolve_max_size
 from stgraph.community.base import backend
-from stgraph.community.detect import resolve_max_size
 from stgraph.errors import MissingSignalError
 from stgraph.selection.analysis import Analysis
 from stgraph.selection.attention import has_shallow_attention

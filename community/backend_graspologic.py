@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ class GraspologicLeiden:
     """``graspologic_native.leiden_csr``, with weights."""
 
     package = "graspologic-native"
-    parameters = {
+    parameters: Mapping[str, Parameter] = {
         "iterations": Parameter(1, "passes of Leiden", least=1, most=10_000),
         "trials": Parameter(1, "runs of which the best is taken", least=1, most=1_000),
         "randomness": Parameter(0.001, "randomness of the refinement", least=1e-9, most=10.0),

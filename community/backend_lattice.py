@@ -64,7 +64,7 @@ class LatticeLeiden:
             params.resolution,
             modularity=self.capabilities.objective == "modularity",
             max_size=params.max_size,
-            **params.options,
+            n_iterations=int(params.options["n_iterations"]),
         )
 
 
@@ -95,8 +95,15 @@ class LatticeSegments:
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         from stgraph.kernels.cpu.segments import segment_labels
 
-        given = (edges.n_nodes, edges.src, edges.dst, edges.weight)
-        return segment_labels(*given, max_size=params.max_size, **params.options)
+        return segment_labels(
+            edges.n_nodes,
+            edges.src,
+            edges.dst,
+            edges.weight,
+            params.options["scale"],
+            min_size=int(params.options["min_size"]),
+            max_size=params.max_size,
+        )
 
 
 LATTICE_COMPONENTS = LatticeComponents()

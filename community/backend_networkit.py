@@ -1,9 +1,9 @@
-"""networkit: parallel Louvain (PLM) and Leiden, run on one thread because only then does a result repeat."""
+"""networkit: Louvain (PLM), Leiden and label propagation, on one thread because only then does a result repeat."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,19 +30,20 @@ def _one_thread() -> Iterator[None]:
 
 
 class NetworkitBackend:
-    """One of networkit's modularity optimisers."""
+    """One of networkit's community methods: ``algorithm(graph, resolution)`` is run."""
 
     package = "networkit"
 
-    def __init__(self, name: str, seeded: bool) -> None:
-        self.name = name
+    def __init__(self, name: str, objective: str, seeded: bool, algorithm: Callable[[Any, float], Any]) -> None:
+        self.name, self._algorithm = name, algorithm
+        unused = () if objective == "modularity" else ("resolution",)
         self.capabilities = Capabilities(
             device="cpu",
-            objective="modularity",
+            objective=objective,
             weighted=True,
             seeded=seeded,
             deterministic=True,
-            ignores=() if seeded else ("seed",),
+            ignores=unused if seeded else (*unused, "seed"),
         )
 
     def unavailable(self) -> str | None:
@@ -58,15 +59,33 @@ class NetworkitBackend:
         columns = (edges.weight.astype(np.float64), ends)
         graph = networkit.GraphFromCoo(columns, n=edges.n_nodes, weighted=True, directed=False)
         with _one_thread():
-            if self.name == "networkit-louvain":
-                algorithm = networkit.community.PLM(graph, refine=True, gamma=params.resolution)
-            else:
-                algorithm = networkit.community.ParallelLeiden(graph, randomize=False, gamma=params.resolution)
+            algorithm = self._algorithm(graph, params.resolution)
             algorithm.run()
         return np.asarray(algorithm.getPartition().getVector(), dtype=np.int64)[place]
 
 
-# Both visit nodes in order and draw nothing from networkit's generator, which cannot be given back in the state it was
+def _louvain(graph: Any, resolution: float) -> Any:
+    import networkit
+
+    return networkit.community.PLM(graph, refine=True, gamma=resolution)
+
+
+def _leiden(graph: Any, resolution: float) -> Any:
+    import networkit
+
+    return networkit.community.ParallelLeiden(graph, randomize=False, gamma=resolution)
+
+
+def _label_propagation(graph: Any, resolution: float) -> Any:
+    import networkit
+
+    return networkit.community.PLP(graph)
+
+
+# All visit nodes in order and draw nothing from networkit's generator, which cannot be given back in the state it was
 # in. Leiden is to visit them in random order, so it sees them renumbered at random.
-NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain", seeded=False)
-NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden", seeded=True)
+NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain", "modularity", False, _louvain)
+NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden", "modularity", True, _leiden)
+NETWORKIT_LABEL_PROPAGATION = NetworkitBackend(
+    "networkit-label-propagation", "label-propagation", False, _label_propagation
+)

@@ -17,9 +17,7 @@ class NetworkxBackend:
 
     package = "networkx"
 
-    def __init__(
-        self, name: str, objective: str, detect: Callable[[Any, BackendParams], Iterable[set[int]]]
-    ) -> None:
+    def __init__(self, name: str, objective: str, detect: Callable[[Any, BackendParams], Iterable[set[int]]]) -> None:
         self.name, self._detect = name, detect
         self.capabilities = Capabilities(
             device="cpu",

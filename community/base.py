@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
@@ -23,8 +24,9 @@ class Capabilities:
     Attributes
     ----------
     device : "cpu", "cuda", or "any": where the graph is
-    objective : what it optimises: "components" (nothing), "modularity"
+    objective : what it optimises, of :data:`stgraph.community.objectives.OBJECTIVES`, or a word of your own
     weighted : whether edge weights change the result
+    thresholded : whether it takes the edges above the similarity threshold; else every edge of the lattice
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
@@ -39,12 +41,13 @@ class Capabilities:
     deterministic: bool
     native_cap: bool = False
     canonical: bool = False
+    thresholded: bool = True
     ignores: tuple[str, ...] = ()
 
 
 COMPONENTS = Capabilities(
     device="cpu",
-    objective="components",
+    objective="none",
     weighted=False,
     seeded=False,
     deterministic=True,
@@ -58,14 +61,16 @@ class BackendParams:
 
     Attributes
     ----------
-    resolution : gamma of the modularity, > 0
+    resolution : gamma of the objective, > 0
     seed : of the backend's private random state
     max_size : bound for backends with a native cap, else None
+    options : every further parameter the backend declares
     """
 
     resolution: float = 1.0
     seed: int = 0
     max_size: int | None = None
+    options: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -75,7 +80,8 @@ class CommunityBackend(Protocol):
     ``labels`` gets a graph with at least one edge and no isolated node (a canonical backend: any graph), with finite
     weights, positive where the backend is weighted; it returns one integer per node, any values. A "cpu" backend gets
     and returns NumPy arrays; one of "cuda" or "any" gets what the graph holds, and returns either. Everything else
-    happens in ``detect.py``.
+    happens in ``detect.py``. A backend with parameters of its own declares them as ``parameters``, a mapping of
+    names to :class:`stgraph.community.parameters.Parameter`.
     """
 
     name: str
@@ -121,14 +127,24 @@ BACKENDS = Registry(
     "community backend",
     {
         "lattice-components": "stgraph.community.backend_lattice:LATTICE_COMPONENTS",
+        "lattice-leiden": "stgraph.community.backend_lattice:LATTICE_LEIDEN",
+        "lattice-leiden-modularity": "stgraph.community.backend_lattice:LATTICE_LEIDEN_MODULARITY",
+        "lattice-segments": "stgraph.community.backend_lattice:LATTICE_SEGMENTS",
         "scipy-components": "stgraph.community.backend_scipy:SCIPY_COMPONENTS",
         "igraph-louvain": "stgraph.community.backend_igraph:IGRAPH_LOUVAIN",
         "igraph-leiden": "stgraph.community.backend_igraph:IGRAPH_LEIDEN",
+        "igraph-leiden-cpm": "stgraph.community.backend_igraph:IGRAPH_LEIDEN_CPM",
+        "igraph-infomap": "stgraph.community.backend_igraph:IGRAPH_INFOMAP",
+        "igraph-label-propagation": "stgraph.community.backend_igraph:IGRAPH_LABEL_PROPAGATION",
         "leidenalg-leiden": "stgraph.community.backend_leidenalg:LEIDENALG_LEIDEN",
+        "leidenalg-leiden-cpm": "stgraph.community.backend_leidenalg:LEIDENALG_LEIDEN_CPM",
         "networkx-louvain": "stgraph.community.backend_networkx:NETWORKX_LOUVAIN",
+        "networkx-label-propagation": "stgraph.community.backend_networkx:NETWORKX_LABEL_PROPAGATION",
         "networkit-louvain": "stgraph.community.backend_networkit:NETWORKIT_LOUVAIN",
         "networkit-leiden": "stgraph.community.backend_networkit:NETWORKIT_LEIDEN",
+        "networkit-label-propagation": "stgraph.community.backend_networkit:NETWORKIT_LABEL_PROPAGATION",
         "graspologic-leiden": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN",
+        "graspologic-leiden-cpm": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN_CPM",
         "cugraph-components": "stgraph.community.backend_cugraph:CUGRAPH_COMPONENTS",
         "cugraph-louvain": "stgraph.community.backend_cugraph:CUGRAPH_LOUVAIN",
         "cugraph-leiden": "stgraph.community.backend_cugraph:CUGRAPH_LEIDEN",

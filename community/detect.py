@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.community.arguments import backend_params, check_detection, check_native, resolve_max_size
 from stgraph.community.base import (
     BackendParams,
     CommunityBackend,
-    available_backends,
 )
-from stgraph.community.base import backend as get_backend
 from stgraph.community.default_backend import chosen_backend, default_backend, library_version
 from stgraph.community.partition import Partition, Provenance
 from stgraph.community.size_cap import SPLITTERS, Splitter, stronger_half
@@ -36,9 +35,10 @@ def detect_communities(
     *,
     max_size: int | str | None = "auto",
     split: str = "tree",
-    resolution: float = 1.0,
+    resolution: float | None = None,
     seed: int = 0,
     found: Array | None = None,
+    **options: int | float,
 ) -> Partition:
     """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6), or of any graph.
 
@@ -53,10 +53,12 @@ def detect_communities(
     split : how larger communities are divided: "tree", "raster", "redetect"; or "native" for the backend's own cap
         inside its search, in which case the partition before the cap takes a second detection, made when a figure of
         it is first read (:attr:`Partition.capped_in_search`)
-    resolution : gamma of the modularity, > 0; larger gives smaller communities
+    resolution : gamma of the objective, > 0; larger gives smaller communities. By default the objective's own: 1 for
+        modularity, 0.05 for CPM
     seed : of the backend's private random state
     found : [N] canonical labels the backend is known to find without a cap, where they exist already; only the cap is
         applied
+    options : further parameters of the backend, by name; ``docs/backends.md`` has them all
 
     Returns
     -------
@@ -94,12 +96,15 @@ def detect_communities(
         max_size = "sqrt" if of_tokens else None
         if not of_tokens:
             remarks.append("no size cap: an edge list of one's own has none by default; max_size='sqrt' sets one")
-    check_detection(backend, max_size, split, resolution, seed)
+    check_detection(backend, max_size, split, resolution, seed, options)
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
     engine, skipped = chosen_backend(backend)
-    _check_native(engine, split)
-    params = BackendParams(float(resolution), int(seed))
+    check_native(engine, split)
+    params = backend_params(engine, resolution, seed, options)
+    if not engine.capabilities.thresholded and isinstance(edges, LatticeEdges) and edges.tau > -math.inf:
+        edges = LatticeEdges(edges.similarity, -math.inf, edges.switches)
+        remarks.append(f"{engine.name} has no similarity threshold: every edge of the lattice takes part")
     copies: list[str] = []
     if found is not None and tuple(found.shape) != (edges.n_nodes,):
         raise InputError(f"found has shape {found.shape}; expected one label for each of the {edges.n_nodes} nodes")
@@ -119,7 +124,8 @@ def detect_communities(
             k: v
             for k, v in (("resolution", params.resolution), ("seed", params.seed))
             if k not in engine.capabilities.ignores
-        },
+        }
+        | dict(params.options),
         ignored=engine.capabilities.ignores,
         max_size=cap,
         split=split,
@@ -148,7 +154,8 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
     InputError
         the backend weighs edges and a weight is not positive
     """
-    if engine.capabilities.weighted and edges.n_edges and not edges.weight.min() > 0:
+    needs_positive = engine.capabilities.weighted and engine.capabilities.thresholded
+    if needs_positive and edges.n_edges and not edges.weight.min() > 0:
         remedy = "raise tau_sim to 0 or above" if isinstance(edges, LatticeEdges) else "leave such edges out"
         raise InputError(
             f"{engine.name} needs positive edge weights, but the smallest is {float(edges.weight.min()):g}: {remedy}, "
@@ -193,23 +200,6 @@ def _canonical(labels: Any) -> tuple[Any, int]:
     return found
 
 
-def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
-    """The cap as a number: floor(sqrt(N)) for "sqrt".
-
-    Raises
-    ------
-    InputError
-        neither "sqrt", None nor a positive integer
-    """
-    if max_size is None:
-        return None
-    if isinstance(max_size, str) and max_size == "sqrt":
-        return max(1, math.isqrt(n_nodes))
-    if isinstance(max_size, (int, np.integer)) and not isinstance(max_size, bool) and max_size >= 1:
-        return int(max_size)
-    raise InputError(f"max_size is {max_size!r}; it must be 'sqrt', a positive integer or None")
-
-
 def _apply_cap(
     engine: CommunityBackend,
     edges: EdgeList,
@@ -223,7 +213,7 @@ def _apply_cap(
         return found, []
 
     def redetect(part: EdgeList, level: int) -> Any:
-        if engine.capabilities.objective == "components":
+        if "resolution" in engine.capabilities.ignores:
             return run_backend(engine, stronger_half(part, level), params, copies)
         return run_backend(engine, part, replace(params, resolution=params.resolution * 2.0**level), copies)
 
@@ -255,30 +245,3 @@ def _device(engine: CommunityBackend, edges: EdgeList) -> str:
     if device != "any":
         return device
     return str(edges.anchor.device).partition(":")[0]
-
-
-def check_detection(backend: str, max_size: Any, split: str, resolution: Any, seed: Any) -> None:
-    """Check everything about :func:`detect_communities` that needs no graph and no library.
-
-    Raises
-    ------
-    UnknownNameError, InputError
-        a name is unknown or a number out of range
-    """
-    SPLITTERS.check(split)
-    if backend != "auto":
-        _check_native(get_backend(backend), split)
-    resolve_max_size(max_size, 1)
-    real = isinstance(resolution, (int, float, np.integer, np.floating)) and not isinstance(resolution, bool)
-    if not real or not math.isfinite(resolution) or resolution <= 0:
-        raise InputError(f"resolution is {resolution!r}; it must be a positive number")
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise InputError(f"seed is {seed!r}; it must be an integer from 0 to 2^31 - 1")
-
-
-def _check_native(engine: CommunityBackend, split: str) -> None:
-    if split == "native" and not engine.capabilities.native_cap:
-        capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
-        raise InputError(
-            f"split='native': {engine.name} has no cap of its own; those that do: {', '.join(capable) or 'none'}"
-        )

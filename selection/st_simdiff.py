@@ -9,9 +9,15 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from stgraph.community.arguments import check_detection
 from stgraph.community.default_backend import DEFAULT_BACKEND
+<<<<<<< HEAD
 from stgraph.community.detect import check_detection, detect_communities
 from stgraph.devices import beside, counts, full, numbers, true_places
+=======
+from stgraph.community.detect import detect_communities
+from stgraph.devices import counts, full, numbers, true_places
+>>>>>>> 024e025 (Communities beyond modularity: CPM, map equation, label propagation and segmentation; parameters of a backend's own; lattice-leiden and lattice-segments)
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.selection.analysis import Analysis, Reduced
 from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention

@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 LAYOUTS = ROW_LAYOUTS | SCATTERED_LAYOUTS
 TOLERANCE = 2e-6
 HERE = [name for name in BACKENDS.names() if backend(name).unavailable() is None]
-COMPONENTS = [name for name in HERE if backend(name).capabilities.objective == "components"]
+COMPONENTS = [name for name in HERE if backend(name).capabilities.objective == "none"]
 DETERMINISTIC = [name for name in HERE if backend(name).capabilities.deterministic]
 
 # The largest element of each token, from the smallest number of a dtype to its largest.
