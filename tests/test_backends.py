@@ -17,6 +17,8 @@ from zoo import ZOO, bridged_cliques, graph, lattice
 
 from stgraph import EdgeList, Partition, detect_communities
 from stgraph.community.base import BACKENDS, CommunityBackend, backend
+from stgraph.community.objectives import OBJECTIVES, default_resolution
+from stgraph.community.quality import cpm
 from stgraph.community.size_cap import SPLITTERS
 
 CAPS: tuple[int | str | None, ...] = ("sqrt", 1, 3, None)
@@ -216,10 +218,10 @@ def test_a_higher_resolution_gives_more_communities(name: str) -> None:
 
 
 @each_engine
-def test_modularity_backends_find_the_two_cliques(name: str) -> None:
+def test_every_objective_but_none_finds_the_two_cliques(name: str) -> None:
     found = detect_communities(bridged_cliques(), name, max_size=None)
-    weighted = backend(name).capabilities.objective == "modularity"
-    assert found.labels.tolist() == ([0] * 8 + [1] * 8 if weighted else [0] * 16)
+    connected = backend(name).capabilities.objective == "none"
+    assert found.labels.tolist() == ([0] * 16 if connected else [0] * 8 + [1] * 8)
 
 
 @each_engine
@@ -228,13 +230,14 @@ def test_provenance_says_how_to_repeat_it(name: str) -> None:
     found = detect_communities(edges_of("video"), name, max_size=7, split="raster", resolution=1.5, seed=4)
     stored = json.loads(json.dumps(found.provenance.to_dict()))
     given = {"resolution": 1.5, "seed": 4}
+    own = {name: one.default for name, one in getattr(engine, "parameters", {}).items()}
     assert stored["backend"] == engine.name == name
     assert stored["library"] == engine.package
     assert stored["library_version"][0].isdigit()
     device = "cpu" if engine.capabilities.device == "any" else engine.capabilities.device
     assert (stored["device"], stored["objective"]) == (device, engine.capabilities.objective)
     assert stored["ignored"] == list(engine.capabilities.ignores)
-    assert stored["parameters"] == {k: v for k, v in given.items() if k not in engine.capabilities.ignores}
+    assert stored["parameters"] == {k: v for k, v in given.items() if k not in engine.capabilities.ignores} | own
     assert (stored["max_size"], stored["split"], stored["skipped"]) == (7, "raster", [])
 
 
@@ -246,9 +249,48 @@ def test_backend_honours_the_protocol(name: str) -> None:
 
 
 @each_engine
+def test_objectives_and_their_resolution(name: str) -> None:
+    capabilities = backend(name).capabilities
+    assert capabilities.objective in OBJECTIVES
+    used = detect_communities(bridged_cliques(), name).provenance.parameters
+    if "resolution" in capabilities.ignores:
+        assert "resolution" not in used
+    else:
+        assert used["resolution"] == default_resolution(capabilities.objective)
+
+
+@each_engine
+def test_parameters_of_its_own_are_checked_and_recorded(name: str) -> None:
+    edges, known = edges_of("video"), getattr(backend(name), "parameters", {})
+    for parameter, stated in known.items():
+        value = stated.default * 2 if stated.least < stated.default * 2 <= stated.most else stated.default
+        found = detect_communities(edges, name, **{parameter: value})
+        assert found.provenance.parameters[parameter] == value
+        for bad in ("x", True, None, float("nan"), stated.least - 1):
+            with pytest.raises(ValueError, match=f"^{parameter} is .*; it must be an? "):
+                detect_communities(edges, name, **{parameter: bad})
+    with pytest.raises(ValueError, match=f"backend {name} has no parameter 'bogus'; it has: "):
+        detect_communities(edges, name, bogus=1)
+
+
+@pytest.mark.parametrize("shape", ["video", "video with holes", "denser", "sample"])
+@each_engine
+def test_cpm_backends_reach_the_value_of_igraph(name: str, shape: str) -> None:
+    if backend(name).capabilities.objective != "cpm":
+        return
+    edges = edges_of(shape)
+    best = cpm(edges, detect_communities(edges, "igraph-leiden-cpm", max_size=None).labels, 0.05)
+    value = cpm(edges, detect_communities(edges, name, max_size=None).labels, 0.05)
+    assert value >= (0.95 if name.startswith("graspologic") else 0.985) * best
+
+
+@each_engine
 def test_negative_weights(name: str) -> None:
     edges = graph(3, [(0, 1), (1, 2)], [0.5, -0.25])
-    if backend(name).capabilities.weighted:
+    capabilities = backend(name).capabilities
+    if not capabilities.thresholded:
+        assert detect_communities(edges, name).labels.tolist() == [0, 1, 2]
+    elif capabilities.weighted:
         with pytest.raises(ValueError, match=r"needs positive edge weights.*-0\.25.*components backend"):
             detect_communities(edges, name)
     else:

@@ -165,11 +165,15 @@ def test_a_foreign_backend_sees_neither_isolated_nodes_nor_empty_graphs() -> Non
         ({"resolution": -1.0}, "resolution is -1.0; it must be"),
         ({"resolution": float("nan")}, "resolution is nan; it must be"),
         ({"resolution": "high"}, "resolution is 'high'; it must be"),
+        ({"n_iterations": 0.5}, "n_iterations is 0.5; it must be an integer from -1 to 10000"),
+        ({"n_iterations": -2}, "n_iterations is -2; it must be"),
+        ({"beta": True}, "beta is True; it must be a number"),
+        ({"trials": 3}, "backend igraph-leiden has no parameter 'trials'; it has: n_iterations, beta"),
         ({"seed": -1}, "seed is -1; it must be an integer from 0 to"),
         ({"seed": 2**31}, "seed is 2147483648; it must be"),
         ({"seed": 1.0}, "seed is 1.0; it must be"),
         ({"split": None}, "no splitter None"),
-        ({"split": "native"}, "igraph-leiden has no cap of its own; those that do: leidenalg-leiden"),
+        ({"split": "native"}, "igraph-leiden has no cap of its own; those that do: lattice-leiden, .*leidenalg-leiden"),
     ],
 )
 def test_parameters_out_of_range(options: dict[str, Any], message: str) -> None:
