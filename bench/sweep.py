@@ -17,7 +17,7 @@ from stgraph.bench.sweep_rows import SweepRows, content_digest
 from stgraph.bench.tables.experiments import SWEEP
 from stgraph.bench.tables.table import Key, Row
 from stgraph.bench.warm_up import warm_up
-from stgraph.community.arguments import resolve_max_size
+from stgraph.community.arguments import backend_params, resolve_max_size
 from stgraph.community.base import backend
 from stgraph.errors import MissingSignalError
 from stgraph.selection.analysis import Analysis
@@ -113,7 +113,8 @@ class _Dump:
     def key_columns(self, p: Point) -> Row:
         """The values of the key of :data:`stgraph.bench.tables.experiments.SWEEP`."""
         values = {name: p.setting.get(name) for name in SWEEP.key}
-        ignored = backend(values["backend"]).capabilities.ignores
+        engine = backend(values["backend"])
+        has_resolution = "resolution" not in engine.capabilities.ignores
         return {
             **values,
             "digest": self.digest,
@@ -121,7 +122,7 @@ class _Dump:
             "preset": p.preset,
             "importance": self.importance,
             "max_size": resolve_max_size(values["max_size"], self.tokens.grid.n_nodes),
-            "resolution": None if "resolution" in ignored else values["resolution"],
+            "resolution": backend_params(engine, values["resolution"]).resolution if has_resolution else None,
             "tau_sim": p.tau_sim,
             "tau_diff": None if p.tau_diff is None else tau_diff_text(p.tau_diff),
             "retain_ratio": p.retain_ratio,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
@@ -11,13 +11,8 @@ import numpy as np
 
 from stgraph.community.arguments import check_detection
 from stgraph.community.default_backend import DEFAULT_BACKEND
-<<<<<<< HEAD
-from stgraph.community.detect import check_detection, detect_communities
-from stgraph.devices import beside, counts, full, numbers, true_places
-=======
 from stgraph.community.detect import detect_communities
-from stgraph.devices import counts, full, numbers, true_places
->>>>>>> 024e025 (Communities beyond modularity: CPM, map equation, label propagation and segmentation; parameters of a backend's own; lattice-leiden and lattice-segments)
+from stgraph.devices import beside, counts, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.selection.analysis import Analysis, Reduced
 from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
@@ -55,7 +50,8 @@ class StSimDiff(Method):
     backend : community backend; the paper uses connected components, and so does the default
     max_size : largest community: "sqrt", an integer, or None
     split : how larger communities are divided
-    resolution, seed : of the backend
+    resolution, seed : of the backend; None for the resolution its objective starts from
+    backend_options : further parameters of the backend, as {"n_iterations": 5}
     importance : by what surplus candidates are dropped: "auto" (attention where the tokens carry it, else
         "difference-then-centrality"), "attention", "centrality", "difference", "norm", or an array [T, H, W]
     protect_events : drop event tokens last
@@ -74,7 +70,7 @@ class StSimDiff(Method):
     backend: str = DEFAULT_BACKEND
     max_size: int | str | None = "sqrt"
     split: str = "tree"
-    resolution: float = 1.0
+    resolution: float | None = None
     seed: int = 0
     importance: Any = "auto"
     protect_events: bool = False
@@ -84,6 +80,7 @@ class StSimDiff(Method):
     right: bool = True
     bottom: bool = True
     reduce: bool = True
+    backend_options: Mapping[str, int | float] = field(default_factory=dict)
 
     name: ClassVar[str] = "st-simdiff"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026"
@@ -95,7 +92,7 @@ class StSimDiff(Method):
         check_threshold("tau_sim", self.tau_sim)
         parse_tau_diff(self.tau_diff)
         check_importance(self.importance)
-        check_detection(self.backend, self.max_size, self.split, self.resolution, self.seed)
+        check_detection(self.backend, self.max_size, self.split, self.resolution, self.seed, self.backend_options)
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
@@ -165,6 +162,7 @@ class StSimDiff(Method):
                 resolution=self.resolution,
                 seed=self.seed,
                 found=found,
+                **self.backend_options,
             ),
         )
         central = timed("centrality", lambda: centrality(tokens, built, partition))
@@ -179,7 +177,9 @@ class StSimDiff(Method):
     def communities_key(self) -> tuple[Any, ...]:
         """What decides graph, communities and centrality: selectors whose keys are equal differ in what comes after."""
         after = ("budget", "tau_diff", "events", "importance", "protect_events", "reduce")
-        return type(self).analyse, *(getattr(self, f.name) for f in fields(self) if f.name not in after)
+        before = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in after}
+        before["backend_options"] = tuple(sorted(self.backend_options.items()))
+        return type(self).analyse, *before.values()
 
     def with_events(self, analysis: Analysis) -> Analysis:
         """An analysis of the same communities, in host memory, under this selector's event threshold."""

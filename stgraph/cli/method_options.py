@@ -97,7 +97,9 @@ OPTIONS: Mapping[str, MethodOption] = {
     "split": MethodOption(
         ("--split",), str, "How larger communities are divided: tree, raster, redetect, native.", several=_names
     ),
-    "resolution": MethodOption(("--resolution",), float, "Modularity resolution; larger gives smaller communities."),
+    "resolution": MethodOption(
+        ("--resolution",), float, "Resolution of the objective; larger gives smaller communities."
+    ),
     "seed": MethodOption(("--seed",), int, "Seed of what draws at random.", several=_seeds),
     "importance": MethodOption(
         ("--importance",),
@@ -192,6 +194,8 @@ def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
 def parameters(pairs: list[str]) -> dict[str, Any]:
     """--param name=value as the library takes it: numbers, true, false and none where the value reads as one.
 
+    A name with a dot, as backend_options.n_iterations, is an entry of a mapping.
+
     Raises
     ------
     InputError
@@ -207,7 +211,12 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
             raise InputError(f"--param is {pair!r}; write it as name=value")
         number = tau_diff(value)
         whole = isinstance(number, float) and value.lstrip("+-").isdecimal()
-        read[name] = words.get(value.lower(), int(value) if whole else number)
+        found = words.get(value.lower(), int(value) if whole else number)
+        group, dot, inner = name.partition(".")
+        if dot:
+            read.setdefault(group, {})[inner] = found
+        else:
+            read[name] = found
     return read
 
 
