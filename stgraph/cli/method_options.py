@@ -228,5 +228,5 @@ def library_defaults() -> dict[str, str]:
     from stgraph.selection.st_simdiff import StSimDiff
 
     own = {field.name: field.default for field in fields(StSimDiff)}
-    stated = {name: own[name] for name in OPTIONS if name in own and own[name] is not False}
+    stated = {name: own[name] for name in OPTIONS if name in own and own[name] not in (False, None)}
     return {name: name if value is True else str(value) for name, value in stated.items()}
