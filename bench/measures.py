@@ -22,6 +22,7 @@ def community_columns(analysis: Analysis) -> Row:
     provenance = analysis.partition.provenance
     return {
         "device": provenance.device,
+        "objective": provenance.objective,
         "library": f"{provenance.library} {provenance.library_version}",
         "n_edges": analysis.graph.n_edges,
         **analysis.partition.quality().to_dict(),

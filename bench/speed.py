@@ -16,6 +16,7 @@ from stgraph.bench.plain_read import plain_reads
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.bench.timing import Work, once, rounds
 from stgraph.community.detect import detect_communities
+from stgraph.community.objectives import OBJECTIVES
 from stgraph.community.size_cap import SPLITTERS
 from stgraph.graph import build_graph
 from stgraph.kernels.cpu.threads import num_threads
@@ -104,8 +105,10 @@ def _peers(
     for name, work in peers.detectors(edges, "none").items():
         if name != "lattice-components":
             yield "components", name, work
-    for name, work in peers.detectors(edges, "modularity").items():
-        yield "communities", name, work
+    for objective in OBJECTIVES:
+        if objective != "none":
+            for name, work in peers.detectors(edges, objective).items():
+                yield "communities", name, work
     yield "centrality", "NumPy, all pairs", lambda: peers.all_pairs_centrality(x, partition)
     yield "representatives", "NumPy, full sort", lambda: peers.sorted_top(central, partition, counts)
     if x.shape[-1] == CASES[0].d:

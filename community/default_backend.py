@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stgraph.community.base import BACKENDS, CommunityBackend, package_version, usable_backend
+from collections.abc import Mapping
+
+from stgraph.community.base import BACKENDS, CommunityBackend, backends, package_version, usable_backend
 from stgraph.edges import EdgeList
 from stgraph.errors import BackendUnavailableError
 from stgraph.lattice_edges import LatticeEdges
@@ -13,6 +15,23 @@ DEFAULT_BACKEND = "lattice-components"
 DEFAULT_GRAPH_BACKEND = "igraph-leiden"
 # What "auto" tries, best first: Leiden where it is fast, and the components that always run.
 AUTO_ORDER = ("cugraph-leiden", "igraph-leiden", "networkit-leiden", "graspologic-leiden", "lattice-components")
+
+# For each objective, the first of these that runs here stands for it where backends are compared and none is named.
+OF_OBJECTIVE: Mapping[str, tuple[str, ...]] = {
+    "none": ("lattice-components",),
+    "modularity": ("igraph-leiden", "lattice-leiden-modularity"),
+    "cpm": ("lattice-leiden",),
+    "map-equation": ("igraph-infomap",),
+    "label-propagation": ("networkit-label-propagation", "igraph-label-propagation", "networkx-label-propagation"),
+    "segmentation": ("lattice-segments",),
+}
+
+
+def compared_backends() -> list[str]:
+    """One backend per objective that runs here: what a comparison takes where no backend is named."""
+    here = backends()
+    able = {objective: [name for name in names if here[name] is None] for objective, names in OF_OBJECTIVE.items()}
+    return [names[0] for names in able.values() if names]
 
 
 def default_backend(edges: EdgeList) -> str:

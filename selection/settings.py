@@ -10,6 +10,7 @@ from typing import Any
 
 from stgraph.community.base import available_backends, usable_backend
 from stgraph.community.base import backend as backend_of
+from stgraph.community.default_backend import compared_backends
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
 from stgraph.selection.base import SELECTORS, Selector, selector
@@ -120,7 +121,8 @@ def backend_settings(
 
     Parameters
     ----------
-    backends : names; empty for all that run here (with ``tau_sim`` below 0, those that take weights below 0)
+    backends : names, or "all" for every one that runs here; empty for one per objective. With ``tau_sim`` below 0 only
+        those of them that take weights below 0
     splits : splitters; "native", named beside others or without a backend, is of the backends that can
     seeds : for backends that use one; the others run once
     parameters : further ones, the same for all
@@ -133,14 +135,17 @@ def backend_settings(
         a backend asked for by name cannot run here
     """
     named, cuts, draws = tuple(dict.fromkeys(backends)), tuple(dict.fromkeys(splits)), tuple(dict.fromkeys(seeds))
+    every = available_backends() if "all" in named else compared_backends()
+    if "all" in named:
+        named = ()
     common = dict(parameters or {})
     check_axis("splits", cuts)
     check_axis("seeds", draws)
     negative = check_threshold("tau_sim", common.get("tau_sim", Setting().get("tau_sim"))) < 0
     made = []
-    for name in named or available_backends():
+    for name in named or every:
         able = (usable_backend if named else backend_of)(name).capabilities
-        if negative and able.weighted and not named:
+        if negative and able.weighted and able.thresholded and not named:
             continue
         for split in cuts:
             if split == "native" and not able.native_cap and (not named or len(cuts) > 1):

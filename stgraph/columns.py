@@ -71,6 +71,7 @@ _TEXTS = {
     "dtype": "element type of the features; of the model",
     "stgraph": "version of stgraph",
     "generator": "stands for the code that makes the synthetic videos",
+    "objective": "what the community backend optimises; none for components",
     "library": "library of the community backend, and its version",
     "device": "where it was computed: cpu or cuda",
     "kind": "subset: tokens kept as they are; merge: tokens merged",

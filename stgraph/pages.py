@@ -12,7 +12,6 @@ from typing import Any
 from stgraph.bench.compare import RATIOS, Comparison, compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.writing import FORMATS, write
-from stgraph.community.base import available_backends
 from stgraph.errors import InputError
 from stgraph.files import atomic_path, check_suffix
 from stgraph.selection.keeping import Kept, Progress, as_ratios, as_settings, keep
@@ -22,7 +21,6 @@ from stgraph.viz.report import Compared, report_page
 from stgraph.viz.view import view_page
 
 # Others find the same communities (scipy-components) or much alike ones, or take longer than all these together.
-USUAL_BACKENDS = ("lattice-components", "igraph-louvain", "igraph-leiden", "networkit-leiden")
 USUAL_SPLITS = ("tree", "raster", "redetect")
 USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)
 PAGE_SUFFIXES = (".html", ".htm")
@@ -232,7 +230,7 @@ def usual_settings(
     Parameters
     ----------
     selectors : names
-    backends : names; empty for the usual ones that run here
+    backends : names, or "all"; empty for one per objective
     splits : splitters
     parameters : further ones; each goes to the selectors that know it
 
@@ -242,12 +240,10 @@ def usual_settings(
         a name or parameter is wrong
     """
     common, named = dict(parameters or {}), tuple(backends)
-    here = available_backends()
     made: list[Setting] = []
     for name in dict.fromkeys(selectors):
         if name == "st-simdiff":
-            usual = named or [one for one in USUAL_BACKENDS if one in here]
-            made += backend_settings(usual, splits, [common.get("seed", 0)], common)
+            made += backend_settings(named, splits, [common.get("seed", 0)], common)
         else:
             axes = {**common, **({"backend": named[0]} if named else {})}
             made += settings_of([name], {parameter: (value,) for parameter, value in axes.items()})

@@ -24,6 +24,7 @@ from stgraph.bench.speed import CASES, Case, measure
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.community.base import available_backends, backend
 from stgraph.community.detect import detect_communities
+from stgraph.community.objectives import OBJECTIVES
 from stgraph.selection.budget import ceil_share, exact_ratio
 from stgraph.selection.centrality import centrality
 from stgraph.selection.representatives import representative_tokens
@@ -154,15 +155,17 @@ def test_peers_compute_the_same() -> None:
 
 def test_peers_are_every_backend_and_more() -> None:
     edges = stgraph.build_graph(VideoTokens.from_array(features(3, (3, 4, 4, 8))), 0.5).edges
-    components, modularity = (peers.detectors(edges, objective) for objective in ("components", "modularity"))
+    by_objective = {objective: peers.detectors(edges, objective) for objective in OBJECTIVES}
+    components = by_objective.pop("none")
     cpu = {name for name in available_backends() if backend(name).capabilities.device == "cpu"}
-    assert cpu <= set(components) | set(modularity)
+    assert cpu <= set(components).union(*by_objective.values())
     assert {"igraph (components)", "networkx (components)"} <= set(components)
     found = detect_communities(edges, "lattice-components", max_size=None).n_communities
     assert len(np.unique(components["igraph (components)"]())) == found  # type: ignore[call-overload]
     assert len(components["networkx (components)"]()) == found  # type: ignore[arg-type]
-    for name, work in modularity.items():
-        assert np.shape(work()) == (edges.n_nodes,), name
+    for detectors in by_objective.values():
+        for name, work in detectors.items():
+            assert np.shape(work()) == (edges.n_nodes,), name
 
 
 def test_rows_of_a_case() -> None:
@@ -175,7 +178,7 @@ def test_rows_of_a_case() -> None:
         *("edges", "components", "communities", "centrality", "representatives")
     }
     assert {name for stage, name in by if stage == "communities"} == {
-        name for name in available_backends() if backend(name).capabilities.objective == "modularity"
+        name for name in available_backends() if backend(name).capabilities.objective != "none"
     }
     read = by["read", "plain read"]["seconds"]
     for row in rows:

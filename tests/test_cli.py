@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import stgraph
 from stgraph.cli import app, method_options
+from stgraph.community.default_backend import compared_backends
 from stgraph.selection.st_simdiff import StSimDiff
 
 COMMAND = typer.main.get_command(app)
@@ -138,10 +139,14 @@ def test_compare_shows_tables(dump: str) -> None:
     assert "means over 2 seeds" in text
 
 
-def test_compare_takes_every_backend_and_ratio_by_default(dump: str) -> None:
+def test_compare_takes_a_backend_of_every_objective_and_every_ratio_by_default(dump: str) -> None:
     rows = strict_json(run("compare", dump, "--format", "json", "--seed", "0", "--no-fidelity"))["rows"]
-    assert list(dict.fromkeys(row["backend"] for row in rows)) == list(stgraph.community.base.available_backends())
+    assert list(dict.fromkeys(row["backend"] for row in rows)) == compared_backends()
+    assert len({row["objective"] for row in rows}) == len(compared_backends()) >= 6
     assert [row["retain_ratio"] for row in rows[:3]] == [0.1, 0.3, 0.5]
+    given = ("-b", "all", "-r", "0.3", "--seed", "0", "--no-fidelity", "--format", "json")
+    rows = strict_json(run("compare", dump, *given))["rows"]
+    assert list(dict.fromkeys(row["backend"] for row in rows)) == list(stgraph.community.base.available_backends())
 
 
 def test_compare_prints_nothing_but_the_data(dump: str) -> None:

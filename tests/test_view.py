@@ -18,8 +18,9 @@ from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
 import stgraph
 from stgraph import VideoTokens, keep
 from stgraph.bench.synthetic import synthetic_signals
+from stgraph.community.default_backend import compared_backends
 from stgraph.errors import InputError
-from stgraph.pages import USUAL_BACKENDS, USUAL_SPLITS
+from stgraph.pages import USUAL_SPLITS
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.reasons import REASON_NAMES
 from stgraph.viz import inline_page, report, view
@@ -231,7 +232,7 @@ def test_the_page_of_the_sample_is_small() -> None:
     tokens, ratios = stgraph.sample(), (0.1, 0.2, 0.3, 0.5, 0.7)
     made = [setting(tokens, split=split, ratios=ratios) for split in ("tree", "raster")]
     one, two = (len(page_of(tokens, made[:n]).encode()) for n in (1, 2))
-    n_settings = len(USUAL_BACKENDS) * len(USUAL_SPLITS)  # what ``stgraph view`` computes when nothing is said
+    n_settings = len(compared_backends()) * len(USUAL_SPLITS)  # what ``stgraph view`` computes when nothing is said
     assert one + (n_settings - 1) * (two - one) < 12e6
 
 

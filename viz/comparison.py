@@ -79,6 +79,11 @@ def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
             f"than √N and hold {100 * found['oversized_ratio']:.0f} % of all tokens. Capping them changes up to "
             f"{100 * change:.0f} % of what is kept (r = {ratio:g})."
         )
+    objectives = dict.fromkeys(row["objective"] for row in rows)
+    if len(objectives) > 1:
+        held = {one: mean([row for row in rows if row["objective"] == one], "oversized_ratio") for one in objectives}
+        shares = ", ".join(f"{one} {shown('oversized_ratio', share)}" for one, share in held.items())
+        lines.append(f"Held by communities above √N, by objective: {shares}.")
     for ratio in dict.fromkeys(p["retain_ratio"] for p in overlap):
         shared: dict[tuple[str, str], list[float]] = {}
         for p in overlap:

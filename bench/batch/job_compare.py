@@ -13,7 +13,7 @@ from stgraph.bench.batch.jobs import Job, Row, spread
 from stgraph.bench.compare import check_backend_settings, compare_backends
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.experiments import COMPARED_BACKENDS
-from stgraph.community.base import available_backends
+from stgraph.community.default_backend import compared_backends
 from stgraph.selection.settings import Setting, backend_settings
 
 
@@ -50,7 +50,7 @@ class CompareJob(Job):
     def __post_init__(self) -> None:
         spread(self, "backends", "retain_ratios", "seeds", "splits")
         if not self.backends:
-            object.__setattr__(self, "backends", tuple(available_backends()))
+            object.__setattr__(self, "backends", tuple(compared_backends()))
         check_backend_settings(self._settings(), self.retain_ratios)
 
     def run(self, path: Path, target: Path | None) -> list[Row]:

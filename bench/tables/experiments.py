@@ -16,7 +16,8 @@ _INPUT = ("n_input", "mean_layer_tokens", "mean_layer_ratio")
 _BACKEND_KEY = ("dump", "backend", "split", "seed", "retain_ratio")
 COMPARED_BACKENDS = Table.of(
     (
-        *(*_BACKEND_KEY, "device", "library", "max_size", "tau_sim", "tau_diff", "importance", "n_tokens", "n_edges"),
+        *(*_BACKEND_KEY, "device", "objective", "library", "max_size", "tau_sim", "tau_diff", "importance"),
+        *("n_tokens", "n_edges"),
         *(*_STAGES, *_COMMUNITIES, *_COUNTS, "n_candidates", "excess", "cap_changed_ratio", "frame_evenness"),
         *FIDELITY,
     ),
@@ -38,7 +39,7 @@ _SWEEP_KEY = (
 )
 SWEEP = Table.of(
     (
-        *("dump", *_SWEEP_KEY, "stgraph", "library", "device", "n_tokens", "n_edges", *_COMMUNITIES),
+        *("dump", *_SWEEP_KEY, "stgraph", "objective", "library", "device", "n_tokens", "n_edges", *_COMMUNITIES),
         *("event_threshold", "n_events", "n_candidates", "excess", *_COUNTS, *_INPUT, "reference_overlap"),
         *("frame_evenness", "events_kept_ratio", "communities_kept_ratio", "has_fidelity", *FIDELITY, *_STAGES),
     ),

@@ -21,7 +21,7 @@ stgraph compare clip.safetensors -s all -r 0.1 -o rows.csv
     *(name for name in (*COMMUNITIES, *REDUCTION) if name not in ("split", "seed")),
     *("measured", "newlines"),
     repeatable={
-        "backend": "all that run here",
+        "backend": "one per objective; all: every one that runs here",
         "retain_ratio": "0.1 0.3 0.5",
         "split": "tree",
         "seed": "0 1 2",

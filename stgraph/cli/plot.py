@@ -23,7 +23,7 @@ OF_ROWS = ("accuracy", "sweep", "backends", "selectors")
 @takes_method(
     *(name for name in (*COMMUNITIES, *REDUCTION) if name not in ("spatial", "temporal")),
     "retain_ratio",
-    repeatable={"backend": "lattice-components; for sizes the usual ones"},
+    repeatable={"backend": "lattice-components; for sizes one per objective"},
     defaults={"retain_ratio": "0.3"},
 )
 def command(

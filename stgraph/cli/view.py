@@ -22,7 +22,7 @@ stgraph view clip.safetensors -b igraph-leiden --split tree -r 0.1 -r 0.3
     *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
     repeatable={
         "selector": "st-simdiff",
-        "backend": "components, Louvain and two Leidens",
+        "backend": "one per objective",
         "split": "tree raster redetect",
         "retain_ratio": "0.1 0.2 0.3 0.5 0.7",
     },
