@@ -70,7 +70,7 @@ def test_every_example_can_be_typed(name: str) -> None:
 def test_help_states_the_defaults_of_the_library() -> None:
     text = flat(run("select", "--help"))
     for field in dataclasses.fields(StSimDiff):
-        if field.name in method_options.OPTIONS and field.default not in (False, dataclasses.MISSING):
+        if field.name in method_options.OPTIONS and field.default not in (False, None, dataclasses.MISSING):
             stated = field.name if field.default is True else field.default
             flag = method_options.OPTIONS[field.name].flags[-1].partition("/")[0]
             _, _, after = text.rpartition(flag)

@@ -32,7 +32,19 @@ RUNS = [
     for seed in seeds
 ]
 COLUMNS = {
-    *("dump", "backend", "split", "seed", "retain_ratio", "device", "library", "max_size", "tau_sim", "tau_diff"),
+    *(
+        "dump",
+        "backend",
+        "split",
+        "seed",
+        "retain_ratio",
+        "device",
+        "objective",
+        "library",
+        "max_size",
+        "tau_sim",
+        "tau_diff",
+    ),
     *("importance", "n_tokens", "n_edges", "graph_s", "detection_s", "centrality_s", "events_s", "reduction_s"),
     *("n_uncapped", "largest_uncapped", "n_oversized", "oversized_ratio", "n_communities", "largest", "median_size"),
     *("n_singletons", "modularity", "uncapped_modularity", "cpm", "coverage", "mean_conductance", "internal_density"),

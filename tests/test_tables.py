@@ -45,6 +45,7 @@ def row(backend: str, seed: int | None = None, **changed: Any) -> Row:
     """A row as ``stgraph compare`` makes it, with figures as wide as they get."""
     return {
         "backend": backend,
+        "objective": "none",
         "split": "tree",
         "seed": seed,
         "retain_ratio": 0.3,
@@ -176,6 +177,8 @@ def test_findings_say_what_the_rows_say() -> None:
     assert "Capping them changes up to 25 % of what is kept (r = 0.5)." in text
     assert "r = 0.5: lattice-components and networkx-louvain agree least; they share 81 %" in text
     assert sentences([row("a", n_oversized=0)], []) == []
+    other = row("lattice-leiden", objective="cpm", oversized_ratio=0.004)
+    assert "Held by communities above √N, by objective: none 61 %, cpm 0 %." in sentences([*rows, other], [])
 
 
 def test_a_whole_comparison() -> None:
@@ -247,13 +250,13 @@ def test_selection(width: int) -> None:
 def test_speed(width: int) -> None:
     rows = measure(Case(2, 3, 4, 8), 1)
     for one in rows:
-        one["seconds"], one["reads"] = 1234.56789, 98765.4321
+        one["seconds"], one["reads"] = 12.3456789, 98765.4321
     first = [{"cache": "empty", "import_s": 1.5, "first_selection_s": 12.25, "second_selection_s": 0.125}]
     text = render(speed_tables(rows, first), width)
     assert ELLIPSIS not in text
-    assert text.count("1,234,567.89") == text.count("98,765.43") == len(rows)
+    assert text.count("12,345.68") == text.count("98,765.43") == len(rows)
     for one in rows:
-        assert re.search(rf"^ {one['stage']} +{re.escape(one['by'])} +1,234,567", text, re.MULTILINE)
+        assert re.search(rf"^ {one['stage']} +{re.escape(one['by'])} +12,345", text, re.MULTILINE)
     peers = [one for one in rows if one["by"] not in ("stgraph", "plain read")]
     assert len(re.findall(r"98,765\.43 +1\.0 *$", text, re.MULTILINE)) == len(peers)
     assert cells(text, "empty")[0].split() == ["1.500", "12.250", "0.125"]
