@@ -82,7 +82,8 @@ def run(
         for dump, left in missing.items():
             if left:
                 tell_share("compiling kernels, loading libraries")
-                selectors = (p.setting.build(Budget(p.retain_ratio)) for p in left)
+                one_each = {(p.family, p.preset): p.setting for p in left}.values()
+                selectors = (setting.build(Budget(0.5)) for setting in one_each)
                 warm_up(selectors, dump.tokens.features.dtype, device, dump.tokens.signals)
             for _, alike in groupby(left, lambda p: p.family):
                 dump.sweep(list(alike), store, tell_share)

@@ -12,11 +12,12 @@ from stgraph.bench.tables.experiments import SWEEP
 from stgraph.community.base import backend, usable_backend
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
+from stgraph.selection.base import parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import parse_tau_diff
 from stgraph.selection.importance import check_importance
 from stgraph.selection.presets import ablation
-from stgraph.selection.settings import Setting, check_axis, parameters_of
+from stgraph.selection.settings import Setting, check_axis
 from stgraph.selection.st_simdiff import StSimDiff
 
 REFERENCE = (StSimDiff.tau_sim, StSimDiff.tau_diff)  # the thresholds whose kept tokens all others are compared with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload, runtime_checkable
 
 from stgraph.errors import InputError
@@ -223,12 +224,28 @@ def selector(
     >>> stgraph.selector("st-simdiff", retain_ratio=0.3).select(stgraph.sample())
     Selection(3,072 of 10,240 tokens: 2,465 representative, 362 event, 245 both; by st-simdiff, lattice-components)
     """
-    import inspect
-
-    cls = SELECTORS.get(name)
-    known = [p for p in inspect.signature(cls).parameters if p != "budget"]
+    cls, known = SELECTORS.get(name), parameters_of(name)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise InputError(f"selector {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
     built: Selector = checked(cls(budget=Budget(retain_ratio, n_keep, measured, newlines), **parameters))
     return built
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """The parameters of a selector beyond its budget.
+
+    Raises
+    ------
+    UnknownNameError
+        no selector of that name
+    """
+    made_by = SELECTORS.get(name)
+    return _parameters(made_by) if isinstance(made_by, type) else _parameters.__wrapped__(made_by)
+
+
+@cache
+def _parameters(made_by: Any) -> tuple[str, ...]:
+    import inspect
+
+    return tuple(parameter for parameter in inspect.signature(made_by).parameters if parameter != "budget")

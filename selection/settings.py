@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,7 +12,7 @@ from stgraph.community.base import backend as backend_of
 from stgraph.community.default_backend import compared_backends
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
-from stgraph.selection.base import SELECTORS, Selector, selector
+from stgraph.selection.base import SELECTORS, Selector, parameters_of, selector
 from stgraph.selection.budget import Budget
 
 
@@ -66,11 +65,6 @@ class Setting:
         name = self.get("backend")
         seed: int | None = self.get("seed") if name is None or backend_of(name).capabilities.seeded else None
         return seed
-
-
-def parameters_of(selector: str) -> frozenset[str]:
-    """The parameters of a selector beyond its budget."""
-    return frozenset(inspect.signature(SELECTORS.get(selector)).parameters) - {"budget"}
 
 
 def check_parameters(selectors: Iterable[str], given: Iterable[str], *, without: Iterable[str] = ()) -> None:
@@ -187,7 +181,7 @@ def selector_settings(
     for name in dict.fromkeys(selectors) or SELECTORS.usable():
         known = parameters_of(name)
         axes = {**common, "backend": named} if named else common
-        made += settings_of([name], {**axes, "seed": draws} if known.isdisjoint({"backend"}) else axes)
+        made += settings_of([name], {**axes, "seed": draws} if "backend" not in known else axes)
     for setting in made:
         setting.build(Budget(0.5))
     return made

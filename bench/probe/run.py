@@ -17,7 +17,7 @@ from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import asked_families, load_model, weights_digest
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.table import Row
-from stgraph.selection.settings import parameters_of
+from stgraph.selection.base import parameters_of
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
