@@ -68,8 +68,8 @@ def compare_backends(
     Parameters
     ----------
     tokens : VideoTokens
-    settings : of st-simdiff or its kin, see :func:`stgraph.selection.settings.backend_settings`; None for every
-        backend that runs here
+    settings : of st-simdiff or its kin, see :func:`stgraph.selection.settings.backend_settings`; None for
+        one backend per objective
     ratios : r values
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
     dump : name of the input, for the rows

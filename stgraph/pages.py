@@ -20,7 +20,6 @@ from stgraph.tokens import VideoTokens
 from stgraph.viz.report import Compared, report_page
 from stgraph.viz.view import view_page
 
-# Others find the same communities (scipy-components) or much alike ones, or take longer than all these together.
 USUAL_SPLITS = ("tree", "raster", "redetect")
 USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)
 PAGE_SUFFIXES = (".html", ".htm")
@@ -182,7 +181,7 @@ def compare(
     ----------
     tokens : VideoTokens, features [T, H, W, d]
     settings : names of selectors, or :class:`stgraph.Setting`. Settings of st-simdiff alone are compared by their
-        communities, any others by what they keep; None for st-simdiff with every community backend that runs here
+        communities, any others by what they keep; None for st-simdiff with one community backend per objective
     ratios : r in (0, 1]
     measured, newlines : see :class:`stgraph.Budget`; of selectors
     fidelity : whether to compute the nearest-kept-token figures, whose time grows with N squared

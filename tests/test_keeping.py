@@ -162,7 +162,7 @@ def test_settings() -> None:
 
 
 def test_a_splitter_that_no_backend_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stgraph.selection.settings.available_backends", lambda: ["lattice-components"])
+    monkeypatch.setattr("stgraph.selection.settings.compared_backends", lambda: ["lattice-components"])
     with pytest.raises(InputError, match=r"no backend here has a cap of its own; leave the splitter native out"):
         backend_settings(splits=("native",))
     assert [one.get("split") for one in backend_settings(splits=("native", "tree"))] == ["tree"]

@@ -17,8 +17,9 @@ from stgraph import Setting, VideoTokens
 from stgraph.bench.compare import compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.synthetic import synthetic_signals
+from stgraph.community.default_backend import compared_backends
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
-from stgraph.pages import USUAL_BACKENDS, USUAL_RATIOS, USUAL_SPLITS
+from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS
 from stgraph.selection.settings import backend_settings, selector_settings
 
 
@@ -52,8 +53,8 @@ def test_a_view_is_the_page_of_what_is_kept(tokens: VideoTokens, tmp_path: Path)
 
 def test_a_view_of_nothing_said_has_the_usual_settings(tokens: VideoTokens) -> None:
     data = data_of(stgraph.view(tokens).html())
-    here = [name for name in USUAL_BACKENDS if name in stgraph.available_backends()]
-    assert (data["backends"], data["splits"], data["ratios"]) == (here, list(USUAL_SPLITS), list(USUAL_RATIOS))
+    assert (data["splits"], data["ratios"]) == (list(USUAL_SPLITS), list(USUAL_RATIOS))
+    assert data["backends"] == list(compared_backends())
 
 
 def test_a_comparison_of_backends(tokens: VideoTokens) -> None:
@@ -65,7 +66,7 @@ def test_a_comparison_of_backends(tokens: VideoTokens) -> None:
     (shown,) = data_of(in_frame(found))["dumps"]
     assert len(shown["thumbs"]["kept"]) == 4
     every = stgraph.compare(tokens, ratios=0.3, fidelity=False)
-    assert {row["backend"] for row in every.rows} == set(stgraph.available_backends())
+    assert {row["backend"] for row in every.rows} == set(compared_backends())
 
 
 def test_a_comparison_of_selectors(tokens: VideoTokens, tmp_path: Path) -> None:
