@@ -12,8 +12,8 @@ from stgraph.community.base import BackendParams, CommunityBackend, available_ba
 from stgraph.community.base import backend as get_backend
 from stgraph.community.objectives import default_resolution
 from stgraph.community.parameters import check_options
-from stgraph.community.size_cap import SPLITTERS
-from stgraph.errors import InputError
+from stgraph.community.size_cap import SPLITTERS, missing
+from stgraph.errors import BackendUnavailableError, InputError
 
 
 def check_detection(
@@ -30,8 +30,13 @@ def check_detection(
     ------
     UnknownNameError, InputError
         a name is unknown or a number out of range
+    BackendUnavailableError
+        the splitter cannot run here
     """
     SPLITTERS.check(split)
+    reason = missing(split)
+    if reason is not None:
+        raise BackendUnavailableError(f"splitter {split} cannot run here: {reason}")
     if backend != "auto":
         engine = get_backend(backend)
         check_native(engine, split)

@@ -1,12 +1,13 @@
-"""cuGraph: connected components, Louvain and Leiden on a GPU, through pylibcugraph.
+"""cuGraph: connected components, Louvain, Leiden and ECG on a GPU, through pylibcugraph.
 
 pylibcugraph is cuGraph's own layer below ``cugraph.Graph``. It needs neither cuDF nor Dask, and leaves out the check
 and the sorting that ``Graph`` always does; what it does not check, ``detect.py`` has checked. Written from the sources
-of cuGraph 26.10, and run with it on an H200.
+of cuGraph 26.10, and run with it on an H200, but for ECG, which has not been run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ctypes.util import find_library
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.base import COMPONENTS, BackendParams, Capabilities, missing_package
+from stgraph.community.parameters import Parameter
 from stgraph.devices import gpu_tensor, is_tensor
 from stgraph.edges import EdgeList
 from stgraph.graph_views import to_cupy
@@ -29,14 +31,23 @@ def missing_driver() -> str | None:
     return None
 
 
+_ENSEMBLE: Mapping[str, Parameter] = {
+    "ensemble_size": Parameter(16, "runs of Louvain whose agreement weighs the edges", least=1, most=10_000),
+    "min_weight": Parameter(0.05, "weight of an edge that no run keeps inside a community", least=0.0, most=1.0),
+}
+
+
 class CugraphBackend:
     """One of cuGraph's algorithms. Its Louvain takes no seed, its Leiden takes one and has no use for it."""
 
     package = "pylibcugraph"
 
-    def __init__(self, name: str, capabilities: Capabilities) -> None:
+    def __init__(
+        self, name: str, capabilities: Capabilities, parameters: Mapping[str, Parameter] | None = None
+    ) -> None:
         self.name = name
         self.capabilities = capabilities
+        self.parameters = {} if parameters is None else parameters
 
     def unavailable(self) -> str | None:
         return (
@@ -82,6 +93,18 @@ class CugraphBackend:
             vertex, label = pylibcugraph.weakly_connected_components(handle, graph, None, None, None, None, False)
         elif self.name == "cugraph-louvain":
             vertex, label, _ = pylibcugraph.louvain(handle, graph, _MAX_LEVEL, _THRESHOLD, params.resolution, False)
+        elif self.name == "cugraph-ecg":
+            vertex, label, _ = pylibcugraph.ecg(
+                handle,
+                params.seed,
+                graph,
+                params.options["min_weight"],
+                params.options["ensemble_size"],
+                _MAX_LEVEL,
+                _THRESHOLD,
+                params.resolution,
+                False,
+            )
         else:
             vertex, label, _ = pylibcugraph.leiden(
                 handle, params.seed, graph, _MAX_LEVEL, params.resolution, _THETA, False
@@ -98,3 +121,6 @@ def _modularity(ignores: tuple[str, ...]) -> Capabilities:
 CUGRAPH_COMPONENTS = CugraphBackend("cugraph-components", replace(COMPONENTS, device="cuda"))
 CUGRAPH_LOUVAIN = CugraphBackend("cugraph-louvain", _modularity(("seed",)))
 CUGRAPH_LEIDEN = CugraphBackend("cugraph-leiden", _modularity(("seed",)))
+CUGRAPH_ECG = CugraphBackend(
+    "cugraph-ecg", Capabilities("cuda", "consensus", weighted=True, seeded=True, deterministic=False), _ENSEMBLE
+)

@@ -148,6 +148,7 @@ BACKENDS = Registry(
         "cugraph-components": "stgraph.community.backend_cugraph:CUGRAPH_COMPONENTS",
         "cugraph-louvain": "stgraph.community.backend_cugraph:CUGRAPH_LOUVAIN",
         "cugraph-leiden": "stgraph.community.backend_cugraph:CUGRAPH_LEIDEN",
+        "cugraph-ecg": "stgraph.community.backend_cugraph:CUGRAPH_ECG",
         "cugraph-dask-components": "stgraph.community.backend_cugraph_dask:CUGRAPH_DASK_COMPONENTS",
         "cugraph-dask-louvain": "stgraph.community.backend_cugraph_dask:CUGRAPH_DASK_LOUVAIN",
         "cugraph-dask-leiden": "stgraph.community.backend_cugraph_dask:CUGRAPH_DASK_LEIDEN",

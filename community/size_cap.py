@@ -26,7 +26,8 @@ class Splitter(Protocol):
     ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
     backend again on a subgraph; ``level`` counts up while it makes no progress. A splitter with an attribute
     ``on_gpu = True`` gets the tensors of a token graph on a GPU and answers canonical labels for them, none above the
-    cap, so that nothing has to be read back; for any other, edges and labels are copied to host memory.
+    cap, so that nothing has to be read back; for any other, edges and labels are copied to host memory. One that needs
+    an optional package has a method ``unavailable()``: None, or the reason why it cannot run here.
     """
 
     name: str
@@ -88,7 +89,7 @@ class RedetectSplitter:
                 stubborn += 1
                 continue
             sub = edges.subgraph(nodes)
-            parts, count = _connected_parts(sub, redetect(sub, level))
+            parts, count = connected_parts(sub, redetect(sub, level))
             if count == 1:
                 queue.append((nodes, level + 1))
                 continue
@@ -131,6 +132,7 @@ SPLITTERS = Registry(
         "raster": "stgraph.community.size_cap:RASTER",
         "redetect": "stgraph.community.size_cap:REDETECT",
         "native": "stgraph.community.size_cap:NATIVE",
+        "metis": "stgraph.community.splitter_metis:METIS",
     },
     group="stgraph.splitters",
     check=check_splitter,
@@ -138,21 +140,27 @@ SPLITTERS = Registry(
 
 
 def splitters() -> dict[str, str | None]:
-    """Every splitter's name with None, or the reason why a third party's cannot be used.
+    """Every splitter's name with None if it runs here, else the reason why not.
 
     Examples
     --------
     >>> list(splitters())[:4]
     ['tree', 'raster', 'redetect', 'native']
     """
-    return {name: SPLITTERS.fault(name) for name in SPLITTERS.names()} | SPLITTERS.refused()
+    return {name: SPLITTERS.fault(name) or missing(name) for name in SPLITTERS.names()} | SPLITTERS.refused()
+
+
+def missing(name: str) -> str | None:
+    """The reason why the splitter registered under ``name`` cannot run here; None where it can."""
+    reason: str | None = getattr(SPLITTERS.get(name), "unavailable", lambda: None)()
+    return reason
 
 
 TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplitter(), NativeSplitter()
 
 
-def _connected_parts(edges: EdgeList, labels: Array) -> tuple[Array, int]:
-    """Labels with every community that is not connected taken apart; Louvain promises no connected ones."""
+def connected_parts(edges: EdgeList, labels: Array) -> tuple[Array, int]:
+    """Labels with every community that is not connected taken apart (Louvain's may not be), and their number."""
     inside = labels[edges.src] == labels[edges.dst]
     return connected_components(edges.n_nodes, edges.src[inside], edges.dst[inside])
 

@@ -168,10 +168,26 @@ def _leiden(
     return *_shuffled(found.membership), found.modularity
 
 
+def _ecg(
+    handle: Any,
+    random_state: int,
+    graph: SGGraph,
+    min_weight: float,
+    ensemble_size: int,
+    max_level: int,
+    threshold: float,
+    resolution: float,
+    check: bool,
+) -> Any:
+    assert isinstance(random_state, int) and 0 <= min_weight <= 1 and isinstance(ensemble_size, int)
+    return _louvain(handle, graph, max_level, threshold, resolution, check)
+
+
 def pylibcugraph() -> ModuleType:
     module = ModuleType("pylibcugraph")
     module.ResourceHandle, module.GraphProperties, module.SGGraph = ResourceHandle, GraphProperties, SGGraph
     module.weakly_connected_components, module.louvain, module.leiden = _components, _louvain, _leiden
+    module.ecg = _ecg
     return module
 
 

@@ -45,6 +45,7 @@ ROOMS = {
     "kernels.gpu*": {"hf"},
     "community*": {"fast", "cuda13"},
     "graph_views": {"arrow", "pandas", "cuda13"},
+    "graph_readers": {"arrow"},
     "bench.batch*": {"arrow", "dask"},
     "bench.tables*": {"arrow"},
     "bench*": {"hf", "cuda13", "arrow"},

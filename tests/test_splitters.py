@@ -10,7 +10,9 @@ from foreign import registered
 from scipy.sparse.csgraph import connected_components
 from zoo import ZOO, clique, graph, lattice, path, sample
 
+import stgraph
 from stgraph import EdgeList, detect_communities
+from stgraph.errors import BackendUnavailableError
 from stgraph.graph_views import to_scipy
 
 
@@ -101,3 +103,23 @@ def test_a_cap_that_nothing_exceeds_changes_nothing() -> None:
     free = detect_communities(edges, "igraph-leiden", max_size=None)
     capped = detect_communities(edges, "igraph-leiden", max_size=int(free.sizes.max()))
     np.testing.assert_array_equal(capped.labels, free.labels)
+
+
+def test_metis_cuts_less_weight_than_the_tree() -> None:
+    pytest.importorskip("pymetis", reason="needs pymetis: pip install 'stgraph-video[fast]'")
+    edges = sample(10)
+    kept = {}
+    for split in ("tree", "metis"):
+        found = stgraph.detect_communities(edges, "lattice-components", max_size="sqrt", split=split)
+        assert found.is_connected and found.sizes.max() <= 50
+        inside = found.labels[edges.src] == found.labels[edges.dst]
+        kept[split] = (edges.weight[inside].sum(), found.n_communities)
+    assert kept["metis"][0] > kept["tree"][0]
+    assert kept["metis"][1] <= kept["tree"][1]
+
+
+def test_metis_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stgraph.community.base.find_spec", lambda name: None)
+    assert "pymetis" in (stgraph.splitters()["metis"] or "")
+    with pytest.raises(BackendUnavailableError, match=r"splitter metis cannot run here: .*pymetis"):
+        stgraph.detect_communities(sample(1), "lattice-components", split="metis")

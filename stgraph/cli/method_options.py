@@ -95,7 +95,7 @@ OPTIONS: Mapping[str, MethodOption] = {
     ),
     "max_size": MethodOption(("--max-size",), str, "Largest community: sqrt, a number, or none.", max_size),
     "split": MethodOption(
-        ("--split",), str, "How larger communities are divided: tree, raster, redetect, native.", several=_names
+        ("--split",), str, "How larger communities are divided: tree, raster, metis, redetect, native.", several=_names
     ),
     "resolution": MethodOption(
         ("--resolution",), float, "Resolution of the objective; larger gives smaller communities."
