@@ -34,14 +34,33 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
             f"{needed_by} needs the signal 'llm_attn_last' of decoder layer {layer}; saved are layers "
             f"{', '.join(map(str, layers.tolist()))}"
         )
+    return _at_nodes(tokens, saved[place[0]], position, "llm_attn_last", f"signal 'llm_attn_last' of layer {layer}")
+
+
+def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:
+    """[N] float64: the values that a signal [seq] holds at the nodes of ``tokens``.
+
+    Raises
+    ------
+    MissingSignalError
+        neither the signal nor ``seq_index``
+    InputError
+        it holds NaN or Inf, or ``seq_index`` points outside the sequence
+    """
+    values, position = tokens.signal(name, needed_by), tokens.signal("seq_index", needed_by)
+    return _at_nodes(tokens, values, position, name, f"signal {name!r}")
+
+
+def _at_nodes(tokens: VideoTokens, values: Array, position: Array, name: str, what: str) -> Array:
+    """[N] float64: ``values`` ([seq]) at the nodes' positions, refused where they are not finite."""
     at = position[tokens.grid.rows]
-    if at.min() < 0 or at.max() >= saved.shape[1]:
+    if at.min() < 0 or at.max() >= values.size:
         raise InputError(
-            f"signal 'seq_index' runs from {at.min()} to {at.max()}, but 'llm_attn_last' has {saved.shape[1]} positions"
+            f"signal 'seq_index' runs from {at.min()} to {at.max()}, but {name!r} has {values.size} positions"
         )
-    attention: Array = saved[place[0]].astype(np.float64)[at]
-    check_finite(f"signal 'llm_attn_last' of layer {layer}", attention)
-    return attention
+    found: Array = values.astype(np.float64)[at]
+    check_finite(what, found)
+    return found
 
 
 def has_shallow_attention(tokens: VideoTokens) -> bool:

@@ -125,6 +125,8 @@ SELECTORS = Registry(
         "prumerge+": "stgraph.selection.rivals.prumerge:PruMergePlus",
         "holitom": "stgraph.selection.rivals.holitom:HoliTom",
         "fastvid": "stgraph.selection.rivals.fastvid:FastVid",
+        "prunevid": "stgraph.selection.rivals.prunevid:PruneVid",
+        "prunevid-attention": "stgraph.selection.rivals.prunevid_attention:PruneVidAttention",
         "fastv": "stgraph.selection.rivals.fastv:FastV",
     },
     group="stgraph.selectors",
