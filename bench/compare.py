@@ -22,7 +22,7 @@ from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
 from stgraph.selection.centrality import centrality
 from stgraph.selection.keeping import Keeping, Kept
-from stgraph.selection.settings import Setting, backend_settings, check_axis
+from stgraph.selection.settings import Setting, backend_settings, check_settings
 from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.tokens import VideoTokens
 
@@ -86,7 +86,8 @@ def compare_backends(
     tell = progress or (lambda label, share: None)
     chosen = backend_settings() if settings is None else list(settings)
     at = tuple(dict.fromkeys(ratios))
-    check_backend_settings(chosen, at)
+    check_settings(chosen, at)
+    check_keys(chosen, _key)
     made = [_built(one) for one in chosen]
     for selector in made:
         selector.check_signals(tokens)
@@ -110,17 +111,6 @@ def compare_backends(
     ]
     tell("done", 1.0)
     return Comparison(rows, [{"dump": dump, **pair} for pair in _overlap(groups)], [], kept)
-
-
-def check_backend_settings(settings: Sequence[Setting], ratios: Sequence[float]) -> None:
-    """Raise unless backends can be compared by these; see :func:`compare_backends`."""
-    check_axis("settings", settings)
-    check_axis("retain_ratios", ratios)
-    for ratio in ratios:
-        Budget(ratio)
-    for one in settings:
-        _built(one)
-    check_keys(settings, _key)
 
 
 def check_keys(settings: Sequence[Setting], key_of: Callable[[Setting], Row]) -> None:

@@ -18,7 +18,7 @@ from stgraph.selection.base import SELECTORS
 from stgraph.selection.budget import Budget
 from stgraph.selection.events import event_tokens
 from stgraph.selection.keeping import Keeping, Kept
-from stgraph.selection.settings import Setting, check_axis, selector_settings
+from stgraph.selection.settings import Setting, check_settings, selector_settings
 from stgraph.tokens import VideoTokens
 
 
@@ -63,7 +63,8 @@ def compare_selectors(
     chosen = selector_settings() if settings is None else list(settings)
     skipping = settings is None if skip is None else skip
     at = tuple(dict.fromkeys(ratios))
-    check_selector_settings(chosen, at, measured, newlines)
+    check_settings(chosen, at, measured, newlines)
+    check_keys(chosen, _key)
     tell("compiling kernels, loading libraries", 0.0)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
     able, lacking = _able(chosen, tokens, skipping, dump)
@@ -89,19 +90,6 @@ def compare_selectors(
     ]
     tell("done", 1.0)
     return Comparison(rows, [{"dump": dump, **pair} for pair in _overlap(kept)], skipped, kept)
-
-
-def check_selector_settings(
-    settings: Sequence[Setting], ratios: Sequence[float], measured: str = "kept", newlines: str | None = None
-) -> None:
-    """Raise unless selectors can be compared by these, on some tokens; see :func:`compare_selectors`."""
-    check_axis("settings", settings)
-    check_axis("retain_ratios", ratios)
-    for ratio in ratios:
-        Budget(ratio, measured=measured, newlines=newlines)
-    for one in settings:
-        one.build(Budget(0.5, measured=measured, newlines=newlines))
-    check_keys(settings, _key)
 
 
 def _able(

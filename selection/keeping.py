@@ -17,7 +17,7 @@ from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.representatives import representative_tokens
 from stgraph.selection.result import Selection
-from stgraph.selection.settings import Setting, check_axis
+from stgraph.selection.settings import Setting, check_settings
 from stgraph.selection.st_simdiff import StSimDiff
 from stgraph.tokens import VideoTokens
 
@@ -211,9 +211,8 @@ def keep(
     uniform 0.3 3072
     """
     chosen, at = as_settings(settings), as_ratios(ratios)
+    check_settings(chosen, at, measured, newlines)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
-    for ratio in at:
-        keeping.budget(ratio)
     for setting in chosen:
         setting.build(keeping.budget(at[0])).check_signals(tokens)
     return _each(keeping, chosen, at, progress or (lambda label, share: None))
@@ -225,10 +224,9 @@ def as_settings(settings: Setting | str | Sequence[Setting | str]) -> list[Setti
     Raises
     ------
     InputError
-        none at all, or something else
+        something else
     """
     several = [settings] if isinstance(settings, (Setting, str)) else list(settings)
-    check_axis("settings", several)
     for one in several:
         if not isinstance(one, (Setting, str)):
             raise InputError(f"a setting is {one!r}; pass the name of a selector or a stgraph.Setting")
@@ -236,16 +234,8 @@ def as_settings(settings: Setting | str | Sequence[Setting | str]) -> list[Setti
 
 
 def as_ratios(ratios: float | Sequence[float]) -> list[float]:
-    """Retain ratios as they may be given, one or several.
-
-    Raises
-    ------
-    InputError
-        none at all
-    """
-    at = list(ratios) if isinstance(ratios, Iterable) else [ratios]
-    check_axis("ratios", at)
-    return at
+    """Retain ratios as they may be given, one or several."""
+    return list(ratios) if isinstance(ratios, Iterable) else [ratios]
 
 
 def _each(keeping: Keeping, settings: Sequence[Setting], ratios: Sequence[float], tell: Progress) -> Iterator[Kept]:

@@ -187,6 +187,23 @@ def selector_settings(
     return made
 
 
+def check_settings(
+    settings: Sequence[Setting], ratios: Sequence[float], measured: str = "kept", newlines: str | None = None
+) -> None:
+    """Raise unless there are settings and ratios, and each of them is right; no tokens are needed.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        a name, parameter or ratio is wrong, or there is none
+    """
+    check_axis("settings", settings)
+    check_axis("retain_ratios", ratios)
+    budgets = [Budget(ratio, measured=measured, newlines=newlines) for ratio in ratios]
+    for one in settings:
+        one.build(budgets[0])
+
+
 def check_axis(name: str, values: Sequence[Any]) -> None:
     """Raise InputError where an axis has no value."""
     if not values:

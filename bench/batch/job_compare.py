@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import stgraph
 from stgraph.bench.batch.job_select import TOKEN_COLUMNS, token_row
 from stgraph.bench.batch.jobs import Job, Row, spread
-from stgraph.bench.compare import check_backend_settings, compare_backends
+from stgraph.bench.compare import compare_backends
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.experiments import COMPARED_BACKENDS
 from stgraph.community.default_backend import compared_backends
-from stgraph.selection.settings import Setting, backend_settings
+from stgraph.selection.settings import Setting, backend_settings, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class CompareJob(Job):
         spread(self, "backends", "retain_ratios", "seeds", "splits")
         if not self.backends:
             object.__setattr__(self, "backends", tuple(compared_backends()))
-        check_backend_settings(self._settings(), self.retain_ratios)
+        check_settings(self._settings(), self.retain_ratios)
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """A row for each backend, splitter, seed and ratio."""

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import stgraph
 from stgraph.bench.batch.job_select import TOKEN_COLUMNS, token_row
 from stgraph.bench.batch.jobs import Job, Row, spread
-from stgraph.bench.compare_selectors import check_selector_settings, compare_selectors
+from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
-from stgraph.selection.settings import Setting, check_parameters, selector_settings
+from stgraph.selection.settings import Setting, check_parameters, check_settings, selector_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class CompareSelectorsJob(Job):
         if not self.selectors:
             raise InputError("batch compare-selectors lacks selectors; give it names, such as selectors=evs,sttm")
         check_parameters(self.selectors, [*self.options, *(["backend"] if self.backends else [])])
-        check_selector_settings(self._settings(), self.retain_ratios, self.measured, self.newlines)
+        check_settings(self._settings(), self.retain_ratios, self.measured, self.newlines)
         for backend in self.backends:
             usable_backend(backend)
 

@@ -104,16 +104,16 @@ def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, A
     """How to compare backends, and how to show it; every name and number is checked here, before a dump is read."""
     from functools import partial
 
-    from stgraph.bench.compare import check_backend_settings, compare_backends
+    from stgraph.bench.compare import compare_backends
     from stgraph.errors import InputError
-    from stgraph.selection.settings import backend_settings
+    from stgraph.selection.settings import backend_settings, check_settings
     from stgraph.viz.comparison import comparison_tables
 
     if "measured" in method or "newlines" in method:
         raise InputError("--measured and --newlines belong to --selector; leave them out to compare backends")
     backends, splits, seeds = _axes(method)
     settings = backend_settings(backends, splits, seeds, method)
-    check_backend_settings(settings, ratios)
+    check_settings(settings, ratios)
     compare = partial(compare_backends, settings=settings, ratios=ratios)
     return compare, lambda found: comparison_tables(found.rows, found.overlap)
 
@@ -122,9 +122,9 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     """The same for selectors."""
     from functools import partial
 
-    from stgraph.bench.compare_selectors import check_selector_settings, compare_selectors
+    from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.errors import InputError
-    from stgraph.selection.settings import selector_settings
+    from stgraph.selection.settings import check_settings, selector_settings
     from stgraph.viz.selector_comparison import selector_tables
 
     backends, splits, seeds = _axes(method)
@@ -134,7 +134,7 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     named = () if "all" in chosen else tuple(chosen)
     budget = {name: method.pop(name) for name in ("measured", "newlines") if name in method}
     settings = selector_settings(named, backends, seeds, {**method, "split": splits[0]})
-    check_selector_settings(settings, ratios, **budget)
+    check_settings(settings, ratios, **budget)
     events = {"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}
     compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **budget, **events)
     return compare, lambda found: selector_tables(found.rows, found.overlap, found.skipped)

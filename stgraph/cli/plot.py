@@ -122,8 +122,8 @@ def _of_dump(
     from stgraph.community.default_backend import DEFAULT_BACKEND
     from stgraph.errors import InputError
     from stgraph.pages import usual_settings
-    from stgraph.selection.budget import Budget
     from stgraph.selection.keeping import keep
+    from stgraph.selection.settings import check_settings
     from stgraph.viz.figure_process import process_figure
     from stgraph.viz.figure_sizes import size_figure
     from stgraph.viz.figure_video import kept_per_frame_figure, similarity_figure
@@ -134,8 +134,7 @@ def _of_dump(
         if len(backends) > 1:
             raise InputError(f"--kind {kind} shows one backend; name one with -b")
     settings = usual_settings(backends=backends, splits=(split,), parameters=method)
-    for setting in settings:
-        setting.build(Budget(ratio))
+    check_settings(settings, (ratio,))
     _, tokens = options.open_tokens(source, query)
     found = [(kept.analysis, kept.selection) for kept in keep(tokens, settings, ratio)]
     analyses = [analysis for analysis, _ in found if analysis is not None]

@@ -41,7 +41,7 @@ def command(
     """
     from stgraph.files import check_suffix, check_writable
     from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view
-    from stgraph.selection.budget import Budget
+    from stgraph.selection.settings import check_settings
     from stgraph.viz.shown import shown
 
     check_suffix(output, (".html", ".htm"), "a page")
@@ -49,9 +49,7 @@ def command(
     names, ratios = method.pop("selector", ("st-simdiff",)), method.pop("retain_ratio", USUAL_RATIOS)
     backends, splits = method.pop("backend", ()), method.pop("split", USUAL_SPLITS)
     settings = usual_settings(names, backends, splits, method)
-    for setting in settings:
-        for ratio in ratios:
-            setting.build(Budget(ratio))
+    check_settings(settings, ratios)
     name, tokens = options.open_tokens(dump, query)
     with options.progress_bar(quiet) as progress:
         page = view(tokens, settings, ratios, name=name, progress=progress)
