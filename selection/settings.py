@@ -10,10 +10,11 @@ from typing import Any
 from stgraph.community.base import available_backends, usable_backend
 from stgraph.community.base import backend as backend_of
 from stgraph.community.default_backend import compared_backends
-from stgraph.errors import InputError
+from stgraph.errors import InputError, MissingSignalError
 from stgraph.graph import check_threshold
 from stgraph.selection.base import SELECTORS, Selector, parameters_of, selector
 from stgraph.selection.budget import Budget
+from stgraph.tokens import VideoTokens
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,15 @@ def check_settings(
     budgets = [Budget(ratio, measured=measured, newlines=newlines) for ratio in ratios]
     for one in settings:
         one.build(budgets[0])
+
+
+def can_select(setting: Setting, tokens: VideoTokens) -> bool:
+    """Whether the tokens carry the signals the setting's selector needs."""
+    try:
+        setting.build(Budget(0.5)).check_signals(tokens)
+    except MissingSignalError:
+        return False
+    return True
 
 
 def check_axis(name: str, values: Sequence[Any]) -> None:

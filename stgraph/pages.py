@@ -14,6 +14,7 @@ from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.writing import FORMATS, write
 from stgraph.errors import InputError
 from stgraph.files import atomic_path, check_suffix
+from stgraph.selection.base import SELECTORS
 from stgraph.selection.keeping import Kept, Progress, as_ratios, as_settings, keep
 from stgraph.selection.settings import Setting, backend_settings, settings_of
 from stgraph.tokens import VideoTokens
@@ -228,7 +229,7 @@ def usual_settings(
 
     Parameters
     ----------
-    selectors : names
+    selectors : names, or "all" for every one that can be used
     backends : names, or "all"; empty for one per objective
     splits : splitters
     parameters : further ones; each goes to the selectors that know it
@@ -240,7 +241,8 @@ def usual_settings(
     """
     common, named = dict(parameters or {}), tuple(backends)
     made: list[Setting] = []
-    for name in dict.fromkeys(selectors):
+    chosen = tuple(selectors)
+    for name in SELECTORS.usable() if "all" in chosen else dict.fromkeys(chosen):
         if name == "st-simdiff":
             made += backend_settings(named, splits, [common.get("seed", 0)], common)
         else:

@@ -202,13 +202,15 @@ def test_a_page_of_selectors_without_communities() -> None:
 
 def test_a_page_of_all_kinds() -> None:
     tokens = synthetic_signals(clip())
-    names = [name for name in SELECTORS.names() if name != "srts"]  # whose events are others
+    names = SELECTORS.names()
     data = data_of(view_page(tokens, keep(tokens, names, 0.3)))
     assert data["backends"][:2] == ["lattice-components", "st-simdiff-attention / lattice-components"]
     assert {entry["backend"] for entry in data["settings"] if entry["communities"] is None} == set(names) - {
         "st-simdiff",
         "st-simdiff-attention",
+        "srts",
     }
+    assert data["event_threshold"] == 0.2  # of those that know events
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -228,6 +230,17 @@ def test_the_command(tmp_path: Path) -> None:
     assert [s["split"] for s in data_of(target.read_text(encoding="utf-8"))["settings"]] == ["native", "tree"]
 
 
+def test_the_command_shows_any_selector(tmp_path: Path) -> None:
+    dump, target = saved(tmp_path / "clip.safetensors"), tmp_path / "page.html"
+    one = ("-b", "lattice-components", "--split", "tree", "-r", "0.3", "-q", "-o", str(target))
+    run("view", dump, "-s", "evs", "-s", "st-simdiff", "-s", "srts", *one)
+    data = data_of(target.read_text(encoding="utf-8"))
+    assert data["backends"] == ["evs", "lattice-components", "srts / lattice-components"]
+    run("view", dump, "-s", "all", *one)
+    shown = {entry["backend"] for entry in data_of(target.read_text(encoding="utf-8"))["settings"]}
+    assert {"evs", "uniform", "sttm"} < shown and not {"fastervlm", "vispruner"} & shown
+
+
 def test_the_page_of_the_sample_is_small() -> None:
     tokens, ratios = stgraph.sample(), (0.1, 0.2, 0.3, 0.5, 0.7)
     made = [setting(tokens, split=split, ratios=ratios) for split in ("tree", "raster")]
@@ -245,6 +258,7 @@ def test_the_page_of_the_sample_is_small() -> None:
         (("-o", "nowhere/page.html"), "cannot write nowhere/page.html: choose an existing folder you may write to"),
         (("--tau-sim", "2"), "tau_sim is 2.0; a cosine similarity threshold lies in [-1, 1]"),
         (("--seed", "-1"), "seed is -1"),
+        (("-s", "evz"), "no selector 'evz'. Did you mean 'evs'?"),
         (("-b", "lattice-components", "--split", "native"), "split='native': lattice-components has no cap of its own"),
     ],
 )

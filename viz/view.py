@@ -65,6 +65,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
     pool = ArrayPool()
     first = next((s.analysis for s in settings if s.analysis is not None), None)
     pictures, graph = frame_pictures(tokens), build_graph(tokens) if first is None else first.graph
+    events = [s.analysis.event_threshold for s in settings if s.analysis is not None]
     reference = None
     if first is not None:
         labels = first.partition.uncapped_labels
@@ -80,7 +81,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         "similarity": pool.add(graph.similarity.reshape(-1)),
         "families": list(graph.families),
         "tau_sim": None if first is None else graph.tau_sim,
-        "event_threshold": None if first is None else first.event_threshold,
+        "event_threshold": next((e for e in events if e is not None), None),
         "backends": list(dict.fromkeys(s.name for s in settings)),
         "splits": list(dict.fromkeys(s.split for s in settings if s.split)),
         "ratios": list(settings[0].kept),
@@ -149,17 +150,12 @@ def _check(tokens: VideoTokens, settings: Sequence[Shown]) -> None:
                 f"{s.name}{s.split and ' / '}{s.split} has the retain ratios {list(s.kept)}; all settings of a page "
                 f"need the same (the first has {ratios})"
             )
-    for analysis in found:
-        if analysis.graph.grid != tokens.grid:
-            raise InputError("communities in which newlines count do not fit the frames; pass newlines='out'")
-        if _thresholds(analysis) != _thresholds(found[0]):
-            raise InputError(
-                "the settings of a page must share tau_sim, tau_diff and edge families; make one page each"
-            )
-
-
-def _thresholds(analysis: Analysis) -> tuple[Any, ...]:
-    return analysis.graph.tau_sim, analysis.graph.families, analysis.event_threshold
+    shared = [(a.graph.tau_sim, a.graph.families) for a in found]
+    thresholds = {a.event_threshold for a in found} - {None}  # some selectors know no events
+    if len(set(shared)) > 1 or len(thresholds) > 1:
+        raise InputError("the settings of a page must share tau_sim, tau_diff and edge families; make one page each")
+    if any(a.graph.grid != tokens.grid for a in found):
+        raise InputError("communities in which newlines count do not fit the frames; pass newlines='out'")
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,7 @@ from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
 EXAMPLES = """
 stgraph view clip.safetensors -o page.html
 stgraph view clip.safetensors -s st-simdiff -s evs -s framefusion -b lattice-components --split tree
+stgraph view clip.safetensors -s all -b lattice-components --split tree
 stgraph view clip.safetensors -b igraph-leiden --split tree -r 0.1 -r 0.3
 """
 
@@ -41,7 +42,7 @@ def command(
     """
     from stgraph.files import check_suffix, check_writable
     from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view
-    from stgraph.selection.settings import check_settings
+    from stgraph.selection.settings import can_select, check_settings
     from stgraph.viz.shown import shown
 
     check_suffix(output, (".html", ".htm"), "a page")
@@ -51,6 +52,8 @@ def command(
     settings = usual_settings(names, backends, splits, method)
     check_settings(settings, ratios)
     name, tokens = options.open_tokens(dump, query)
+    if "all" in names:
+        settings = [one for one in settings if can_select(one, tokens)]
     with options.progress_bar(quiet) as progress:
         page = view(tokens, settings, ratios, name=name, progress=progress)
         page.save(output)
