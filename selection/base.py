@@ -125,6 +125,7 @@ SELECTORS = Registry(
         "prumerge+": "stgraph.selection.rivals.prumerge:PruMergePlus",
         "holitom": "stgraph.selection.rivals.holitom:HoliTom",
         "fastvid": "stgraph.selection.rivals.fastvid:FastVid",
+        "flashvid": "stgraph.selection.rivals.flashvid:FlashVid",
         "prunevid": "stgraph.selection.rivals.prunevid:PruneVid",
         "prunevid-attention": "stgraph.selection.rivals.prunevid_attention:PruneVidAttention",
         "fastv": "stgraph.selection.rivals.fastv:FastV",
