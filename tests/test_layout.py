@@ -31,6 +31,7 @@ LAYERS = (
     ("community*",),
     ("selection*",),
     ("vlm*",),
+    ("serving*",),
     ("__init__",),
     ("viz*",),
     ("bench*",),

@@ -1,0 +1,83 @@
+"""Rotary positions (M-RoPE) of a prompt whose videos are pruned: kept tokens keep the positions they had.
+
+Text has the positions of the unpruned prompt, which follow from the grids alone; so they are right also where a prefix
+cache holds a video and none of its rows is seen. The position of a kept token within its video travels behind its
+row, as further channels in the embedding's dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+BASE = 256  # bfloat16 holds the integers up to 256: a position is written as two digits
+CHANNELS = 6
+
+
+def own_positions(T: int, H: int, W: int, factor: float) -> Any:
+    """[T*H*W, 3] int64 tensor, raster order: time, row and column within the video; time is ``int(t * factor)``."""
+    import torch
+
+    axes = torch.meshgrid(torch.arange(T), torch.arange(H), torch.arange(W), indexing="ij")
+    at = torch.stack(axes, -1).reshape(-1, 3)
+    at[:, 0] = (at[:, 0].double() * factor).long()  # single precision would truncate elsewhere than the engine
+    return at
+
+
+def with_channels(rows: Any, positions: Any) -> Any:
+    """Rows [K, d] with their positions ([K, 3] int64 below 65,536) behind them: [K, d + 6], in the rows' dtype."""
+    import torch
+
+    digits = torch.cat([positions // BASE, positions % BASE], dim=1)
+    return torch.cat([rows, digits.to(rows)], dim=1)
+
+
+def positions_in(rows: Any, d: int) -> Any:
+    """[K, 3] int64: the positions behind rows [K, d + 6]."""
+    high, low = rows[:, d:].round().long().chunk(2, dim=1)
+    return high * BASE + low
+
+
+def prompt_positions(n_tokens: int, media: Iterable[tuple[int, int, int, int, int, float]]) -> tuple[Any, int]:
+    """Positions [3, n_tokens] int64 of a prompt, and what to add to a later token's index.
+
+    Parameters
+    ----------
+    media : for each image or video, in the order of the prompt: offset and length of its placeholders, T, H and W of
+        its grid after merging, and positions per time step. Placeholders get the medium's first position until
+        :func:`placed` writes their own.
+    """
+    import torch
+
+    parts, at, start = [], 0, 0
+    for offset, length, T, H, W, factor in media:
+        parts.append(torch.arange(offset - at).expand(3, -1) + start)
+        start += offset - at
+        parts.append(torch.full((3, length), start))
+        start += max(int((T - 1) * factor), H - 1, W - 1) + 1
+        at = offset + length
+    parts.append(torch.arange(n_tokens - at).expand(3, -1) + start)
+    return torch.cat(parts, dim=1), start - at
+
+
+def placed(positions: Any, is_medium: Any, own: Sequence[Any], n_computed: int) -> Any:
+    """A copy of prompt positions in which rows at hand have theirs.
+
+    Parameters
+    ----------
+    positions : [3, S] int64
+    is_medium : [S] bool, placeholders of images and videos
+    own : [k_i, 3] int64 each: positions of the rows at hand, the placeholders from token ``n_computed`` on
+    """
+    import torch
+
+    out = positions.clone()
+    begins = is_medium & ~torch.cat([is_medium.new_zeros(1), is_medium[:-1]])
+    first_of_run = begins.nonzero()[:, 0]
+    before = positions[:, (first_of_run - 1).clamp(min=0)] * (first_of_run > 0) + (first_of_run > 0).long()
+    start = before[:, (begins.cumsum(0) - 1)[is_medium]]
+    found = torch.cat(list(own)).T.to(positions.device)
+    seen = int(is_medium[:n_computed].sum())
+    where = is_medium.nonzero()[seen : seen + found.shape[1], 0]
+    out[:, where] = (start[:, seen : seen + found.shape[1]] + found).to(positions.dtype)
+    return out
