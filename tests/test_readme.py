@@ -53,13 +53,15 @@ def test_the_readme_has_an_example() -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    assert set(COMMANDS) == set(re.findall(r"^\| `stgraph (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(COMMANDS) == set(re.findall(r"^\| `stgraph ([\w-]+)", README.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for name, arguments in re.findall(r"\bstgraph ([a-z]+)\b([^`\n]*)", " ".join(re.findall(r"`[^`\n]+`", text))):
+    for name, arguments in re.findall(
+        r"\bstgraph ([a-z]+(?:-[a-z]+)*)\b([^`\n]*)", " ".join(re.findall(r"`[^`\n]+`", text))
+    ):
         assert name in COMMANDS, f"{page.name} names the command {name!r}"
         for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments):
             assert option in spellings(name), f"{page.name}: stgraph {name} has no {option}"

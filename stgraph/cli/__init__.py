@@ -21,6 +21,7 @@ from stgraph.cli import (
     probe,
     sample,
     select,
+    serve_check,
     sweep,
     view,
 )
@@ -50,9 +51,10 @@ for module in (
     evaluation,
     probe,
     bench,
+    serve_check,
     doctor,
 ):
-    name = module.__name__.rpartition(".")[2]
+    name = module.__name__.rpartition(".")[2].replace("_", "-")
     app.command(name, cls=GroupedCommand, epilog=module.EXAMPLES)(module.command)
 
 

@@ -60,6 +60,20 @@ def prompt_positions(n_tokens: int, media: Iterable[tuple[int, int, int, int, in
     return torch.cat(parts, dim=1), start - at
 
 
+def counted(n_tokens: int) -> Any:
+    """[3, n_tokens] int64: positions of a prompt that is renumbered, as some methods do: 0, 1, ... on all axes."""
+    import torch
+
+    return torch.arange(n_tokens).expand(3, -1).clone()
+
+
+def is_counted(positions: Any) -> bool:
+    """Whether positions [3, S] are those of :func:`counted`; of :func:`prompt_positions`, only a text's are."""
+    import torch
+
+    return bool((positions == torch.arange(positions.shape[1], device=positions.device)).all())
+
+
 def placed(positions: Any, is_medium: Any, own: Sequence[Any], n_computed: int) -> Any:
     """A copy of prompt positions in which rows at hand have theirs.
 

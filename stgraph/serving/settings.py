@@ -30,22 +30,6 @@ _WARM_UP = TokenGrid(3, 4, 4)
 _log = logging.getLogger("stgraph")
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The rows of one video that enter the language model.
-
-    Attributes
-    ----------
-    rows : [K, d], on the device and in the dtype of the encoder's output; merged where the method merges
-    indices : [K] int64 beside them: where they stand in raster order, ascending
-    compact : whether the method renumbers positions
-    """
-
-    rows: Any
-    indices: Any
-    compact: bool
-
-
 @dataclass(frozen=True, eq=False)
 class Settings:
     """A selector, and the rule that turns a pruning rate into a number of tokens.
@@ -107,7 +91,7 @@ class Settings:
         assert found is not None  # Settings.of refuses such selectors
         return found
 
-    def keep(self, features: Any, grid: TokenGrid, n_keep: int) -> Kept:
+    def keep(self, features: Any, grid: TokenGrid, n_keep: int) -> tuple[Any, Any]:
         """Select the rows of one video, where they lie if the selector computes there.
 
         Features with NaN or Inf cannot be compared. The prompt has ``n_keep`` places by then, and an exception would
@@ -116,6 +100,11 @@ class Settings:
         Parameters
         ----------
         features : [T*H*W, d] tensor, the encoder's output in raster order
+
+        Returns
+        -------
+        rows [K, d], merged where the method merges, and [K] int64, where they stand in raster order, ascending; both on
+        the device of ``features``
         """
         tokens = VideoTokens.from_array(features.detach().reshape(*grid.shape, features.shape[-1]))
         try:
@@ -123,12 +112,12 @@ class Settings:
         except FeatureError as error:
             _log.error("%s; %d evenly spaced tokens of this %s video are kept instead", error, n_keep, grid)
             spaced = beside(np.arange(n_keep, dtype=np.int64) * grid.n_nodes // n_keep, features)
-            return Kept(features.index_select(0, spaced), spaced, False)
-        rows = selection.gather(features)
-        return Kept(rows, beside(selection.indices, features), selection.positions == "compact")
+            return features.index_select(0, spaced), spaced
+        return selection.gather(features), beside(selection.indices, features)
 
-    def warm_up(self, features: Any) -> str:
-        """Compile what the selector compiles, on ``features`` of random tokens; how exact it is here.
+    def warm_up(self, features: Any) -> tuple[str, bool]:
+        """Compile what the selector compiles, on ``features`` of random tokens; how exact it is here, and whether it
+        renumbers the positions of the prompts it cuts.
 
         Parameters
         ----------
@@ -136,9 +125,9 @@ class Settings:
         """
         T, H, W = _WARM_UP.shape
         tokens = VideoTokens.from_array(features.reshape(T, H, W, features.shape[-1]))
-        exactness = self.selector.select(tokens, Budget(n_keep=_WARM_UP.n_nodes // 4)).exactness
+        found = self.selector.select(tokens, Budget(n_keep=_WARM_UP.n_nodes // 4))
         self.keep(features, _WARM_UP, _WARM_UP.n_nodes // 2)
-        return exactness
+        return found.exactness, found.positions == "compact"
 
     @property
     def n_warm_up(self) -> int:

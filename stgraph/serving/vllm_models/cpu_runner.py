@@ -12,9 +12,9 @@ def tell_cpu_runner(kind: Any) -> None:
     """Have the CPU runner set the flag that its GPU runner sets when a model has been loaded, for models of ``kind``.
 
     ``CPUModelRunner.load_model`` of 0.32.0 and 0.33.0 replaces the method that sets
-    ``is_multimodal_pruning_enabled`` and leaves it out; the model, which does prune, has no other way to say so. This is
-    the one place where stgraph changes an object of another library: on the CPU platform alone, and with no effect on any
-    other model.
+    ``is_multimodal_pruning_enabled`` and leaves it out; the model, which does prune, has no other way to say so. This
+    is the one place where stgraph changes an object of another library: on the CPU platform alone, and with no effect
+    on any other model.
     """
     if not current_platform.is_cpu():
         return

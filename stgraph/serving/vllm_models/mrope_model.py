@@ -16,7 +16,15 @@ from vllm.multimodal.processing import PromptReplacement
 
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.serving.mrope import own_positions, placed, positions_in, prompt_positions, with_channels
+from stgraph.serving.mrope import (
+    counted,
+    is_counted,
+    own_positions,
+    placed,
+    positions_in,
+    prompt_positions,
+    with_channels,
+)
 from stgraph.serving.releases import standing
 from stgraph.serving.settings import Settings, check_rate
 
@@ -112,6 +120,7 @@ class PruningModel(SupportsMultiModalPruning):
 
     config: Any
     visual: Any
+    renumbers = False
 
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         if note := standing(__version__):
@@ -126,7 +135,8 @@ class PruningModel(SupportsMultiModalPruning):
             return
         rows, d = self.settings.n_warm_up, self._hidden_size
         noise = torch.randn(rows, d, generator=torch.Generator().manual_seed(0))
-        exactness = self.settings.warm_up(noise.to(self.visual.device, vllm_config.model_config.dtype))
+        noise = noise.to(self.visual.device, vllm_config.model_config.dtype)
+        exactness, self.renumbers = self.settings.warm_up(noise)
         logger.info(
             "stgraph: %s prunes videos, by default at rate %s; %s", name, multimodal.video_pruning_rate, exactness
         )
@@ -167,18 +177,21 @@ class PruningModel(SupportsMultiModalPruning):
         out = []
         for x, size, factor, n in zip(rows, sizes, factors, counts, strict=True):
             grid = self._grid(size)
-            kept = self.settings.keep(x, grid, n)
-            at = own_positions(*grid.shape, per_second * factor)[kept.indices.cpu()]
-            out.append(with_channels(kept.rows, at))
+            kept, indices = self.settings.keep(x, grid, n)
+            at = own_positions(*grid.shape, per_second * factor)
+            out.append(with_channels(kept, at[indices.cpu()]))
         return tuple(out)
 
     def get_mrope_input_positions(self, input_tokens: Any, mm_features: Any) -> tuple[Any, int]:
         """Positions of the prompt before its media are encoded; text has its final ones."""
         if not self.is_multimodal_pruning_enabled:
-            return super().get_mrope_input_positions(input_tokens, mm_features)
+            plain: tuple[Any, int] = super().get_mrope_input_positions(input_tokens, mm_features)
+            return plain
         ordered = sorted(mm_features, key=lambda feature: feature.mm_position.offset)
         grids = self.iter_mm_grid_thw(mm_features)
         media = [(g[0], f.mm_position.length, *g[1:]) for f, g in zip(ordered, grids, strict=True)]
+        if self.renumbers and any(length < T * H * W for _, length, T, H, W, _ in media):
+            return counted(len(input_tokens)), 0
         return prompt_positions(len(input_tokens), media)
 
     def recompute_mrope_positions(
@@ -187,7 +200,7 @@ class PruningModel(SupportsMultiModalPruning):
         """The rows without channels, and the prompt's positions with those the channels held."""
         d, n = self._hidden_size, len(input_ids)
         positions = mrope_positions
-        if len(multimodal_embeddings):
+        if len(multimodal_embeddings) and not (self.renumbers and is_counted(positions[:, :n])):
             ids = torch.as_tensor(input_ids, device=positions.device)
             is_medium = (ids == self.config.video_token_id) | (ids == self.config.image_token_id)
             own = [positions_in(rows, d) for rows in multimodal_embeddings]

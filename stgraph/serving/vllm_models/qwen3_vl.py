@@ -16,8 +16,8 @@ from stgraph.errors import UnavailableError
 
 REASON = (
     "Qwen3-VL cannot be served by stgraph's plugin yet: its prompt has a timestamp before each frame, so the number "
-    "of tokens each frame keeps would have to be known before there are features, and the positions vLLM rebuilds after "
-    "pruning are wrong with transformers from 5.10 on. Serve Qwen2.5-VL, or use stgraph.compress with Hugging Face"
+    "of tokens each frame keeps would have to be known before there are features, and the positions vLLM rebuilds "
+    "after pruning are wrong with transformers from 5.10 on. Serve Qwen2.5-VL, or use stgraph.compress()"
 )
 
 

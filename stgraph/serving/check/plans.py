@@ -1,0 +1,105 @@
+"""The engines of the check: one process each, and what each is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stgraph.serving.check.prompts import PARITY, PROMPTS, RATES, Prompt
+
+ARCHITECTURES = {
+    "qwen2_5_vl": "StgraphQwen2_5_VLForConditionalGeneration",
+    "qwen2_vl": "StgraphQwen2VLForConditionalGeneration",
+}
+RATE = 0.7
+N_TOKENS = 6
+SELECTORS = {"st-simdiff": RATE, "evs": RATE, "dets": 0.85}  # those whose parity is checked, and at which rate
+MERGING = {"framefusion": RATE, "sttm": RATE}  # merge tokens; the second renumbers positions, too
+CHUNK, BLOCK = 40, 32  # tokens of a prefill step, and of a block of the prefix cache: a multiple of 32 on a CPU
+FEW = {name: PROMPTS[name] for name in ("one video", "two videos", "image, video", "text")}
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """One engine and its prompts.
+
+    Attributes
+    ----------
+    selector, rate : None leaves the engine as it is
+    arguments : of ``vllm.LLM``, beyond those that all engines have
+    rounds : how often each prompt is sent
+    together : send all prompts once more, at the same time
+    """
+
+    prompts: Mapping[str, Prompt]
+    selector: str | None = None
+    rate: float | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int = 1
+    together: bool = False
+    multiprocess: bool = False
+
+    def written(self, checkpoint: str, family: str) -> dict[str, Any]:
+        """The plan as :mod:`stgraph.serving.check.engine` reads it."""
+        llm = {
+            "model": checkpoint,
+            "dtype": "float32",
+            "enforce_eager": True,
+            "max_model_len": 4096,
+            "max_num_seqs": 4,
+            "seed": 0,
+            "limit_mm_per_prompt": {"image": 1, "video": 3},
+            "enable_prefix_caching": False,
+            **overrides(family, self.selector, self.rate),
+            **self.arguments,
+        }
+        return {
+            "llm": llm,
+            "prompts": [[name, prompt.plain()] for name, prompt in self.prompts.items()],
+            "n_tokens": N_TOKENS,
+            "metadata": family == "qwen2_5_vl",
+            "rounds": self.rounds,
+            "together": self.together,
+        }
+
+
+def overrides(family: str, selector: str | None, rate: float | None) -> dict[str, Any]:
+    """What asks for the plugin; nothing without a selector."""
+    if selector is None:
+        return {}
+    settings = {"architectures": [ARCHITECTURES[family]], "stgraph": {"selector": selector}}
+    return {"video_pruning_rate": rate, "hf_overrides": settings}
+
+
+def plans(quick: bool = False) -> dict[str, EnginePlan]:
+    """The engines by name; ``quick`` leaves out those that repeat a promise under another setting of the engine."""
+    ours: dict[str, Any] = {"selector": "st-simdiff", "rate": RATE}
+    found = {
+        "stock": EnginePlan({**PROMPTS, **PARITY}),
+        "rate 0": EnginePlan({**PROMPTS, **PARITY}, "st-simdiff", 0.0),
+        "pruned": EnginePlan({**PROMPTS, **PARITY, **RATES}, **ours, together=True),
+        "prefix cache": EnginePlan(
+            {**PROMPTS, **RATES}, **ours, arguments={"enable_prefix_caching": True, "block_size": BLOCK}, rounds=2
+        ),
+    }
+    if quick:
+        return found
+    chunked = {"max_num_batched_tokens": CHUNK, "enable_chunked_prefill": True}
+    found |= {
+        "chunked prefill": EnginePlan({**PROMPTS, **RATES}, **ours, arguments=chunked),
+        "bfloat16": EnginePlan(PROMPTS, **ours, arguments={"dtype": "bfloat16"}),
+        "two processes": EnginePlan(FEW, **ours, multiprocess=True),
+    }
+    others = {name: rate for name, rate in {**SELECTORS, **MERGING}.items() if name != "st-simdiff"}
+    return found | {name: EnginePlan(PARITY, name, rate) for name, rate in others.items()}
+
+
+def reference_cases(names: Mapping[str, float]) -> list[list[Any]]:
+    """What Hugging Face is asked: the prompts of ``PARITY``, unpruned and with each of these selectors at its rate."""
+    wanted = {"unpruned": ({"selector": "evs"}, 0.0)} | {name: ({"selector": name}, r) for name, r in names.items()}
+    return [
+        [f"{name}, {label}", prompt.plain(), settings, rate]
+        for name, (settings, rate) in wanted.items()
+        for label, prompt in PARITY.items()
+    ]
