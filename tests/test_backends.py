@@ -121,8 +121,8 @@ def test_contract(name: str, split: str, shape: str) -> None:
         cap = int(edges.n_nodes**0.5) if max_size == "sqrt" else max_size
         check_contract(edges, found, free, None if cap is None else max(1, int(cap)))
         if SPLITTERS.get(split).connected and not found.capped_in_search:
-            whole = pieces_connected(edges, found.uncapped_labels.tolist())
-            piece = pieces_connected(edges, found.labels.tolist())
+            whole = pieces_connected(found.edges, found.uncapped_labels.tolist())
+            piece = pieces_connected(found.edges, found.labels.tolist())
             for label, origin in zip(found.labels.tolist(), found.uncapped_labels.tolist(), strict=True):
                 assert piece[label] or not whole[origin]
 
