@@ -46,7 +46,7 @@ def test_the_same_command_again_loads_no_model(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("stgraph.vlm.checkpoint.load_checkpoint", fail)
+    monkeypatch.setattr("stgraph.vlm.checkpoint.load", fail)
     again = run(*arguments(model, task, "-o", str(target)))
     assert again.endswith(f"Nothing to do: all {N_ROWS} rows are in {target} already\n")
     assert again.partition("Nothing")[0] == first.partition("Wrote")[0]  # the same table

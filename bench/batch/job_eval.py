@@ -20,7 +20,7 @@ from stgraph.bench.task_file import Question, read_task
 from stgraph.bench.task_model import Clip, TaskModel
 from stgraph.bench.task_plan import BLIND, FULL, TaskPlan
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
-from stgraph.vlm.checkpoint import load_checkpoint
+from stgraph.vlm.checkpoint import load as load_checkpoint
 from stgraph.vlm.dump_video import SUFFIXES
 
 _MODEL = Lock()  # a Dask worker may have several threads, and selections hook into the one model
@@ -32,7 +32,7 @@ class EvalJob(Job):
 
     Attributes
     ----------
-    model : checkpoint, as of :func:`stgraph.vlm.checkpoint.load_checkpoint`; loaded once a worker
+    model : checkpoint, as of :func:`stgraph.vlm.load`; loaded once a worker
     task : file of questions, see :func:`stgraph.bench.task_file.read_task`; an absolute path once this is made
     selectors, retain_ratios, backends, splits, fps, dtype, options : as of :class:`stgraph.bench.task_plan.TaskPlan`
     frames : as there; 64 without ``fps``

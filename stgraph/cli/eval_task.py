@@ -44,7 +44,7 @@ def evaluate(
     from stgraph.bench.task_file import read_task
     from stgraph.bench.task_plan import TaskPlan
     from stgraph.bench.task_rows import TaskRows, failed
-    from stgraph.vlm.checkpoint import load_checkpoint
+    from stgraph.vlm.checkpoint import load as load_checkpoint
 
     chosen = results.check_row_file(output, fmt, restart)
     checked = TaskPlan(**plan)

@@ -1,13 +1,21 @@
-"""A Hugging Face video VLM and its processor, from disk or the hub."""
+"""The one door to checkpoints: a Hugging Face video VLM and its processor, from disk or the hub.
+
+What ``from_pretrained`` reads goes to it; folders in their authors' own layout go to :mod:`stgraph.vlm.checkpoints`.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from stgraph.devices import first_line
 from stgraph.errors import InputError, UnavailableError, missing_dependency
+from stgraph.vlm.checkpoints.layout import Plan, layout_of
 from stgraph.vlm.encoders import check_dtype, on_device
 from stgraph.vlm.families import parts_of
 
@@ -30,39 +38,167 @@ class Checkpoint:
     device: str
 
 
-def load_checkpoint(name: str, *, dtype: str | None = None, device: str | None = None) -> Checkpoint:
+def load(
+    name: str | os.PathLike[str], *, dtype: str | None = None, device: str | None = None, **options: Any
+) -> Checkpoint:
     """A VLM and its processor.
 
     Parameters
     ----------
-    name : folder of the checkpoint, or its name on the hub
+    name : folder of the checkpoint, or its name on the hub: anything that ``from_pretrained`` reads, and the layouts
+        of lmms-lab's LLaVA-Video and of NVILA, which transformers has no class for
     dtype : float32, float16 or bfloat16; None: the checkpoint's
     device : where it goes; None: a GPU where one is there
+    **options : of the layout; ``vision``, keys of ``SiglipVisionConfig``, for LLaVA-Video with another tower than
+        SigLIP's own, whose number of heads is in no file
 
     Raises
     ------
     MissingDependencyError
         torch, transformers, or one of torchvision and Pillow, which its video processors need, is not installed
     InputError
-        the checkpoint cannot be read, or a dtype that is not one of the three
+        the checkpoint cannot be read, what it is configured for cannot be run, or a dtype that is not one of the three
     UnknownNameError
         a model type that is not known
     UnavailableError
         a device that is not there, a processor that takes no videos, or a torchvision built for another torch
     """
+    name = str(name)
     check_dtype(dtype)
-    try:
-        from transformers import AutoModelForImageTextToText
-    except ImportError:
-        raise missing_dependency("reading a VLM", "transformers", "hf") from None
-    processor = load_processor(name)
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype or "auto").eval()
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot load {name}: {str(error).splitlines()[0]}") from None
+    found = plan_of(name, options)
+    processor = _processor(name, found, {})
+    model = _model(name, found, dtype, device, {})
     parts_of(model)  # a type that is not known is said before a video is read
     place = on_device(model, device)
     return Checkpoint(name, model, processor, str(model.dtype).removeprefix("torch."), place)
+
+
+def load_model(
+    name: str | os.PathLike[str],
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    vision: Any = None,
+    **options: Any,
+) -> Any:
+    """The model of a checkpoint alone, in evaluation mode; see :func:`load`.
+
+    Parameters
+    ----------
+    device : None: where ``from_pretrained`` puts it
+    vision : see :func:`load`
+    **options : of ``from_pretrained``: device_map, attn_implementation, trust_remote_code, ...
+    """
+    name = str(name)
+    check_dtype(dtype)
+    model = _model(name, plan_of(name, {} if vision is None else {"vision": vision}), dtype, device, options)
+    if device is not None:
+        on_device(model, device)
+    return model
+
+
+def load_processor(name: str | os.PathLike[str], **options: Any) -> Any:
+    """The processor of a checkpoint, which has to take videos and leaves all their tokens in the prompt.
+
+    Parameters
+    ----------
+    **options : of ``AutoProcessor.from_pretrained``
+
+    Raises
+    ------
+    MissingDependencyError, InputError, UnavailableError
+        see :func:`load`
+    """
+    return _processor(str(name), plan_of(str(name)), options)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A checkpoint in a layout of its own: its folder, and what is to be done with it."""
+
+    folder: Path
+    plan: Plan
+
+
+def plan_of(name: str, options: Mapping[str, Any] | None = None) -> Found | None:
+    """The plan for a checkpoint in a layout of its own; None where ``from_pretrained`` reads it.
+
+    Parameters
+    ----------
+    options : of the layout
+
+    Raises
+    ------
+    MissingDependencyError, InputError
+        see :func:`load`
+    """
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError:
+        raise missing_dependency("reading a VLM", "transformers", "hf") from None
+    folder, config = Path(name), None
+    try:
+        if not folder.is_dir():
+            config, _ = transformers.PretrainedConfig.get_config_dict(name)
+        elif (folder / "config.json").is_file():
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot load {name}: {str(error).splitlines()[0]}") from None
+    layout = layout_of(config) if isinstance(config, dict) else None
+    if layout is None or config is None:
+        if options:
+            raise InputError(f"{next(iter(options))!r} is not an option of {name}, which transformers reads itself")
+        return None
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
+    return Found(folder, layout.plan(folder, config, **(options or {})))
+
+
+def _model(name: str, found: Found | None, dtype: str | None, device: str | None, options: dict[str, Any]) -> Any:
+    try:
+        if found is None:
+            from transformers import AutoModelForImageTextToText
+
+            return AutoModelForImageTextToText.from_pretrained(name, dtype=dtype or "auto", **options).eval()
+        import torch
+
+        from stgraph.vlm.checkpoints.reading import read_model
+
+        options = {key: value for key, value in options.items() if key != "trust_remote_code"}
+        on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+        return read_model(found.plan, found.folder, dtype, copy=on_cpu and "device_map" not in options, **options)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot load {name}: {str(error).splitlines()[0]}") from None
+
+
+def _processor(name: str, found: Found | None, options: dict[str, Any]) -> Any:
+    try:
+        if found is not None:
+            from stgraph.vlm.checkpoints.reading import read_processor
+
+            return read_processor(found.plan, found.folder)
+        from transformers import AutoProcessor
+
+        processor = AutoProcessor.from_pretrained(name, **options)
+    except ImportError as error:
+        raise _without_pictures(f"the processor of {name}", error) from error
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot load the processor of {name}: {str(error).splitlines()[0]}") from None
+    if getattr(processor, "video_processor", None) is None:
+        raise UnavailableError(
+            f"the processor of {name} ({type(processor).__name__}) takes no videos; name a video VLM, "
+            "or take a vision backbone with --encoder hf:NAME_OR_PATH"
+        )
+    if getattr(processor.video_processor, "use_token_compression", False):
+        processor.video_processor.use_token_compression = False  # VideoLLaMA3 drops tokens on its own
+    return processor
 
 
 def _without_pictures(feature: str, error: ImportError) -> Exception:
@@ -79,33 +215,3 @@ def _without_pictures(feature: str, error: ImportError) -> Exception:
                 "belong together; install the two of one release and build, from the same index"
             )
     return error
-
-
-def load_processor(name: str, **options: Any) -> Any:
-    """The processor of a checkpoint, which has to take videos and leaves all their tokens in the prompt.
-
-    Parameters
-    ----------
-    **options : of ``AutoProcessor.from_pretrained``
-
-    Raises
-    ------
-    MissingDependencyError, InputError, UnavailableError
-        see :func:`load_checkpoint`
-    """
-    try:
-        from transformers import AutoProcessor
-
-        processor = AutoProcessor.from_pretrained(name, **options)
-    except ImportError as error:
-        raise _without_pictures(f"the processor of {name}", error) from error
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot load the processor of {name}: {str(error).splitlines()[0]}") from None
-    if getattr(processor, "video_processor", None) is None:
-        raise UnavailableError(
-            f"the processor of {name} ({type(processor).__name__}) takes no videos; name a video VLM, "
-            "or take a vision backbone with --encoder hf:NAME_OR_PATH"
-        )
-    if getattr(processor.video_processor, "use_token_compression", False):
-        processor.video_processor.use_token_compression = False  # VideoLLaMA3 drops tokens on its own
-    return processor

@@ -85,12 +85,20 @@ def _smolvlm(config: Any) -> tuple[int, int]:
     return height // config.scale_factor, width // config.scale_factor
 
 
+def _nvila(config: Any) -> tuple[int, int]:
+    """Patches joined n x n with zeros beyond an uneven edge, and then the mean of neighbours."""
+    height, width = _patches(config)
+    n, (_, rows, columns) = config.nvila_downsample, config.nvila_pool
+    return -(-height // n) // rows, -(-width // n) // columns
+
+
 _MARKED = Family("image", marked=True, hint="frames stand between video_start_token_id and video_end_token_id")
 _ROW_IS_VIDEO = "images and frames share a placeholder here, so that all of a row count as one video: pass grids="
 
 FAMILIES = {
     "llava_onevision": Family("video", _onevision, per_run=True, newlines="video"),
     "llava_next_video": Family("video", _next_video, per_run=True),
+    "nvila": Family("video", _nvila, per_run=True, newlines="frame"),
     "qwen2_vl": Family("video"),
     "qwen2_5_vl": Family("video"),
     "qwen3_vl": Family("video"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import selector as build_selector
-from stgraph.vlm.checkpoint import load_processor
+from stgraph.vlm.checkpoint import load_model, load_processor
 from stgraph.vlm.compress import compress
 from stgraph.vlm.lmms_eval_requests import (
     RequestCounts,
@@ -99,19 +99,18 @@ class VideoChat:
             raise InputError(f"batch_size is {batch_size!r}; {MODEL} needs a number of at least 1")
         self.batch_size = int(batch_size)
         from accelerate import Accelerator
-        from transformers import AutoModelForImageTextToText
 
         self.accelerator = Accelerator()
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         if self._world_size > 1 and device_map is not None:
             raise InputError(f"device_map is {device_map!r} in {self._world_size} processes; leave it out, or use one")
         options = {"device_map": device_map, "attn_implementation": attn_implementation}
-        self.model = AutoModelForImageTextToText.from_pretrained(
+        self.model = load_model(
             pretrained,
-            dtype=dtype,
+            dtype=None if dtype == "auto" else dtype,
             trust_remote_code=trust_remote_code,
             **{name: value for name, value in options.items() if value is not None},
-        ).eval()
+        )
         if device_map is None:
             self.model.to(self.accelerator.device if self._world_size > 1 or device is None else device)
         self.device = self.model.device

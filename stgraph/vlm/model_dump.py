@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.vlm.checkpoint import load_checkpoint
+from stgraph.vlm.checkpoint import load as load_checkpoint
 from stgraph.vlm.dump_video import Extracted
 from stgraph.vlm.model_tokens import LLM_SIGNALS, check_signals, model_tokens
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
@@ -95,7 +95,7 @@ def load_model_source(
     MissingSignalError
         a signal that is not known
     StgraphError
-        the checkpoint cannot be used, see :func:`stgraph.vlm.checkpoint.load_checkpoint`
+        the checkpoint cannot be used, see :func:`stgraph.vlm.load`
     """
     check_signals(signals)
     needing = next((name for name in signals if name in LLM_SIGNALS), None)
