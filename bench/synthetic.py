@@ -77,11 +77,16 @@ def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n
         "pool_feature": features.mean(axis=1),
         "seq_index": index,
         "llm_attn_last": llm,
-        "llm_attn_layers": np.arange(3, dtype=np.int64),
+        "llm_attn_layers": np.array([0, 1, 2, 8, 16, 24], np.int64),
         "importance": llm[1][index[grid.rows]].reshape(grid.shape),
     }
     text = rng.random(llm.shape[1:]).astype(np.float32)
     text[index[grid.rows]] += 20 * attention(x.reshape(1, T * P, d))[0] * T * P / 100
     made["llm_attn_textmax"] = text / text.sum()
+    deep = rng.random((3, llm.shape[1])).astype(np.float32)
+    for layer in deep:
+        layer[index[grid.rows]] += 20 * attention(x.reshape(1, T * P, d))[0] * T * P / 100
+        layer /= layer.sum()
+    made["llm_attn_last"] = np.concatenate([llm, deep])
     metadata = {**tokens.metadata, "synthetic_signals": ", ".join(sorted(set(made) - set(tokens.signals)))}
     return VideoTokens(tokens.features, grid, {**made, **tokens.signals}, metadata)

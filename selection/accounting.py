@@ -22,6 +22,8 @@ class TokenAccount(Spelled):
     prune_layer : layers 0 to prune_layer - 1 see ``n_input`` tokens, the others ``n_kept``; 0 before the LLM
     n_layers : decoder layers of the LLM
     newlines : "in" where newline tokens are among all these counts, else "out"
+    cuts : (layer, tokens from that layer on), ascending, where tokens are dropped inside the LLM more than once; the
+        last is (prune_layer, n_kept)
     """
 
     n_visual: int
@@ -30,17 +32,19 @@ class TokenAccount(Spelled):
     prune_layer: int = 0
     n_layers: int = 28
     newlines: str = "out"
+    cuts: tuple[tuple[int, int], ...] = ()
 
     @property
     def per_layer(self) -> list[int]:
         """Tokens in each decoder layer."""
-        return [self.n_input] * self.prune_layer + [self.n_kept] * (self.n_layers - self.prune_layer)
+        steps = [(0, self.n_input), *(self.cuts or [(self.prune_layer, self.n_kept)])]
+        ends = [layer for layer, _ in steps[1:]] + [self.n_layers]
+        return [count for (layer, count), end in zip(steps, ends, strict=True) for _ in range(layer, end)]
 
     @property
     def mean_over_layers(self) -> float:
         """Mean tokens over the decoder layers: what FrameFusion calls the cost."""
-        late = self.n_layers - self.prune_layer
-        return (self.n_input * self.prune_layer + self.n_kept * late) / self.n_layers
+        return sum(self.per_layer) / self.n_layers
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of a result row."""

@@ -129,6 +129,7 @@ SELECTORS = Registry(
         "prunevid": "stgraph.selection.rivals.prunevid:PruneVid",
         "prunevid-attention": "stgraph.selection.rivals.prunevid_attention:PruneVidAttention",
         "fastv": "stgraph.selection.rivals.fastv:FastV",
+        "pyramiddrop": "stgraph.selection.rivals.pyramiddrop:PyramidDrop",
     },
     group="stgraph.selectors",
     check=check_selector_class,

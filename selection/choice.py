@@ -34,6 +34,7 @@ class Choice:
     merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None where nothing is merged
     n_input : tokens that enter the LLM where that is more than K
     prune_layer : the layer from which on the K tokens are left
+    cuts : (layer, tokens from there on), ascending, where there are several; the last is (prune_layer, K)
     provenance : what to note in place of the method's parameters, where that says more
     seconds : time of each step, where there are several
     """
@@ -46,6 +47,7 @@ class Choice:
     exactness: str = "exact"
     n_input: int | None = None
     prune_layer: int = 0
+    cuts: tuple[tuple[int, int], ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] | None = None
@@ -97,7 +99,8 @@ def finish(
             raise FeatureError(f"merged features overflow {view.dtype}; {remedy}")
     newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
     n_visual = view.grid.n_nodes
-    account = TokenAccount(n_visual, choice.n_input or n_kept, n_kept, choice.prune_layer, n_layers, newlines)
+    n_input = choice.n_input or n_kept
+    account = TokenAccount(n_visual, n_input, n_kept, choice.prune_layer, n_layers, newlines, choice.cuts)
     times = {**seconds, "merging": perf_counter() - start} if features is not None else dict(seconds)
     return Selection(
         indices=_rows_of(view.grid, choice.nodes),

@@ -68,7 +68,11 @@ class Method(Spelled, ABC):
         budget = budget or self.budget
         if not self.fits_budget:
             return None
-        return budget.count(budget.lattice(grid, self.newlines), self.prune_layer, self.n_layers)
+        return self._n_keep(budget.lattice(grid, self.newlines), budget)
+
+    def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
+        """How many of the nodes of ``grid`` the budget keeps."""
+        return budget.count(grid, self.prune_layer, self.n_layers)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
         """Keep exactly ``count(tokens.grid, budget)`` tokens; all of them, unchanged, where that is N.
@@ -91,7 +95,7 @@ class Method(Spelled, ABC):
         start = perf_counter()
         view = budget.view(tokens, self.newlines)
         self._check_newlines(tokens, view)
-        n_keep = budget.count(view.grid, self.prune_layer, self.n_layers)
+        n_keep = self._n_keep(view.grid, budget)
         whole = n_keep == view.grid.n_nodes and self.fits_budget and not self.chooses_all
         if whole or not self.checks_features or self._is_foreign:
             check_features(view)
@@ -133,7 +137,7 @@ class Method(Spelled, ABC):
     def keeps_all(self, grid: TokenGrid) -> bool:
         """Whether the budget leaves nothing to decide."""
         view = self.budget.lattice(grid, self.newlines)
-        return self.budget.count(view, self.prune_layer, self.n_layers) == view.n_nodes
+        return self._n_keep(view, self.budget) == view.n_nodes
 
     @property
     def _is_foreign(self) -> bool:
@@ -153,7 +157,8 @@ class Method(Spelled, ABC):
         """The method's parameters as plain values; arrays are named, not copied."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "budget"}
         plain = (str, int, float, bool, type(None))
-        return {name: value if isinstance(value, plain) else "given" for name, value in values.items()}
+        lists = {n: list(v) for n, v in values.items() if isinstance(v, tuple) and all(isinstance(i, plain) for i in v)}
+        return {name: value if isinstance(value, plain) else "given" for name, value in values.items()} | lists
 
 
 @dataclass(frozen=True, kw_only=True)

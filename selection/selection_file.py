@@ -50,7 +50,7 @@ def save_selection(kept: Selection, path: Path, tokens: VideoTokens | None = Non
         "kind": kept.kind,
         "positions": kept.positions,
         "exactness": kept.exactness,
-        "account": kept.account.to_dict(),
+        "account": {**kept.account.to_dict(), "cuts": kept.account.cuts},
         "report": dict(kept.report),
         "provenance": dict(kept.provenance),
         "source": {} if tokens is None else {k: v for k, v in tokens.metadata.items() if k != "producer"},
@@ -119,7 +119,10 @@ def _account(facts: Mapping[str, Any], n_kept: int) -> TokenAccount:
     for name, value in found.items():
         if type(value) is not int or value < 0:
             raise ValueError(f"its account says {name} = {str(value)[:60]!r}")
-    account = TokenAccount(**found, n_kept=n_kept, newlines=facts["newlines"])
+    cuts = tuple((int(layer), int(count)) for layer, count in facts.get("cuts", ()))
+    account = TokenAccount(**found, n_kept=n_kept, newlines=facts["newlines"], cuts=cuts)
+    if cuts and (list(cuts) != sorted(cuts, key=lambda cut: cut[0]) or cuts[-1] != (account.prune_layer, n_kept)):
+        raise ValueError(f"its account has the cuts {cuts}, which do not end in its {n_kept} tokens")
     if account.newlines not in ("in", "out"):
         raise ValueError(f"its account says newlines = {str(account.newlines)[:60]!r}")
     if not (n_kept <= account.n_input and account.n_visual > 0 and account.prune_layer < account.n_layers):

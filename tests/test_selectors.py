@@ -201,7 +201,7 @@ def test_newlines_are_no_patches_unless_they_count(name: str, kinds: Any) -> Non
 
 def chosen_by_sequence(name: str) -> bool:
     """Methods that read LLM attention, whose positions in the sequence the newlines shift."""
-    return name in ("fastv", "st-simdiff-released", "framefusion-attention", "prunevid-attention")
+    return name in ("fastv", "pyramiddrop", "st-simdiff-released", "framefusion-attention", "prunevid-attention")
 
 
 @pytest.mark.parametrize("name", NAMES)

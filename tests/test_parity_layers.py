@@ -1,0 +1,110 @@
+"""Selectors that cut tokens in several layers of the LLM, beside their plain restatements."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from oracles_layers import pyramiddrop
+from parity_cases import CASES, parity
+
+from stgraph import Budget, VideoTokens, selector
+from stgraph.errors import InputError, MissingSignalError
+from stgraph.selection.stages import Waiting
+
+MODEST = [case for case in CASES if case.T * case.H * case.W < 700]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layers": (8,), "ratios": (0.3,)},
+        {"layers": (2, 24), "ratios": (0.9, 0.2)},
+        {"layers": (1, 2, 8, 16, 24), "ratios": (1.0, 0.7, 0.7, 0.33, 0.1)},
+    ],
+)
+def test_pyramiddrop(options: dict[str, Any]) -> None:
+    assert parity("pyramiddrop", pyramiddrop(**options), **options).equal == len(CASES)
+
+
+def test_pyramiddrop_accounts_for_every_layer() -> None:
+    tokens = CASES[16].tokens()  # 8 x 8 x 8
+    account = selector("pyramiddrop", n_keep=60).select(tokens).account
+    assert account.per_layer == [512] * 8 + [240] * 8 + [120] * 8 + [60] * 4
+    assert account.mean_over_layers == pytest.approx(sum(account.per_layer) / 28)
+
+
+def test_pyramiddrop_measured_over_the_layers() -> None:
+    for case in MODEST:
+        tokens = case.tokens()
+        n = tokens.grid.n_nodes
+        for ratio in (0.3, 0.5, 0.8, 1.0):
+            chosen = selector("pyramiddrop", retain_ratio=ratio, measured="layers")
+            found = chosen.select(tokens)
+            assert len(found) == chosen.count(tokens.grid)
+            assert sum(found.account.per_layer) >= 28 * Fraction(str(ratio)) * n
+            if len(found) > 1:
+                fewer = selector("pyramiddrop", n_keep=len(found) - 1).select(tokens)
+                assert sum(fewer.account.per_layer) < 28 * Fraction(str(ratio)) * n
+    with pytest.raises(InputError, match=r"cutting from layer 8 on: the layers before alone cost 0.286"):
+        selector("pyramiddrop", retain_ratio=0.2, measured="layers").select(tokens)
+
+
+def test_pyramiddrop_in_a_running_model() -> None:
+    """Each cut sees attention among what is left; with the same attention everywhere it is the dump's selection."""
+    for case in MODEST[::4]:
+        tokens = case.tokens()
+        bare = VideoTokens(tokens.features, tokens.grid)
+        chosen = selector("pyramiddrop", **case.limits())
+        state = chosen.begin(bare, 1)
+        waits = []
+        while isinstance(state, Waiting):
+            assert state.stage.attention is not None
+            waits.append((state.stage.layer, state.rows))
+            layer = tokens.signals["llm_attn_layers"].tolist().index(state.stage.attention.layer)
+            attention = tokens.signals["llm_attn_last"][layer][tokens.signals["seq_index"]].astype(np.float64)
+            if state.rows is not None:
+                gone = np.ones(attention.size, np.bool_)
+                gone[state.rows] = False
+                attention[gone] = 0
+            state = state.resume(attention)
+        found = chosen.select(tokens)
+        assert state.indices.tolist() == found.indices.tolist()
+        assert state.account == found.account
+        if len(found) < tokens.grid.n_nodes:
+            assert [layer for layer, _ in waits] == [8, 16, 24]
+            assert [None if rows is None else len(rows) for _, rows in waits] == [None, *found.report["left"][:2]]
+            assert state.exactness == "exact"
+
+
+def test_a_layer_that_was_not_saved() -> None:
+    with pytest.raises(MissingSignalError, match="layer 9"):
+        selector("pyramiddrop", n_keep=3, layers=(8, 9, 24)).select(CASES[0].tokens())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layers": ()},
+        {"layers": (8, 8, 16)},
+        {"layers": (0, 8, 16)},
+        {"layers": (8, 16, 28)},
+        {"ratios": (0.5, 0.25)},
+        {"ratios": (0.25, 0.5, 0.1)},
+        {"ratios": (0.5, 0.25, 0.0)},
+        {"layers": (1.5, 2, 3)},
+    ],
+)
+def test_pyramiddrop_parameters(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        selector("pyramiddrop", n_keep=1, **options)
+
+
+def test_the_budget_of_one_call() -> None:
+    tokens = CASES[16].tokens()
+    chosen = selector("pyramiddrop", retain_ratio=0.5)
+    found = chosen.select(tokens, Budget(0.4, measured="layers"))
+    assert len(found) == chosen.count(tokens.grid, Budget(0.4, measured="layers"))
