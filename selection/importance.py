@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 
 from stgraph.arrays import to_numpy
+from stgraph.community.partition import Partition
 from stgraph.devices import astype, beside, is_tensor, where
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.coverage import coverage
 from stgraph.selection.method import approximate
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
 NEUTRAL = "difference-then-centrality"  # ranks nothing where no candidate is surplus
-IMPORTANCES = ("auto", "attention", "difference-then-centrality", "centrality", "difference", "norm")
+IMPORTANCES = ("auto", "attention", "difference-then-centrality", "coverage", "centrality", "difference", "norm")
 
 
 def check_importance(importance: Any) -> None:
@@ -60,19 +62,25 @@ def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
 
 
 def importance_values(
-    importance: Any, tokens: VideoTokens, norms: Any, centrality: Any, difference: Any, events: Any
+    importance: Any,
+    tokens: VideoTokens,
+    norms: Any,
+    centrality: Any,
+    difference: Any,
+    events: Any,
+    partition: Partition | None = None,
 ) -> Any:
     """[N] float32 or float64, larger is kept longer, where ``centrality`` is.
 
     "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
-    which follow by centrality.
+    which follow by centrality. "coverage" needs the communities (:func:`stgraph.selection.coverage.coverage`).
 
     Raises
     ------
     MissingSignalError
         "attention" without the signal ``importance`` and without ``llm_attn_last`` of layer 1
     InputError
-        a given array of another size, or with NaN
+        a given array of another size, or with NaN; "coverage" without communities
     """
     name = resolve_importance(importance, tokens)
     if name == "attention":
@@ -82,6 +90,10 @@ def importance_values(
         return beside(_checked(importance, tokens.grid, "importance"), centrality)
     if name == "norm":
         return norms.reshape(-1)
+    if name == "coverage":
+        if partition is None:
+            raise InputError("importance='coverage' needs communities, which this selector does not detect")
+        return coverage(centrality, partition)
     if name == "centrality":
         return centrality
     if name == "difference":

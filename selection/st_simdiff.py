@@ -53,7 +53,7 @@ class StSimDiff(Method):
     resolution, seed : of the backend; None for the resolution its objective starts from
     backend_options : further parameters of the backend, as {"n_iterations": 5}
     importance : by what surplus candidates are dropped: "auto" (attention where the tokens carry it, else
-        "difference-then-centrality"), "attention", "centrality", "difference", "norm", or an array [T, H, W]
+        "difference-then-centrality"), "attention", "coverage", "centrality", "difference", "norm", or an array
     protect_events : drop event tokens last
     events : False leaves DETS out
     spatial, temporal, right, bottom : edge families of the community graph
@@ -217,9 +217,8 @@ class StSimDiff(Method):
         """Candidates and kept tokens of an analysis. Nothing is read back from a GPU."""
         graph, partition, events = analysis.graph, analysis.partition, analysis.events
         chosen = representative_tokens(analysis.centrality, partition, budget.ratio(graph.grid))
-        importance = importance_values(
-            self.importance, analysis.tokens, graph.norms, analysis.centrality, analysis.difference, events
-        )
+        found = (graph.norms, analysis.centrality, analysis.difference, events, partition)
+        importance = importance_values(self.importance, analysis.tokens, *found)
         candidates = chosen | events
         n_target = budget.count(graph.grid)
         kept = (

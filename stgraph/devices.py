@@ -188,6 +188,11 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)
 
 
+def stable_order(values: Any) -> Any:
+    """[n] int64: the places of ``values`` in ascending order, equal ones in the order they stand in."""
+    return values.argsort(stable=True) if is_tensor(values) else values.argsort(kind="stable")
+
+
 def counts(*masks: Any) -> list[Any]:
     """How many are true in each of several masks of the same shape: ints, or numbers on the device."""
     if is_tensor(masks[0]):

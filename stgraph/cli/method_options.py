@@ -104,7 +104,8 @@ OPTIONS: Mapping[str, MethodOption] = {
     "importance": MethodOption(
         ("--importance",),
         str,
-        "Ranks surplus candidates: auto, attention, difference-then-centrality, centrality, difference, norm.",
+        "Ranks surplus candidates: auto, attention, difference-then-centrality, coverage, centrality, difference, "
+        "norm.",
     ),
     "protect_events": MethodOption(("--protect-events",), bool, "Drop event tokens only after all others."),
     "spatial": MethodOption(("--spatial/--no-spatial",), bool, "Spatial edges in the community graph."),
