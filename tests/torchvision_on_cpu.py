@@ -7,7 +7,10 @@ operators that nobody has defined. So those operators are defined first, and nev
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
 import re
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -31,3 +34,18 @@ def define_operators() -> Any:
     for name in dict.fromkeys(re.findall(r'register_(?:fake|meta)\("(?:torchvision::)?(\w+)"', text)):
         library.define(f"{name}(Tensor x) -> Tensor")
     return library
+
+
+class _BeforeTorchvision(importlib.abc.MetaPathFinder):
+    """Finds nothing; defines the operators when somebody looks for torchvision, once."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name == "torchvision":
+            sys.meta_path.remove(self)
+            define_operators()
+        return None
+
+
+def define_on_import() -> None:
+    """Define the operators once torchvision is imported: for processes whose code is not ours, from a .pth file."""
+    sys.meta_path.insert(0, _BeforeTorchvision())

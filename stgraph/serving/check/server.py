@@ -112,7 +112,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
     """Ask alone, then both at once, several times; with the server's rate, with a request's own, and with a bad one."""
     clips = {name: mp4(medium) for name, medium in CLIPS.items()}
     arguments = overrides(plan["family"], "st-simdiff", RATE)
-    with serving(plan["checkpoint"], arguments, "--max-num-seqs", "4", "--block-size", "32") as address:
+    with serving(plan["checkpoint"], arguments, "--trust-request-mm-kwargs") as address:
         alone = {name: ask(address, [url]) for name, url in clips.items()}
         alone["both"] = ask(address, list(clips.values()))
         with ThreadPoolExecutor(2) as pool:
