@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from stgraph.community.partition import Partition as Partition
     from stgraph.community.size_cap import splitters as splitters
     from stgraph.dump import iter_frames as iter_frames
-    from stgraph.dump import load as load
     from stgraph.dump import sample as sample
     from stgraph.dump import save_query as save_query
     from stgraph.edges import EdgeList as EdgeList
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from stgraph.tokens import VideoTokens as VideoTokens
     from stgraph.vlm.compress import compress as compress
     from stgraph.vlm.from_video import from_video as from_video
+    from stgraph.vlm.opening import load as load
 
 __version__ = "0.1.0.dev0"
 
@@ -63,7 +63,7 @@ _HOME = {
     "from_video": "stgraph.vlm.from_video",
     "iter_frames": "stgraph.dump",
     "keep": "stgraph.selection.keeping",
-    "load": "stgraph.dump",
+    "load": "stgraph.vlm.opening",
     "num_threads": "stgraph.kernels.cpu.threads",
     "sample": "stgraph.dump",
     "save_query": "stgraph.dump",

@@ -172,6 +172,20 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
     return MappedTensors(file, entries, header.stamp, unread), metadata
 
 
+def read_plain(path: str | os.PathLike[str]) -> MappedTensors:
+    """The tensors of any safetensors file, mapped lazily.
+
+    Raises
+    ------
+    DumpFormatError
+        missing, truncated or not safetensors
+    """
+    file = Path(path)
+    header = read_header(file)
+    entries, unread = locate(file, header)
+    return MappedTensors(file, entries, header.stamp, unread)
+
+
 def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
     found = text.get("stgraph")
     if found is None:

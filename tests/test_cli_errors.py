@@ -58,7 +58,7 @@ def dump(tmp_path: Path) -> str:
 def unopened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening any dump fails the test."""
 
-    def opened(*_: Any) -> Any:
+    def opened(*_: Any, **__: Any) -> Any:
         raise AssertionError("a dump was opened before the command line was checked")
 
     monkeypatch.setattr("stgraph.cli.options.open_tokens", opened)
@@ -91,7 +91,7 @@ def test_what_is_no_dump(refused: Refused, tmp_path: Path, command: str) -> None
     path.write_text("Traceback (most recent call last): no, only text")
     assert refused(command, str(path)).endswith("it is truncated or not a safetensors file")
     save_file({"x": np.zeros(3)}, path)
-    assert "is a safetensors file but no stgraph dump" in refused(command, str(path))
+    assert f"VideoTokens.from_array(safetensors.numpy.load_file({str(path)!r})['x']" in refused(command, str(path))
     container.write(path, "selection", {"x": np.zeros(3)}, {})
     remedy = ". Read it with stgraph.Selection.load(path)"
     assert refused(command, str(path)) == f"{path} is a dump of kind 'selection'; expected 'tokens'{remedy}"
@@ -273,7 +273,7 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_errors_nobody_planned_are_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Any:
+    def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("stgraph.cli.options.open_tokens", broken)

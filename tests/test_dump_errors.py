@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from stgraph import TokenGrid, VideoTokens, load, save_query
 from stgraph.container import write
-from stgraph.errors import DumpFormatError, DumpVersionError, InputError, StgraphError
+from stgraph.errors import DumpFormatError, DumpVersionError, FeatureError, InputError, StgraphError
 from stgraph.files import atomic_path
 
 Array = np.ndarray[Any, Any]
@@ -107,10 +107,10 @@ def test_a_damaged_header_is_refused_or_read(tmp_path: Path, dump: bytes, data: 
 
 def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3)}, tmp_path / "a")
-    with pytest.raises(
-        DumpFormatError, match="safetensors file but no stgraph dump: its header lacks the key 'stgraph'"
-    ):
+    with pytest.raises(FeatureError, match=r"holds weight \[3\]; which of it is \[T, H, W, d\]"):
         load(tmp_path / "a")
+    with pytest.raises(DumpFormatError, match="no stgraph dump: its header lacks the key 'stgraph'"):
+        load(tmp_path / "a", tmp_path / "query")
 
 
 @pytest.mark.parametrize("version", ["2", "10", "999999999", "1" + "0" * 5000])

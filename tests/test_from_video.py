@@ -47,7 +47,7 @@ def test_it_is_what_a_dump_holds(tokens: VideoTokens, clip: Path, tmp_path: Path
 def test_a_path_may_be_text_and_pictures_may_be_left_out(clip: Path, tokens: VideoTokens) -> None:
     again = stgraph.from_video(str(clip), frames=4, grid=(3, 5), thumbnails=False)
     assert again.features.tobytes() == tokens.features.tobytes()
-    assert set(again.signals) == {"frame_time"}
+    assert set(again.signals) == {"frame_time", "shot_cuts_s"}
 
 
 def test_frames_by_rate_and_by_default(clip: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
     ("errors", "spelling", "colours", "fragments", "multiplicity"),
     ("kernels*",),
     ("registry", "arrays", "devices", "files", "plain_json", "columns"),
-    ("grid", "tokens", "signals", "container_header", "container", "dump"),
+    ("grid", "tokens", "signals", "container_header", "container", "dump", "array_files"),
     ("edges", "lattice_edges", "graph", "graph_*"),
     ("community*",),
     ("selection*",),

@@ -30,11 +30,10 @@ def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> 
     for given in inputs:
         text = os.fspath(given)
         if "\0" not in text and os.path.isdir(text):
-            files = [
-                file for file in _below(text, job.suffixes) if not Path(os.path.abspath(file)).is_relative_to(output)
-            ]
+            files = _outside(output, _below(text, job.suffixes)) or _outside(output, _below(text, job.otherwise))
             if not files:
-                raise InputError(f"{text} holds no input; names that end in {', '.join(job.suffixes)} are taken")
+                suffixes = ", ".join((*job.suffixes, *job.otherwise))
+                raise InputError(f"{text} holds no input; names that end in {suffixes} are taken")
             own = _concerned(files, job, text)
         else:
             own = {text: job.of(absolute(text))}
@@ -57,6 +56,10 @@ def _concerned(files: Iterable[str], job: Job, folder: str) -> dict[str, Job]:
     if not own:
         raise InputError(f"{folder} holds no input: {refusals[0]}")
     return own
+
+
+def _outside(output: Path, files: Iterable[str]) -> list[str]:
+    return [file for file in files if not Path(os.path.abspath(file)).is_relative_to(output)]
 
 
 def _below(folder: str, suffixes: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.experiments import COMPARED_BACKENDS
 from stgraph.community.default_backend import compared_backends
 from stgraph.selection.settings import Setting, backend_settings, check_settings
+from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class CompareJob(Job):
     retain_ratios, seeds, splits : axes, see :func:`stgraph.selection.settings.backend_settings`
     fidelity : see :func:`stgraph.bench.compare.compare_backends`; False by default, since its time grows with the
         square of the tokens
+    encoder, frames : of inputs that are videos, see :func:`stgraph.load`
     options : any other parameter of st-simdiff
 
     Raises
@@ -40,10 +42,13 @@ class CompareJob(Job):
     seeds: tuple[int, ...] = (0,)
     splits: tuple[str, ...] = ("tree",)
     fidelity: bool = False
+    encoder: str | None = None
+    frames: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "compare"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    otherwise: ClassVar[tuple[str, ...]] = VIDEOS
     output: ClassVar[None] = None
     columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_BACKENDS.without("dump").columns}
 
@@ -55,7 +60,7 @@ class CompareJob(Job):
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """A row for each backend, splitter, seed and ratio."""
-        tokens = stgraph.load(path)
+        tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         facts = token_row(tokens)
         rows = []
         for row in compare_backends(tokens, self._settings(), self.retain_ratios, fidelity=self.fidelity).rows:

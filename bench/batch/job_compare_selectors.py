@@ -15,6 +15,7 @@ from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.settings import Setting, check_parameters, check_settings, selector_settings
+from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,13 @@ class CompareSelectorsJob(Job):
     seeds: tuple[int, ...] = (0,)
     backends: tuple[str, ...] = ()
     fidelity: bool = False
+    encoder: str | None = None
+    frames: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "compare-selectors"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    otherwise: ClassVar[tuple[str, ...]] = VIDEOS
     output: ClassVar[None] = None
     columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_SELECTORS.without("dump").columns}
 
@@ -60,7 +64,7 @@ class CompareSelectorsJob(Job):
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """A row for each selector, backend, seed and ratio."""
-        tokens = stgraph.load(path)
+        tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         facts = token_row(tokens)
         rows = []
         found = compare_selectors(

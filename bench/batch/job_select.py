@@ -14,6 +14,7 @@ from stgraph.bench.batch.jobs import Job, Row, writing
 from stgraph.bench.tables.table import Table
 from stgraph.bench.warm_up import warm_up
 from stgraph.selection.base import Selector
+from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
 
 TOKEN_COLUMNS = Table.of(("T", "H", "W", "d", "dtype")).columns
 _REASONS = ("representative", "event", "both")
@@ -28,6 +29,7 @@ class SelectJob(Job):
     selector : name
     retain_ratio, n_keep, measured, newlines : the budget; 0.3 of the tokens without one
     write : whether the kept tokens are written as a dump, in the folder ``kept``
+    encoder, frames : of inputs that are videos, see :func:`stgraph.load`
     options : any other parameter of the selector
 
     Raises
@@ -42,10 +44,13 @@ class SelectJob(Job):
     measured: str = "kept"
     newlines: str | None = None
     write: bool = True
+    encoder: str | None = None
+    frames: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "select"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    otherwise: ClassVar[tuple[str, ...]] = VIDEOS
     columns: ClassVar[Mapping[str, type]] = Table.of(
         (
             *(*TOKEN_COLUMNS, "selector", "retain_ratio", "kind", "exactness", "n_visual", "n_input", "n_kept"),
@@ -67,7 +72,7 @@ class SelectJob(Job):
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
         """One row."""
-        tokens = stgraph.load(path)
+        tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         selector = self._built()
         warm_up([selector], tokens.features.dtype, signals=tokens.signals)
         start = perf_counter()

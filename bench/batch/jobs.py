@@ -21,12 +21,14 @@ Row = dict[str, Any]
 class Job(Protocol):
     """A frozen dataclass whose fields are the parameters, checked when it is made; it is sent to the workers.
 
-    ``name`` for rows; ``suffixes``: files taken from a folder; ``columns``: name and type (str, int, float, bool) of
+    ``name`` for rows; ``suffixes``: files taken from a folder, ``otherwise`` from one
+    without any of these; ``columns``: name and type (str, int, float, bool) of
     what :meth:`run` gives; ``output``: folder and suffix of the file made of each input, None where none is.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
+    otherwise: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, type]]
 
     @property

@@ -11,6 +11,7 @@ import typer
 from stgraph.cli import (
     batch,
     bench,
+    cache,
     communities,
     compare,
     doctor,
@@ -52,6 +53,7 @@ for module in (
     probe,
     bench,
     serve_check,
+    cache,
     doctor,
 ):
     name = module.__name__.rpartition(".")[2].replace("_", "-")

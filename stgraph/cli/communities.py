@@ -22,6 +22,8 @@ def command(
     device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -36,7 +38,7 @@ def command(
     chosen = results.check_output(output, fmt)
     if output is None and chosen == "csv":
         raise InputError("--format csv needs a file; name one with -o")
-    name, tokens = options.open_tokens(dump)
+    name, tokens = options.open_tokens(dump, encoder=encoder, frames=frames, quiet=quiet)
     edges = {key: method.pop(key) for key in ("tau_sim", "spatial", "temporal") if key in method}
     graph = stgraph.build_graph(tokens.to(device), **edges)
     partition = stgraph.detect_communities(graph, **method).to("cpu")

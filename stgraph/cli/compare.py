@@ -28,9 +28,7 @@ stgraph compare clip.safetensors -s all -r 0.1 -o rows.csv
     },
 )
 def command(
-    dumps: Annotated[
-        list[Path] | None, typer.Argument(help="Token dumps; without one, the bundled sample.", show_default=False)
-    ] = None,
+    dumps: options.Dumps = None,
     selectors: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,6 +54,8 @@ def command(
         ),
     ] = None,
     query: options.Query = None,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -77,7 +77,8 @@ def command(
         raise InputError("--query belongs to one dump; compare one at a time")
     ratios = method.pop("retain_ratio", (0.1, 0.3, 0.5))
     run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method)
-    inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None, query)]
+    video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
+    inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
     tables: dict[str, list[dict[str, Any]]] = {}
     pages = []
     for name, tokens in inputs:

@@ -20,6 +20,8 @@ def command(
     dump: options.Dump = None,
     query: options.Query = None,
     fmt: options.TableOrJson = None,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -32,7 +34,7 @@ def command(
 
     if fmt not in (None, "json"):
         raise InputError(f"inspect prints a table or --format json, not {fmt!r}")
-    name, tokens = options.open_tokens(dump, query)
+    name, tokens = options.open_tokens(dump, query, encoder=encoder, frames=frames, quiet=quiet)
     summary = stgraph.build_graph(tokens, **method).summary()
     if fmt == "json":
         signals = {key: {"shape": list(a.shape), "dtype": str(a.dtype)} for key, a in tokens.signals.items()}

@@ -13,8 +13,25 @@ import typer
 if TYPE_CHECKING:
     from stgraph.tokens import VideoTokens
 
-Dump = Annotated[
-    Path | None, typer.Argument(help="Token dump (.safetensors); without one, the bundled sample.", show_default=False)
+INPUT = "A token dump (.safetensors), a video, or an array (.npy, .npz, .pt); without one, the bundled sample."
+Dump = Annotated[Path | None, typer.Argument(help=INPUT, show_default=False)]
+Dumps = Annotated[
+    list[Path] | None, typer.Argument(help=INPUT.replace("; without", ", and more; without"), show_default=False)
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        "-e",
+        "--encoder",
+        help="Of a video: patches (needs no weights), or hf:NAME_OR_PATH of a vision backbone.  [default: patches]",
+        show_default=False,
+    ),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", help="Of a video: how many frames to take.  [default: 64, or all there are]", show_default=False
+    ),
 ]
 Query = Annotated[
     Path | None, typer.Option("--query", help="Query file with prompt-dependent signals.", show_default=False)
@@ -41,16 +58,38 @@ Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table; only what was asked for.")]
 
 
-def open_tokens(dump: Path | None, query: Path | None = None) -> tuple[str, VideoTokens]:
-    """(name, tokens) of a dump, or of the bundled sample."""
+def open_tokens(
+    dump: Path | None,
+    query: Path | None = None,
+    *,
+    encoder: str | None = None,
+    frames: int | None = None,
+    quiet: bool = False,
+) -> tuple[str, VideoTokens]:
+    """(name, tokens) of a dump, of a video or array file, or of the bundled sample."""
     import stgraph
     from stgraph.errors import InputError
+    from stgraph.vlm.opening import is_video
 
-    if dump is None:
-        if query is not None:
-            raise InputError("--query needs the dump it belongs to; name both")
-        return "sample", stgraph.sample()
-    return printable(dump), stgraph.load(dump, query)
+    given = {"--query": query, "--encoder": encoder, "--frames": frames}
+    kinds = {"--query": "dump", "--encoder": "video", "--frames": "video"}
+    name = address(dump) if dump is not None else ""
+    if dump is None or not is_video(name):
+        for option, value in given.items():
+            if value is not None and dump is None:
+                raise InputError(f"{option} needs the {kinds[option]} it belongs to; name both")
+            if value is not None and option != "--query":
+                raise InputError(f"{option} belongs to videos, but {dump} is not one; leave it out")
+        return ("sample", stgraph.sample()) if dump is None else (printable(dump), stgraph.load(dump, query))
+    if query is not None:
+        raise InputError(f"--query belongs to a token dump, but {dump} is a video; make both with stgraph dump --model")
+    with progress_bar(quiet) as progress:
+        tokens = stgraph.load(dump, encoder=encoder, frames=frames, progress=progress)
+    if not quiet:
+        what = "colour and gradients (encoder patches)" if encoder in (None, "patches") else f"the encoder {encoder}"
+        text = f"{dump}: {tokens.grid.T} frames, described by {what}; these are not the features of a VLM"
+        typer.echo(printable(text), err=True)
+    return printable(dump), tokens
 
 
 def check_device(device: str) -> None:
@@ -60,6 +99,12 @@ def check_device(device: str) -> None:
     from stgraph.devices import to_device
 
     to_device(np.zeros(1), device)
+
+
+def address(path: Path) -> str:
+    """A path as it was typed, where it was an address: of its two slashes a Path has lost one."""
+    head, colon, rest = str(path).partition(":/")
+    return f"{head}://{rest}" if colon and len(head) > 1 and not rest.startswith("/") else str(path)
 
 
 def printable(value: object) -> str:

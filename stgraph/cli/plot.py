@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,11 +64,13 @@ def command(
             "--where", help="Draw only rows with this value, as backend=igraph-leiden; repeat.", show_default=False
         ),
     ] = None,
-    frames: Annotated[
+    at: Annotated[
         list[int] | None, typer.Option("--frame", help="Frame to show (process); repeat.", show_default=False)
     ] = None,
     query: options.Query = None,
     dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels per inch of a PNG.")] = 160,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -91,7 +94,9 @@ def command(
     else:
         if columns or where:
             raise InputError(f"--column and --where belong to figures of rows ({', '.join(OF_ROWS)})")
-        figure = _of_dump(kind, source, query, method, frames)
+        figure = _of_dump(
+            kind, method, at, lambda: options.open_tokens(source, query, encoder=encoder, frames=frames, quiet=quiet)
+        )
     save_figure(figure, output, dpi)
     if not quiet:
         typer.echo(f"Wrote {output}")
@@ -117,7 +122,7 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
 
 
 def _of_dump(
-    kind: str, source: Path | None, query: Path | None, method: dict[str, Any], frames: list[int] | None
+    kind: str, method: dict[str, Any], at: list[int] | None, open_tokens: Callable[[], tuple[str, Any]]
 ) -> Any:
     from stgraph.community.default_backend import DEFAULT_BACKEND
     from stgraph.errors import InputError
@@ -135,7 +140,7 @@ def _of_dump(
             raise InputError(f"--kind {kind} shows one backend; name one with -b")
     settings = usual_settings(backends=backends, splits=(split,), parameters=method)
     check_settings(settings, (ratio,))
-    _, tokens = options.open_tokens(source, query)
+    _, tokens = open_tokens()
     found = [(kept.analysis, kept.selection) for kept in keep(tokens, settings, ratio)]
     analyses = [analysis for analysis, _ in found if analysis is not None]
     if kind == "sizes":
@@ -143,4 +148,4 @@ def _of_dump(
     analysis, kept = analyses[0], found[0][1]
     if kind == "similarity":
         return similarity_figure(analysis.graph, analysis.event_threshold)
-    return process_figure(analysis, kept, frames) if kind == "process" else kept_per_frame_figure(tokens, kept)
+    return process_figure(analysis, kept, at) if kind == "process" else kept_per_frame_figure(tokens, kept)

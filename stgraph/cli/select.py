@@ -35,6 +35,8 @@ def command(
     ] = None,
     device: options.Device = "cpu",
     fmt: options.TableOrJson = None,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -61,7 +63,7 @@ def command(
     if n_keep is None:
         method.setdefault("retain_ratio", 0.3)
     chosen = stgraph.selector(name, n_keep=n_keep, **({} if preset is None else ablation(preset)) | method)
-    source, tokens = options.open_tokens(dump, query)
+    source, tokens = options.open_tokens(dump, query, encoder=encoder, frames=frames, quiet=quiet)
     warm_up([chosen], tokens.features.dtype, device, tokens.signals)
     kept = chosen.select(tokens.to(device)).to("cpu")
     if output is not None:

@@ -29,9 +29,7 @@ _REST = tuple(name for name in (*COMMUNITIES, *REDUCTION) if name not in (*_AXES
 
 @takes_method(*_REST, repeatable=_AXES)
 def command(
-    dumps: Annotated[
-        list[Path] | None, typer.Argument(help="Token dumps; without one, the bundled sample.", show_default=False)
-    ] = None,
+    dumps: options.Dumps = None,
     output: options.RowFile = None,
     fidelity: Annotated[
         bool, typer.Option("--fidelity/--no-fidelity", help="Nearest-kept-token figures; time grows with N squared.")
@@ -40,6 +38,8 @@ def command(
     fmt: options.RowFormat = None,
     query: options.Query = None,
     device: options.Device = "cpu",
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -57,7 +57,8 @@ def command(
     axes = {f"{name}s": method.pop(name) for name in _AXES if name in method}
     plan = SweepPlan(**axes, importance=method.pop("importance", None), options=method, fidelity=fidelity)
     store = SweepRows(output, chosen or "csv", restart=restart)
-    inputs = [options.open_tokens(path, query) for path in dumps] if dumps else [options.open_tokens(None)]
+    video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
+    inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
     try:
         with options.progress_bar(quiet) as progress:
             rows = run(plan, inputs, store, progress, device)

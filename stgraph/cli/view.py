@@ -32,6 +32,8 @@ def command(
     dump: options.Dump = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("stgraph-view.html"),
     query: options.Query = None,
+    encoder: options.Encoder = None,
+    frames: options.Frames = None,
     quiet: options.Quiet = False,
     *,
     method: dict[str, Any],
@@ -51,7 +53,7 @@ def command(
     backends, splits = method.pop("backend", ()), method.pop("split", USUAL_SPLITS)
     settings = usual_settings(names, backends, splits, method)
     check_settings(settings, ratios)
-    name, tokens = options.open_tokens(dump, query)
+    name, tokens = options.open_tokens(dump, query, encoder=encoder, frames=frames, quiet=quiet)
     if "all" in names:
         settings = [one for one in settings if can_select(one, tokens)]
     with options.progress_bar(quiet) as progress:

@@ -18,6 +18,8 @@ from stgraph.errors import DumpError, InputError, MissingDependencyError
 from stgraph.files import check_writable
 from stgraph.grid import TokenGrid
 from stgraph.tokens import VideoTokens
+from stgraph.vlm.shot_cuts import VERSION as CUTS_VERSION
+from stgraph.vlm.shot_cuts import ShotCuts
 from stgraph.vlm.thumbnails import jpeg, thumbnail_signals
 from stgraph.vlm.video import iter_frames, sample_times
 from stgraph.vlm.video_file import VideoInfo, probe_video
@@ -102,10 +104,12 @@ def video_tokens(
         raise InputError(f"cannot sample {path}: {error}") from None
     shown_at = np.empty(len(times))
     pictures: list[bytes] = []
+    cuts = ShotCuts()
 
     def frames() -> Iterable[Array]:
         for i, (seconds, rgb) in enumerate(iter_frames(path, times, info=info)):
             shown_at[i] = seconds
+            cuts.add(seconds, rgb)
             if sampling.thumbnails:
                 pictures.append(jpeg(rgb))
             if progress is not None:
@@ -118,7 +122,7 @@ def video_tokens(
     if ceil(len(times) / each) != T:
         raise InputError(f"{path}: {len(times)} frames became {T} time steps; ask for a multiple of {T} frames")
     filled = np.pad(shown_at, (0, T * each - len(times)), mode="edge")
-    signals = {**found.signals, "frame_time": filled.reshape(T, each).mean(axis=1)}
+    signals = {**found.signals, "frame_time": filled.reshape(T, each).mean(axis=1), "shot_cuts_s": cuts.times}
     if sampling.thumbnails:
         signals |= thumbnail_signals(pictures[::each])
     metadata = {
@@ -250,7 +254,7 @@ def is_present(path: Path, output: Path, source: TokenSource, sampling: Sampling
 
 
 def _settings(source: TokenSource, sampling: Sampling) -> dict[str, Any]:
-    return {**source.settings, **sampling.settings}
+    return {**source.settings, **sampling.settings, "shot_cuts": CUTS_VERSION}
 
 
 def _identity(path: Path) -> dict[str, Any]:
