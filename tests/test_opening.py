@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 import stgraph
 from stgraph import VideoTokens
 from stgraph.cli import app
-from stgraph.errors import DumpFormatError, FeatureError, InputError
+from stgraph.errors import DumpFormatError, InputError
 from stgraph.vlm import video_cache
 from stgraph.vlm.opening import is_video
 
