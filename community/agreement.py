@@ -1,4 +1,4 @@
-"""How alike two partitions of the same tokens are."""
+"""Agreement of two partitions of the same tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def agreement(a: Array, b: Array) -> Agreement:
     """
     a, b = np.asarray(a).ravel(), np.asarray(b).ravel()
     if a.size != b.size or a.size == 0:
-        raise InputError(f"labels have {a.size} and {b.size} entries; they must be equal in number and not empty")
+        raise InputError(f"labels have {a.size} and {b.size} entries; they must be equally many and not empty")
     _, a = np.unique(a, return_inverse=True)
     _, b = np.unique(b, return_inverse=True)
     joint = np.unique(a.astype(np.int64) * (int(b.max()) + 1) + b, return_counts=True)[1]

@@ -1,4 +1,4 @@
-"""The arguments of community detection: checked without a graph or a library, and filled in with their defaults."""
+"""Arguments of community detection: checked without a graph or a library, and completed with defaults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_detection(
     seed: Any,
     options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Check everything about :func:`detect_communities` that needs no graph and no library.
+    """Check the arguments of :func:`detect_communities` that need neither a graph nor a library.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def backend_params(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> BackendParams:
-    """Everything a backend is given but the cap, with the defaults of its objective and its own."""
+    """A backend's parameters except the cap, with the objective's and the backend's defaults."""
     gamma = default_resolution(engine.capabilities.objective) if resolution is None else float(resolution)
     filled = check_options(engine.name, getattr(engine, "parameters", {}), options or {})
     return BackendParams(gamma, int(seed), options=filled)
@@ -79,7 +79,7 @@ def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
 
 
 def check_native(engine: CommunityBackend, split: str) -> None:
-    """Raise InputError where the backend is to hold the cap inside its search and cannot."""
+    """Raise InputError if the backend is asked to enforce the cap inside its search and cannot."""
     if split == "native" and not engine.capabilities.native_cap:
         capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
         raise InputError(

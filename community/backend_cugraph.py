@@ -1,8 +1,8 @@
 """cuGraph: connected components, Louvain, Leiden and ECG on a GPU, through pylibcugraph.
 
-pylibcugraph is cuGraph's own layer below ``cugraph.Graph``. It needs neither cuDF nor Dask, and leaves out the check
-and the sorting that ``Graph`` always does; what it does not check, ``detect.py`` has checked. Written from the sources
-of cuGraph 26.10, and run with it on an H200, but for ECG, which has not been run.
+pylibcugraph is cuGraph's own layer below ``cugraph.Graph``. It needs neither cuDF nor Dask, and skips the checks and
+sorting that ``Graph`` always does; ``detect.py`` has already checked the input. Written from the sources of cuGraph
+26.10, and run with it on an H200, except for ECG, which has not been run.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from stgraph.edges import EdgeList
 from stgraph.graph_views import to_cupy
 
 _MAX_LEVEL, _THRESHOLD = 100, 1e-7  # cuGraph's own defaults
-_THETA = 1.0  # taken by Leiden and read by nothing
+_THETA = 1.0  # accepted by Leiden but never read
 
 
 def missing_driver() -> str | None:
-    """None where a CUDA driver is installed, else the reason why cuGraph cannot run."""
+    """None if a CUDA driver is installed, else the reason cuGraph cannot run."""
     if find_library("cuda") is None:
         return "no CUDA driver was found on this machine (cuGraph needs an NVIDIA GPU)"
     return None
@@ -38,7 +38,7 @@ _ENSEMBLE: Mapping[str, Parameter] = {
 
 
 class CugraphBackend:
-    """One of cuGraph's algorithms. Its Louvain takes no seed, its Leiden takes one and has no use for it."""
+    """One of cuGraph's algorithms. Its Louvain takes no seed; its Leiden takes one and ignores it."""
 
     package = "pylibcugraph"
 
@@ -57,11 +57,11 @@ class CugraphBackend:
         )
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
-        """[n] int32 labels where the edges are. Waits for the edges before the call and for cuGraph's result."""
+        """[n] int32 labels on the device of the edges. Waits for the edges before the call and for cuGraph's result."""
         import cupy
         import pylibcugraph
 
-        # Only addresses, lengths and dtypes are read from these arrays: a stride would be ignored in silence.
+        # Only addresses, lengths and dtypes are read from these arrays: a stride would be silently ignored.
         src, dst, weight = (cupy.ascontiguousarray(a) for a in to_cupy(edges))
         with src.device:
             labels = self._labels(pylibcugraph, cupy, edges.n_nodes, src, dst, weight, params)
@@ -71,11 +71,11 @@ class CugraphBackend:
         self, pylibcugraph: Any, cupy: Any, n_nodes: int, src: Any, dst: Any, weight: Any, params: BackendParams
     ) -> Any:
         handle = pylibcugraph.ResourceHandle()
-        # In single precision gains near the end of an optimisation are lost (rapids-singlecell #417). Without
+        # Single precision loses gains near the end of an optimisation (rapids-singlecell #417). Without
         # renumbering results do not depend on degrees.
         weight = weight.astype(np.float64)
         vertices = cupy.arange(n_nodes, dtype=np.int32)
-        # cuGraph works on a stream of its own and asks no one's.
+        # cuGraph works on its own stream and waits for no other.
         cupy.cuda.get_current_stream().synchronize()
         graph = pylibcugraph.SGGraph(
             handle,
@@ -110,7 +110,7 @@ class CugraphBackend:
                 handle, params.seed, graph, _MAX_LEVEL, params.resolution, _THETA, False
             )
         labels = cupy.empty(n_nodes, dtype=label.dtype)
-        labels[vertex] = label  # rows come in no particular order
+        labels[vertex] = label  # rows come in arbitrary order
         return labels
 
 

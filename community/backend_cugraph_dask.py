@@ -1,8 +1,7 @@
-"""cuGraph on several GPUs: connected components, Louvain and Leiden of one graph, through ``cugraph.dask``.
+"""cuGraph on several GPUs: connected components, Louvain and Leiden on one graph, through ``cugraph.dask``.
 
-For a graph beyond one device, which hardly any is: docs/stream.md has the figures. The cluster, its client and
-cuGraph's communicator are the caller's, who starts and closes them. Written from the sources of cuGraph 26.10; not yet
-run on a device.
+For graphs too large for one device, which are rare: docs/stream.md has the figures. The caller starts and closes the
+cluster, its client and cuGraph's communicator. Written from the sources of cuGraph 26.10; not yet run on a device.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from stgraph.devices import gpu_tensor, is_tensor
 from stgraph.edges import EdgeList
 from stgraph.graph_views import to_cupy
 
-_MOST_INT32_EDGES = 2**30 - 1  # cuGraph counts both directions of an edge in the type of the ids
+_MOST_INT32_EDGES = 2**30 - 1  # cuGraph counts both directions of an edge in the ids' dtype
 
 
 class CugraphDaskBackend:
-    """One of cuGraph's algorithms, on the workers of the current Dask client. Seeds do as little as on one GPU, and
-    Leiden's differ from worker to worker.
+    """One of cuGraph's algorithms, on the workers of the current Dask client. Seeds have as little effect as on one
+    GPU, and Leiden's differ between workers.
 
-    The edge list, at most 3 edges a token, goes as a whole through one device, that of the calling process, and from
-    there to the workers in equal parts; the labels come back the same way. What is divided is the graph in between.
+    The whole edge list, at most 3 edges per token, passes through the calling process's device and from there to the
+    workers in equal parts; the labels return the same way. Only the graph in between is distributed.
     """
 
     package = "cugraph"
@@ -45,7 +44,7 @@ class CugraphDaskBackend:
         )
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
-        """[n] int32 or int64 labels where the edges are. Waits for the edges before the call and for the result.
+        """[n] int32 or int64 labels on the device of the edges. Waits for the edges before the call and for the result.
 
         Raises
         ------
@@ -60,10 +59,10 @@ class CugraphDaskBackend:
             if len(vertex) != edges.n_nodes:
                 raise RuntimeError(
                     f"{self.name}: the workers labelled {len(vertex):,} of {edges.n_nodes:,} nodes; isolated nodes "
-                    "are unknown to them and must be set aside, as detect_communities does"
+                    "must be set aside before, as detect_communities does"
                 )
             labels = cupy.empty(edges.n_nodes, dtype=label.dtype)
-            labels[vertex] = label  # rows come in no particular order
+            labels[vertex] = label  # rows come in arbitrary order
         return gpu_tensor(labels) if is_tensor(edges.src) else cupy.asnumpy(labels)
 
     def _found(self, cupy: Any, src: Any, dst: Any, weight: Any, params: BackendParams) -> tuple[Any, Any]:
@@ -78,13 +77,13 @@ class CugraphDaskBackend:
         columns = {
             "src": src.astype(ids, copy=False),
             "dst": dst.astype(ids, copy=False),
-            "weight": weight.astype(np.float64),  # in single precision gains near the end are lost
+            "weight": weight.astype(np.float64),  # single precision loses gains near the end
         }
-        # cuDF works on a stream of its own, and Dask's threads on others.
+        # cuDF works on its own stream, and Dask's threads on others.
         cupy.cuda.get_current_stream().synchronize()
         frame = cudf.DataFrame({name: cudf.Series(column) for name, column in columns.items()})
         n_workers = len(comms.get_workers())
-        # cuGraph cuts the edges into two parts a worker and breaks on a worker without any. It drops copies of an edge.
+        # cuGraph cuts the edges into two parts per worker and fails on a worker without any. It drops duplicate edges.
         copies = math.ceil(2 * n_workers / len(src))
         if copies > 1:
             frame = cudf.concat([frame] * copies, ignore_index=True)
@@ -108,7 +107,7 @@ class CugraphDaskBackend:
 
 
 def _missing_cluster() -> str | None:
-    """What a cluster lacks. A client and a communicator exist only where their modules have been imported."""
+    """The reason the cluster cannot be used. A client and a communicator exist only if their modules are imported."""
     distributed = sys.modules.get("distributed")
     try:
         client = distributed.default_client() if distributed else None
@@ -125,12 +124,12 @@ def _missing_cluster() -> str | None:
             "cuGraph's communicator between the GPU workers is not initialised; call "
             "cugraph.dask.comms.comms.initialize(p2p=True) once after the Dask client has started"
         )
-    # Work for a worker that is gone would be waited for without end.
+    # Waiting for a worker that is gone would never end.
     gone = sorted(set(comms.get_workers()) - set(client.nthreads()))
     if gone:
         return (
             f"cuGraph's communicator was initialised on GPU workers that the Dask client does not have: "
-            f"{', '.join(gone)}; start cluster, client and communicator anew"
+            f"{', '.join(gone)}; restart cluster, client and communicator"
         )
     return None
 

@@ -19,7 +19,7 @@ class GraspologicLeiden:
     package = "graspologic-native"
     parameters: Mapping[str, Parameter] = {
         "iterations": Parameter(1, "passes of Leiden", least=1, most=10_000),
-        "trials": Parameter(1, "runs of which the best is taken", least=1, most=1_000),
+        "trials": Parameter(1, "runs; the best is taken", least=1, most=1_000),
         "randomness": Parameter(0.001, "randomness of the refinement", least=1e-9, most=10.0),
     }
 

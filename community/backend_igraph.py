@@ -73,13 +73,13 @@ def _label_propagation(graph: Any, weights: list[float], params: BackendParams) 
 
 
 IGRAPH_LOUVAIN = IgraphBackend("igraph-louvain", "modularity", _louvain)
-# Lower case: igraph accepts "Modularity" too and then forgets to normalise the resolution.
+# Lower case: igraph also accepts "Modularity" but then does not normalise the resolution.
 IGRAPH_LEIDEN = IgraphBackend("igraph-leiden", "modularity", _leiden("modularity"), _LEIDEN)
 IGRAPH_LEIDEN_CPM = IgraphBackend("igraph-leiden-cpm", "cpm", _leiden("CPM"), _LEIDEN)
 IGRAPH_INFOMAP = IgraphBackend(
     "igraph-infomap",
     "map-equation",
     _infomap,
-    {"trials": Parameter(1, "runs of which the best is taken", least=1, most=1_000)},
+    {"trials": Parameter(1, "runs; the best is taken", least=1, most=1_000)},
 )
 IGRAPH_LABEL_PROPAGATION = IgraphBackend("igraph-label-propagation", "label-propagation", _label_propagation)

@@ -1,4 +1,4 @@
-"""Our own, where the graph is: connected components, Leiden, and segmentation of the lattice."""
+"""Our own backends, on the graph's device: connected components, Leiden, and lattice segmentation."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class LatticeComponents:
 
 
 class LatticeLeiden:
-    """Leiden in compiled loops, linear in the edges, without a random draw; communities are connected."""
+    """Leiden in compiled loops, linear in the edges, without randomness; communities are connected."""
 
     package = "stgraph-video"
     parameters: Mapping[str, Parameter] = {
-        "n_iterations": Parameter(3, "passes, each from the communities of the last", least=1, most=1_000)
+        "n_iterations": Parameter(3, "passes, each starting from the communities of the last", least=1, most=1_000)
     }
 
     def __init__(self, name: str, objective: str) -> None:
@@ -69,7 +69,7 @@ class LatticeLeiden:
 
 
 class LatticeSegments:
-    """Felzenszwalb and Huttenlocher's segmentation over every edge of the lattice: there is no threshold."""
+    """Felzenszwalb and Huttenlocher's segmentation over every lattice edge, without a threshold."""
 
     name = "lattice-segments"
     package = "stgraph-video"

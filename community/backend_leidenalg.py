@@ -51,5 +51,5 @@ class LeidenalgLeiden:
 
 
 LEIDENALG_LEIDEN = LeidenalgLeiden("leidenalg-leiden", "modularity", "RBConfigurationVertexPartition", -1)
-# CPM goes on finding small gains for minutes: 10 passes reach 99.9 % of the value of a run to the end.
+# CPM keeps finding small gains for minutes: 10 passes reach 99.9 % of the converged value.
 LEIDENALG_LEIDEN_CPM = LeidenalgLeiden("leidenalg-leiden-cpm", "cpm", "CPMVertexPartition", 10)

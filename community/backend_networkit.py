@@ -1,4 +1,4 @@
-"""networkit: Louvain (PLM), Leiden and label propagation, on one thread because only then does a result repeat."""
+"""networkit: Louvain (PLM), Leiden and label propagation, on one thread, the only way to reproducible results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCK = threading.Lock()
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """networkit's thread count is process-wide; it is given back afterwards."""
+    """networkit's thread count is process-wide; it is restored afterwards."""
     import networkit
 
     with _LOCK:
@@ -30,7 +30,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class NetworkitBackend:
-    """One of networkit's community methods: ``algorithm(graph, resolution)`` is run."""
+    """One of networkit's community methods, ``algorithm(graph, resolution)``."""
 
     package = "networkit"
 
@@ -82,8 +82,8 @@ def _label_propagation(graph: Any, resolution: float) -> Any:
     return networkit.community.PLP(graph)
 
 
-# All visit nodes in order and draw nothing from networkit's generator, which cannot be given back in the state it was
-# in. Leiden is to visit them in random order, so it sees them renumbered at random.
+# All visit nodes in order and draw nothing from networkit's generator, whose state cannot be restored. Leiden should
+# visit nodes in random order, so it sees them randomly renumbered.
 NETWORKIT_LOUVAIN = NetworkitBackend("networkit-louvain", "modularity", False, _louvain)
 NETWORKIT_LEIDEN = NetworkitBackend("networkit-leiden", "modularity", True, _leiden)
 NETWORKIT_LABEL_PROPAGATION = NetworkitBackend(

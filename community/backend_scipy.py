@@ -1,4 +1,4 @@
-"""SciPy's connected components: the reference for ours."""
+"""SciPy's connected components, the reference for ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of community backends, and the table of those we ship."""
+"""Interface of community backends, and the table of those we ship."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend does, as data.
+    """A backend's properties, as data.
 
     Attributes
     ----------
     device : "cpu", "cuda", or "any": where the graph is
-    objective : what it optimises, of :data:`stgraph.community.objectives.OBJECTIVES`, or a word of your own
+    objective : what it optimises, from :data:`stgraph.community.objectives.OBJECTIVES`, or your own term
     weighted : whether edge weights change the result
-    thresholded : whether it takes the edges above the similarity threshold; else every edge of the lattice
+    thresholded : whether it takes only the edges above the similarity threshold; else every lattice edge
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
-    canonical : whether it takes any graph, isolated nodes and all, and numbers communities by their smallest node
-    ignores : parameters it accepts and does not use
+    canonical : whether it takes any graph, isolated nodes included, and numbers communities by their smallest node
+    ignores : parameters it accepts but does not use
     """
 
     device: str
@@ -62,9 +62,9 @@ class BackendParams:
     Attributes
     ----------
     resolution : gamma of the objective, > 0
-    seed : of the backend's private random state
+    seed : seeds the backend's private random state
     max_size : bound for backends with a native cap, else None
-    options : every further parameter the backend declares
+    options : every other parameter the backend declares
     """
 
     resolution: float = 1.0
@@ -80,7 +80,7 @@ class CommunityBackend(Protocol):
     ``labels`` gets a graph with at least one edge and no isolated node (a canonical backend: any graph), with finite
     weights, positive where the backend is weighted; it returns one integer per node, any values. A "cpu" backend gets
     and returns NumPy arrays; one of "cuda" or "any" gets what the graph holds, and returns either. Everything else
-    happens in ``detect.py``. A backend with parameters of its own declares them as ``parameters``, a mapping of
+    happens in ``detect.py``. A backend declares its own parameters as ``parameters``, a mapping of
     names to :class:`stgraph.community.parameters.Parameter`.
     """
 
@@ -89,7 +89,7 @@ class CommunityBackend(Protocol):
     package: str
 
     def unavailable(self) -> str | None:
-        """None, or the reason why the backend cannot run here. Cheap: imports nothing heavy."""
+        """None, or the reason the backend cannot run here. Cheap: imports nothing heavy."""
         ...
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
@@ -98,13 +98,13 @@ class CommunityBackend(Protocol):
 
 
 def check_backend(found: Any) -> None:
-    """Raise InputError unless ``found`` is a :class:`CommunityBackend`; what only a graph would show is not seen."""
+    """Raise InputError unless ``found`` is a :class:`CommunityBackend`; faults that only a graph would reveal pass."""
     if isinstance(found, type):
         raise InputError(f"{found.__name__} is a class; register an instance of it")
     for name in ("name", "package"):
         value = getattr(found, name, None)
         if not isinstance(value, str) or not value:
-            raise InputError(f"{name} of {type(found).__name__} is {value!r}; it must be a string that is not empty")
+            raise InputError(f"{name} of {type(found).__name__} is {value!r}; it must be a non-empty string")
     for name in ("unavailable", "labels"):
         if not callable(getattr(found, name, None)):
             raise InputError(f"{type(found).__name__} has no method {name}(), which a community backend needs")
@@ -159,12 +159,12 @@ BACKENDS = Registry(
 
 
 def backend(name: str) -> CommunityBackend:
-    """The backend registered under ``name``, available or not.
+    """The backend registered under ``name``, whether or not it is available.
 
     Raises
     ------
     UnknownNameError
-        no backend of that name; the message lists the known ones and the nearest spelling
+        no backend has that name; the message lists the known ones and the nearest spelling
     BackendUnavailableError
         it is a third party's and broken; the message says how
     """
@@ -176,8 +176,8 @@ def backend(name: str) -> CommunityBackend:
 
 
 def backends() -> dict[str, str | None]:
-    """Every backend's name with None if it runs here, else the reason why not; a third party's that is broken, or has
-    a name that is taken, is among them."""
+    """Every backend's name with None if it runs here, else the reason; includes third-party backends that are broken or
+    whose name is taken."""
     return {name: _reason(name) for name in BACKENDS.names()} | BACKENDS.refused()
 
 
@@ -187,12 +187,12 @@ def available_backends() -> list[str]:
 
 
 def usable_backend(name: str) -> CommunityBackend:
-    """The backend registered under ``name``, which runs here.
+    """The backend registered under ``name``, checked to run here.
 
     Raises
     ------
     UnknownNameError
-        no backend of that name
+        no backend has that name
     BackendUnavailableError
         it cannot run here; the message says why, and names those that can
     """
@@ -205,7 +205,7 @@ def usable_backend(name: str) -> CommunityBackend:
 
 
 def _reason(name: str) -> str | None:
-    """None, or why the backend registered under ``name`` cannot run here, a fault of its own included."""
+    """None, or the reason the backend registered under ``name`` cannot run here, including its own faults."""
     if fault := BACKENDS.fault(name):
         return fault
     try:
@@ -218,7 +218,7 @@ def _reason(name: str) -> str | None:
 
 
 def missing_package(module: str, distribution: str, extra: str | None = None) -> str | None:
-    """None if ``module`` can be imported, else how to get it; the module is not imported."""
+    """None if ``module`` could be imported, else how to install it; the module is not imported."""
     if find_spec(module) is not None:
         return None
     target = f"'stgraph-video[{extra}]'" if extra else distribution
@@ -226,7 +226,7 @@ def missing_package(module: str, distribution: str, extra: str | None = None) ->
 
 
 def package_version(distribution: str) -> str:
-    """Installed version of a distribution, or of its build for one CUDA version; "unknown" without either."""
+    """Installed version of a distribution or of its CUDA build; "unknown" if neither is installed."""
     for suffix in ("", "-cu13", "-cu12"):
         try:
             return version(distribution + suffix)

@@ -1,4 +1,4 @@
-"""Which backend detects communities where none is named, and what ``auto`` stands for."""
+"""The default backend, and the meaning of ``auto``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stgraph.lattice_edges import LatticeEdges
 
 # For tokens, everywhere: functions, selectors, commands. The paper's choice, which runs where the tokens are.
 DEFAULT_BACKEND = "lattice-components"
-# For an edge list of one's own, most of which is one component unless a threshold made it.
+# For a user's own edge list: unless thresholded, most of it is one component.
 DEFAULT_GRAPH_BACKEND = "igraph-leiden"
-# What "auto" tries, best first: Leiden where it is fast, and the components that always run.
+# Tried by "auto", best first: fast Leiden, then components, which always run.
 AUTO_ORDER = ("cugraph-leiden", "igraph-leiden", "networkit-leiden", "graspologic-leiden", "lattice-components")
 
-# For each objective, the first of these that runs here stands for it where backends are compared and none is named.
+# Per objective, the first of these that runs here represents it in comparisons that name no backend.
 OF_OBJECTIVE: Mapping[str, tuple[str, ...]] = {
     "none": ("lattice-components",),
     "modularity": ("igraph-leiden", "lattice-leiden-modularity"),
@@ -28,26 +28,26 @@ OF_OBJECTIVE: Mapping[str, tuple[str, ...]] = {
 
 
 def compared_backends() -> list[str]:
-    """One backend per objective that runs here: what a comparison takes where no backend is named."""
+    """One backend per objective that runs here: the default of comparisons."""
     here = backends()
     able = {objective: [name for name in names if here[name] is None] for objective, names in OF_OBJECTIVE.items()}
     return [names[0] for names in able.values() if names]
 
 
 def default_backend(edges: EdgeList) -> str:
-    """The name of the backend for ``edges`` where none is named."""
+    """The name of the default backend for ``edges``."""
     return DEFAULT_BACKEND if isinstance(edges, LatticeEdges) else DEFAULT_GRAPH_BACKEND
 
 
 def chosen_backend(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
-    """The backend of that name, which runs here, and why each one that "auto" would rather have does not.
+    """The backend of that name, checked to run here, and why each one that "auto" prefers does not.
 
     Raises
     ------
     UnknownNameError
-        no backend of that name
+        no backend has that name
     BackendUnavailableError
-        it cannot run here, or none of those of "auto" can
+        it cannot run here, or none that "auto" tries can
     """
     if name != "auto":
         return usable_backend(name), ()

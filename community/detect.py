@@ -1,4 +1,4 @@
-"""From a graph to a partition: everything about community detection that is not a library's business."""
+"""Community detection from graph to partition: everything that is not a library's business."""
 
 from __future__ import annotations
 
@@ -45,20 +45,18 @@ def detect_communities(
     Parameters
     ----------
     graph : TokenGraph, or any EdgeList
-    backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components. By
-        default "lattice-components" for a token graph, as in selectors and commands, and "igraph-leiden" for an edge
-        list of your own
-    max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap. By default, "auto", the cap is the
-        method's "sqrt" for a token graph, and there is none for an edge list of your own
+    backend : name of a backend, or "auto" for the first available of Leiden on GPU, Leiden on CPU, components. Default:
+        "lattice-components" for a token graph, as in selectors and commands, and "igraph-leiden" for your own edge list
+    max_size : "sqrt" for floor(sqrt(N)), a positive integer, or None for no cap. By default, "auto", it is the method's
+        "sqrt" for a token graph, and None for your own edge list
     split : how larger communities are divided: "tree", "raster", "redetect"; or "native" for the backend's own cap
-        inside its search, in which case the partition before the cap takes a second detection, made when a figure of
-        it is first read (:attr:`Partition.capped_in_search`)
+        inside its search, which needs a second detection for the partition before the cap, made when one of its figures
+        is first read (:attr:`Partition.capped_in_search`)
     resolution : gamma of the objective, > 0; larger gives smaller communities. By default the objective's own: 1 for
         modularity, 0.05 for CPM
-    seed : of the backend's private random state
-    found : [N] canonical labels the backend is known to find without a cap, where they exist already; only the cap is
-        applied
-    options : further parameters of the backend, by name; ``docs/backends.md`` has them all
+    seed : seeds the backend's private random state
+    found : [N] canonical labels the backend finds without a cap, if already known; only the cap is then applied
+    options : other parameters of the backend, by name; ``docs/backends.md`` lists them
 
     Returns
     -------
@@ -68,7 +66,7 @@ def detect_communities(
     Raises
     ------
     UnknownNameError
-        no backend or splitter of that name
+        no backend or splitter has that name
     BackendUnavailableError
         the backend asked for by name cannot run here
     InputError
@@ -95,7 +93,7 @@ def detect_communities(
     if isinstance(max_size, str) and max_size == "auto":
         max_size = "sqrt" if of_tokens else None
         if not of_tokens:
-            remarks.append("no size cap: an edge list of one's own has none by default; max_size='sqrt' sets one")
+            remarks.append("no size cap: your own edge list has none by default; max_size='sqrt' sets one")
     check_detection(backend, max_size, split, resolution, seed, options)
     splitter: Splitter = SPLITTERS.get(split)
     cap = resolve_max_size(max_size, edges.n_nodes)
@@ -104,7 +102,7 @@ def detect_communities(
     params = backend_params(engine, resolution, seed, options)
     if not engine.capabilities.thresholded and isinstance(edges, LatticeEdges) and edges.tau > -math.inf:
         edges = LatticeEdges(edges.similarity, -math.inf, edges.switches)
-        remarks.append(f"{engine.name} has no similarity threshold: every edge of the lattice takes part")
+        remarks.append(f"{engine.name} has no similarity threshold: every lattice edge is used")
     copies: list[str] = []
     if found is not None and tuple(found.shape) != (edges.n_nodes,):
         raise InputError(f"found has shape {found.shape}; expected one label for each of the {edges.n_nodes} nodes")
@@ -137,7 +135,7 @@ def detect_communities(
 
 
 def _way_in(graph: Any) -> str:
-    """How the graph of another library becomes one of ours."""
+    """The call that converts another library's graph to ours."""
     if isinstance(graph, VideoTokens):
         return ": build_graph(tokens)"
     library = type(graph).__module__.partition(".")[0]
@@ -146,13 +144,13 @@ def _way_in(graph: Any) -> str:
 
 
 def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
-    """[N] canonical labels of one backend, where the edges are: isolated nodes are set aside and become communities of
-    one. What is copied to host memory for it is noted in ``copies``.
+    """[N] canonical labels of one backend, on the device of the edges: isolated nodes are set aside and become
+    communities of one. Copies to host memory are noted in ``copies``.
 
     Raises
     ------
     InputError
-        the backend weighs edges and a weight is not positive
+        the backend uses weights and one is not positive
     """
     needs_positive = engine.capabilities.weighted and engine.capabilities.thresholded
     if needs_positive and edges.n_edges and not edges.weight.min() > 0:
@@ -173,7 +171,7 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
 
 
 def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
-    """What the backend answers, checked, where the edges are. A CPU backend sees a copy of edges on a GPU."""
+    """The backend's labels, checked, on the device of the edges. A CPU backend sees a copy of edges on a GPU."""
     given = edges
     if engine.capabilities.device == "cpu" and edges.on_gpu:
         copies.append(f"{engine.name} runs on the CPU: {edges.n_edges:,} edges were copied to host memory")
@@ -184,18 +182,18 @@ def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, co
 
 
 def _checked(labels: Any, by: str, n_nodes: int) -> Any:
-    """Labels as a backend or splitter answered them, if there is an integer for each node."""
+    """Labels from a backend or splitter, checked to be one integer per node."""
     found = labels if is_tensor(labels) else np.asarray(labels)
     if (is_tensor(found) or found.dtype.kind in "iu") and tuple(found.shape) == (n_nodes,):
         return found
     raise InputError(
         f"{by} returned {found.dtype} labels of shape {tuple(found.shape)} for {n_nodes} nodes; "
-        "it must return one integer each"
+        "it must return one integer per node"
     )
 
 
 def _canonical(labels: Any) -> tuple[Any, int]:
-    """Labels renumbered by first occurrence ([N] int32), and their number."""
+    """Labels renumbered by first occurrence ([N] int32), and the number of communities."""
     found: tuple[Any, int] = kernels_for(labels, "components").canonical_labels(labels)
     return found
 
@@ -240,7 +238,7 @@ def _largest(labels: Any) -> int:
 
 
 def _device(engine: CommunityBackend, edges: EdgeList) -> str:
-    """Where the backend ran."""
+    """The device the backend ran on."""
     device = engine.capabilities.device
     if device != "any":
         return device

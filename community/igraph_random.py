@@ -1,8 +1,8 @@
-"""igraph's random generator, lent for one call and given back.
+"""Temporary seeding of igraph's random generator.
 
-igraph draws from one generator a process, the caller's, and has no function that says which it is. It holds four bound
-methods of it, and these are found by their reference counts, which fall when others take their place. What is given
-back are methods that only igraph and this module hold, so that their counts tell later whether igraph still does.
+igraph draws from one generator per process, the caller's, and has no function to query it. It holds four bound methods
+of it; these are found by their reference counts, which fall when others replace them. The methods restored afterwards
+are held by igraph and this module only, so their counts later tell whether igraph still has them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from types import BuiltinMethodType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 _LOCK = threading.Lock()
-_NAMES = ("getrandbits", "randint", "random", "gauss")  # what igraph calls
+_NAMES = ("getrandbits", "randint", "random", "gauss")  # methods igraph calls
 _NEEDED = {"randint", "random", "gauss"}
 _KINDS = (MethodType, BuiltinMethodType, FunctionType)
 
-_given: list[Any] = []  # what igraph was given back last, with the counts it left
+_given: list[Any] = []  # methods last restored to igraph, with their counts
 _counts: list[int] = []
 
 
 @contextmanager
 def lent_generator(seed: int) -> Iterator[None]:
-    """igraph draws from a generator of this seed inside the block, and afterwards from the one before, in the state it
-    was in.
+    """Make igraph draw from a generator with this seed inside the block, then restore the previous one and its state.
 
-    A generator without ``getstate`` is taken to be in use even where igraph's own has replaced it since. One whose
-    methods have other names than those igraph calls them by is not found, and Python's ``random``, igraph's first
-    choice, takes its place.
+    A generator without ``getstate`` is assumed to be in use even if igraph's own has replaced it since. One whose
+    methods are named differently from igraph's calls is not found, and is replaced by Python's ``random``, igraph's
+    default.
     """
     import igraph
 
@@ -58,13 +57,13 @@ def _references(methods: Sequence[Any]) -> list[int]:
 
 
 def _methods_by_name() -> list[Any]:
-    """All methods in the process that igraph may hold."""
+    """All methods in the process that igraph might hold."""
     return [o for o in gc.get_objects() if type(o) in _KINDS and getattr(o, "__name__", None) in _NAMES]
 
 
 def _draws_from(methods: Sequence[Any]) -> bool:
-    """Whether igraph draws from one of these, and not from its own generator (``set_random_number_generator(None)``, or
-    a thread that has never set one), which cannot be seeded. Draws once, and takes that back."""
+    """Whether igraph draws from one of these rather than from its own generator (``set_random_number_generator(None)``,
+    or a thread that never set one), which cannot be seeded. Draws once and undoes the draw."""
     import igraph
 
     owners: dict[int, Any] = {id(m.__self__): m.__self__ for m in methods if hasattr(m, "__self__")}
@@ -73,7 +72,7 @@ def _draws_from(methods: Sequence[Any]) -> bool:
     try:
         states = [owner.getstate() for owner in streams]
     except (AttributeError, NotImplementedError, TypeError):
-        return True  # one whose draw could not be taken back
+        return True  # one whose draw could not be undone
     igraph.Graph.Erdos_Renyi(n=10, m=1)
     moved = [(s, state) for s, state in zip(streams, states, strict=True) if s.getstate() != state]
     for stream, state in moved:

@@ -1,4 +1,4 @@
-"""Parameters that one backend has and others have not: declared, checked, and filled in with their defaults."""
+"""Backend-specific parameters: declared, checked, and completed with defaults."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stgraph.errors import InputError
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number a backend takes beside resolution, seed and the size cap.
+    """A numeric parameter of a backend besides resolution, seed and the size cap.
 
     Attributes
     ----------
-    default : its value where none is given; an int for parameters that are integers
+    default : value if none is given; an int for integer parameters
     meaning : one line
     least, most : bounds, both included
     """
@@ -34,7 +34,7 @@ class Parameter:
         Raises
         ------
         InputError
-            not a number of the kind of the default, or out of bounds
+            not a number of the default's type, or out of bounds
         """
         whole = isinstance(self.default, int)
         kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
@@ -47,7 +47,7 @@ class Parameter:
 
 
 def check_options(backend: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, int | float]:
-    """Every parameter of a backend, with those given in place of the defaults.
+    """Every parameter of a backend: the given values, else the defaults.
 
     Raises
     ------

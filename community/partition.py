@@ -1,4 +1,4 @@
-"""The result of community detection."""
+"""The partition: the result of community detection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Provenance(Spelled):
-    """How a partition came about: enough to repeat it, and what was ignored or skipped on the way."""
+    """How a partition was found: enough to repeat it, and what was ignored or skipped."""
 
     backend: str
     library: str
@@ -40,7 +40,7 @@ class Provenance(Spelled):
     split: str
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    host_copy: str | None = None  # why parts of a graph on a GPU were copied to host memory
+    host_copy: str | None = None  # reasons for copies from GPU to host memory
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -58,7 +58,7 @@ class Partition(Spelled):
     ----------
     edges : the community graph
     labels : [N] int32, canonical: communities are numbered 0..k-1 by their smallest token
-    before_cap : [N] int32, what the backend finds without the size cap; or a function of no arguments that answers
+    before_cap : [N] int32, the backend's labels without the size cap; or a function without arguments that returns
         them, called when :attr:`uncapped_labels` is first read
     provenance : backend, versions, parameters used and ignored
 
@@ -72,15 +72,14 @@ class Partition(Spelled):
 
     @property
     def capped_in_search(self) -> bool:
-        """Whether the backend kept to the cap while it searched (``split="native"``), so that no partition before the
-        cap came about on the way. What is said of one then comes from a second detection, without the cap, made when
-        it is first asked for."""
+        """Whether the backend enforced the cap during its search (``split="native"``), so that there is no partition
+        before the cap. Its figures then come from a second detection, without the cap, made on first access."""
         return callable(self.before_cap)
 
     @cached_property
     def uncapped_labels(self) -> Any:
-        """[N] int32, canonical: what the backend finds without the size cap. With a cap inside the search
-        (:attr:`capped_in_search`) the backend runs again for them, once; communities after the cap need not lie inside
+        """[N] int32, canonical: the backend's labels without the size cap. With a cap inside the search
+        (:attr:`capped_in_search`) the backend runs once more for them; communities after the cap need not lie inside
         these."""
         return self.before_cap() if callable(self.before_cap) else self.before_cap
 
@@ -122,7 +121,7 @@ class Partition(Spelled):
 
     @property
     def n_oversized(self) -> Any:
-        """Nodes in communities above sqrt(N) before the cap; on a GPU a number on the device."""
+        """Number of nodes in communities above sqrt(N) before the cap; on a GPU a scalar on the device."""
         before = kernels_for(self.uncapped_labels, "components").group_sizes(self.uncapped_labels)
         return (before * (before > math.isqrt(max(self.n_nodes, 1)))).sum()
 
@@ -134,8 +133,8 @@ class Partition(Spelled):
 
     @cached_property
     def slots(self) -> tuple[Any, Any, Any]:
-        """:attr:`grouped` and :attr:`sizes` together. On a GPU of N communities, the last of them empty, so that their
-        number need not be waited for."""
+        """:attr:`grouped` and :attr:`sizes` together. On a GPU padded with empty communities to N, so that nothing
+        waits for their number."""
         if not self.on_gpu:
             return (*self.grouped, self.sizes)
         kernel = kernels_for(self.labels, "components")
@@ -170,23 +169,23 @@ class Partition(Spelled):
 
     def __contains__(self, item: object) -> bool:
         raise InputError(
-            f"whether {item!r} is in a partition can mean two things: parts.labels[token] is the community of a token, "
-            "and parts.members(c) are the tokens of one"
+            f"whether {item!r} is in a partition is ambiguous: parts.labels[token] is the community of a token, "
+            "and parts.members(c) are the tokens of community c"
         )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return answer(self.labels, "labels", dtype, copy is not False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the partition as a dump of its own kind, atomically: labels before and after the cap, the graph with
-        its weights, and the provenance. No pickle. With a cap inside the search (:attr:`capped_in_search`) the labels
-        before the cap are found for it, where they have not been yet.
+        """Write the partition atomically as a dump of its own kind: labels before and after the cap, the graph with its
+        weights, and the provenance. No pickle. With a cap inside the search (:attr:`capped_in_search`) the labels
+        before the cap are computed first if needed.
 
         Raises
         ------
         InputError
-            the path cannot be written, or the names of nodes are neither strings nor integers; an existing file is
-            left as it was
+            the path cannot be written, or the names of nodes are neither strings nor integers; an existing file is left
+            unchanged
         """
         from stgraph.community.partition_file import save_partition
 
@@ -194,7 +193,7 @@ class Partition(Spelled):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Partition:
-        """Read what :meth:`save` wrote, in host memory.
+        """Read a partition written by :meth:`save`, in host memory.
 
         Raises
         ------
@@ -215,7 +214,7 @@ class Partition(Spelled):
         return load_partition(path)
 
     def quotient(self) -> EdgeList:
-        """One node a community; the weights between two communities are summed. In host memory, whatever the device."""
+        """One node per community; weights between two communities are summed. Always in host memory."""
         if self.on_gpu:
             return self.to("cpu").quotient()
         a, b = self.labels[self.edges.src], self.labels[self.edges.dst]
@@ -247,7 +246,7 @@ class Partition(Spelled):
     def __repr__(self) -> str:
         p = self.provenance
         capped = ""
-        if self.capped_in_search:  # how many are larger without the cap would cost a detection
+        if self.capped_in_search:  # counting those above the cap would need another detection
             capped = f", cap of {p.max_size} inside the search"
         elif p.max_size is not None:
             above = int(np.count_nonzero(self.uncapped_sizes > p.max_size))

@@ -1,4 +1,4 @@
-"""A partition as a file: labels, the graph they are of, and how they were found."""
+"""Partition files: labels, their graph, and provenance."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS: dict[str, Any] = {
 
 
 def save_partition(parts: Partition, path: Path) -> None:
-    """Write a partition that lies in host memory; see :meth:`Partition.save`."""
+    """Write a partition in host memory; see :meth:`Partition.save`."""
     from stgraph import __version__
 
     edges = parts.edges
@@ -78,7 +78,7 @@ def load_partition(path: Path) -> Partition:
 
 
 def _edges(tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> EdgeList:
-    # Owned copies: the file may go, and compiled code takes them as it takes fresh ones.
+    # Owned copies: the file may be deleted, and compiled code treats them like fresh arrays.
     if "similarity" not in tensors:
         src, dst, weight = (np.array(tensors[name]) for name in ("src", "dst", "weight"))
         return EdgeList.from_arrays(facts["n_nodes"], src, dst, weight, names=facts.get("names"))
@@ -86,7 +86,7 @@ def _edges(tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> EdgeList:
     if similarity.ndim != 4 or len(similarity) != 3 or similarity.dtype != np.float32:
         raise ValueError(f"similarity is {similarity.dtype} of shape {similarity.shape}; expected float32 [3, T, H, W]")
     if len(switches) != 3 or not all(type(on) is bool for on in switches):
-        raise ValueError(f"switches are {switches!r}; expected three of true and false")
+        raise ValueError(f"switches are {switches!r}; expected three booleans")
     edges = LatticeEdges(similarity, -inf if facts["tau"] is None else float(facts["tau"]), tuple(switches))
     if edges.n_nodes != facts["n_nodes"]:
         raise ValueError(f"{facts['n_nodes']!r} nodes on a lattice of {edges.n_nodes:,}")

@@ -1,4 +1,4 @@
-"""A partition in a notebook: how much of the tokens lies in communities of which size, before the cap and after."""
+"""Notebook view of a partition: share of tokens by community size, before and after the cap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stgraph.community.partition import Partition
 
 
 def partition_html(parts: Partition) -> str:
-    """Bars of sizes, quality and provenance of a partition in host memory."""
+    """Size bars, quality and provenance of a partition in host memory."""
     cap = parts.provenance.max_size
     edges = size_edges(int(parts.uncapped_sizes.max(initial=1)), cap)
     series = {}
@@ -32,7 +32,7 @@ def partition_html(parts: Partition) -> str:
 
 
 def size_edges(largest: int, cap: int | None) -> list[int]:
-    """Upper ends of classes of sizes that double: up to the cap (or from 1 where there is none), and beyond.
+    """Upper bounds of doubling size classes: up to the cap (from 1 if there is none), and beyond.
 
     Examples
     --------

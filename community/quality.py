@@ -1,4 +1,4 @@
-"""How good a partition is, on its own community graph."""
+"""Quality figures of a partition on its community graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PartitionQuality(Spelled):
     Attributes
     ----------
     n_communities, largest, median_size, n_singletons : after the cap
-    n_uncapped, largest_uncapped : before the cap, as all figures of this name: of what the backend finds without it
+    n_uncapped, largest_uncapped : before the cap, as every "uncapped" figure: without any size cap
     n_oversized, oversized_ratio : communities above sqrt(N) before the cap, and the share of all tokens they hold
     modularity, uncapped_modularity : Newman's weighted modularity at resolution 1, after and before the cap
     cpm : constant Potts quality at gamma = 0.5, per token
@@ -58,7 +58,7 @@ class PartitionQuality(Spelled):
 def modularity(edges: EdgeList, labels: Array, resolution: float = 1.0) -> float:
     """Q = sum_c [ w_c / m - gamma (k_c / 2m)^2 ] (Newman 2006; w_c weight inside, k_c degree sum, m total weight).
 
-    0 for a graph without weight.
+    0 if the total weight is 0.
     """
     total = float(edges.weight.sum(dtype=np.float64))
     if total == 0.0:
@@ -75,7 +75,7 @@ def cpm(edges: EdgeList, labels: Array, resolution: float = 0.5) -> float:
 
 
 def coverage(edges: EdgeList, labels: Array) -> float:
-    """Share of the edge weight that lies inside communities; 1 for a graph without weight."""
+    """Share of the edge weight that lies inside communities; 1 if the total weight is 0."""
     total = float(edges.weight.sum(dtype=np.float64))
     return float(_inside_and_volume(edges, labels)[0].sum() / total) if total else 1.0
 
@@ -89,7 +89,7 @@ def conductance(edges: EdgeList, labels: Array) -> Array:
 
 
 def partition_quality(partition: Partition) -> PartitionQuality:
-    """All figures of a partition."""
+    """All quality figures of a partition."""
     edges, labels, sizes = partition.edges, partition.labels, partition.sizes
     before = partition.uncapped_sizes
     over = before > math.isqrt(max(partition.n_nodes, 1))

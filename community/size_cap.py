@@ -1,4 +1,4 @@
-"""Splitting communities above the maximum size (ST-SimDiff, section 4.6, which says only "we partition it")."""
+"""Splitters of communities above the maximum size (ST-SimDiff, section 4.6, says only "we partition it")."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Splitter(Protocol):
 
     ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
     backend again on a subgraph; ``level`` counts up while it makes no progress. A splitter with an attribute
-    ``on_gpu = True`` gets the tensors of a token graph on a GPU and answers canonical labels for them, none above the
-    cap, so that nothing has to be read back; for any other, edges and labels are copied to host memory. One that needs
-    an optional package has a method ``unavailable()``: None, or the reason why it cannot run here.
+    ``on_gpu = True`` gets the tensors of a token graph on a GPU and returns canonical labels there, none above the cap,
+    so that nothing is read back; for any other, edges and labels are copied to host memory. One that needs an optional
+    package has a method ``unavailable()``: None, or the reason it cannot run here.
     """
 
     name: str
@@ -53,7 +53,7 @@ class TreeSplitter:
 
 
 class RasterSplitter:
-    """Runs of ``cap`` tokens in raster order: the fewest pieces possible, connected or not."""
+    """Runs of ``cap`` tokens in raster order: as few pieces as possible, connected or not."""
 
     name = "raster"
     connected = False
@@ -70,7 +70,7 @@ class RedetectSplitter:
     """The same backend again on each oversized community, until all fit.
 
     Louvain and Leiden see the community as a graph of its own, at twice the resolution each time that does not divide
-    it; components see it without its weaker half of edges. What still will not divide is left to the tree splitter,
+    it; components see it without its weaker half of edges. Whatever still does not divide is left to the tree splitter,
     and the provenance says so.
     """
 
@@ -106,7 +106,7 @@ class RedetectSplitter:
 
 
 class NativeSplitter(TreeSplitter):
-    """The backend's own cap inside its search, where it has one (leidenalg); the tree cuts whatever is left above."""
+    """The backend's own cap inside its search, if it has one (leidenalg); the tree splits any rest above it."""
 
     name = "native"
 
@@ -117,7 +117,7 @@ def check_splitter(found: Any) -> None:
         raise InputError(f"{found.__name__} is a class; register an instance of it")
     name = getattr(found, "name", None)
     if not isinstance(name, str) or not name:
-        raise InputError(f"name of {type(found).__name__} is {name!r}; it must be a string that is not empty")
+        raise InputError(f"name of {type(found).__name__} is {name!r}; it must be a non-empty string")
     connected = getattr(found, "connected", None)
     if not isinstance(connected, bool):
         raise InputError(f"connected of {type(found).__name__} is {connected!r}; it must be True or False")
@@ -140,7 +140,7 @@ SPLITTERS = Registry(
 
 
 def splitters() -> dict[str, str | None]:
-    """Every splitter's name with None if it runs here, else the reason why not.
+    """Every splitter's name with None if it runs here, else the reason.
 
     Examples
     --------
@@ -160,7 +160,7 @@ TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplit
 
 
 def connected_parts(edges: EdgeList, labels: Array) -> tuple[Array, int]:
-    """Labels with every community that is not connected taken apart (Louvain's may not be), and their number."""
+    """Labels with every disconnected community separated (Louvain may return some), and their number."""
     inside = labels[edges.src] == labels[edges.dst]
     return connected_components(edges.n_nodes, edges.src[inside], edges.dst[inside])
 

@@ -1,6 +1,6 @@
 """Graph analytics of video tokens for efficient video-language models.
 
-Names below are imported when first used, so that ``import stgraph`` stays light.
+The names below are imported on first use, so that ``import stgraph`` stays light.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-if not TYPE_CHECKING:  # a type checker must go on refusing what does not exist
+if not TYPE_CHECKING:  # a type checker must still refuse names that do not exist
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:

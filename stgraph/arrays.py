@@ -1,4 +1,4 @@
-"""Any array that speaks DLPack in, a NumPy view of the same memory out.
+"""Array input: any array that speaks DLPack becomes a NumPy view of the same memory.
 
 No array library is imported here: torch and the like are recognised by their loaded modules.
 """
@@ -23,20 +23,20 @@ _DLPACK_CPU = (1, 3)  # kDLCPU, kDLCUDAHost
 
 
 def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
-    """A NumPy view of ``array``; only data that NumPy cannot address is copied.
+    """A NumPy view of ``array``; data is copied only if NumPy cannot address it.
 
     Parameters
     ----------
     array : NumPy array, torch tensor, JAX array, or any other DLPack producer, in CPU memory; a list, or a column of
         pandas or Arrow
-    name : what to call it in error messages
+    name : used in error messages
 
     Raises
     ------
     UnavailableError
         the array lives on an accelerator
     InputError
-        the object is not an array, or its library does not hand out its values
+        the object is not an array, or its library does not give access to its values
     """
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array; fill it first, with {name}.filled(...)")
@@ -52,7 +52,7 @@ def to_numpy(array: Any, name: str = "array") -> np.ndarray[Any, Any]:
             try:
                 return np.asarray(array)
             except ValueError as error:
-                raise InputError(f"{name} is no array: {error}") from None
+                raise InputError(f"{name} is not an array: {error}") from None
         raise InputError(f"{name} is {type(array).__name__}; pass a NumPy array, a torch tensor or a DLPack producer")
     device = dlpack_device(array, name)
     if device[0] not in _DLPACK_CPU:
@@ -78,7 +78,7 @@ def dlpack_device(array: Any, name: str) -> tuple[int, int]:
     Raises
     ------
     InputError
-        it does not say: a tracer inside ``jax.jit``, an array that has been deleted or donated
+        it does not report one: a tracer inside ``jax.jit``, or an array that has been deleted or donated
     """
     try:
         kind, index = array.__dlpack_device__()
@@ -88,23 +88,23 @@ def dlpack_device(array: Any, name: str) -> tuple[int, int]:
 
 
 def unreadable(array: Any, name: str, error: Exception) -> InputError:
-    """The one message for an array whose library does not hand out its values."""
+    """The single error for an array whose library does not give access to its values."""
     why = (str(error).splitlines() or [""])[0] or type(error).__name__
     return InputError(
-        f"{name} ({type(array).__name__}) has no values that can be read: {why}. Pass an array that holds them: "
-        "outside of jit and other transformations, before it is deleted or donated, or as a NumPy copy made then"
+        f"{name} ({type(array).__name__}) has no readable values: {why}. Pass an array that holds them: "
+        "outside of jit and other transformations, before it is deleted or donated, or as a NumPy copy"
     )
 
 
 def check_storage(tensor: Any, name: str) -> None:
-    """Raise InputError where the memory of a torch tensor has been freed or is shorter than its shape says."""
+    """Raise InputError if a torch tensor's memory has been freed or is smaller than its shape requires."""
     reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     needed = (tensor.storage_offset() + reach + 1) * tensor.element_size() if tensor.numel() else 0
     there = tensor.untyped_storage().nbytes()
     if there < needed:
         raise InputError(
-            f"{name} has shape {tuple(tensor.shape)}, but its memory holds {there:,} of the {needed:,} bytes: it has "
-            "been freed or resized. Pass a tensor that holds its values"
+            f"{name} has shape {tuple(tensor.shape)}, but its memory holds only {there:,} of {needed:,} bytes: it has "
+            "been freed or resized. Pass a tensor that still holds its values"
         )
 
 
@@ -124,14 +124,14 @@ def _from_torch(tensor: Any, name: str, torch: Any) -> np.ndarray[Any, Any]:
 
 
 def answer(array: Any, owner: str, dtype: Any, copy: bool | None) -> np.ndarray[Any, Any]:
-    """What ``__array__`` of ``owner`` gives: ``array`` itself where dtype and ``copy`` allow it.
+    """The result of ``owner.__array__``: ``array`` itself where dtype and ``copy`` allow it.
 
     Raises
     ------
     UnavailableError
-        the array lies on a GPU, from which nothing is copied unasked
+        the array lies on a GPU; nothing is copied from there unless asked for
     ValueError
-        ``copy=False``, and a copy is needed
+        ``copy=False``, but a copy is needed
     """
     if not isinstance(array, np.ndarray) and array.device.type != "cpu":
         raise UnavailableError(f"the {owner} lie on {array.device}, and NumPy reads host memory: call .to('cpu') first")

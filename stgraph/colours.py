@@ -1,9 +1,9 @@
-"""The colours of pages, figures and notebooks: one table, so that yellow means the same everywhere."""
+"""Colours shared by pages, figures and notebooks, so that yellow means the same everywhere."""
 
 from __future__ import annotations
 
-# Communities. Paul Tol's "muted" scheme, which readers with any colour vision tell apart, and three darker or lighter
-# companions. A community is never known by its colour alone: outlines, numbers and highlighting say the same.
+# Communities: Paul Tol's "muted" scheme, distinguishable with any colour vision, and three darker or lighter
+# companions. Colour alone never identifies a community: outlines, numbers and highlighting say the same.
 COMMUNITY = (
     "#4c72d9",
     "#44aa99",
@@ -18,7 +18,7 @@ COMMUNITY = (
     "#d98c4a",
     "#8fbf6b",
 )
-ALONE = "#8a8f98"  # tokens that are a community by themselves
+ALONE = "#8a8f98"  # single-token communities
 
 # Why a token is kept, as in figure 4 of the paper. Yellow and red differ in lightness too, and "both" is drawn as one
 # box in the other.
@@ -28,10 +28,10 @@ BOTH = "#ff8c1a"
 OTHER_REASON = "#56b4e9"
 DROPPED = "#2b2f36"
 
-# Curves: Okabe and Ito's colours, which readers with any colour vision tell apart.
+# Curves: Okabe and Ito's colours, distinguishable with any colour vision.
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 
-# From low to high; lightness rises throughout, so it also reads in grey (stops of "inferno").
+# Low to high: stops of "inferno". Lightness rises throughout, so it also works in grey.
 HEAT = ("#000004", "#320a5e", "#781c6d", "#bc3754", "#ed6925", "#fbb61a", "#fcffa4")
 
 

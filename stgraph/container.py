@@ -1,4 +1,4 @@
-"""The file under every dump: safetensors with one JSON header of ours, memory-mapped on reading."""
+"""The file format under every dump: safetensors with our JSON header, memory-mapped when read."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ READERS = {
 
 
 class MappedTensors(Mapping[str, Array]):
-    """Name -> read-only array, mapped from the file when first asked for; nothing is read before.
+    """Name -> read-only array, mapped from the file on first access.
 
-    ``unread`` says of further tensors in the file why they cannot be read; they are not among the names.
+    ``unread`` gives the reason for tensors in the file that cannot be read; they are not among the names.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MappedTensors(Mapping[str, Array]):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """The file whose header was read: offsets of one file, used in another, give numbers that mean nothing."""
+        """The file whose header was read: its offsets mean nothing in another file."""
         try:
             with self._path.open("rb") as stream:
                 if Stamp.of(os.fstat(stream.fileno())) != self._stamp:
@@ -72,7 +72,7 @@ class MappedTensors(Mapping[str, Array]):
         return name in self._entries
 
     def require(self, *names: str) -> None:
-        """Raise DumpFormatError unless all of these can be read."""
+        """Raise DumpFormatError unless all the named tensors can be read."""
         for name in names:
             if name in self.unread:
                 raise DumpFormatError(f"cannot read {self._path}: {self.unread[name]}")
@@ -87,7 +87,7 @@ class MappedTensors(Mapping[str, Array]):
         return len(self._entries)
 
     def read_rows(self, name: str, start: int, stop: int) -> Array:
-        """Rows [start, stop) of a tensor, read by themselves into memory of their own.
+        """Rows [start, stop) of a tensor, read separately into their own memory.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class MappedTensors(Mapping[str, Array]):
         return out
 
     def without(self, *names: str) -> MappedTensors:
-        """The same tensors less ``names``."""
+        """The same tensors without ``names``."""
         entries = {k: v for k, v in self._entries.items() if k not in names}
         return MappedTensors(self._path, entries, self._stamp, self.unread)
 
@@ -117,7 +117,7 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
     Raises
     ------
     InputError
-        a tensor of a dtype the format lacks, metadata that is no JSON, or an unwritable path
+        a dtype the format lacks, metadata that is not JSON, or an unwritable path
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -141,23 +141,23 @@ def write(path: str | os.PathLike[str], kind: str, tensors: Mapping[str, Array],
             length = int.from_bytes(stream.read(8), "little")
         if length > MAX_HEADER_BYTES:
             raise InputError(
-                f"cannot write {path}: its metadata make a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} "
-                "are read again: store what is long as a signal"
+                f"cannot write {path}: its metadata make a header of {length:,} bytes; only {MAX_HEADER_BYTES:,} "
+                "can be read back: store long values as a signal"
             )
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[str, Any]]:
-    """The tensors (mapped lazily) and metadata of a dump of ``kind``.
+    """The lazily mapped tensors and the metadata of a dump of ``kind``.
 
     Raises
     ------
     DumpFormatError
-        missing, truncated, not safetensors, no stgraph dump, or a dump of another kind
+        missing, truncated, not safetensors, not an stgraph dump, or a dump of another kind
     DumpVersionError
         written by a newer schema
     """
     file = Path(path)
-    if not os.path.isfile(file):  # unlike Path.is_file, false for names no file can have
+    if not os.path.isfile(file):  # unlike Path.is_file, false for impossible file names
         what = "is a folder" if os.path.isdir(file) else "does not exist"
         raise DumpFormatError(f"cannot read {file}: it {what}; give the path of a token dump (.safetensors)")
     header = read_header(file)
@@ -189,13 +189,15 @@ def read_plain(path: str | os.PathLike[str]) -> MappedTensors:
 def _check_header(file: Path, text: Mapping[str, str], kind: str) -> None:
     found = text.get("stgraph")
     if found is None:
-        raise DumpFormatError(f"{file} is a safetensors file but no stgraph dump: its header lacks the key 'stgraph'")
+        raise DumpFormatError(
+            f"{file} is a safetensors file but not an stgraph dump: its header lacks the key 'stgraph'"
+        )
     version = text.get("schema_version", "")
     if not (version.isascii() and version.isdecimal()):
         raise DumpFormatError(f"cannot read {file}: its schema version is {version[:20]!r}, not a number")
     if len(version) > 9 or int(version) > SCHEMA_VERSION:
         raise DumpVersionError(
-            f"{file} was written in dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}: upgrade it"
+            f"{file} has dump format {version[:20]}; this stgraph reads up to {SCHEMA_VERSION}: upgrade stgraph"
         )
     if found != kind:
         reader = f". Read it with {READERS[found]}" if found in READERS else ""

@@ -1,4 +1,4 @@
-"""The header of a dump: what the file says it holds, checked before anything is allocated or mapped."""
+"""The header of a dump: the file's own description, checked before anything is allocated or mapped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stgraph.errors import DumpFormatError
 from stgraph.plain_json import parse_json
 
 MAX_HEADER_BYTES = 4 << 20
-"""A header of one million brackets takes a hundred times its length in memory; a real one takes a few kilobytes."""
+"""A header of a million brackets needs a hundred times its length in memory; a real one has a few kilobytes."""
 MAX_AXES = 32  # a few more than any signal has, and fewer than NumPy's 64
-_SHOWN = 200  # characters of a hostile name that an error repeats
+_SHOWN = 200  # characters of a hostile name quoted in an error
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype(np.float64),
@@ -32,7 +32,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class Entry(NamedTuple):
-    """Where a tensor lies in the file, bytes from its beginning, and what it is."""
+    """A tensor's position in the file (byte offsets from its start), shape and dtype."""
 
     offset: int
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What tells a file from another that has taken its name."""
+    """Identifies a file, so that a replacement of the same name is noticed."""
 
     device: int
     inode: int
@@ -54,7 +54,7 @@ class Stamp(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says: its text by key, its tensors as they stand there, where their data begin, and its stamp."""
+    """A parsed header: text by key, tensor entries, where their data begin, and the file's stamp."""
 
     text: dict[str, str]
     tensors: dict[str, Any]
@@ -63,12 +63,12 @@ class Header(NamedTuple):
 
 
 def read_header(file: Path) -> Header:
-    """The header of a file, not yet whether it is one of a dump.
+    """The header of a safetensors file, whether or not it is a dump.
 
     Raises
     ------
     DumpFormatError
-        unreadable, truncated, not safetensors, a header that is too long or says something twice
+        unreadable, truncated, not safetensors, or a header that is too long or repeats a key
     """
     from safetensors import SafetensorError, safe_open
 
@@ -78,18 +78,18 @@ def read_header(file: Path) -> Header:
             length = int.from_bytes(stream.read(8), "little")
             if MAX_HEADER_BYTES < length <= stamp.size:
                 raise DumpFormatError(
-                    f"cannot read {file}: its header takes {length:,} bytes, that of a dump at most "
-                    f"{MAX_HEADER_BYTES:,}; it is no dump, or has metadata that belong in tensors"
+                    f"cannot read {file}: its header has {length:,} bytes, more than a dump's "
+                    f"{MAX_HEADER_BYTES:,}; it is not a dump, or its metadata belong in tensors"
                 )
-            # The library checks lengths, overlaps, ranges and UTF-8; only then is anything here trusted.
+            # Nothing here is trusted until the library has checked lengths, overlaps, ranges and UTF-8.
             with safe_open(file, framework="numpy"):
                 text = stream.read(length).decode()
-            replaced = Stamp.of(os.stat(file)) != stamp  # the library opens the name, which may be another file by now
+            replaced = Stamp.of(os.stat(file)) != stamp  # the library opens by name, which may be another file by now
     except (SafetensorError, OSError) as error:
         reason = str(error)[:_SHOWN]
         raise DumpFormatError(f"cannot read {file}: {reason}; it is truncated or not a safetensors file") from None
     if replaced:
-        raise DumpFormatError(f"cannot read {file}: it was replaced while it was opened; read it again")
+        raise DumpFormatError(f"cannot read {file}: it was replaced while being opened; read it again")
     try:
         tensors = parse_json(text)
     except ValueError as error:
@@ -98,12 +98,12 @@ def read_header(file: Path) -> Header:
 
 
 def locate(file: Path, header: Header) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Where each tensor of a checked header lies; and why others, of a dtype that is not among ours, cannot be read.
+    """The place of each tensor in a checked header, and the reason for those whose dtype we cannot read.
 
     Raises
     ------
     DumpFormatError
-        a shape that no array can have
+        an impossible shape
     """
     entries, unread = {}, {}
     for name, tensor in header.tensors.items():

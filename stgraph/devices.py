@@ -1,7 +1,7 @@
-"""Arrays on a GPU, and the few ways between there and host memory.
+"""Arrays on a GPU, and the few transfers between GPU and host memory.
 
-Inside the library an array is a NumPy array, and the CPU engine computes, or a torch tensor, and the GPU engine does.
-:func:`gpu_tensor` decides, where arrays enter.
+Inside the library an array is either a NumPy array, for the CPU engine, or a torch tensor, for the GPU engine.
+:func:`gpu_tensor` decides which where arrays enter.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _devices: ContextVar[tuple[str, ...]] = ContextVar("devices whose tensors the GP
 
 @contextmanager
 def gpu_engine_on(device: str) -> Iterator[None]:
-    """Hand torch tensors on ``device`` to the GPU engine as well.
+    """Let the GPU engine take torch tensors on ``device`` as well.
 
     With ``device="cpu"`` and the environment variable ``TRITON_INTERPRET=1``, set before the engine is first used, its
-    kernels run in Triton's interpreter: slow, for tests and for looking into a kernel on a machine without a GPU.
+    kernels run in Triton's interpreter: slow, for tests and for debugging a kernel on a machine without a GPU.
     """
     token = _devices.set((*_devices.get(), device))
     try:
@@ -42,9 +42,9 @@ def is_tensor(array: Any) -> bool:
 
 
 def gpu_tensor(array: Any, name: str = "array") -> Any:
-    """``array`` as a torch tensor where it lies on a GPU, not copied; None where it does not.
+    """``array`` as a torch tensor if it lies on a GPU, not copied; else None.
 
-    Work that other libraries have under way on the array is waited for on the device, as DLPack prescribes.
+    The device waits for other libraries' pending work on the array, as DLPack prescribes.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def gpu_tensor(array: Any, name: str = "array") -> Any:
     UnavailableError
         the installed torch cannot use that GPU
     InputError
-        its library does not say where it lies, or does not hand out its values
+        its library does not report its device, or does not give access to its values
     """
     if is_tensor(array):
         if array.device.type not in _devices.get():
@@ -84,13 +84,13 @@ def gpu_tensor(array: Any, name: str = "array") -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in short."""
+    """The first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def feature_array(array: Any, name: str = "features") -> Any:
-    """``array`` as NumPy where it is in host memory, as a torch tensor where it is on a GPU; checked to be float32,
-    float16 or bfloat16 with no axis of length zero.
+    """``array`` as NumPy (host memory) or a torch tensor (GPU), checked to be float32, float16 or bfloat16 with no axis
+    of length zero.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def feature_array(array: Any, name: str = "features") -> Any:
 
 
 def to_host(array: Any) -> np.ndarray[Any, Any]:
-    """``array`` in host memory. The one place where the library copies from a GPU; callers say what and why."""
+    """``array`` in host memory. The only place where the library copies from a GPU; callers say what and why."""
     if not is_tensor(array):
         return np.asarray(array)
     return to_numpy(array.cpu())
@@ -143,7 +143,7 @@ def to_device(array: Any, device: Any) -> Any:
 
 
 def beside(array: Any, other: Any) -> Any:
-    """``array`` where ``other`` lies."""
+    """``array`` on the device of ``other``."""
     if not is_tensor(other):
         return to_host(array)
     import torch
@@ -152,7 +152,7 @@ def beside(array: Any, other: Any) -> Any:
 
 
 def _tensor(array: Any, torch: Any) -> Any:
-    """A torch tensor of a NumPy array, which torch would not take in bfloat16 or with negative strides."""
+    """A torch tensor from a NumPy array, including bfloat16 and negative strides, which torch rejects."""
     values = np.ascontiguousarray(array)
     if not values.flags.writeable:
         values = values.copy()
@@ -162,19 +162,19 @@ def _tensor(array: Any, torch: Any) -> Any:
 
 
 def dtype_name(array: Any) -> str:
-    """Name of an array's dtype, the same for NumPy and torch."""
+    """An array's dtype name, the same for NumPy and torch."""
     return str(array.dtype).removeprefix("torch.")
 
 
 def astype(array: Any, dtype: str) -> Any:
-    """``array`` in another dtype, itself where it has that."""
+    """``array`` in another dtype; ``array`` itself if it has that dtype."""
     if is_tensor(array):
         return array.to(getattr(sys.modules["torch"], dtype))
     return array.astype(dtype, copy=False)
 
 
 def full(shape: int | tuple[int, ...], value: Any, dtype: str, like: Any) -> Any:
-    """A new array filled with ``value``, where ``like`` lies."""
+    """A new array filled with ``value``, on the device of ``like``."""
     if is_tensor(like):
         torch = sys.modules["torch"]
         return torch.full(
@@ -184,7 +184,7 @@ def full(shape: int | tuple[int, ...], value: Any, dtype: str, like: Any) -> Any
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """``np.where``, or torch's."""
+    """``np.where`` or ``torch.where``."""
     return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)
 
 
@@ -194,27 +194,26 @@ def stable_order(values: Any) -> Any:
 
 
 def counts(*masks: Any) -> list[Any]:
-    """How many are true in each of several masks of the same shape: ints, or numbers on the device."""
+    """The number of true values in each of several masks of one shape: ints, or scalars on the device."""
     if is_tensor(masks[0]):
         return list(sys.modules["torch"].stack(masks).sum(1).unbind())
     return [int(np.count_nonzero(mask)) for mask in masks]
 
 
 def true_places(mask: Any, most: int) -> Any:
-    """[n] int64: the places that are true, of which there are at most ``most``. On a GPU, which need not be waited for,
-    [most], those past the last being 0."""
+    """[n] int64: indices of the true values, at most ``most``. On a GPU [most], padded with 0, so that nothing waits
+    for n."""
     if not is_tensor(mask):
         return np.flatnonzero(mask)
     torch = sys.modules["torch"]
-    # The others all go to a place behind the last.
+    # All the others go to one place past the end.
     place = torch.where(mask, mask.cumsum(0) - 1, most)
     out = torch.zeros(most + 1, dtype=torch.int64, device=mask.device)
     return out.scatter_(0, place, torch.arange(mask.numel(), device=mask.device))[:most]
 
 
 def reader(*values: Any) -> Callable[[], list[float]]:
-    """Puts single values together, those on a device in one array there; what it returns reads them, in one transfer,
-    for which it waits."""
+    """Stack scalars on their device; call the result to copy them to the host in one blocking transfer."""
     on_device = [v for v in values if is_tensor(v)]
     if not on_device:
         fixed = [float(v) for v in values]
@@ -229,5 +228,5 @@ def reader(*values: Any) -> Callable[[], list[float]]:
 
 
 def numbers(*values: Any) -> list[float]:
-    """Single values as floats, those on a device read in one transfer, for which it waits."""
+    """Scalars as floats; those on a device are copied in one blocking transfer."""
     return reader(*values)()

@@ -1,4 +1,4 @@
-"""Token dumps: one safetensors file per video, one per query for signals that depend on the prompt."""
+"""Token dumps: one safetensors file per video, and one per query for prompt-dependent signals."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _GRID_TENSORS = ("token_t", "token_y", "token_x", "token_kind")
 
 
 def save_tokens(tokens: VideoTokens, path: Path) -> None:
-    """Write tokens as a dump of schema version 1; the features keep their dtype.
+    """Write tokens as a dump of schema version 1; features keep their dtype.
 
     Raises
     ------
     InputError
-        the path cannot be written, or the metadata is no JSON; an existing file is left as it was
+        the path cannot be written, or the metadata is not JSON; an existing file is left unchanged
     """
     t, y, x = tokens.grid.coordinates()
     kind = tokens.grid.kind
@@ -53,10 +53,10 @@ def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, An
 
 
 def load(path: Path, query: Path | None = None) -> VideoTokens:
-    """Open a token dump; features and signals are memory-mapped and read when used.
+    """Open a token dump; features and signals are memory-mapped and read on use.
 
-    A further tensor of a dtype that dumps do not hold (float8, uint64) is left out, with a line of the logger
-    "stgraph"; a method that needs it says why it is not there.
+    Other tensors of a dtype that dumps do not hold (float8, uint64) are left out, with a line
+    from the logger "stgraph"; a method that needs one says why it is missing.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def load(path: Path, query: Path | None = None) -> VideoTokens:
 
 
 def _tell_unread(path: Path, tensors: container.MappedTensors) -> None:
-    """One line about tensors that are left out, which a method that needs one names as well."""
+    """Log one line about tensors that are left out."""
     if tensors.unread:
         first, *others = tensors.unread.values()
         more = f" (and {len(others):,} more cannot be read)" if others else ""
@@ -97,10 +97,10 @@ def _tell_unread(path: Path, tensors: container.MappedTensors) -> None:
 
 
 def iter_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
-    """The patch features of a dump, [H, W, d] frame by frame, read from the file one at a time.
+    """The patch features of a dump, [H, W, d] per frame, read from the file one frame at a time.
 
-    Unlike the mapped features of :func:`load`, of which every page that was used stays in memory while there is room,
-    a frame is gone when the caller drops it. The grid, 13 bytes a token, is read whole when the first is asked for.
+    Unlike the mapped features of :func:`load`, whose used pages stay in memory while there is room, a frame is freed
+    when the caller drops it. The grid, 13 bytes per token, is read in full before the first frame.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def iter_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def sample() -> VideoTokens:
-    """The bundled real dump: 40 frames of Big Buck Bunny, 16 x 16 tokens of dimension 384, frames and shot cuts.
+    """The bundled real dump: 40 frames of Big Buck Bunny, 16 x 16 tokens of dimension 384, thumbnails and shot cuts.
 
     Features of a DINOv2-layout ViT-S/14, layer 9. (c) 2008 Blender Foundation, CC BY 3.0; see the NOTICE beside it.
     """
@@ -141,7 +141,7 @@ def sample() -> VideoTokens:
 def _refuse_grid_names(signals: Mapping[str, Any]) -> None:
     clash = {"features", *_GRID_TENSORS} & set(signals)
     if clash:
-        raise InputError(f"signal {min(clash)!r} has the name of a tensor every dump holds; rename it")
+        raise InputError(f"signal {min(clash)!r} has the name of a tensor that every dump holds; rename it")
 
 
 def _producer() -> str:

@@ -1,4 +1,4 @@
-"""The edge list: what a community backend sees, and what cuGraph is built from."""
+"""The edge list: the input of community backends and of cuGraph."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ class EdgeList(Exports, Spelled):
     """An undirected weighted graph, each edge once, sorted by (src, dst).
 
     Build one from your own arrays with :meth:`from_arrays`, or from another library with :meth:`from_networkx`,
-    :meth:`from_igraph`, :meth:`from_scipy`, :meth:`from_pandas` or :meth:`from_arrow`. These check what they get; the
+    :meth:`from_igraph`, :meth:`from_scipy`, :meth:`from_pandas` or :meth:`from_arrow`. These check their input; the
     constructor trusts it.
 
-    ``len`` is the number of edges; iteration gives (src, dst, weight), ``np.asarray`` the same as [E, 3] float64.
+    ``len`` is the number of edges; iteration gives (src, dst, weight), and ``np.asarray`` gives the same as [E, 3]
+    float64.
 
     Attributes
     ----------
     n_nodes : N
     src, dst : [E] int32, src < dst
     weight : [E] float32, finite
-    names : what the nodes 0..N-1 are called where they came from, None where they are called 0..N-1
+    names : original names of the nodes 0..N-1; None if they were 0..N-1 already
 
     The arrays are NumPy's, or torch tensors on a GPU.
     """
@@ -54,14 +55,14 @@ class EdgeList(Exports, Spelled):
         *,
         names: Sequence[Hashable] | None = None,
     ) -> EdgeList:
-        """An edge list of arbitrary arrays: any order, either direction; weights default to 1.
+        """An edge list from arbitrary arrays: any order, either direction; weights default to 1.
 
         Parameters
         ----------
         n_nodes : N
-        src, dst : [E] integer ids of 0..N-1
+        src, dst : [E] integer ids in 0..N-1
         weight : [E] real numbers
-        names : N different names of the nodes, for the way back
+        names : N distinct node names, to map back
 
         Raises
         ------
@@ -81,7 +82,7 @@ class EdgeList(Exports, Spelled):
         for name, array, kinds in (("src", a, "iu"), ("dst", b, "iu"), ("weight", w, "iuf")):
             if array.size and array.dtype.kind not in kinds and array.dtype != BFLOAT16:
                 raise InputError(f"{name} has dtype {array.dtype}; ids are integers and weights are real numbers")
-        with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused below
+        with np.errstate(over="ignore"):  # values too large for float32 become Inf, which is refused below
             w = w.astype(np.float32)
         if not a.size == b.size == w.size:
             raise InputError(f"src, dst and weight have {a.size}, {b.size} and {w.size} entries; they must be equal")
@@ -92,7 +93,7 @@ class EdgeList(Exports, Spelled):
         if bad.any():
             i = int(np.argmax(bad))
             raise InputError(
-                f"edge {i} is {_shown(a[i], b[i], called)} with weight {w[i]}; edges join two different nodes of "
+                f"edge {i} is {_shown(a[i], b[i], called)} with weight {w[i]}; an edge joins two different nodes in "
                 f"0..{n_nodes - 1} with a finite weight"
             )
         order = np.lexsort((high, low))
@@ -108,13 +109,13 @@ class EdgeList(Exports, Spelled):
     @classmethod
     def from_networkx(cls, graph: Any, weight: str | EllipsisType | None = ...) -> EdgeList:
         """The edges of a networkx.Graph. Nodes called 0..N-1 keep these ids; others are numbered in the graph's order,
-        and :attr:`names` leads back.
+        and :attr:`names` maps back.
 
         Parameters
         ----------
         graph : networkx.Graph, neither directed nor a multigraph
-        weight : edge attribute with the weights; by default ``weight`` where edges carry it, else each counts 1; None:
-            each counts 1
+        weight : edge attribute with the weights; by default ``weight`` if edges carry it, else every edge counts 1;
+            None: every edge counts 1
 
         Raises
         ------
@@ -148,7 +149,7 @@ class EdgeList(Exports, Spelled):
 
     @classmethod
     def from_scipy(cls, matrix: Any, *, names: Sequence[Hashable] | None = None) -> EdgeList:
-        """The edges of a symmetric scipy.sparse array [N, N]; stored zeros off the diagonal are edges of weight 0.
+        """The edges of a symmetric scipy.sparse array [N, N]; stored off-diagonal zeros are edges of weight 0.
 
         Raises
         ------
@@ -169,19 +170,19 @@ class EdgeList(Exports, Spelled):
         *,
         nodes: int | Sequence[Hashable] | None = None,
     ) -> EdgeList:
-        """The edges of a pandas.DataFrame with a row per edge; what :meth:`to_pandas` gives comes back as it was.
+        """The edges of a pandas.DataFrame with one row per edge; the output of :meth:`to_pandas` round-trips.
 
         Parameters
         ----------
-        source, target : columns of the ends: integers are ids, anything else is a name
-        weight : column of the weights, as in :meth:`from_networkx`
+        source, target : columns of the endpoints: integers are ids, anything else is a name
+        weight : column of weights, as in :meth:`from_networkx`
         nodes : N, or all names in the order of their ids, isolated nodes included; by default the largest id + 1, or
             the names in order of appearance
 
         Raises
         ------
         InputError
-            a column is not there, an end or a weight is missing, a self-loop, a pair given twice
+            a missing column, endpoint or weight, a self-loop, or a pair given twice
         """
         from stgraph import graph_readers
 
@@ -209,7 +210,7 @@ class EdgeList(Exports, Spelled):
 
     @property
     def anchor(self) -> Any:
-        """An array that lies where the edges do."""
+        """An array on the device of the edges."""
         return self.src
 
     @property
@@ -228,7 +229,7 @@ class EdgeList(Exports, Spelled):
         return EdgeList(self.n_nodes, src, dst, weight, self.names)
 
     def degrees(self) -> Array:
-        """[N] int64: edges at each node."""
+        """[N] int64: number of edges at each node."""
         return np.bincount(self.src, minlength=self.n_nodes) + np.bincount(self.dst, minlength=self.n_nodes)
 
     def subgraph(self, nodes: Array) -> EdgeList:
@@ -250,7 +251,7 @@ class EdgeList(Exports, Spelled):
         return zip(self.src.tolist(), self.dst.tolist(), self.weight.tolist(), strict=True)
 
     def __contains__(self, edge: object) -> bool:
-        """Whether (a, b), in either direction, is an edge; (a, b, weight), of that weight."""
+        """Whether (a, b), in either direction, is an edge; for (a, b, weight), an edge of that weight."""
         if not isinstance(edge, (tuple, list)) or len(edge) not in (2, 3):
             return False
         if not all(isinstance(end, (int, np.integer)) for end in edge[:2]):
@@ -261,7 +262,7 @@ class EdgeList(Exports, Spelled):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
-            raise ValueError("the three columns of an edge list are put together in a copy; see src, dst and weight")
+            raise ValueError("the columns of an edge list can only be combined in a copy; see src, dst and weight")
         columns = (answer(a, "edges", np.float64, None) for a in (self.src, self.dst, self.weight))
         return np.stack(list(columns), axis=1).astype(dtype or np.float64, copy=False)
 
@@ -274,20 +275,18 @@ def _checked_names(names: Sequence[Hashable] | None, n_nodes: int) -> tuple[Any,
         return None
     called = tuple(names)
     if len(called) != n_nodes:
-        raise InputError(f"{len(called):,} names for {n_nodes:,} nodes; give each node one")
+        raise InputError(f"{len(called):,} names for {n_nodes:,} nodes; give one name per node")
     try:
         seen: dict[Hashable, int] = {}
         for i, name in enumerate(called):
             if seen.setdefault(name, i) != i:
-                raise InputError(
-                    f"nodes {seen[name]} and {i} are both called {name!r}; names must lead back to one node"
-                )
+                raise InputError(f"nodes {seen[name]} and {i} are both called {name!r}; names must be unique")
     except TypeError as error:
         raise InputError(f"a name cannot be used: {error}") from None
     return called or None
 
 
 def _shown(a: Any, b: Any, names: tuple[Any, ...] | None) -> str:
-    """An edge as its owner knows it."""
+    """An edge under its owner's node names."""
     ends = (f"{names[i]!r}" if names is not None and 0 <= i < len(names) else str(i) for i in (a, b))
     return f"({', '.join(ends)})"

@@ -1,11 +1,11 @@
-"""The exceptions stgraph raises on purpose.
+"""Exceptions stgraph raises on purpose.
 
 * StgraphError
   x InputError (ValueError)
     + FeatureError            features: rank, dtype, NaN or Inf, empty axes
     + GridError               grid does not match the features
     + MissingSignalError      a selector needs a signal the tokens do not carry
-    + UnknownNameError        no backend, splitter or selector of that name
+    + UnknownNameError        no backend, splitter or selector has that name
   x DumpError (ValueError)
     + DumpFormatError         truncated, not safetensors, not an stgraph dump
     + DumpVersionError        written by a newer schema
@@ -40,7 +40,7 @@ class MissingSignalError(InputError):
 
 
 class UnknownNameError(InputError):
-    """No entry of that name is registered."""
+    """No entry is registered under that name."""
 
 
 class DumpError(StgraphError, ValueError):
@@ -68,7 +68,7 @@ class MissingDependencyError(StgraphError, ImportError):
 
 
 def missing_dependency(feature: str, package: str, extra: str | None = None) -> MissingDependencyError:
-    """The one message for a missing optional package: what needs it, and the command that installs it."""
+    """The error for a missing optional package: what needs it, and the command that installs it."""
     target = f"'stgraph-video[{extra}]'" if extra else package
     return MissingDependencyError(
         f"{feature} needs the package {package!r}, which is not installed. Install it with: pip install {target}"
@@ -76,7 +76,7 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
 
 
 def bad_token(node: int, H: int, W: int) -> FeatureError:
-    """The one message for features with NaN or Inf: which token, and where it lies."""
+    """The error for features with NaN or Inf: which token, and where it lies."""
     t, rest = divmod(node, H * W)
     h, w = divmod(rest, W)
     return FeatureError(

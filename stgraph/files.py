@@ -1,4 +1,4 @@
-"""Writing files so that an interrupted write never leaves a half-written or lost one."""
+"""Atomic file writing: an interrupted write never leaves a partial or lost file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.errors import InputError
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise InputError now, before any work, if ``path`` could not be written later."""
+    """Raise InputError before any work is done if ``path`` cannot be written."""
     target = Path(path)
     if target.is_dir():
         raise InputError(f"cannot write {target}: it is a folder; give a file name")
@@ -21,15 +21,14 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_suffix(path: str | os.PathLike[str], suffixes: Sequence[str], what: str) -> None:
-    """Raise InputError unless ``path`` ends in one of ``suffixes``: under another, programs take a file for what it is
-    not."""
+    """Raise InputError unless ``path`` ends in one of ``suffixes``: programs go by the suffix."""
     if Path(path).suffix.lower() not in suffixes:
         raise InputError(f"cannot write {path}: {what} is written; end its name in {' or '.join(suffixes)}")
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block succeeds and vanishes when it fails.
+    """A temporary path next to ``path``, renamed to it if the block succeeds and removed if it fails.
 
     Raises
     ------
@@ -38,7 +37,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     if "\0" in str(target):
-        raise InputError(f"cannot write {str(target)!r}: a file name holds no NUL")
+        raise InputError(f"cannot write {str(target)!r}: a file name cannot contain NUL")
     try:
         if os.path.isdir(target):
             raise InputError(f"cannot write {target}: it is a folder; give a file name")
@@ -57,7 +56,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(
-            f"cannot write {target}: {error.strerror or error}; an existing file is left as it was"
+            f"cannot write {target}: {error.strerror or error}; an existing file is left unchanged"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Pieces of HTML for notebooks: tables, bars, small pictures. All text is escaped; no script, no request.
+"""HTML fragments for notebooks: tables, bars, small pictures. All text is escaped; no scripts, no requests.
 
-They take the notebook's own colours, light or dark: text and lines are ``currentColor``.
+They adopt the notebook's colours, light or dark: text and lines are ``currentColor``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def headline(text: str) -> str:
 
 
 def note(text: str) -> str:
-    """A small line below a picture."""
+    """A caption below a picture."""
     return f"<p style='margin:2px 0 8px;font-size:85%;opacity:.75'>{html.escape(text)}</p>"
 
 
@@ -39,12 +39,12 @@ def facts(pairs: Mapping[str, object]) -> str:
 
 
 def folded(summary: str, inside: str) -> str:
-    """HTML that unfolds under a line of text."""
+    """HTML that unfolds below a summary line."""
     return f"<details><summary>{html.escape(summary)}</summary>{inside}</details>"
 
 
 def plain(value: object) -> str:
-    """A value as text: thousands separated, four digits of a fraction.
+    """A value as text: thousands separators, four significant digits for fractions.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def plain(value: object) -> str:
 
 
 def pictures(jpegs: Sequence[bytes], captions: Sequence[str], width: int = 112) -> str:
-    """JPEG files beside each other, each above its caption."""
+    """JPEG images side by side, each above its caption."""
     cells = []
     for jpeg, caption in zip(jpegs, captions, strict=True):
         source = base64.b64encode(jpeg).decode()
@@ -74,7 +74,7 @@ def pictures(jpegs: Sequence[bytes], captions: Sequence[str], width: int = 112) 
 
 
 def pixels(rgb: Array, scale: int, alt: str) -> str:
-    """A [height, width, 3] uint8 picture, each value a square of ``scale`` screen pixels."""
+    """A [height, width, 3] uint8 picture, ``scale`` screen pixels per value."""
     height, width = rgb.shape[:2]
     source = base64.b64encode(png(rgb)).decode()
     return (
@@ -86,7 +86,7 @@ def pixels(rgb: Array, scale: int, alt: str) -> str:
 def png(rgb: Array) -> bytes:
     """A [height, width, 3] uint8 picture as a PNG file."""
     height, width = rgb.shape[:2]
-    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each line starts with its filter: none
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each line starts with its filter type: none
     lines[:, 1:] = rgb.reshape(height, 3 * width)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -98,7 +98,7 @@ def png(rgb: Array) -> bytes:
 
 
 def contact_sheet(frames: Array, columns: int = 10) -> Array:
-    """[T, H, W, 3] uint8 frames as one picture, ``columns`` side by side, a grey line of one pixel between."""
+    """[T, H, W, 3] uint8 frames as one picture, ``columns`` per row, separated by one grey pixel."""
     n, height, width, _ = frames.shape
     columns = min(columns, n)
     rows = -(-n // columns)
@@ -115,12 +115,12 @@ def bars(
     mark: tuple[float, str] | None = None,
     height: int = 90,
 ) -> str:
-    """Bars in groups as SVG.
+    """A grouped bar chart as SVG.
 
     Parameters
     ----------
-    series : name -> (colour, a value for each label)
-    labels : of the groups
+    series : name -> (colour, one value per label)
+    labels : one per group
     mark : (position counted in groups, text) of a dashed vertical line
     """
     step = 44 if len(labels) <= 16 else max(6, 700 // len(labels))

@@ -30,11 +30,11 @@ Array = np.ndarray[Any, Any]
 class TokenGraph(Exports, Spelled):
     """Patch tokens as nodes, cosine similarities of lattice neighbours as edge weights.
 
-    The similarities of all lattice edges are kept; ``tau_sim`` and ``families`` say which of them make up the community
-    graph G' = {(i, j): w > tau_sim}. :meth:`with_threshold` changes these without reading the features again.
+    The similarities of all lattice edges are kept; ``tau_sim`` and ``families`` define the community
+    graph G' = {(i, j): w > tau_sim}. :meth:`with_threshold` changes these without re-reading the features.
 
-    As in networkx, ``len`` is the number of nodes, and iteration gives them: 0..N-1. ``graph.edges`` is the list of
-    edges. ``np.asarray(graph)`` is refused: a graph is many arrays.
+    As in networkx, ``len`` is the number of nodes, and iteration gives the nodes 0..N-1. ``graph.edges`` is the edge
+    list. ``np.asarray(graph)`` is refused: a graph is several arrays.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class TokenGraph(Exports, Spelled):
         of token (t, h, w) to its right, bottom and next-frame neighbour; NaN where there is none
     norms : [T, H, W] float64, feature norms
     tau_sim : similarity threshold, strict
-    families : edge families in the community graph, of "right", "bottom", "temporal"
+    families : edge families in the community graph: "right", "bottom", "temporal"
 
     The arrays are NumPy's, or torch tensors on the GPU the features lie on.
     """
@@ -61,7 +61,7 @@ class TokenGraph(Exports, Spelled):
 
     @property
     def n_edges(self) -> int:
-        """Edges of the community graph."""
+        """Number of edges in the community graph."""
         return self.edges.n_edges
 
     @property
@@ -93,12 +93,12 @@ class TokenGraph(Exports, Spelled):
 
     @property
     def temporal_similarity(self) -> Any:
-        """[T-1, H, W] float32: similarity of each token to the same position one frame later, from which DETS works
-        even where temporal edges are kept out of the community graph."""
+        """[T-1, H, W] float32: similarity of each token to the same position one frame later. DETS uses it even if
+        temporal edges are not in the community graph."""
         return self.similarity[2, :-1]
 
     def neighbours(self, node: int) -> dict[str, tuple[int, float]]:
-        """The up to six lattice neighbours of a node: side -> (node id, similarity), thresholded or not."""
+        """The up to six lattice neighbours of a node, side -> (node id, similarity), regardless of the threshold."""
         t, y, x = self.grid.position(node)
         frame = self.grid.H * self.grid.W
         sides = {
@@ -125,9 +125,9 @@ class TokenGraph(Exports, Spelled):
         right: bool | None = None,
         bottom: bool | None = None,
     ) -> TokenGraph:
-        """The same similarities under another threshold or other edge families; None leaves a setting as it is.
+        """The same similarities with another threshold or other edge families; None leaves a setting unchanged.
 
-        ``spatial`` switches ``right`` and ``bottom`` together; given with one of them, both must say on.
+        ``spatial`` switches ``right`` and ``bottom`` together; an edge family is on only if both say so.
         """
         tau = self.tau_sim if tau_sim is None else check_threshold("tau_sim", tau_sim)
         wanted = {"right": _both(spatial, right), "bottom": _both(spatial, bottom), "temporal": temporal}
@@ -154,8 +154,8 @@ class TokenGraph(Exports, Spelled):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise InputError(
-            "a graph is many arrays: graph.similarity [3, T, H, W], np.asarray(graph.edges) [E, 3], or the adjacency "
-            "matrix graph.to_scipy()"
+            "a graph is several arrays: graph.similarity [3, T, H, W], np.asarray(graph.edges) [E, 3], or the "
+            "adjacency matrix graph.to_scipy()"
         )
 
     @property
@@ -186,16 +186,16 @@ def build_graph(
     Parameters
     ----------
     tokens : VideoTokens
-    tau_sim : similarity an edge must exceed to join the community graph, strict, in [-1, 1]
-    spatial, temporal : whether spatial / temporal edges take part (the paper's ablation)
+    tau_sim : similarity an edge must strictly exceed to join the community graph, in [-1, 1]
+    spatial, temporal : whether spatial / temporal edges are used (the paper's ablation)
     right, bottom : the two kinds of spatial edges
 
-    Features on a GPU are read there, and the graph stays there.
+    If the features lie on a GPU, the graph is built there and stays there.
 
     Raises
     ------
     FeatureError
-        a token holds NaN or Inf
+        a token contains NaN or Inf
     InputError
         ``tau_sim`` is not a number in [-1, 1]
 
@@ -215,14 +215,14 @@ def build_graph(
 
 
 def _both(spatial: bool | None, one: bool | None) -> bool | None:
-    """The setting of one spatial family: off if either says off, as it is if neither says anything."""
+    """The setting of one spatial family: off if either switch is off, unchanged if neither is given."""
     if spatial is None or one is None:
         return one if spatial is None else spatial
     return spatial and one
 
 
 def check_threshold(name: str, value: Any) -> float:
-    """``value`` as a float in [-1, 1], or an error that names the argument.
+    """``value`` as a float in [-1, 1]; the error names the argument.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The methods by which graphs and edge lists go to other libraries."""
+"""Export methods of graphs and edge lists to other libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """Base of what has edges. The edges of a token graph bring along where their nodes lie, and their family."""
+    """Base of classes with edges. Those of a token graph also export node positions and edge families."""
 
     if TYPE_CHECKING:
 
@@ -19,8 +19,8 @@ class Exports:
             ...
 
     def to_networkx(self) -> Any:
-        """networkx.Graph with all N nodes, under their names where they have some, and the edge attribute ``weight``;
-        of a token graph also node attributes ``t``, ``y``, ``x`` and the edge attribute ``family`` ("right", "bottom",
+        """networkx.Graph with all N nodes, under their names if they have any, and the edge attribute ``weight``; for a
+        token graph also the node attributes ``t``, ``y``, ``x`` and the edge attribute ``family`` ("right", "bottom",
         "temporal")."""
         from stgraph import graph_views
 
@@ -39,9 +39,9 @@ class Exports:
         return graph_views.to_scipy(self.listed_edges)
 
     def to_arrow(self) -> Any:
-        """pyarrow.Table: src, dst int32 (or names), weight float32; of a token graph also family, a dictionary of
-        "right", "bottom", "temporal", and t, y, x int32 of src. Its dst lies one step to the right, below, or in the
-        next frame."""
+        """pyarrow.Table: src, dst int32 (or names), weight float32; for a token graph also family, a dictionary of
+        "right", "bottom", "temporal", and t, y, x int32 of src. dst lies one step to the right, below, or in the next
+        frame."""
         from stgraph import graph_views
 
         return graph_views.to_arrow(self.listed_edges)
@@ -53,14 +53,14 @@ class Exports:
         return graph_views.to_pandas(self.listed_edges)
 
     def to_cupy(self) -> tuple[Any, Any, Any]:
-        """CuPy arrays (src, dst int32, weight float32), not copied where the edges lie on a GPU. Needs a CUDA device
-        and CuPy."""
+        """CuPy arrays (src, dst int32, weight float32), not copied if the edges lie on a GPU. Needs a CUDA device and
+        CuPy."""
         from stgraph import graph_views
 
         return graph_views.to_cupy(self.listed_edges)
 
     def to_cudf(self) -> Any:
-        """cudf.DataFrame (src, dst int32, not copied where the edges lie on a GPU; weight float64). Needs a CUDA device
+        """cudf.DataFrame (src, dst int32, not copied if the edges lie on a GPU; weight float64). Needs a CUDA device
         and cuDF."""
         from stgraph import graph_views
 

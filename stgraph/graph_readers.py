@@ -1,8 +1,8 @@
-"""Edge lists out of the graphs of other libraries.
+"""Edge lists from the graphs of other libraries.
 
-One policy for all: undirected simple graphs. A directed graph, a multigraph, a self-loop, a pair given twice, and a
-weight that is missing on some edges or not finite are refused, with the call that resolves them; nothing is summed,
-dropped or made up. Negative weights are taken, as cosines have them; a backend that cannot use them says so.
+One policy for all: undirected simple graphs. Directed graphs, multigraphs, self-loops, repeated pairs, and weights that
+are missing on some edges or not finite are refused, with the call that fixes them; nothing is summed, dropped or made
+up. Negative weights are accepted, since cosines can be negative; a backend that cannot use them says so.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def from_networkx(graph: Any, weight: Weight) -> EdgeList:
     if not all(hasattr(graph, name) for name in ("is_directed", "is_multigraph", "nodes", "adj")):
         raise InputError(f"from_networkx got {type(graph).__name__}; pass a networkx.Graph")
     if graph.is_directed():
-        raise InputError("the graph is directed; communities are of undirected ones: pass g.to_undirected()")
+        raise InputError("the graph is directed; communities need an undirected one: pass g.to_undirected()")
     if graph.is_multigraph():
         raise InputError(
-            "the graph is a multigraph; parallel edges have no one weight: sum or choose them, for example "
+            "the graph is a multigraph; parallel edges have no single weight: sum or choose, for example "
             "networkx.Graph(g), which keeps the last of each"
         )
     names, place = _numbered(list(graph.nodes))
@@ -43,7 +43,7 @@ def from_igraph(graph: Any, weight: Weight) -> EdgeList:
         raise InputError(f"from_igraph got {type(graph).__name__}; pass an igraph.Graph")
     if graph.is_directed():
         raise InputError(
-            "the graph is directed; communities are of undirected ones: pass g.as_undirected(combine_edges='sum')"
+            "the graph is directed; communities need an undirected one: pass g.as_undirected(combine_edges='sum')"
         )
     if not graph.is_simple():
         raise InputError(
@@ -83,7 +83,7 @@ def from_scipy(matrix: Any, names: Sequence[Hashable] | None) -> EdgeList:
         i, j = divmod(_first_difference(above, below), n)
         raise InputError(
             f"the matrix is not symmetric: entry ({i}, {j}) and entry ({j}, {i}) differ, as in a directed graph. Pass "
-            "m + m.T where each edge stands in one triangle, (m + m.T) / 2 for their mean"
+            "m + m.T if each edge is stored in one triangle, (m + m.T) / 2 for the mean"
         )
     src, dst = np.divmod(above[0], max(n, 1))
     return EdgeList.from_arrays(n, src, dst, above[1].astype(np.float64), names=names)
@@ -91,7 +91,7 @@ def from_scipy(matrix: Any, names: Sequence[Hashable] | None) -> EdgeList:
 
 def from_pandas(frame: Any, source: str, target: str, weight: Weight, nodes: Any) -> EdgeList:
     if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
-        raise InputError(f"from_pandas got {type(frame).__name__}; pass a pandas.DataFrame with a row per edge")
+        raise InputError(f"from_pandas got {type(frame).__name__}; pass a pandas.DataFrame with one row per edge")
     known = list(frame.columns)
     a, b, values = _chosen(known, source, target, weight)
 
@@ -113,7 +113,7 @@ def from_arrow(table: Any, source: str, target: str, weight: Weight, nodes: Any)
         raise missing_dependency("from_arrow()", "pyarrow", "arrow") from None
     if not isinstance(table, pyarrow.Table):
         if not hasattr(table, "__arrow_c_stream__") and not hasattr(table, "__arrow_c_array__"):
-            raise InputError(f"from_arrow got {type(table).__name__}; pass a pyarrow.Table with a row per edge")
+            raise InputError(f"from_arrow got {type(table).__name__}; pass a pyarrow.Table with one row per edge")
         table = pyarrow.table(table)
     a, b, values = _chosen(table.column_names, source, target, weight)
 
@@ -130,7 +130,7 @@ def from_arrow(table: Any, source: str, target: str, weight: Weight, nodes: Any)
 
 
 def _numbered(nodes: list[Any]) -> tuple[tuple[Any, ...] | None, Mapping[Any, int]]:
-    """Names, None where nodes are 0..n-1 already, and the id of each."""
+    """Names (None if nodes are 0..n-1 already) and the id of each."""
     if all(isinstance(node, (int, np.integer)) and not isinstance(node, bool) for node in nodes):
         ids = sorted(int(node) for node in nodes)
         if ids == list(range(len(nodes))):
@@ -141,7 +141,7 @@ def _numbered(nodes: list[Any]) -> tuple[tuple[Any, ...] | None, Mapping[Any, in
 def _edge_list(
     n: int, ends: Sequence[tuple[int, int]], values: list[Any] | None, weight: Weight, names: Any
 ) -> EdgeList:
-    """The edge list of pairs with attribute values, of which None means missing."""
+    """The edge list of pairs with attribute values; None means missing."""
     pairs = np.array(ends, np.int64).reshape(-1, 2)
     weights = None
     if values is not None:
@@ -150,7 +150,7 @@ def _edge_list(
             a, b = (int(i) if names is None else names[i] for i in pairs[absent[0]])
             attribute = "weight" if weight is ... else weight
             raise InputError(
-                f"{len(absent):,} of {len(values):,} edges have no {attribute!r}, the first is ({a!r}, {b!r}): give it "
+                f"{len(absent):,} of {len(values):,} edges have no {attribute!r}, first ({a!r}, {b!r}): give it "
                 "to all, or pass weight=None, which counts every edge as 1"
             )
         weights = None if absent else _numbers(values)
@@ -171,14 +171,14 @@ def _ordered(key: Array, value: Array) -> tuple[Array, Array]:
 
 
 def _first_difference(above: tuple[Array, Array], below: tuple[Array, Array]) -> int:
-    """The smallest pair (as i n + j) that the two triangles do not hold alike."""
+    """The smallest pair (as i n + j) on which the two triangles differ."""
     one_sided = np.setxor1d(above[0], below[0])
     both, i, j = np.intersect1d(above[0], below[0], return_indices=True)
     return int(min([*one_sided[:1], *both[above[1][i] != below[1][j]][:1]]))
 
 
 def _chosen(known: Sequence[Any], source: str, target: str, weight: Weight) -> tuple[str, str, str | None]:
-    """The names of the three columns; an error names those there are."""
+    """The names of the three columns; an error lists the existing ones."""
     named = [source, target] + ([] if weight is None or weight is ... else [weight])
     for name in named:
         if name not in known:
@@ -194,7 +194,7 @@ def _chosen(known: Sequence[Any], source: str, target: str, weight: Weight) -> t
 def _refuse_missing(name: str, absent: Array) -> None:
     if absent.any():
         raise InputError(
-            f"{name!r} is missing in {int(absent.sum()):,} of {absent.size:,} rows, the first is row "
+            f"{name!r} is missing in {int(absent.sum()):,} of {absent.size:,} rows, first in row "
             f"{int(np.argmax(absent))}: fill or drop them"
         )
 
@@ -217,10 +217,10 @@ def _from_columns(a: Array, b: Array, values: Array | None, nodes: Any, said: An
             largest = max((int(column.max()) for column in (a, b) if column.size), default=-1)
             return EdgeList.from_arrays(largest + 1 if listed is None else int(listed), a, b, weights)
         if nodes is not None:
-            raise InputError(f"nodes is {nodes}, but the ends of edges are names; give the list of names, or nothing")
+            raise InputError(f"nodes is {nodes}, but the endpoints are names; give the list of names, or leave it out")
         for column in (a, b):
             if column.dtype.kind == "f":
-                raise InputError(f"the ends of edges have dtype {column.dtype}; they are integers or names")
+                raise InputError(f"the endpoints have dtype {column.dtype}; they must be integers or names")
         in_order = dict.fromkeys(name for pair in zip(a.tolist(), b.tolist(), strict=True) for name in pair)
         listed = list(in_order)
     names = tuple(listed)

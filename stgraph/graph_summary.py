@@ -1,4 +1,4 @@
-"""What a token graph looks like in numbers."""
+"""Statistics of a token graph."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class GraphSummary(Spelled):
         """Plain values, for JSON."""
         plain = asdict(self)
         for family in plain["families"]:
-            family.update({key: None for key, value in family.items() if value != value})  # NaN is no JSON
+            family.update({key: None for key, value in family.items() if value != value})  # NaN is not JSON
         return plain
 
     def html(self) -> str:
-        """A small table for notebooks."""
+        """An HTML table for notebooks."""
         return f"<p>{html.escape(self.headline())}</p>{self.table()}"
 
     def table(self) -> str:
@@ -81,8 +81,8 @@ def _cells(f: FamilySummary) -> tuple[str, ...]:
 
 
 def summarise(graph: TokenGraph) -> GraphSummary:
-    """The statistics of ``graph``; see :meth:`stgraph.graph.TokenGraph.summary`. Of a graph on a GPU the similarities
-    are copied to host memory."""
+    """The statistics of ``graph``; see :meth:`stgraph.graph.TokenGraph.summary`. Similarities on a GPU are copied to
+    host memory."""
     graph = graph.to("cpu") if graph.on_gpu else graph
     families = tuple(_family(graph, i) for i in range(3))
     used = [f for f in families if f.in_graph]
@@ -103,7 +103,7 @@ def summarise(graph: TokenGraph) -> GraphSummary:
 
 
 def graph_html(graph: TokenGraph) -> str:
-    """What a notebook shows: how similarities are distributed in space and in time, and the table of edge families."""
+    """The notebook view: distribution of spatial and temporal similarities, and the table of edge families."""
     summary = summarise(graph)
     edges = np.linspace(-1, 1, 41)
     series = {}

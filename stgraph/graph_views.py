@@ -1,6 +1,6 @@
-"""An edge list in the forms other libraries read.
+"""Conversions of an edge list to other libraries' types.
 
-Views in host memory copy the edges of a graph on a GPU; those of GPU libraries copy those of a graph in host memory.
+Host views copy edges that lie on a GPU; GPU views copy edges that lie in host memory.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def to_igraph(edges: EdgeList) -> Any:
 
 
 def igraph_structure(edges: EdgeList) -> Any:
-    """igraph.Graph without weights: algorithms take those as a list, which costs less than storing them."""
+    """igraph.Graph without weights: algorithms take them as a list, which is cheaper than storing them."""
     import igraph
 
     edges = edges.to("cpu")
-    # A list of pairs is igraph's fastest way in; its array path goes through lists as well.
+    # A list of pairs is igraph's fastest input; its array path goes through lists as well.
     return igraph.Graph(edges.n_nodes, list(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)))
 
 
@@ -105,7 +105,7 @@ def _columns(edges: EdgeList) -> dict[str, Any]:
 
 
 def _nodes(edges: EdgeList) -> dict[str, Any]:
-    """What a table of edges alone does not say; :meth:`EdgeList.from_pandas` and ``from_arrow`` read it."""
+    """Metadata missing from a plain table of edges; :meth:`EdgeList.from_pandas` and ``from_arrow`` read it."""
     return {"n_nodes": edges.n_nodes} | ({} if edges.names is None else {"names": list(edges.names)})
 
 
@@ -115,7 +115,7 @@ def _host(edges: EdgeList) -> tuple[Any, Any, Any]:
 
 
 def _lattice_attributes(edges: EdgeList) -> tuple[tuple[Any, ...], Any]:
-    """(t, y, x) of all nodes, [N] int32 each, and the [E] family codes; none and None off the lattice."""
+    """(t, y, x) of all nodes, [N] int32 each, and the [E] family codes; empty and None off the lattice."""
     if not isinstance(edges, LatticeEdges):
         return (), None
     shape = tuple(edges.similarity.shape[1:])
@@ -141,8 +141,8 @@ def to_cudf(edges: EdgeList) -> Any:
     except ImportError:
         raise missing_dependency("to_cudf()", "cudf", "cuda13") from None
     src, dst, weight = to_cupy(edges)
-    # Columns of CuPy arrays share their memory; cudf.from_dlpack copies. float64: cuGraph's Louvain and Leiden lose
-    # gains below single precision.
+    # CuPy columns share their memory; cudf.from_dlpack copies. float64: in single precision cuGraph's Louvain and
+    # Leiden lose small gains.
     columns = {"src": src, "dst": dst, "weight": weight.astype(np.float64)}
     return cudf.DataFrame({name: cudf.Series(column) for name, column in columns.items()})
 

@@ -1,4 +1,4 @@
-"""Where each visual token sits: the T x H x W lattice, and the tokens that are no patches."""
+"""Token positions: the T x H x W lattice, and the tokens that are not patches."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ IntArray = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, eq=False)
 class TokenGrid(Spelled):
-    """The extent of a video's patch tokens, and the kind of every visual token.
+    """The extent of a video's patch tokens, and the kind of each visual token.
 
     Parameters
     ----------
     T, H, W : frames, grid height, grid width; at least 1 each
     kind : (n,) uint8 or None
-        what each token of the sequence is: 0 patch, 1 newline, 2 frame separator, 3 other. The patches, in order, are
-        the lattice in raster order. None means that every token is a patch.
+        kind of each token in the sequence: 0 patch, 1 newline, 2 frame separator, 3 other. The patches, in order, are
+        the lattice in raster order. None: every token is a patch.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class TokenGrid(Spelled):
 
     @classmethod
     def from_coordinates(cls, t: Any, y: Any, x: Any, kind: Any | None = None) -> TokenGrid:
-        """The grid of explicit coordinates: (n,) integers each, -1 for tokens that are no patches.
+        """The grid for explicit coordinates: (n,) integers each, -1 for tokens that are not patches.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class TokenGrid(Spelled):
         T, H, W = (int(a[patch].max()) + 1 for a in (t, y, x))
         n = int(np.count_nonzero(patch))
         negative = min(int(a[patch].min()) for a in (t, y, x)) < 0
-        # The size first: coordinates near 2^63 would overflow the node ids, which are then not asked for.
+        # Check the size first: coordinates near 2^63 would overflow the node ids.
         complete = not negative and n == T * H * W
         if not complete or not np.array_equal((t[patch] * H + y[patch]) * W + x[patch], np.arange(n)):
             raise GridError(f"the {n:,} patch coordinates are not the complete {T}x{H}x{W} lattice in raster order")
@@ -109,7 +109,7 @@ class TokenGrid(Spelled):
 
     @cached_property
     def n_newline_rows(self) -> int:
-        """How many of the T*H rows of patches are directly followed by a newline token."""
+        """The number of the T*H patch rows directly followed by a newline token."""
         if self.kind is None:
             return 0
         after = self.rows.reshape(self.shape)[:, :, -1] + 1
@@ -134,7 +134,7 @@ class TokenGrid(Spelled):
         return TokenGrid(self.T, self.H, self.W + 1, kind)
 
     def coordinates(self) -> tuple[IntArray, IntArray, IntArray]:
-        """(t, y, x), (n,) int32 each; -1 for tokens that are no patches."""
+        """(t, y, x), (n,) int32 each; -1 for tokens that are not patches."""
         out = [np.full(self.n_tokens, -1, dtype=np.int32) for _ in range(3)]
         for axis, values in zip(out, np.unravel_index(np.arange(self.n_nodes), self.shape), strict=True):
             axis[self.rows] = values
@@ -169,12 +169,12 @@ class TokenGrid(Spelled):
 
 
 def grid_of(shape: tuple[int, ...], grid: Any) -> TokenGrid:
-    """The grid of features of ``shape``: as they lie, or as ``grid`` ((H, W), (T, H, W) or a TokenGrid) says.
+    """The grid for features of ``shape``: from the shape itself, or from ``grid`` ((H, W), (T, H, W) or a TokenGrid).
 
     Raises
     ------
     FeatureError
-        the shape needs a grid and none is given, or no grid fits its rank
+        the shape needs a grid and none is given, or its rank fits no grid
     GridError
         the shape holds another number of tokens than the grid
     """
@@ -212,9 +212,9 @@ def _remedy(shape: tuple[int, ...]) -> str:
     if len(shape) == 3:
         side = math.isqrt(shape[1])
         example = f", such as grid=({side}, {side})" if side * side == shape[1] else ""
-        return f". If it is [T, N, d], say how the N tokens of a frame lie: grid=(H, W){example}"
+        return f". If it is [T, N, d], say how the N tokens of a frame are arranged: grid=(H, W){example}"
     if len(shape) == 2:
-        return ". If it is [N, d], say how the N tokens lie: grid=(T, H, W)"
+        return ". If it is [N, d], say how the N tokens are arranged: grid=(T, H, W)"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The edges of a token graph, written out as a list when they are first asked for."""
+"""Edges of a token graph, listed on first access."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FAMILIES = ("right", "bottom", "temporal")
 
 
 class LatticeEdges(EdgeList):
-    """The lattice edges above a threshold. What works on the lattice itself needs no list, and none is made for it: on
-    a GPU its length would have to be waited for.
+    """The lattice edges above a threshold. Code that works on the lattice needs no list, so none is made for it: on a
+    GPU, listing would wait for the length.
 
     Attributes
     ----------
     similarity : [3, T, H, W] float32, as in :class:`stgraph.TokenGraph`
     tau : strict lower bound; -inf keeps every edge
-    switches : whether right, bottom and temporal edges take part
+    switches : whether right, bottom and temporal edges are used
     """
 
     similarity: Any
@@ -60,7 +60,7 @@ class LatticeEdges(EdgeList):
         return self._listed[3]
 
     def to(self, device: Any) -> LatticeEdges:
-        """The same edges on ``device``, where they are listed anew; on "cpu" as NumPy arrays."""
+        """The same edges on ``device``, where they are listed again; on "cpu" as NumPy arrays."""
         moved = to_device(self.similarity, device)
         return self if moved is self.similarity else LatticeEdges(moved, self.tau, self.switches)
 

@@ -1,4 +1,4 @@
-"""Many tests at once: p-values corrected for their number."""
+"""Multiple testing: p-values corrected for the number of tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from stgraph.errors import InputError
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted by Holm's step-down method (1979), in the order given.
 
-    Calling those at or below alpha a finding makes one false finding or more with probability alpha at most, however
-    the tests depend on each other.
+    Accepting those at or below alpha yields any false finding with probability at most alpha, however the tests depend
+    on each other.
 
     Raises
     ------

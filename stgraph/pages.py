@@ -1,4 +1,4 @@
-"""Pages: kept tokens and comparisons as objects that show themselves in a notebook and can be saved."""
+"""Pages: kept tokens and comparisons as objects that render in a notebook and can be saved."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from stgraph.viz.view import view_page
 USUAL_SPLITS = ("tree", "raster", "redetect")
 USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)
 PAGE_SUFFIXES = (".html", ".htm")
-_HEIGHT = 860  # of a page in a notebook, in pixels
+_HEIGHT = 860  # height of a page in a notebook, in pixels
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The interactive page of some kept tokens; a notebook shows it.
+    """The interactive page of kept tokens; it renders in a notebook.
 
     Attributes
     ----------
     tokens : the tokens of the video
-    kept : what each setting keeps of them at each ratio
-    name : for the title
+    kept : the tokens each setting keeps at each ratio
+    name : used in the title
     """
 
     tokens: VideoTokens
@@ -79,13 +79,13 @@ def view(
 
     Parameters
     ----------
-    tokens : VideoTokens, features [T, H, W, d], with or without frame thumbnails
+    tokens : VideoTokens, features [T, H, W, d]; frame thumbnails are optional
     settings : names of selectors, or :class:`stgraph.Setting`; those that find communities must share tau_sim,
         tau_diff and edge families. None for the usual community backends under three splitters
     ratios : r in (0, 1]
-    name : for the title, where the tokens carry none
+    name : used in the title if the tokens carry none
     device : where to compute, "cpu" or "cuda"
-    progress : called with a label and the share of the work done, 0 to 1
+    progress : called with a label and the share of work done, 0 to 1
 
     Returns
     -------
@@ -109,13 +109,13 @@ def view(
 
 @dataclass(frozen=True, eq=False)
 class ComparisonPage:
-    """A comparison and its report; a notebook shows the report.
+    """A comparison and its report, which renders in a notebook.
 
     Attributes
     ----------
     tokens : the tokens of the video
     found : the comparison: ``rows``, ``overlap``, ``skipped`` and ``kept``
-    name : of the video, in rows and title
+    name : the video's name, in rows and title
     """
 
     tokens: VideoTokens
@@ -124,17 +124,17 @@ class ComparisonPage:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A mapping for each setting and ratio, ready for pandas."""
+        """One mapping per setting and ratio, ready for pandas."""
         return self.found.rows
 
     @property
     def overlap(self) -> list[dict[str, Any]]:
-        """A mapping for each pair of settings at each ratio."""
+        """One mapping per pair of settings and ratio."""
         return self.found.overlap
 
     @property
     def kept(self) -> list[Kept]:
-        """What the rows are of, in their order."""
+        """Labels of the rows, in their order."""
         return self.found.kept
 
     def html(self) -> str:
@@ -176,15 +176,15 @@ def compare(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> ComparisonPage:
-    """Settings on the same tokens: what each keeps, what it costs, what it loses.
+    """Compare settings on the same tokens: what each keeps, costs and loses.
 
     Parameters
     ----------
     tokens : VideoTokens, features [T, H, W, d]
-    settings : names of selectors, or :class:`stgraph.Setting`. Settings of st-simdiff alone are compared by their
-        communities, any others by what they keep; None for st-simdiff with one community backend per objective
+    settings : names of selectors, or :class:`stgraph.Setting`. Settings of st-simdiff only are compared by their
+        communities, any others by the tokens they keep; None for st-simdiff with one community backend per objective
     ratios : r in (0, 1]
-    measured, newlines : see :class:`stgraph.Budget`; of selectors
+    measured, newlines : see :class:`stgraph.Budget`; for selectors
     fidelity : whether to compute the nearest-kept-token figures, whose time grows with N squared
     name : of the video
     device : where to compute, "cpu" or "cuda"; figures are computed on the CPU
@@ -225,14 +225,14 @@ def usual_settings(
     splits: Iterable[str] = USUAL_SPLITS,
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Setting]:
-    """Settings for a page: st-simdiff with each backend and splitter; of the other selectors one each.
+    """Settings for a page: st-simdiff with each backend and splitter, and one for each other selector.
 
     Parameters
     ----------
     selectors : names, or "all" for every one that can be used
     backends : names, or "all"; empty for one per objective
     splits : splitters
-    parameters : further ones; each goes to the selectors that know it
+    parameters : others; each goes to the selectors that accept it
 
     Raises
     ------
@@ -254,7 +254,7 @@ def usual_settings(
 
 
 def framed(page: str) -> str:
-    """A page inside another document, as a notebook's cell is one."""
+    """A page embedded in another document, such as a notebook cell."""
     return f'<iframe srcdoc="{html.escape(page)}" style="width: 100%; height: {_HEIGHT}px; border: 0"></iframe>'
 
 

@@ -1,20 +1,20 @@
-"""JSON from a file that anyone may have written."""
+"""JSON from untrusted files."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-_SHOWN = 60  # characters of a key that an error repeats
+_SHOWN = 60  # characters of a key quoted in an error
 
 
 def parse_json(text: str) -> Any:
-    """The value of ``text``; an object that says something twice is refused, for readers disagree on which counts.
+    """The value of ``text``; an object that repeats a key is refused, since readers disagree on which counts.
 
     Raises
     ------
     ValueError
-        no JSON, nested too deeply, or a key given twice
+        not JSON, nested too deeply, or a key given twice
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tables of named things (backends, splitters, selectors), imported only when used."""
+"""Registries of backends, splitters and selectors by name, imported on first use."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stgraph.spelling import hint
 class Registry:
     """Names mapped to ``"module:attribute"`` strings.
 
-    Own entries come first; third parties add theirs through the entry-point ``group`` of their distribution, or at
-    run time with :meth:`register`. Nothing a third party gets wrong stops others from being listed: :meth:`fault` says
+    Our own entries come first; third parties add theirs through the entry-point ``group`` of their distribution, or at
+    run time with :meth:`register`. A third party's mistake never keeps others from being listed: :meth:`fault` says
     what is wrong with an entry, :meth:`refused` which plug-ins have no entry because their name is taken.
 
     Parameters
     ----------
-    kind : what the table holds, for error messages
-    entries : the own ones
-    group : of entry points
-    check : raises InputError unless an object of a third party is what the table holds
+    kind : the kind of entry, for error messages
+    entries : our own
+    group : entry-point group
+    check : raises InputError unless a third party's object is of the table's kind
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Registry:
         Raises
         ------
         InputError
-            the name is taken or not a string, or the object is not what the table holds
+            the name is taken or not a string, or the object is not of the table's kind
         """
         if not isinstance(name, str) or not name:
-            raise InputError(f"the name of a {self.kind} is {name!r}; it must be a string that is not empty")
+            raise InputError(f"the name of a {self.kind} is {name!r}; it must be a non-empty string")
         if name in self._table():
-            raise InputError(f"{self.kind} {name!r} is registered already; choose another name")
+            raise InputError(f"{self.kind} {name!r} is already registered; choose another name")
         if isinstance(target, str):
             self._entries[name] = target
             return
@@ -97,14 +97,14 @@ class Registry:
         self._loaded[name] = target
 
     def unregister(self, name: str) -> None:
-        """Take ``name`` out again."""
+        """Remove ``name``."""
         self.check(name)
         del self._entries[name]
         for table in (self._loaded, self._origins, self._faults):
             table.pop(name, None)
 
     def check(self, name: str) -> str:
-        """``name`` itself, or an error that lists the known names and the nearest spelling."""
+        """``name``; if unknown, an error that lists the known names and the nearest spelling."""
         table = self._table()
         if isinstance(name, str) and name in table:
             return name
@@ -116,9 +116,9 @@ class Registry:
         Raises
         ------
         UnknownNameError
-            no entry of that name
+            no entry has that name
         UnavailableError
-            a third party's entry cannot be imported, or is not what the table holds
+            a third party's entry cannot be imported, or is not of the table's kind
         """
         self.check(name)
         if name in self._faults:
@@ -131,7 +131,7 @@ class Registry:
         return self._loaded[name]
 
     def fault(self, name: str) -> str | None:
-        """None, or why the third party's entry ``name`` cannot be used; it is imported to find out."""
+        """None, or the reason a third party's entry ``name`` cannot be used; it is imported to find out."""
         if name not in self._own:
             try:
                 self.get(name)
@@ -140,11 +140,11 @@ class Registry:
         return self._faults.get(name)
 
     def usable(self) -> list[str]:
-        """Every name that :meth:`get` answers; entries of third parties are imported to find out."""
+        """Every name that :meth:`get` accepts; third parties' entries are imported to find out."""
         return [name for name in self.names() if self.fault(name) is None]
 
     def _load_checked(self, name: str) -> None:
-        """Import a third party's entry; whatever its code raises becomes the reason why it cannot be used."""
+        """Import a third party's entry; whatever its code raises becomes the reason it cannot be used."""
         try:
             found = _imported(self._entries[name])
             if self._check is not None:
@@ -160,7 +160,7 @@ class Registry:
 
 
 def told(error: BaseException) -> str:
-    """What an error of a third party's code says, on one line; our own errors speak for themselves."""
+    """An error from third-party code on one line; our own errors keep their message."""
     text = " ".join(str(error).split())
     if isinstance(error, InputError):
         return text
@@ -169,8 +169,8 @@ def told(error: BaseException) -> str:
 
 @contextmanager
 def naming(by: str, code: Any) -> Iterator[None]:
-    """Around a call of ``code``, a function or an object: what a third party's raises becomes an UnavailableError in
-    its name. Our own errors pass, and what says more about the machine than about the code."""
+    """Guard a call of ``code``, a function or an object: whatever third-party code raises becomes an UnavailableError
+    in its name. Our own errors pass through, as do those that concern the machine rather than the code."""
     try:
         yield
     except (StgraphError, MemoryError):

@@ -1,8 +1,8 @@
-"""The named tensors a token dump can carry beside its features.
+"""Signals: the named tensors a token dump can carry besides its features.
 
 Shapes use the symbols T, H, W (lattice), N = T*H*W, n (all visual tokens, newlines included), d (feature dimension),
-and free symbols in lower case (heads, layers, positions of the encoder's own grid ``e``), which only have to agree
-with themselves inside one dump.
+and free symbols in lower case (heads, layers, positions of the encoder's own grid ``e``), which only need to be
+consistent within one dump.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INTS = ("int32", "int64")
 
 @dataclass(frozen=True)
 class Signal:
-    """One known signal: its shape in symbols, the dtypes it may have, and what it is."""
+    """A known signal: its shape in symbols, allowed dtypes, and meaning."""
 
     shape: tuple[str | int, ...]
     dtypes: tuple[str, ...]
@@ -43,7 +43,7 @@ SIGNALS: dict[str, Signal] = {
     "pool_attn": Signal(("T", "e"), FLOATS, "attention of a pooling head to the patches"),
     "pool_feature": Signal(("T", "dv"), FLOATS, "output of the pooling head"),
     "llm_attn_last": Signal(
-        ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, a layer a row", True
+        ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, one row per layer", True
     ),
     "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of llm_attn_last", True),
     "llm_attn_textmax": Signal(("seq",), FLOATS, "attention at one layer, maximum over heads and text queries", True),
@@ -52,26 +52,26 @@ SIGNALS: dict[str, Signal] = {
     "llm_hidden": Signal(("hsaved", "seq", "dllm"), FLOATS, "hidden states entering the saved layers", True),
     "deepstack": Signal(("levels", "n", "dllm"), FLOATS, "extra visual features injected in deeper layers"),
     "frame_time": Signal(("T",), ("float64", "float32"), "presentation time of each frame, seconds"),
-    "frame_jpeg": Signal(("jpeg_bytes",), ("uint8",), "the frames' JPEG files, one after the other"),
+    "frame_jpeg": Signal(("jpeg_bytes",), ("uint8",), "the frames' JPEG files, concatenated"),
     "frame_jpeg_len": Signal(("T",), INTS, "length of each frame's JPEG, bytes"),
     "shot_cuts_s": Signal(("cuts",), ("float64", "float32"), "times of shot changes, seconds"),
 }
 
 
 def is_per_patch(name: str) -> bool:
-    """Whether a signal has a value for each patch of the lattice or of the encoder's grid, and so none for newlines."""
+    """Whether a signal has one value per patch (of the lattice or the encoder's grid), hence none for newlines."""
     return name in SIGNALS and not {"H", "e", "ek"}.isdisjoint(SIGNALS[name].shape)
 
 
 def check_signals(signals: Mapping[str, tuple[tuple[int, ...], str]], symbols: Mapping[str, int]) -> None:
-    """Check shapes and dtypes of known signals against the grid's ``symbols`` and each other.
+    """Check the shapes and dtypes of known signals against the grid's ``symbols`` and each other.
 
     ``signals`` maps a name to (shape, dtype name). Names outside :data:`SIGNALS` are the user's own and pass.
 
     Raises
     ------
     InputError
-        a known signal has another rank, size or dtype than its definition
+        a known signal's rank, size or dtype differs from its definition
     """
     bound: dict[str, Any] = dict(symbols)
     for name, (shape, dtype) in signals.items():

@@ -1,4 +1,4 @@
-"""A video's visual tokens: features, grid, signals, metadata."""
+"""Visual tokens of a video: features, grid, signals, metadata."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class VideoTokens(Spelled):
     Parameters
     ----------
     features : [n, d] or [T, H, W, d] float32, float16 or bfloat16
-        a row per visual token in sequence order, newlines and separators included; 4-D only where all are patches.
-        On a GPU they stay there, as a torch tensor, and what can be computed there is
+        one row per visual token in sequence order, newlines and separators included; 4-D only if all are patches.
+        On a GPU they stay there, as a torch tensor, and computation runs there where possible
     grid : TokenGrid
-        which rows are patches, and the lattice they form
+        the rows that are patches, and the lattice they form
     signals : mapping of name -> array
-        what methods other than the graph need (attention, keys, frame thumbnails), in host memory; see
+        inputs of methods beyond the graph (attention, keys, frame thumbnails), in host memory; see
         :data:`stgraph.signals.SIGNALS`
     metadata : mapping
-        where the tokens come from: model, encoder, frame sampling, licence
+        origin of the tokens: model, encoder, frame sampling, licence
 
     Raises
     ------
@@ -82,13 +82,13 @@ class VideoTokens(Spelled):
         signals: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> VideoTokens:
-        """Tokens of an array: any DLPack producer, any strides, never copied where NumPy or the GPU can address it.
+        """Tokens from an array: any DLPack producer, any strides, not copied if NumPy or the GPU can address it.
 
         Parameters
         ----------
         x : [T, H, W, d] float32, float16 or bfloat16; with ``grid`` also [T, H*W, d], as vision towers give it, or
             [T*H*W, d], both in raster order
-        grid : (H, W), (T, H, W) or a TokenGrid; the last also where newlines and separators are among [n, d]
+        grid : (H, W), (T, H, W) or a TokenGrid; the last also if newlines and separators are among [n, d]
         importance : [T, H, W], [T, H*W] or [N], optional
             attention of the last prompt token to each visual token
 
@@ -141,7 +141,7 @@ class VideoTokens(Spelled):
 
     @property
     def lattice(self) -> Any:
-        """[T, H, W, d]: the patch tokens, a view of the features wherever strides allow one."""
+        """[T, H, W, d]: the patch tokens, a view of the features where strides allow."""
         if self.features.ndim == 4:
             return self.features
         shape = (*self.grid.shape, self.dimension)
@@ -151,7 +151,7 @@ class VideoTokens(Spelled):
 
     def with_newline_column(self) -> VideoTokens:
         """The same tokens on the grid in which newlines are nodes (:meth:`TokenGrid.with_newline_column`), without the
-        signals that have a value a patch and none for a newline."""
+        signals that have one value per patch and none for newlines."""
         signals = {name: values for name, values in self.signals.items() if not is_per_patch(name)}
         return VideoTokens(self.features, self.grid.with_newline_column(), signals, self.metadata)
 
@@ -166,10 +166,10 @@ class VideoTokens(Spelled):
         return dtype_name(self.features)
 
     def signal(self, name: str, needed_by: str = "this method") -> Array:
-        """The signal ``name``, or an error that says who needs it and what is there."""
+        """The signal ``name``; if missing, an error that says who needs it and which signals exist."""
         if name not in self.signals:
             have = ", ".join(self.signals) or "none"
-            for part in getattr(self.signals, "maps", (self.signals,)):  # of a query file, and of the dump
+            for part in getattr(self.signals, "maps", (self.signals,)):  # from a query file, and from the dump
                 if why := getattr(part, "unread", {}).get(name):
                     raise MissingSignalError(f"{needed_by} needs the signal {name!r}, which cannot be read: {why}")
             raise MissingSignalError(
@@ -214,7 +214,7 @@ class VideoTokens(Spelled):
 
 
 def check_tokens(tokens: Any, given_to: str) -> None:
-    """Raise InputError unless ``tokens`` are VideoTokens; the message says how to make some."""
+    """Raise InputError unless ``tokens`` are VideoTokens; the message says how to make them."""
     if not isinstance(tokens, VideoTokens):
         raise InputError(
             f"{given_to} got {type(tokens).__name__}; pass VideoTokens, e.g. stgraph.VideoTokens.from_array(x)"
@@ -222,7 +222,7 @@ def check_tokens(tokens: Any, given_to: str) -> None:
 
 
 def _strided_lattice(features: Any, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Any:
-    """The patches as a strided view when newlines and separators recur evenly, else a gathered copy."""
+    """The patches as a strided view if newlines and separators recur evenly, else a gathered copy."""
     rows = grid.rows.reshape(grid.shape)
     steps = [int(rows.take(1, axis=a).flat[0] - rows.flat[0]) if rows.shape[a] > 1 else 0 for a in range(3)]
     t, y, x = np.ogrid[: grid.T, : grid.H, : grid.W]
@@ -237,7 +237,7 @@ def _strided_lattice(features: Any, grid: TokenGrid, shape: tuple[int, int, int,
 
 
 def _film(tokens: VideoTokens) -> str:
-    """Up to eight of the thumbnails the tokens carry; nothing where they carry none that can be told apart."""
+    """Up to eight of the tokens' thumbnails; empty if there are none that can be separated."""
     jpeg, lengths = tokens.signals.get("frame_jpeg"), tokens.signals.get("frame_jpeg_len")
     if jpeg is None or lengths is None or lengths.min() < 0 or int(lengths.sum(dtype=np.int64)) != jpeg.size:
         return ""

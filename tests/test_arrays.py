@@ -120,7 +120,7 @@ def test_arrays_without_values_are_named_with_what_to_pass(case: str, reader: st
     with pytest.raises(InputError) as caught:
         READERS[reader](array)
     text = str(caught.value)
-    assert text.startswith(f"{reader} ({type(array).__name__}) has no values that can be read: ")
+    assert text.startswith(f"{reader} ({type(array).__name__}) has no readable values: ")
     assert why in text
     assert "Pass an array that holds them: outside of jit" in text
     assert "\n" not in text
@@ -129,7 +129,7 @@ def test_arrays_without_values_are_named_with_what_to_pass(case: str, reader: st
 def test_gather_names_features_without_values() -> None:
     kept = selector("uniform", n_keep=3).select(VideoTokens.from_array(features((2, 3, 4, 5))))
     for array, _ in UNREADABLE.values():
-        with pytest.raises(InputError, match=r"^features \(\w+\) has no values that can be read"):
+        with pytest.raises(InputError, match=r"^features \(\w+\) has no readable values"):
             kept.gather(array)
 
 
@@ -202,7 +202,7 @@ def test_torch_tensors_whose_memory_was_freed_are_refused(left: int) -> None:
     view = tensor[1:, ::2]
     tensor.untyped_storage().resize_(left)
     for given in (tensor, view):
-        with pytest.raises(InputError, match=f"features has shape .*, but its memory holds {left} of the .* bytes"):
+        with pytest.raises(InputError, match=f"features has shape .*, but its memory holds only {left} of .* bytes"):
             VideoTokens.from_array(given)
 
 

@@ -220,7 +220,7 @@ def test_labels_of_a_splitter_are_checked(answer: Any) -> None:
     SPLITTERS.register("mine", Mine())
     try:
         with pytest.raises(
-            InputError, match=r"splitter mine returned .* for 60 nodes; it must return one integer each"
+            InputError, match=r"splitter mine returned .* for 60 nodes; it must return one integer per node"
         ):
             graph = stgraph.build_graph(clip(), -1.0)
             stgraph.detect_communities(graph, "lattice-components", max_size=2, split="mine")

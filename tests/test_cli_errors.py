@@ -101,7 +101,7 @@ def test_what_is_no_dump(refused: Refused, tmp_path: Path, command: str) -> None
 def test_dump_of_a_newer_format(refused: Refused, tmp_path: Path, command: str) -> None:
     path = tmp_path / "x.safetensors"
     save_file({"x": np.zeros(3)}, path, {"stgraph": "tokens", "schema_version": "2", "metadata": "{}"})
-    assert f"{path} was written in dump format 2; this stgraph reads up to 1" in refused(command, str(path))
+    assert f"{path} has dump format 2; this stgraph reads up to 1" in refused(command, str(path))
 
 
 @pytest.mark.parametrize("command", DUMP_COMMANDS)

@@ -89,7 +89,9 @@ def test_ids_are_widened_where_cugraph_counts_more_edges_than_they_hold(
 
 @each
 def test_an_isolated_node_is_no_garbage_label(name: str) -> None:
-    with pytest.raises(RuntimeError, match=f"{name}: the workers labelled 2 of 3 nodes; isolated nodes are unknown"):
+    with pytest.raises(
+        RuntimeError, match=f"{name}: the workers labelled 2 of 3 nodes; isolated nodes must be set aside"
+    ):
         backend(name).labels(graph(3, [(0, 1)]), BackendParams())
     assert stgraph.detect_communities(graph(3, [(0, 1)]), name).n_nodes == 3
 
@@ -106,7 +108,7 @@ def test_a_cluster_is_never_started_unasked(name: str, cluster: Cluster, monkeyp
             stgraph.detect_communities(ZOO["video"](), name)
 
     cluster.workers = cluster.workers[1:]
-    refused(r"cuGraph's communicator .* does not have: tcp://127\.0\.0\.1:40000; start cluster, client")
+    refused(r"cuGraph's communicator .* does not have: tcp://127\.0\.0\.1:40000; restart cluster, client")
     cluster.communicating = None
     refused(r"cuGraph's communicator .* is not initialised; call cugraph\.dask\.comms\.comms\.initialize\(p2p=True\)")
     monkeypatch.delitem(sys.modules, "cugraph.dask.comms.comms")

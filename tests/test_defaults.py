@@ -69,7 +69,7 @@ def test_a_graph_of_ones_own_shows_its_communities_uncapped() -> None:
     assert parts.provenance.backend == DEFAULT_GRAPH_BACKEND
     assert parts.provenance.max_size is None
     assert parts.provenance.remarks == (
-        "no size cap: an edge list of one's own has none by default; max_size='sqrt' sets one",
+        "no size cap: your own edge list has none by default; max_size='sqrt' sets one",
     )
     assert "split by" not in repr(parts)
 

@@ -109,7 +109,7 @@ def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3)}, tmp_path / "a")
     with pytest.raises(FeatureError, match=r"holds weight \[3\]; which of it is \[T, H, W, d\]"):
         load(tmp_path / "a")
-    with pytest.raises(DumpFormatError, match="no stgraph dump: its header lacks the key 'stgraph'"):
+    with pytest.raises(DumpFormatError, match="not an stgraph dump: its header lacks the key 'stgraph'"):
         load(tmp_path / "a", tmp_path / "query")
 
 
@@ -226,7 +226,7 @@ def test_interrupted_write_leaves_the_old_file(
     with pytest.raises(InputError if isinstance(error, OSError) else type(error)) as caught:
         tokens().save(tmp_path / "a")
     if isinstance(error, OSError):
-        assert "No space left on device; an existing file is left as it was" in str(caught.value)
+        assert "No space left on device; an existing file is left unchanged" in str(caught.value)
     assert (tmp_path / "a").read_bytes() == b"precious"
     assert names(tmp_path) == ["a"]
 
@@ -263,6 +263,8 @@ def test_dtypes_a_dump_cannot_hold_are_refused(tmp_path: Path, dtype: Any) -> No
 def test_signals_named_like_the_tensors_of_every_dump_are_refused(tmp_path: Path) -> None:
     for name in tensors():
         clash = VideoTokens.from_array(features((1, 1, 1, 4)), signals={name: np.zeros(3)})
-        with pytest.raises(InputError, match=f"signal '{name}' has the name of a tensor every dump holds; rename it"):
+        with pytest.raises(
+            InputError, match=f"signal '{name}' has the name of a tensor that every dump holds; rename it"
+        ):
             clash.save(tmp_path / "a")
     assert names(tmp_path) == []

@@ -77,7 +77,7 @@ def test_repr() -> None:
     [
         ([0, 1], [1], None, "src, dst and weight have 2, 1 and 2 entries"),
         ([0, 1], [1, 2], [0.5], "src, dst and weight have 2, 2 and 1 entries"),
-        ([0, 1], [1, 4], None, r"edge 1 is \(1, 4\) .* nodes of 0..3"),
+        ([0, 1], [1, 4], None, r"edge 1 is \(1, 4\) .* nodes in 0..3"),
         ([0, -1], [1, 2], None, r"edge 1 is \(-1, 2\)"),
         ([2], [2], None, r"edge 0 is \(2, 2\)"),
         ([0, 1], [1, 2], [1.0, np.nan], r"edge 1 is \(1, 2\) with weight nan"),

@@ -119,6 +119,6 @@ def test_register_and_unregister(registry: Registry) -> None:
 
 @pytest.mark.parametrize("taken", ["path", "queue"])
 def test_a_taken_name_is_refused(registry: Registry, taken: str) -> None:
-    with pytest.raises(InputError, match=f"thing '{taken}' is registered already; choose another name"):
+    with pytest.raises(InputError, match=f"thing '{taken}' is already registered; choose another name"):
         registry.register(taken, object())
     assert registry.get(taken) is not object

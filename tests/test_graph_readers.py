@@ -117,7 +117,7 @@ def test_tables_of_names(library: str) -> None:
     assert list(read(table, "from", "to", None))[1][2] == 1.0
     with pytest.raises(InputError, match="an edge ends at 'b', which is not among the 2 nodes"):
         read(table, "from", "to", nodes=["a", "c"])
-    with pytest.raises(InputError, match="nodes is 3, but the ends of edges are names"):
+    with pytest.raises(InputError, match="nodes is 3, but the endpoints are names"):
         read(table, "from", "to", nodes=3)
 
 
@@ -129,7 +129,7 @@ def test_tables_of_ids(library: str) -> None:
     read = getattr(EdgeList, f"from_{library}")
     assert (read(table).n_nodes, read(table, nodes=9).n_nodes) == (5, 9)
     assert list(read(table)) == [(0, 1, 1.0), (2, 4, 1.0)]
-    with pytest.raises(InputError, match=r"edge 1 is \(4, 2\) .* nodes of 0..3"):
+    with pytest.raises(InputError, match=r"edge 1 is \(4, 2\) .* nodes in 0..3"):
         read(table, nodes=4)
 
 
@@ -192,7 +192,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "networkx loop": (lambda: EdgeList.from_networkx(nx.Graph([("a", "a")])), r"edge 0 is \('a', 'a'\).*two different"),
     "a weight missing": (
         lambda: EdgeList.from_networkx(half_weighted()),
-        r"1 of 2 edges have no 'weight', the first is \('a', 'b'\).*weight=None",
+        r"1 of 2 edges have no 'weight', first \('a', 'b'\).*weight=None",
     ),
     "no weight, though named": (lambda: EdgeList.from_networkx(nx.path_graph(3), weight="weight"), "2 of 2 edges"),
     "weight NaN": (lambda: EdgeList.from_networkx(weighted(float("nan"))), r"\('a', 'b'\) with weight nan"),
@@ -220,15 +220,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no such weight": (lambda: EdgeList.from_pandas(frame(src=[0], dst=[1]), weight="w"), "no column 'w'"),
     "an end missing": (
         lambda: EdgeList.from_pandas(frame(src=[0, None], dst=[1, 2])),
-        "'src' is missing in 1 of 2 rows, the first is row 1",
+        "'src' is missing in 1 of 2 rows, first in row 1",
     ),
     "a value missing": (
         lambda: EdgeList.from_pandas(frame(src=[0, 1], dst=[1, 2], weight=[None, 1.0])),
-        "'weight' is missing in 1 of 2 rows, the first is row 0",
+        "'weight' is missing in 1 of 2 rows, first in row 0",
     ),
     "fractional ids": (
         lambda: EdgeList.from_pandas(frame(src=[0.5], dst=[1.0])),
-        "float64; they are integers or names",
+        "float64; they must be integers or names",
     ),
     "both directions": (
         lambda: EdgeList.from_pandas(frame(src=["a", "b"], dst=["b", "a"])),

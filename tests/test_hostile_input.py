@@ -115,7 +115,7 @@ def test_a_header_unfolds_to_256_mb_at_most(name: str, tmp_path: Path) -> None:
 
 def test_metadata_that_could_not_be_read_again_are_not_written(tmp_path: Path) -> None:
     tokens = VideoTokens.from_array(np.ones((1, 1, 1, 2), np.float32), metadata={"a": "x" * MAX_HEADER_BYTES})
-    with pytest.raises(InputError, match=r"its metadata make a header of .* store what is long as a signal"):
+    with pytest.raises(InputError, match=r"its metadata make a header of .* store long values as a signal"):
         tokens.save(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 

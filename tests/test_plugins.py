@@ -198,7 +198,7 @@ def test_a_batch_job_is_checked_too(task: Any, wrong: str) -> None:
 
 @pytest.mark.parametrize("name", [None, "", 3])
 def test_a_name_is_a_string(name: Any) -> None:
-    with pytest.raises(InputError, match="it must be a string that is not empty"):
+    with pytest.raises(InputError, match="it must be a non-empty string"):
         SPLITTERS.register(name, "a:b")
 
 

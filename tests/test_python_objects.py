@@ -78,7 +78,7 @@ def test_a_graph_is_its_nodes(graph: TokenGraph) -> None:
     assert [node in graph for node in (0, graph.n_nodes - 1, np.int64(3), graph.n_nodes, -1, "a")] == [True] * 3 + [
         False
     ] * 3
-    with pytest.raises(InputError, match=r"many arrays: graph.similarity .* graph.to_scipy\(\)"):
+    with pytest.raises(InputError, match=r"several arrays: graph.similarity .* graph.to_scipy\(\)"):
         np.asarray(graph)
 
 
@@ -94,7 +94,7 @@ def test_an_edge_list_is_its_edges(graph: TokenGraph) -> None:
     absent = [(0, 0), (a, b, weight + 1), (a,), "ab", 3, ("a", "b"), None]
     assert [edge in edges for edge in absent] == [False] * len(absent)
     assert np.asarray(edges, np.float32).dtype == np.float32
-    with pytest.raises(ValueError, match="put together in a copy"):
+    with pytest.raises(ValueError, match="combined in a copy"):
         np.asarray(edges, copy=False)
 
 
@@ -275,7 +275,7 @@ def test_newlines_among_the_tokens_of_a_grid() -> None:
     ("shape", "grid", "message"),
     [
         ((3, 196, 7), None, r"shape \(3, 196, 7\); expected \[T, H, W, d\].*grid=\(H, W\), such as grid=\(14, 14\)"),
-        ((3, 20, 7), None, r"say how the N tokens of a frame lie: grid=\(H, W\)$"),
+        ((3, 20, 7), None, r"say how the N tokens of a frame are arranged: grid=\(H, W\)$"),
         ((60, 7), None, r"expected \[T, H, W, d\].*grid=\(T, H, W\)"),
         ((3, 21, 7), (4, 5), r"63 tokens \(21 in each of 3 frames\), but grid 3x4x5 has 60.*class.*x\[:, 1:\]"),
         ((61, 7), (4, 5), r"61 tokens, but grid 3x4x5 has 60"),

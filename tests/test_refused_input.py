@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "weight beyond float32": (lambda: EdgeList.from_arrays(4, [0], [2], [1e300]), "finite weight"),
     "weight of text": (lambda: EdgeList.from_arrays(4, [0], [2], ["a"]), "weight has dtype"),
     "masked features": (lambda: VideoTokens.from_array(np.ma.masked_array(X)), "masked"),
-    "ragged features": (lambda: VideoTokens.from_array([[1], [2, 3]]), "no array"),
+    "ragged features": (lambda: VideoTokens.from_array([[1], [2, 3]]), "is not an array"),
     "importance of another shape": (
         lambda: VideoTokens.from_array(X, importance=np.ones((3, 2, 2))),
         "importance has shape",

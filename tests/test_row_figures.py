@@ -169,7 +169,7 @@ def test_a_sweep_of_percentiles_and_of_accuracy() -> None:
     (left,) = sweep_figure(rows).axes  # tau_sim is not varied
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["0.1", "0.3", "p80", "p95"]
     np.testing.assert_allclose(left.lines[0].get_xydata(), [[i, 60] for i in range(4)])
-    assert left.get_ylabel() == "questions answered right, %"
+    assert left.get_ylabel() == "questions answered correctly, %"
     with pytest.raises(InputError, match="no row has both tau_sim and tau_diff"):
         sweep_figure([{"tau_sim": None, "tau_diff": 0.2}])
     with pytest.raises(InputError, match="no column 'x'"):
@@ -221,7 +221,7 @@ def test_selectors() -> None:
     figure = selector_figure(rows)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "cosine of dropped tokens to the\nnearest token handed on, mean",
-        "event tokens among the kept",
+        "event tokens among those kept",
     ]
     np.testing.assert_allclose(figure.axes[0].lines[1].get_xydata(), [[0.1, 0.3], [0.5, 0.7]])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["evs", "srts"]
