@@ -90,6 +90,7 @@ def with_attention(tokens: VideoTokens, found: Any, layer: int) -> VideoTokens:
     """The tokens with attention to each row, [n], of a decoder layer, as a dump would carry it."""
     attention = to_host(found)
     signals: dict[str, np.ndarray[Any, Any]] = {
+        **tokens.signals,
         "importance": attention[tokens.grid.rows].astype(np.float32).reshape(tokens.grid.shape),
         "llm_attn_last": attention[None].astype(np.float32),
         "llm_attn_layers": np.array([layer], np.int32),

@@ -111,11 +111,11 @@ def test_wrong_options(saved: dict[str, str], options: dict[str, Any], error: ty
 
 
 def test_a_tower_without_cls(saved: dict[str, str]) -> None:
-    with pytest.raises(MissingSignalError, match="CLS token, which this tower does not have; enc_recv_attn"):
+    with pytest.raises(MissingSignalError, match=r"CLS token, which Siglip\w+ does not have; enc_recv_attn"):
         load_encoder(saved["siglip"], signals=("enc_cls_attn",)).encode(FRAMES)
 
 
-def test_rotated_queries_are_refused(tmp_path: Path) -> None:
+def test_rotated_queries_and_keys(tmp_path: Path) -> None:
     config = transformers.DINOv3ViTConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
     )
@@ -123,8 +123,14 @@ def test_rotated_queries_are_refused(tmp_path: Path) -> None:
     steps = {**STEPS, "size": {"height": 32, "width": 32}, "image_mean": MEAN, "image_std": STD}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(steps))
     assert load_encoder(str(tmp_path)).encode(FRAMES)[0].shape == (3, H, W, 32)
-    with pytest.raises(MissingSignalError, match="rotates queries and keys"):
-        load_encoder(str(tmp_path), signals=("enc_cls_attn",))
+    encoder = load_encoder(str(tmp_path), signals=("enc_cls_attn", "enc_recv_attn"))
+    _, signals = encoder.encode(FRAMES)
+    network = transformers.DINOv3ViTModel.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    with torch.no_grad():
+        attention = network(encoder.preprocessing(FRAMES), output_attentions=True).attentions[-1]
+    first = attention.shape[-1] - H * W
+    assert np.abs(signals["enc_cls_attn"] - attention[:, :, 0, first:].numpy()).max() < 1e-6
+    assert np.abs(signals["enc_recv_attn"] - attention.mean((1, 2))[:, first:].numpy()).max() < 1e-6
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:

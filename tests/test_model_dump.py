@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from encoder_oracle import eager_signals
 from vlm_models import CASES, Case, torch, transformers
 from vlm_more_models import ALL
 
+import stgraph
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.grid import NEWLINE
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.dump_video import Extracted
 from stgraph.vlm.model_dump import ModelSource, load_model_source
 from stgraph.vlm.model_tokens import model_tokens
+from stgraph.vlm.model_tower import PACKED
 from stgraph.vlm.video_file import VideoInfo
 
 Make = Callable[[int], Case]
@@ -120,15 +123,30 @@ def test_signals_of_the_tower(name: str) -> None:
     assert np.abs(found.signals["enc_features"] - hidden[:, first:].numpy()).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(TOWERS)))
-def test_towers_without_pictures(name: str) -> None:
-    with pytest.raises(MissingSignalError, match=f"enc_cls_attn cannot be read from {name}"):
-        run(ALL[name](1), "enc_cls_attn")
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(TOWERS) - PACKED))
+def test_towers_that_are_not_known(name: str) -> None:
+    with pytest.raises(MissingSignalError, match=f"recv_attn cannot be read from the vision tower of {name}; known"):
+        run(ALL[name](1), "enc_recv_attn")
 
 
-def test_a_tower_without_cls() -> None:
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "video_llama_3"])
+def test_signals_of_a_tower_that_is_told_the_grid(name: str) -> None:
+    case = CASES[name](1)
+    asked = ("enc_recv_attn", "enc_features")
+    found, (eager_one,) = run(case, *asked), eager_signals(case, name)
+    T, H, W = case.grids[0]
+    assert found.metadata["encoder_grid"] == [2 * H, 2 * W]
+    assert found.metadata["pooling"] == "pixel-shuffle"
+    for signal in asked:
+        assert np.abs(found.signals[signal] - eager_one[signal]).max() < 1e-6 * max(1, np.abs(eager_one[signal]).max())
+    tokens = VideoTokens(found.features, found.grid, found.signals, found.metadata)
+    assert stgraph.selector("holitom", retain_ratio=0.4).select(tokens).account.n_kept == -(-2 * T * H * W // 5)
+
+
+@pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl"])
+def test_a_tower_without_cls(name: str) -> None:
     with pytest.raises(MissingSignalError, match="does not have; enc_recv_attn"):
-        run(CASES["llava_onevision"](1), "enc_cls_attn")
+        run(CASES[name](1), "enc_cls_attn")
 
 
 def test_the_model_is_left_as_it_was() -> None:

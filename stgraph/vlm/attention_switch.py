@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,18 @@ def register(name: str, function: Callable[..., Any], purpose: str) -> None:
     except ImportError:
         raise missing_dependency(purpose, "transformers", "hf") from None
     AttentionInterface.register(name, function)
+
+
+def models_own(module: Any) -> Callable[..., Any]:
+    """The attention function that a module would call, were it not for a switch that is off at this moment."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    name = module.config._attn_implementation
+    if name == "eager":  # not in the table: each model's file has its own
+        eager: Callable[..., Any] = sys.modules[type(module).__module__].eager_attention_forward
+        return eager
+    function: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS[name]
+    return function
 
 
 def _configuration(shared: Any, name: str, on: Callable[[], bool]) -> Any:

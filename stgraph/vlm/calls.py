@@ -44,6 +44,7 @@ class Call:
     given : its keyword arguments, ``input_ids`` among them where it came by position
     asked : of the model, by whoever called it
     reached : whether the text model was reached, so that this prompt was decided on
+    towers : what each pass through the vision tower showed in it, in order, where its signals are read
     """
 
     module: Any
@@ -51,6 +52,7 @@ class Call:
     given: Mapping[str, Any]
     asked: Asked
     reached: bool = field(default=False, init=False)
+    towers: list[Any] = field(default_factory=list, init=False)
 
     @property
     def ids(self) -> Any:
@@ -82,11 +84,9 @@ class Call:
         transformers takes the grids of videos that come encoded out of them before it calls any module, so that they
         are found in the caller's frame alone.
         """
-        for frame in _stack(self.frame):
-            if frame.f_code.co_name == "generate" and frame.f_locals.get("self") is model:
-                found: Mapping[str, Any] = frame.f_locals.get("kwargs", {})
-                return found
-        return {}
+        frame = generation_of(model, self.frame)
+        found: Mapping[str, Any] = {} if frame is None else frame.f_locals.get("kwargs", {})
+        return found
 
 
 _PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")
@@ -139,6 +139,17 @@ class Calls:
             return []
         on_stack = set(_stack(sys._getframe()))
         return [call for call in calls if call.frame in on_stack]
+
+
+def generation_of(model: Any, frame: FrameType) -> FrameType | None:
+    """The frame of the ``model.generate`` that ``frame`` runs in; None where it runs in none."""
+    found = (at for at in _stack(frame) if at.f_code.co_name == "generate" and at.f_locals.get("self") is model)
+    return next(found, None)
+
+
+def is_running(frame: FrameType) -> bool:
+    """Whether this thread is inside the code of ``frame``."""
+    return any(at is frame for at in _stack(sys._getframe()))
 
 
 def _stack(frame: FrameType | None) -> Iterator[FrameType]:

@@ -11,7 +11,7 @@ from stgraph.vlm.families import parts_of
 from stgraph.vlm.grids import Grids
 from stgraph.vlm.hooks import Hooks
 from stgraph.vlm.probe import check_layer
-from stgraph.vlm.stages import check_selector, probe_layer_of
+from stgraph.vlm.stages import check_selector, encoder_reader, probe_layer_of
 from stgraph.vlm.stats import Stats
 
 
@@ -50,7 +50,7 @@ def compress(
     UnknownNameError
         a model type that is not known, without ``grids``
     MissingSignalError
-        the selector needs signals of the vision encoder
+        the selector needs a signal of the vision encoder that this model's lacks
     UnavailableError
         on entering, or at a prompt: the model is compiled
     """
@@ -62,7 +62,8 @@ def compress(
     if layer is not None:
         check_layer(parts.text, layer)
     stats = Stats()
-    return Compression(Hooks(parts, selector, probe_layer, positions, grids, stats), stats)
+    encoder = encoder_reader(selector, parts)
+    return Compression(Hooks(parts, selector, probe_layer, positions, grids, stats, encoder), stats)
 
 
 class Compression:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stgraph.errors import InputError, MissingSignalError, UnavailableError, missing_dependency
+from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, without_first
 from stgraph.vlm.pixels import Preprocessing, preprocessing_of
-from stgraph.vlm.tower import ATTENTION_SIGNALS, Tower, attention_signals, tower_of, watching
+from stgraph.vlm.tower import Tower, n_before_patches, tower_of
+from stgraph.vlm.tower_passes import TowerPass, watching
 
 Array = np.ndarray[Any, Any]
 
@@ -73,22 +76,43 @@ class BackboneEncoder:
 
         pixels = self.preprocessing(rgb).to(device=self.device, dtype=getattr(torch, self.dtype))
         H, W = self.tower.grid(*pixels.shape[2:])
+        passes: list[TowerPass] = []
         try:
-            with torch.no_grad(), watching(self.tower, self.layer, self.signals) as seen:
+            with torch.no_grad(), self._watching(passes.append):
                 output = self.tower.module(pixel_values=pixels)
         except (ValueError, RuntimeError) as error:
             size = "x".join(map(str, pixels.shape[2:]))
             raise InputError(f"{self.name} cannot encode pictures of {size} pixels: {error}") from error
-        hidden = output.last_hidden_state if self.layer is None else seen.hidden
+        hidden = output.last_hidden_state if self.layer is None else passes[-1].hidden
         n_first = hidden.shape[1] - H * W if hidden.ndim == 3 else -1
-        expected = expected_first(self.tower.module)
+        expected = n_before_patches(self.tower.module)
         if n_first < 0 or (expected is not None and n_first != expected):
             raise InputError(
                 f"{self.name} gives {list(hidden.shape[1:])} for {H}x{W} patches: no grid of one token a patch; give a "
                 "plain vision transformer such as DINOv2, SigLIP or CLIP"
             )
-        signals = attention_signals(seen, H * W, n_first, self.signals) if self.signals else {}
-        return _numpy(hidden[:, n_first:].reshape(-1, H, W, hidden.shape[2])), signals
+        return _numpy(hidden[:, n_first:].reshape(-1, H, W, hidden.shape[2])), self._signals(passes[-1], n_first)
+
+    def check(self) -> None:
+        """Raise MissingSignalError for a signal that cannot be read from this tower, before any frame is seen."""
+        with self._watching(lambda seen: None):
+            pass
+
+    def _watching(self, done: Callable[[TowerPass], None]) -> AbstractContextManager[None]:
+        tower = self.tower
+        block, hidden = tower.block(self.layer), self.layer is not None
+        return watching(tower.module, tower.layers, block, self.signals, done, hidden=hidden)
+
+    def _signals(self, seen: TowerPass, n_first: int) -> dict[str, Array]:
+        kind = type(self.tower.module).__name__
+        missing = [name for name in self.signals if name not in seen.parts]
+        if missing:
+            raise MissingSignalError(
+                f"{missing[0]} cannot be read from {kind}: it computes attention without transformers' attention "
+                "interface"
+            )
+        found = {name: parts[0] for name, parts in seen.parts.items()}
+        return {name: _numpy(x) for name, x in without_first(found, n_first, kind).items()}
 
 
 def load_encoder(
@@ -131,8 +155,7 @@ def load_encoder(
     place = on_device(tower.module, device)
     used = str(next(tower.module.parameters()).dtype).removeprefix("torch.")
     encoder = BackboneEncoder(tower, preprocessing, checkpoint, layer, tuple(signals), used, place)
-    with watching(tower, layer, encoder.signals):
-        pass  # what cannot be read is said before a video is
+    encoder.check()
     return encoder
 
 
@@ -158,15 +181,6 @@ def on_device(module: Any, device: str | None) -> str:
     except (RuntimeError, AssertionError) as error:
         raise UnavailableError(f"device {place!r} cannot be used: {str(error).splitlines()[0]}") from None
     return place
-
-
-def expected_first(module: Any) -> int | None:
-    """How many tokens stand before the patches, where the modules say it; else None."""
-    config = module.config
-    names = {name.rpartition(".")[2] for name, _ in module.named_parameters()}
-    if not names & {"cls_token", "class_embedding"}:
-        return None
-    return 1 + int(getattr(config, "num_register_tokens", 0) or 0)
 
 
 def _numpy(x: Any) -> Array:

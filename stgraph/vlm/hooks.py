@@ -18,9 +18,11 @@ from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.continuation import Continuation, continued
 from stgraph.vlm.encoded_grids import merged_grids
+from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
 from stgraph.vlm.keywords import cache_of
+from stgraph.vlm.model_tower import EncoderReader
 from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stages import probe_layer_of
@@ -40,13 +42,21 @@ class Hooks:
     """Forward hooks on the modules of one model instance, and a switch at the attention that is probed."""
 
     def __init__(
-        self, parts: Parts, selector: Selector, probe_layer: int, positions: str, grids: Grids | None, stats: Stats
+        self,
+        parts: Parts,
+        selector: Selector,
+        probe_layer: int,
+        positions: str,
+        grids: Grids | None,
+        stats: Stats,
+        encoder: EncoderReader | None = None,
     ) -> None:
         self.parts = parts
         self.grids = grids
         self.pruner = Pruner(parts, selector, probe_layer, positions, stats)
         self._probe_layer = probe_layer_of(selector, probe_layer)
         self._calls = Calls()
+        self._encoded_signals = None if encoder is None else EncodedSignals(encoder, parts, self._calls)
         self._open = ExitStack()
 
     def __deepcopy__(self, memo: Any) -> Hooks:
@@ -74,6 +84,9 @@ class Hooks:
             self._check_not_compiled()
             if self._probe_layer is not None:
                 stack.enter_context(probed(parts.text, self._probe_layer))
+            if self._encoded_signals is not None:
+                stack.enter_context(self._encoded_signals.open())
+                stack.callback(self._encoded_signals.clear)
             for handle in self._handles():
                 stack.callback(handle.remove)
             self._open = stack.pop_all()
@@ -115,6 +128,8 @@ class Hooks:
         modules = {"the model": parts.model, "model.model": parts.base, "the text model": parts.text}
         if self._reads_encoder:
             modules["the vision tower"] = parts.vision
+        if self._encoded_signals is not None:
+            modules |= self._encoded_signals.reader.modules()
         if self._probe_layer is not None:
             probed_layer = parts.text.layers[self._probe_layer]
             modules[f"decoder layer {self._probe_layer}"] = probed_layer
@@ -208,7 +223,8 @@ class Hooks:
             return None
         # generate() keeps the step it compiled for static caches, and the code of it runs past hooks.
         compiled = getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call")
-        cut = self.pruner.prune(kwargs, ids, videos, replace(call.asked, compiled=compiled))
+        signals = {} if self._encoded_signals is None else self._encoded_signals.of_videos(call, videos)
+        cut = self.pruner.prune(kwargs, ids, videos, replace(call.asked, compiled=compiled), signals)
         if cut is None:
             return None
         new, made = cut

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import UnavailableError
-from stgraph.vlm.attention_switch import register, switched
+from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.probe import check_layer
 
 ATTENTION = "stgraph_recorded"
@@ -54,8 +53,6 @@ def recording(text: Any, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
 
 def _recorded(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
     """An attention function of transformers: query [1, heads, L, c], key [1, kv_heads, L, c]."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
     unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
     if unknown:
         raise UnavailableError(f"attention with {unknown[0]!r} cannot be read; leave llm_attn_last and importance out")
@@ -72,11 +69,6 @@ def _recorded(module: Any, query: Any, key: Any, value: Any, attention_mask: Any
     found[modules[module]] = scores.softmax(-1).mean((0, 1))
     token = _recording.set(None)  # the function below may read its own name from the configuration
     try:
-        onward = module.config._attn_implementation
-        if onward == "eager":  # not in the table: each model's file has its own
-            function = sys.modules[type(module).__module__].eager_attention_forward
-        else:
-            function = ALL_ATTENTION_FUNCTIONS[onward]
-        return function(module, query, key, value, attention_mask, **options)
+        return models_own(module)(module, query, key, value, attention_mask, **options)
     finally:
         _recording.reset(token)

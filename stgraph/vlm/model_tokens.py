@@ -14,11 +14,12 @@ from stgraph.grid import OTHER, TokenGrid
 from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import selector
 from stgraph.vlm.dump_video import Extracted
+from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
 from stgraph.vlm.families import Parts, parts_of
 from stgraph.vlm.grids import Video
 from stgraph.vlm.hooks import Hooks
 from stgraph.vlm.llm_attention import recording
-from stgraph.vlm.model_tower import ENCODER_SIGNALS, watching_encoder
+from stgraph.vlm.model_tower import EncoderReader, Signals
 from stgraph.vlm.probe import check_layer
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stats import Stats
@@ -49,7 +50,7 @@ def model_tokens(
     model : a Hugging Face ...ForConditionalGeneration of a known family
     inputs : what its processor gives: one prompt with one video, unpadded
     signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run) and of
-        :data:`stgraph.vlm.model_tower.ENCODER_SIGNALS`
+        :data:`stgraph.vlm.encoder_signals.ENCODER_SIGNALS`
     llm_layers : decoder layers for ``llm_attn_last``; all without
 
     Raises
@@ -65,12 +66,13 @@ def model_tokens(
     parts = parts_of(model)
     layers = _layers(parts, signals, llm_layers)
     reader = _Reader(parts, ends=not layers)
-    hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, Stats())
+    encoded = set(signals) & set(ENCODER_SIGNALS)
+    encoder = EncoderReader(parts, encoded, "a dump") if encoded else None
+    hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, Stats(), encoder)
     hooks.pruner = reader
     base_inputs = {name: value for name, value in inputs.items() if name != "labels"}
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        encoder = stack.enter_context(watching_encoder(parts, signals))
         rows = stack.enter_context(recording(parts.text, layers))
         hooks.attach()
         stack.callback(hooks.detach)
@@ -81,7 +83,7 @@ def model_tokens(
     if reader.video is None:
         raise InputError("the prompt holds no video; its chat template has to place one")
     grid, at = reader.place()
-    found, metadata = encoder.signals(grid) if encoder is not None else ({}, {})
+    found, metadata = reader.encoded
     query: dict[str, Array] = {}
     if "llm_attn_last" in signals:
         chosen = layers if llm_layers is None else list(llm_layers)
@@ -118,15 +120,24 @@ class _Reader(Pruner):
         self.ends = ends
         self.video: Video | None = None
         self.features: Array = np.empty(0)
+        self.encoded: tuple[Signals, Signals] = ({}, {})
 
-    def prune(self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], asked: Any) -> None:
-        """Note features and place; nothing is dropped."""
+    def prune(
+        self,
+        kwargs: Mapping[str, Any],
+        ids: Array,
+        videos: Sequence[Video],
+        asked: Any,
+        signals: Mapping[Video, tuple[Signals, Signals]],
+    ) -> None:
+        """Note features, place, and signals of the vision tower; nothing is dropped."""
         if len(ids) != 1 or len(videos) != 1:
             raise InputError(f"a dump is made of one prompt with one video; this has {len(ids)} with {len(videos)}")
         mask = kwargs.get("attention_mask")
         if mask is not None and mask.ndim == 2 and not bool(mask.all()):
             raise InputError("a dump is made of one unpadded prompt; this one is padded")
         self.video = videos[0]
+        self.encoded = signals.get(self.video, self.encoded)
         embeds = kwargs["inputs_embeds"][0, self.video.start : self.video.stop]
         visual = self._visual()
         rows = embeds if visual.all() else embeds[visual.nonzero()[0]]

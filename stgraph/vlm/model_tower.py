@@ -1,128 +1,231 @@
-"""Signals of the vision tower inside a running VLM."""
+"""Signals of the vision tower inside a running VLM, frame by frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from stgraph.arrays import to_numpy
-from stgraph.errors import InputError, MissingSignalError
-from stgraph.grid import TokenGrid
-from stgraph.vlm.encoders import expected_first
+from stgraph.errors import MissingSignalError
+from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, ENCODER_SIGNALS, OF_CLS, no_cls, without_first
 from stgraph.vlm.families import Parts
-from stgraph.vlm.tower import ATTENTION_SIGNALS, Seen, Tower, attention_signals, tower_of, watching
+from stgraph.vlm.grids import Video
+from stgraph.vlm.patch_order import frames_of, sees_windows, units_of
+from stgraph.vlm.tower import attention_of, block_of, blocks_of, n_before_patches, tower_of
+from stgraph.vlm.tower_passes import TowerPass, watching
 
-Array = np.ndarray[Any, Any]
+MERGED = "pixel-shuffle"  # neighbouring patches side by side in one longer vector
+Signals = dict[str, Any]
 
-ENCODER_SIGNALS = (*ATTENTION_SIGNALS, "enc_features")
-_MERGED = "pixel-shuffle"  # neighbouring patches side by side in one longer vector
+# Families whose tower gets the patches of all videos as one packed sequence, with attention inside each frame.
+PACKED = frozenset(
+    {
+        *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"),
+        *("video_llama_3", "glm4v", "glm4v_moe", "glm46v", "glmga", "glm_ocr", "exaone4_5", "hyperclovax_vision_v2"),
+        *("cosmos3_omni", "cosmos3_edge", "cohere_compass"),
+    }
+)
 
 
-@dataclass
-class EncoderRun:
-    """What the vision tower of a VLM showed in one pass.
+@dataclass(frozen=True)
+class Layout:
+    """``layer``: the hidden state that goes to the projector (None: the tower's output); ``pooling``: how patches of a
+    frame become tokens; ``packed``: whether the tower is told a grid of patches, and not given pictures."""
+
+    layer: int | None
+    pooling: str
+    packed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFrames:
+    """What a pass showed: (height, width) in patches of each frame, and of each signal one tensor a frame."""
+
+    sides: list[tuple[int, int]]
+    signals: Mapping[str, list[Any]]
+
+
+class EncoderReader:
+    """Reads signals of the vision tower of one model while it runs.
+
+    Parameters
+    ----------
+    signals : of :data:`ENCODER_SIGNALS`, at least one
+    needed_by : what they are needed for, in errors
 
     Attributes
     ----------
-    tower, layer : and the hidden state that goes to the projector (None: the tower's output)
-    pooling : how the patches of a frame become fewer tokens
-    asked : signals
-    """
-
-    tower: Tower
-    layer: int | None
-    pooling: str
-    projector: str
-    asked: tuple[str, ...]
-    seen: Seen
-    output: Any = None
-
-    def signals(self, grid: TokenGrid) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The signals asked for, [T, ...], and what a dump records of the encoder.
-
-        Raises
-        ------
-        InputError
-            the tower's pictures are not the video's frames one by one
-        """
-        config = self.tower.module.config
-        size = config.image_size
-        height, width = size if isinstance(size, (list, tuple)) else (size, size)
-        H, W = self.tower.grid(int(height), int(width))
-        hidden = self.output if self.layer is None else self.seen.hidden
-        n_first = hidden.shape[1] - H * W
-        expected = expected_first(self.tower.module)
-        if hidden.shape[0] != grid.T or n_first < 0 or n_first != (expected or 0):
-            raise InputError(
-                f"the vision tower gave {list(hidden.shape)} for {grid.T} frames of {H}x{W} patches; its signals have "
-                "no place on them. Leave the enc_* signals out"
-            )
-        found = attention_signals(self.seen, H * W, n_first, self.asked) if self.seen.key is not None else {}
-        if "enc_features" in self.asked:
-            found["enc_features"] = to_numpy(hidden[:, n_first:].detach().contiguous().cpu())
-        return found, {
-            "encoder": type(self.tower.module).__name__,
-            "layer": "output" if self.layer is None else self.layer,
-            "attention_block": self.tower.block(self.layer),
-            "encoder_grid": [H, W],
-            "pooling": self.pooling,
-            "projector": self.projector,
-        }
-
-
-@contextmanager
-def watching_encoder(parts: Parts, signals: Sequence[str]) -> Iterator[EncoderRun | None]:
-    """Watches the vision tower of a VLM while it runs; None where no signal of it is asked for.
+    asked : what they are needed for, and the first of them
 
     Raises
     ------
     MissingSignalError
-        a model whose tower does not see frames one by one, or does not give this signal
+        a tower that does not see videos frame by frame, or lacks this signal
     """
-    asked = tuple(name for name in signals if name in ENCODER_SIGNALS)
-    if not asked:
-        yield None
-        return
-    config = parts.model.config
-    layer, pooling = _layout(parts, config, asked[0])
-    tower = tower_of(parts.vision, parts.model_type)
-    projector = next(n for n in ("multi_modal_projector", "connector") if hasattr(parts.base, n))
-    name = type(getattr(parts.base, projector)).__name__
-    # The hidden state tells how many tokens stand before the patches, so it is noted for attention too.
-    with watching(tower, layer, asked) as seen:
-        run = EncoderRun(tower, layer, pooling, name, asked, seen)
 
-        def note(module: Any, args: Any, output: Any) -> None:
-            run.output = getattr(output, "last_hidden_state", output[0] if isinstance(output, tuple) else output)
+    def __init__(self, parts: Parts, signals: Collection[str], needed_by: str) -> None:
+        self.signals = [name for name in ENCODER_SIGNALS if name in signals]
+        asked = f"{needed_by}: {self.signals[0]}"
+        self.layout = _layout(parts, asked)
+        self.called = parts.vision
+        tower = None if self.layout.packed else tower_of(parts.vision, parts.model_type)
+        self.tower = parts.vision if tower is None else tower.module
+        self.kind = type(self.tower).__name__
+        self._blocks = blocks_of(self.tower, parts.model_type) if tower is None else tower.layers
+        self.block = block_of(self._blocks, self.layout.layer, self.kind)
+        if sees_windows(self.tower, self.block):
+            raise MissingSignalError(f"{asked} cannot be read from block {self.block}, which sees windows alone")
+        # Where the modules do not say so, no token stands before the patches.
+        self._n_first = n_before_patches(self.tower) or 0
+        lacking = [name for name in self.signals if name in OF_CLS]
+        if lacking and not self._n_first:
+            raise no_cls(f"{needed_by}: {lacking[0]}", self.kind)
+        if set(self.signals) & set(ATTENTION_SIGNALS) and attention_of(self._blocks[self.block]) is None:
+            raise MissingSignalError(
+                f"{asked} cannot be read from {self.kind}: its attention does not go through transformers' attention "
+                "interface"
+            )
+        self.asked = asked
+        self._projector = _projector(parts)
 
-        handle = tower.module.register_forward_hook(note)
-        try:
-            yield run
-        finally:
-            handle.remove()
+    def open(self, done: Callable[[EncodedFrames, Any], None]) -> AbstractContextManager[None]:
+        """While open, hands what each pass showed to ``done``, with the tower's output."""
+
+        def ended(seen: TowerPass) -> None:
+            done(self._frames(seen), seen.output)
+
+        hidden = "enc_features" in self.signals and self.layout.layer is not None
+        return watching(self.called, self._blocks, self.block, self.signals, ended, hidden=hidden)
+
+    def modules(self) -> dict[str, Any]:
+        """Those that must not be compiled, by the name a user would write."""
+        block = self._blocks[self.block]
+        name = f"block {self.block} of the vision tower"
+        return {"the vision tower": self.tower, name: block, f"the attention of {name}": attention_of(block)}
+
+    def of_videos(self, passes: Sequence[EncodedFrames], videos: Sequence[Video]) -> list[tuple[Signals, Signals]]:
+        """(signals [T, ...] as arrays, what a dump records of the encoder) of each video, in order.
+
+        Parameters
+        ----------
+        passes : in order, images before videos; the last ones hold the frames of all ``videos``
+
+        Raises
+        ------
+        MissingSignalError
+            the tower's pictures are not the frames of these videos
+        """
+        wanted, held, last = sum(video.grid.T for video in videos), 0, list[EncodedFrames]()
+        for seen in reversed(passes):
+            if held < wanted:
+                last.insert(0, seen)
+                held += len(seen.sides)
+        if held != wanted:
+            raise MissingSignalError(
+                f"{self.asked} is needed of {wanted} frames, but the vision tower was seen on {held} pictures that "
+                "could be theirs: leave images out of the prompt where they go through the tower with the frames"
+            )
+        sides = [side for seen in last for side in seen.sides]
+        frames = {name: [x for seen in last for x in seen.signals[name]] for name in self.signals}
+        found, at = [], 0
+        for video in videos:
+            here = slice(at, at + video.grid.T)
+            at += video.grid.T
+            found.append(({name: _array(x[here]) for name, x in frames.items()}, self._metadata(sides[here])))
+        return found
+
+    def _metadata(self, sides: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        return {
+            "encoder": self.kind,
+            "layer": "output" if self.layout.layer is None else self.layout.layer,
+            "attention_block": self.block,
+            "encoder_grid": list(sides[0]),
+            "pooling": self.layout.pooling,
+            "projector": self._projector,
+        }
+
+    def _frames(self, seen: TowerPass) -> EncodedFrames:
+        """The patches of each frame, in raster order."""
+        missing = [name for name in self.signals if name in ATTENTION_SIGNALS and name not in seen.parts]
+        if missing:
+            raise MissingSignalError(
+                f"{self.asked} cannot be read: {self.kind} did not call transformers' attention interface"
+            )
+        return self._packed(seen) if self.layout.packed else self._pictures(seen)
+
+    def _pictures(self, seen: TowerPass) -> EncodedFrames:
+        import torch
+
+        found = {name: torch.cat(parts) for name, parts in seen.parts.items()}
+        if "enc_features" in self.signals:
+            output = getattr(seen.output, "last_hidden_state", None)
+            found["enc_features"] = output.detach() if self.layout.layer is None else seen.hidden
+        found = without_first(found, self._n_first, self.kind)
+        side = self._side()
+        for name, x in found.items():
+            n = x.shape[2] if name == "enc_cls_attn" else x.shape[1]
+            if n != side[0] * side[1]:
+                raise MissingSignalError(
+                    f"{self.asked}: the vision tower holds {n} patches a picture, expected {side[0]}x{side[1]}"
+                )
+        return EncodedFrames([side] * len(next(iter(found.values()))), {n: list(x) for n, x in found.items()})
+
+    def _packed(self, seen: TowerPass) -> EncodedFrames:
+        import torch
+
+        thw, merge = seen.given["grid_thw"], seen.given.get("merge_sizes")
+        rows = thw.tolist()
+        merges = [int(self.tower.spatial_merge_size)] * len(rows) if merge is None else merge.tolist()
+        lengths = [h * w for t, h, w in rows for _ in range(t)]
+        found = {}
+        for name, parts in seen.parts.items():
+            if [part.shape[1] for part in parts] != lengths:
+                raise MissingSignalError(f"{self.asked}: the attention of {self.kind} is not that inside each frame")
+            found[name] = torch.cat([part[0] for part in parts])
+        if "enc_features" in self.signals:
+            found["enc_features"] = seen.hidden.reshape(-1, seen.hidden.shape[-1])
+        units = units_of(self.tower, thw, seen.given)
+        signals = {name: frames_of(x, rows, merges, units) for name, x in found.items()}
+        return EncodedFrames([(h, w) for t, h, w in rows for _ in range(t)], signals)
+
+    def _side(self) -> tuple[int, int]:
+        config = self.tower.config
+        height, width = (x if isinstance(x, (list, tuple)) else (x, x) for x in (config.image_size, config.patch_size))
+        return int(height[0]) // int(width[0]), int(height[1]) // int(width[1])
 
 
-def _layout(parts: Parts, config: Any, asked: str) -> tuple[int | None, str]:
-    """(hidden state that goes on, how patches become tokens) of a family."""
-    kind = parts.model_type
+def _array(frames: Sequence[Any]) -> Any:
+    import torch
+
+    return to_numpy(torch.stack(list(frames)).contiguous().cpu())
+
+
+def _projector(parts: Parts) -> str:
+    names = ("multi_modal_projector", "connector", "projector")
+    holders = ((holder, name) for holder in (parts.base, parts.vision) for name in (*names, "merger"))
+    found = (getattr(holder, name, None) for holder, name in holders)
+    return next((type(module).__name__ for module in found if module is not None), "model")
+
+
+def _layout(parts: Parts, asked: str) -> Layout:
+    """What is read of a family."""
+    config, kind = parts.model.config, parts.model_type
+    if parts.vision is not None and kind in PACKED:
+        return Layout(-1, MERGED, packed=True)
     layer = getattr(config, "vision_feature_layer", None)
     if isinstance(layer, (list, tuple)):
         raise MissingSignalError(
             f"{asked} cannot be read where several layers are joined (vision_feature_layer {layer})"
         )
     if kind == "llava_onevision":
-        return layer, getattr(config, "mm_spatial_pool_mode", None) or "bilinear"
+        return Layout(layer, getattr(config, "mm_spatial_pool_mode", None) or "bilinear")
     if kind == "llava_next_video":
-        return layer, str(config.spatial_pool_mode)
+        return Layout(layer, str(config.spatial_pool_mode))
     if kind == "internvl":
-        return (None if layer == -1 else layer), _MERGED
+        return Layout(None if layer == -1 else layer, MERGED)
     if kind == "smolvlm":
-        return None, _MERGED
-    raise MissingSignalError(
-        f"{asked} cannot be read from {kind}: known are llava_onevision, llava_next_video, internvl and smolvlm. Most "
-        "other towers see all patches of a video in one sequence and rotate queries and keys by position"
-    )
+        return Layout(None, MERGED)
+    known = ("llava_onevision", "llava_next_video", "internvl", "smolvlm", *sorted(PACKED))
+    raise MissingSignalError(f"{asked} cannot be read from the vision tower of {kind}; known are {', '.join(known)}")

@@ -26,6 +26,7 @@ from stgraph.vlm.grids import Video
 from stgraph.vlm.keywords import CACHE_NAMES
 from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
+from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
@@ -94,7 +95,12 @@ class Pruner:
     _calls: int = field(default=0, init=False)
 
     def prune(
-        self, kwargs: Mapping[str, Any], ids: Array, videos: Sequence[Video], asked: Asked
+        self,
+        kwargs: Mapping[str, Any],
+        ids: Array,
+        videos: Sequence[Video],
+        asked: Asked,
+        signals: Mapping[Video, tuple[Signals, Signals]],
     ) -> tuple[dict[str, Any], Continuation] | None:
         """The text model's inputs without the dropped tokens; None where nothing is dropped.
 
@@ -103,6 +109,7 @@ class Pruner:
         kwargs : keyword arguments of the text model
         ids : [B, S], token ids
         asked : by the caller of the model
+        signals : of the vision tower, with metadata, for each video, where the selector needs any
 
         Raises
         ------
@@ -114,7 +121,8 @@ class Pruner:
         embeds = kwargs["inputs_embeds"]
         real = padding_of(kwargs.get("attention_mask"), embeds)
         first = first_of_equal(ids, kwargs, videos)
-        jobs = [self._begin(video, embeds) for video in videos if first[video.row] == video.row]
+        own = [video for video in videos if first[video.row] == video.row]
+        jobs = [self._begin(video, embeds, *signals.get(video, ({}, {}))) for video in own]
         full = with_positions(kwargs)
         ends = [(video.row, video.stop) for video in videos]
         window, longest = window_of(self.parts.text), int(real.sum(1).max())
@@ -172,7 +180,7 @@ class Pruner:
     def _policy(self, job: _Job) -> str:
         return "compact" if self.positions == "compact" else job.selection.positions
 
-    def _begin(self, video: Video, embeds: Any) -> _Job:
+    def _begin(self, video: Video, embeds: Any, signals: Signals, facts: Signals) -> _Job:
         """The first stage of one video; its features are the rows of the input embeddings, read where they lie if the
         selector can."""
         span, why = embeds[video.row, video.start : video.stop].detach(), None
@@ -184,8 +192,8 @@ class Pruner:
         if why is not None:
             span = to_host(span)
         start = perf_counter()
-        metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index}
-        tokens = VideoTokens(span, video.grid, {}, metadata)
+        metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index, **facts}
+        tokens = VideoTokens(span, video.grid, signals, metadata)
         state = begin(self.selector, tokens, self.probe_layer)
         return _Job(video, state, perf_counter() - start, why, tokens.on_gpu)
 

@@ -11,6 +11,9 @@ from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import ATTENTION_SIGNALS, AttentionRead, Waiting
 from stgraph.tokens import VideoTokens
+from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
+from stgraph.vlm.families import Parts
+from stgraph.vlm.model_tower import EncoderReader
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
 
@@ -23,17 +26,16 @@ def check_selector(selector: Any) -> Selector:
     InputError
         it is not a selector, counts on layers that see all tokens, or reads the attention of several layers
     MissingSignalError
-        it needs signals of the vision encoder
+        it needs a signal that is not read from running models
     """
     if not isinstance(selector, MinimalSelector):
         raise InputError(f"selector is {type(selector).__name__}; pass stgraph.selector(name, retain_ratio=...)")
     found: Selector = checked(selector)
-    lacking = sorted(found.requires - ATTENTION_SIGNALS)
+    lacking = sorted(found.requires - ATTENTION_SIGNALS - set(ENCODER_SIGNALS))
     if lacking:
         raise MissingSignalError(
-            f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model: "
-            "signals of the vision encoder are available through token dumps. Select from a dump that carries it, or "
-            "compress with a selector that needs features or the LLM's attention alone"
+            f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model. "
+            "Select from a token dump that carries it, or compress with another selector"
         )
     inside = any(stage.layer for stage in found.stages())
     if inside and getattr(getattr(found, "budget", None), "measured", None) == "layers":
@@ -42,6 +44,18 @@ def check_selector(selector: Any) -> Selector:
             "the first layer: use measured='kept'"
         )
     return found
+
+
+def encoder_reader(selector: Selector, parts: Parts) -> EncoderReader | None:
+    """Reads the signals of the model's vision tower that the selector needs; None where it needs none.
+
+    Raises
+    ------
+    MissingSignalError
+        the tower lacks one
+    """
+    signals = selector.requires & set(ENCODER_SIGNALS)
+    return EncoderReader(parts, signals, selector.name) if signals else None
 
 
 def probe_layer_of(selector: Selector, probe_layer: int) -> int | None:
