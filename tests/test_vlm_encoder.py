@@ -158,8 +158,10 @@ def test_live_selections_are_those_of_a_dump(family: str, name: str, batch: int)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("family", ["llava_onevision", "llava_next_video", "qwen2_5_vl", "internvl"])
+@pytest.mark.parametrize("family", ["llava_onevision", "llava_next_video", "qwen2_vl", "qwen2_5_vl", "internvl"])
 def test_beams_and_copies_select_once(family: str, batch: int) -> None:
+    if transformers.__version__ < "5" and family in ("qwen2_5_vl", "internvl"):
+        pytest.skip("transformers 4.57 cannot repeat the rows of these, or repeats their frames in place")
     case, selector = CASES[family](batch), stgraph.selector("holitom", retain_ratio=0.4)
     expected = offline(case, family, selector)
     for how in ({"num_beams": 2}, {"do_sample": True, "num_return_sequences": 2}):
@@ -251,9 +253,7 @@ def test_videos_encoded_ahead_keep_their_own_signals(name: str, beams: int) -> N
         outside = model.get_video_features(pixels[0], words["video_grid_thw"], return_dict=True)
         with stgraph.compress(model, selector) as stats:
             for ask in (model, lambda **given: model.generate(**given, **how)):
-                with pytest.raises(
-                    MissingSignalError, match="enc_recv_attn is needed, but this video came encoded"
-                ):
+                with pytest.raises(MissingSignalError, match="enc_recv_attn is needed, but this video came encoded"):
                     ask(**words, mm_encoder_outputs={"video": outside})
     assert stats.videos == []
 
@@ -277,6 +277,8 @@ def test_threads_get_the_signals_of_their_own_videos(family: str, name: str) -> 
 @pytest.mark.parametrize("family", ["llava_onevision", "llava_next_video", "qwen2_5_vl"])
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
 def test_a_pass_that_fails_leaves_nothing(family: str, error: type[BaseException]) -> None:
+    if transformers.__version__ < "5" and family == "llava_onevision":
+        pytest.skip("transformers 4.57 leaves its own patches of forward() behind an exception")
     case, selector = warm(family), stgraph.selector("holitom", retain_ratio=0.4)
     before, (_, blocks) = state_of(case.model), blocks_of(case, family)
 

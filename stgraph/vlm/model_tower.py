@@ -103,7 +103,8 @@ class EncoderReader:
         """Those that must not be compiled, by the name a user would write."""
         block = self._blocks[self.block]
         name = f"block {self.block} of the vision tower"
-        return {"the vision tower": self.tower, name: block, f"the attention of {name}": attention_of(block)}
+        tower = {"the vision tower": self.called, "the transformer of the vision tower": self.tower}
+        return {**tower, name: block, f"the attention of {name}": attention_of(block)}
 
     def of_videos(self, passes: Sequence[EncodedFrames], videos: Sequence[Video]) -> list[tuple[Signals, Signals]]:
         """(signals [T, ...] as arrays, what a dump records of the encoder) of each video, in order.
@@ -160,8 +161,7 @@ class EncoderReader:
 
         found = {name: torch.cat(parts) for name, parts in seen.parts.items()}
         if "enc_features" in self.signals:
-            output = getattr(seen.output, "last_hidden_state", None)
-            found["enc_features"] = output.detach() if self.layout.layer is None else seen.hidden
+            found["enc_features"] = seen.output[0].detach() if self.layout.layer is None else seen.hidden
         found = without_first(found, self._n_first, self.kind)
         side = self._side()
         for name, x in found.items():
