@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from vlm_models import Case, torch
 
+import stgraph
 from stgraph import Selection, VideoTokens
+from stgraph.vlm.encoder_signals import ENCODER_SIGNALS, OF_CLS
 from stgraph.vlm.families import parts_of
+from stgraph.vlm.model_tower import PACKED
 
 Array = np.ndarray[Any, Any]
 
@@ -22,6 +25,7 @@ PICTURES = {
     "internvl": ("encoder.layer", -1, 1, (8, 8)),
     "smolvlm": ("encoder.layers", -1, 0, (8, 8)),
 }
+FAMILIES = [*PICTURES, *sorted(PACKED)]
 
 
 @dataclass
@@ -37,10 +41,22 @@ class Recording:
         return -(-grid.n_nodes // self.every)
 
     def select(self, tokens: VideoTokens, budget: Any = None) -> Selection:
-        import stgraph
-
         self.seen.append(tokens)
         return stgraph.selector("uniform", n_keep=self.count(tokens.grid)).select(tokens)
+
+
+def signals_of(family: str) -> frozenset[str]:
+    """Those that the family's tower gives."""
+    cls = family in PICTURES and PICTURES[family][2]
+    return frozenset(name for name in ENCODER_SIGNALS if cls or name not in OF_CLS)
+
+
+def seen(case: Case, family: str, every: int = 2) -> tuple[list[VideoTokens], Any]:
+    """The tokens a selector gets in one pass, and the logits."""
+    recording: Any = Recording(signals_of(family), every)
+    with torch.no_grad(), stgraph.compress(case.model, recording):
+        logits = case.model(**case.inputs).logits
+    return recording.seen, logits
 
 
 def blocks_of(case: Case, family: str) -> Any:

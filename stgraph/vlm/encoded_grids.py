@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from stgraph.errors import GridError
 from stgraph.grid import TokenGrid
+from stgraph.vlm.calls import Call
 from stgraph.vlm.families import Parts
 
 Array = np.ndarray[Any, Any]
+
+GRIDS = "_stgraph_grids"  # what an encoder's output carries
 
 
 def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
@@ -30,6 +33,39 @@ def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
         TokenGrid(t // frames if t > 1 else t, y // side, x // side)
         for (t, y, x), side in zip(thw.tolist(), sides, strict=True)
     ]
+
+
+def grids_of_call(call: Call, parts: Parts) -> list[TokenGrid] | None:
+    """The grids of a prompt's videos: what the call itself says; else what its encoded videos carry.
+
+    Raises
+    ------
+    GridError
+        its videos came encoded, and nothing says their grids
+    """
+    own = _told(call.given, parts)
+    video = (call.given.get("mm_encoder_outputs") or {}).get("video")
+    if own is None and video is not None:
+        own = getattr(video, GRIDS, None)
+    if own is None and video is not None:
+        said = call.said_to_generate(parts.model)
+        if said.get("mm_encoder_outputs") is not None and said.get("prefill_chunk_size") is None:
+            own = _told(said, parts)
+    if own is None and video is not None:
+        raise GridError(
+            "this video came encoded, and its grid was not seen: it was encoded before compress() was entered, "
+            "copied by hand, or comes in pieces (prefill_chunk_size). Encode it inside the block and leave "
+            "prefill_chunk_size out, pass video_grid_thw along, or pass grids="
+        )
+    return own
+
+
+def _told(given: Mapping[str, Any], parts: Parts) -> list[TokenGrid] | None:
+    """The grids that keyword arguments say."""
+    thw, merge = given.get("video_grid_thw"), given.get("video_merge_sizes")
+    if thw is None or (merge is None and not hasattr(parts.vision, "spatial_merge_size")):
+        return None
+    return merged_grids(parts.vision, thw, merge)
 
 
 def split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGrid] | None) -> list[list[TokenGrid]]:

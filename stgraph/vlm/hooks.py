@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import GridError, InputError, UnavailableError
-from stgraph.grid import TokenGrid
+from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import Selector
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.continuation import Continuation, continued
-from stgraph.vlm.encoded_grids import merged_grids
+from stgraph.vlm.encoded_grids import GRIDS, grids_of_call, merged_grids
 from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
@@ -31,9 +30,8 @@ from stgraph.vlm.stats import LeftAlone, Stats
 Array = np.ndarray[Any, Any]
 
 # What is remembered lies on the object it is about, and goes, is copied and is passed on with it: on a cache what was
-# cut, until then on the embeddings that were cut; on an encoder's output the grids it encoded.
+# cut, until then on the embeddings that were cut; on an encoder's output what it encoded.
 _CUT = "_stgraph_continuation"
-_GRIDS = "_stgraph_grids"
 
 _attaching = threading.Lock()
 
@@ -172,7 +170,7 @@ class Hooks:
         thw = kwargs.get("grid_thw", args[1] if len(args) > 1 else None)
         if thw is not None and isinstance(output, Mapping):
             merge = kwargs.get("merge_sizes", args[2] if len(args) > 2 else None)
-            setattr(output, _GRIDS, merged_grids(module, thw, merge))
+            setattr(output, GRIDS, merged_grids(module, thw, merge))
 
     def _before_text(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if probing() or module is not self.parts.text:
@@ -215,7 +213,8 @@ class Hooks:
                 f"{type(self.parts.base).__name__} got token ids {list(ids.shape)}, but its text model embeddings "
                 f"{list(kwargs['inputs_embeds'].shape[:2])}: compress() cannot tell which of them are video"
             )
-        videos = find_videos(ids, self.parts, self._encoded(call), self.grids)
+        encoded = grids_of_call(call, self.parts) if self._reads_encoder else None
+        videos = find_videos(ids, self.parts, encoded, self.grids)
         if not videos:
             if bool(self._video(ids).any()):
                 reason = "grids= leaves all its placeholders alone"
@@ -230,33 +229,6 @@ class Hooks:
         new, made = cut
         setattr(new["inputs_embeds"], _CUT, made)
         return (), new
-
-    def _encoded(self, call: Call) -> list[TokenGrid] | None:
-        """The grids of the prompt's videos: what the call itself says; else what its encoded videos carry."""
-        if not self._reads_encoder:
-            return None
-        own = self._own_grids(call.given)
-        video = (call.given.get("mm_encoder_outputs") or {}).get("video")
-        if own is None and video is not None:
-            own = getattr(video, _GRIDS, None)
-        if own is None and video is not None:
-            said = call.said_to_generate(self.parts.model)
-            if said.get("mm_encoder_outputs") is not None and said.get("prefill_chunk_size") is None:
-                own = self._own_grids(said)
-        if own is None and video is not None:
-            raise GridError(
-                "this video came encoded, and its grid was not seen: it was encoded before compress() was entered, "
-                "copied by hand, or comes in pieces (prefill_chunk_size). Encode it inside the block and leave "
-                "prefill_chunk_size out, pass video_grid_thw along, or pass grids="
-            )
-        return own
-
-    def _own_grids(self, given: Mapping[str, Any]) -> list[TokenGrid] | None:
-        """The grids that keyword arguments say."""
-        thw, merge = given.get("video_grid_thw"), given.get("video_merge_sizes")
-        if thw is None or (merge is None and not hasattr(self.parts.vision, "spatial_merge_size")):
-            return None
-        return merged_grids(self.parts.vision, thw, merge)
 
     def _continue(
         self, kwargs: dict[str, Any], state: Continuation | None, past: int, call: Call | None, video: bool
