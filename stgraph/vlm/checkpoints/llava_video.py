@@ -153,12 +153,14 @@ def _vision_config(config: Mapping[str, Any], weights: Weights, given: Mapping[s
         "patch_size": patch,
         "num_attention_heads": _HEADS.get(hidden),
         "vision_use_head": False,
+        **(config.get("vision_config") or {}),
         **given,
     }
     if found["num_attention_heads"] is None:
         raise InputError(
             f"the vision tower is {hidden} wide, and no file says how many attention heads it has (SigLIP's own are "
-            f"{', '.join(map(str, _HEADS))} wide); pass vision={{'num_attention_heads': ...}}"
+            f"{', '.join(map(str, _HEADS))} wide); pass vision={{'num_attention_heads': ...}}, or write "
+            "'vision_config': {'num_attention_heads': ...} into config.json"
         )
     return SiglipVisionConfig(**found)
 

@@ -34,16 +34,16 @@ def read_model(plan: Plan, folder: Path, dtype: str | None = None, *, copy: bool
         found = kind.from_pretrained(str(folder), config=plan.config, dtype=dtype or "auto", **options)
         return found.eval()
     target = getattr(torch, dtype or plan.weights.dtype)
-    names = _model_names(plan, plan.weights, kind)
+    names = model_names(plan, plan.weights, kind)
     with plan.weights.mapped(names) as tensors:
         if copy:
             tensors = {name: tensor.to(target, copy=True) for name, tensor in tensors.items()}
         model = kind.from_pretrained(None, config=plan.config, state_dict=tensors, dtype=target, **options)
-    model.generation_config = _generation_config(plan)
+    model.generation_config = generation_config(plan)
     return model.eval()
 
 
-def _generation_config(plan: Plan) -> Any:
+def generation_config(plan: Plan) -> Any:
     """The language model's own, and the chat's end of a turn as one more end of an answer."""
     from transformers import GenerationConfig
 
@@ -62,7 +62,7 @@ def _generation_config(plan: Plan) -> Any:
     return made
 
 
-def _model_names(plan: Plan, weights: Weights, kind: Any) -> dict[str, str]:
+def model_names(plan: Plan, weights: Weights, kind: Any) -> dict[str, str]:
     """The name each weight has in this version's model -> its stored name; raises unless they fit the model."""
     import torch
 
@@ -112,7 +112,10 @@ def read_processor(plan: Plan, folder: Path) -> Any:
             setattr(made, name, value)
         return made
     if plan.tokenizer is None:
-        raise InputError(f"{folder} holds no tokenizer; copy tokenizer.json and tokenizer_config.json there")
+        raise InputError(
+            f"{folder} holds no tokenizer; copy tokenizer.json and tokenizer_config.json there, or take the "
+            "model alone (stgraph.vlm.load_model)"
+        )
     height, width = plan.pixels["size"]
     pixels = {
         "size": {"height": height, "width": width},

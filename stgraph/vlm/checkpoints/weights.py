@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stgraph.errors import InputError
 _INDEX = "model.safetensors.index.json"
 _PICKLED = ("*.bin", "*.pt", "*.pth")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Entry:
     name: str
     shape: tuple[int, ...]
     dtype: str | None
+    stored_bytes: int
+
+    def n_bytes(self, dtype: str | None = None) -> int:
+        """Its size in a dtype; None: as it is stored."""
+        if dtype is None or self.dtype is None:
+            return self.stored_bytes
+        return self.stored_bytes // _BYTES[self.dtype] * _BYTES[dtype]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +95,9 @@ def stored_weights(folder: Path, prefix: str = "") -> Weights:
             with safe_open(file, "pt") as opened:
                 for name in opened.keys():  # a handle, not a dict
                     part = opened.get_slice(name)
-                    dtype = _DTYPES.get(part.get_dtype())
-                    entries[prefix + name] = Entry(file, name, tuple(part.get_shape()), dtype)
+                    kind, shape = part.get_dtype(), tuple(part.get_shape())
+                    n_bytes = prod(shape) * int("".join(filter(str.isdecimal, kind)) or 8) // 8
+                    entries[prefix + name] = Entry(file, name, shape, _DTYPES.get(kind), n_bytes)
         except (SafetensorError, OSError) as error:
             raise InputError(f"cannot read {file}: {error}; copy the checkpoint again") from None
     return Weights(entries)
@@ -105,6 +115,8 @@ def _files(folder: Path) -> list[Path]:
             named = sorted({folder / file for file in json.loads(index.read_text())["weight_map"].values()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"cannot read {index}: {error!r}; copy the checkpoint again") from None
+        if any(file.parent != folder for file in named):
+            raise InputError(f"cannot read {index}: it names files outside {folder}")
         missing = [file.name for file in named if not file.is_file()]
         if missing:
             raise InputError(f"{folder} lacks {', '.join(missing)}, which its {_INDEX} names; copy the missing files")
