@@ -88,5 +88,10 @@ def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n
         layer[index[grid.rows]] += 20 * attention(x.reshape(1, T * P, d))[0] * T * P / 100
         layer /= layer.sum()
     made["llm_attn_last"] = np.concatenate([llm, deep])
+    hidden = rng.standard_normal((llm.shape[1], d)).astype(np.float32)
+    hidden[index[grid.rows]] += 2 * np.sqrt(d) * x.reshape(T * P, d)
+    made["llm_hidden"] = hidden[None]
+    made["llm_keys"] = (hidden @ rng.standard_normal((d, 2 * 8)).astype(np.float32)).reshape(1, -1, 2, 8).swapaxes(1, 2)
+    made["text_embeds"] = hidden[int(index.max()) + 1 :]
     metadata = {**tokens.metadata, "synthetic_signals": ", ".join(sorted(set(made) - set(tokens.signals)))}
     return VideoTokens(tokens.features, grid, {**made, **tokens.signals}, metadata)

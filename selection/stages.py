@@ -16,6 +16,9 @@ from stgraph.tokens import VideoTokens
 ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})
 """Signals that a running model gives: what its language model's last prompt token attends to."""
 
+PROMPT_SIGNALS = frozenset({"text_embeds"})
+"""Signals that lie in the prompt itself, before any layer has run."""
+
 
 @dataclass(frozen=True)
 class AttentionRead:

@@ -33,6 +33,7 @@ SIGNALS: dict[str, Signal] = {
     "position_ids": Signal(("axes", "seq"), INTS, "rotary position ids of the whole sequence (1 or 3 axes)"),
     "rope_deltas": Signal(("batch", 1), INTS, "M-RoPE offset of the generated positions"),
     "newline_embed": Signal(("d",), FLOATS, "embedding of the newline token"),
+    "text_embeds": Signal(("m", "d"), FLOATS, "the prompt's text tokens behind the video as they enter the LLM", True),
     "enc_features": Signal(("T", "e", "dv"), FLOATS, "vision-encoder output before projector and pooling"),
     "enc_cls_feature": Signal(("T", "dv"), FLOATS, "encoder output of the CLS token"),
     "enc_cls_attn": Signal(("T", "heads", "e"), FLOATS, "attention of the CLS token to the patches"),
@@ -42,6 +43,8 @@ SIGNALS: dict[str, Signal] = {
     "prumerge_cls_attn": Signal(("T", "e"), FLOATS, "softmax of the un-headed CLS query against all keys"),
     "pool_attn": Signal(("T", "e"), FLOATS, "attention of a pooling head to the patches"),
     "pool_feature": Signal(("T", "dv"), FLOATS, "output of the pooling head"),
+    "clip_joint": Signal(("T", "e", "dj"), FLOATS, "the patches in CLIP's joint space"),
+    "text_joint": Signal(("mj", "dj"), FLOATS, "the prompt's text in CLIP's joint space", True),
     "llm_attn_last": Signal(
         ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, one row per layer", True
     ),
@@ -50,6 +53,7 @@ SIGNALS: dict[str, Signal] = {
     "llm_q_last": Signal(("qsaved", "qheads", "dh_llm"), FLOATS, "post-RoPE query of the last prompt token", True),
     "llm_keys": Signal(("qsaved", "kvheads", "seq", "dh_llm"), FLOATS, "post-RoPE keys of the sequence", True),
     "llm_hidden": Signal(("hsaved", "seq", "dllm"), FLOATS, "hidden states entering the saved layers", True),
+    "llm_norm_weight": Signal(("dllm",), FLOATS, "weights of the LLM's final norm"),
     "deepstack": Signal(("levels", "n", "dllm"), FLOATS, "extra visual features injected in deeper layers"),
     "frame_time": Signal(("T",), ("float64", "float32"), "presentation time of each frame, seconds"),
     "frame_jpeg": Signal(("jpeg_bytes",), ("uint8",), "the frames' JPEG files, concatenated"),

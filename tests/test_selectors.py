@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 
 NAMES = SELECTORS.names()
 RATIOS = (0.1, 0.15, 0.3, 0.5, 1.0)
+READ_THE_LLM = {"fastv", "pyramiddrop", "dart", "st-simdiff-released", "framefusion-attention", "prunevid-attention"}
 FREE_COUNT = {"st-simdiff-released"}  # its count is its authors' formula over the features
 GRIDS = [(1, 1, 1), (1, 7, 7), (2, 1, 6), (3, 5, 1), (5, 4, 6), (9, 5, 5), (33, 2, 3)]
 
@@ -201,7 +202,14 @@ def test_newlines_are_no_patches_unless_they_count(name: str, kinds: Any) -> Non
 
 def chosen_by_sequence(name: str) -> bool:
     """Methods that read LLM attention, whose positions in the sequence the newlines shift."""
-    return name in ("fastv", "pyramiddrop", "st-simdiff-released", "framefusion-attention", "prunevid-attention")
+    return name in (
+        "fastv",
+        "pyramiddrop",
+        "dart",
+        "st-simdiff-released",
+        "framefusion-attention",
+        "prunevid-attention",
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

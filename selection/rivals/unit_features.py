@@ -34,3 +34,11 @@ def unit_tokens(tokens: VideoTokens) -> Array:
 
     norms = frame_cosines(tokens.lattice, np.full(tokens.grid.T, -1))[1]
     return unit_rows(tokens.lattice.reshape(-1, tokens.dimension), norms.reshape(-1))
+
+
+def wide_units(rows: Array) -> Array:
+    """[n, d] float64: the rows, of any feature dtype and size, at unit length; zero ones stay zero."""
+    wide: Array = rows.astype(np.float64)
+    lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    np.divide(wide, lengths, out=wide, where=lengths > 0)
+    return wide

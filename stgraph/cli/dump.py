@@ -61,7 +61,7 @@ def command(
         typer.Option(
             "--signals",
             help="Signals to add, with commas between: enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_features, "
-            "llm_attn_last, importance.",
+            "llm_attn_last, importance, text_embeds.",
             show_default=False,
         ),
     ] = None,

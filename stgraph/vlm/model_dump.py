@@ -11,7 +11,7 @@ import numpy as np
 from stgraph.errors import InputError
 from stgraph.vlm.checkpoint import load as load_checkpoint
 from stgraph.vlm.dump_video import Extracted
-from stgraph.vlm.model_tokens import LLM_SIGNALS, check_signals, model_tokens
+from stgraph.vlm.model_tokens import LLM_SIGNALS, PROMPT_SIGNALS, check_signals, model_tokens
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
 from stgraph.vlm.video_file import VideoInfo
 
@@ -48,7 +48,7 @@ class ModelSource:
             "signals": list(self.signals),
             "llm_layers": None if self.llm_layers is None else list(self.llm_layers),
             "dtype": self.dtype,
-            "query": any(name in LLM_SIGNALS for name in self.signals),
+            "query": any(name in (*LLM_SIGNALS, *PROMPT_SIGNALS) for name in self.signals),
         }
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
@@ -91,16 +91,17 @@ def load_model_source(
     Raises
     ------
     InputError
-        LLM signals without a prompt
+        LLM signals, or the prompt's text, without a prompt
     MissingSignalError
         a signal that is not known
     StgraphError
         the checkpoint cannot be used, see :func:`stgraph.vlm.load`
     """
     check_signals(signals)
-    needing = next((name for name in signals if name in LLM_SIGNALS), None)
+    needing = next((name for name in signals if name in (*LLM_SIGNALS, *PROMPT_SIGNALS)), None)
     if needing is not None and not prompt:
-        raise InputError(f"{needing} is attention of the last prompt token; give the question it answers as prompt")
+        what = "attention of the last prompt token" if needing in LLM_SIGNALS else "the prompt's text"
+        raise InputError(f"{needing} is {what}; give the question it answers as prompt")
     loaded = load_checkpoint(checkpoint, dtype=dtype, device=device)
     return ModelSource(
         loaded.model, loaded.processor, checkpoint, prompt, tuple(signals), llm_layers, loaded.dtype, loaded.device

@@ -20,19 +20,22 @@ from stgraph.vlm.grids import Video
 from stgraph.vlm.hooks import Hooks
 from stgraph.vlm.llm_attention import recording
 from stgraph.vlm.model_tower import EncoderReader, Signals
+from stgraph.vlm.padding import padding_of
 from stgraph.vlm.probe import check_layer
+from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stats import Stats
 
 Array = np.ndarray[Any, Any]
 
 LLM_SIGNALS = ("llm_attn_last", "importance")
+PROMPT_SIGNALS = ("text_embeds",)
 ALWAYS = ("seq_index",)
 
 
 def check_signals(signals: Sequence[str]) -> None:
     """Raise for a signal that cannot be read from a running model."""
-    known = (*ALWAYS, *LLM_SIGNALS, *ENCODER_SIGNALS)
+    known = (*ALWAYS, *LLM_SIGNALS, *PROMPT_SIGNALS, *ENCODER_SIGNALS)
     unknown = [name for name in signals if name not in known]
     if unknown:
         raise MissingSignalError(
@@ -49,8 +52,8 @@ def model_tokens(
     ----------
     model : a Hugging Face ...ForConditionalGeneration of a known family
     inputs : what its processor gives: one prompt with one video, unpadded
-    signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run) and of
-        :data:`stgraph.vlm.encoder_signals.ENCODER_SIGNALS`
+    signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run), of
+        :data:`PROMPT_SIGNALS` (into the query file, too) and of :data:`stgraph.vlm.encoder_signals.ENCODER_SIGNALS`
     llm_layers : decoder layers for ``llm_attn_last``; all without
 
     Raises
@@ -91,6 +94,8 @@ def model_tokens(
         query["llm_attn_layers"] = np.array(chosen, np.int32)
     if "importance" in signals:
         query["importance"] = rows[SHALLOW_LAYER].cpu().numpy()[at][grid.rows].reshape(grid.shape)
+    if "text_embeds" in signals:
+        query["text_embeds"] = reader.text
     return Extracted(reader.features, grid, {**found, "seq_index": at.astype(np.int32)}, query, metadata)
 
 
@@ -120,6 +125,7 @@ class _Reader(Pruner):
         self.ends = ends
         self.video: Video | None = None
         self.features: Array = np.empty(0)
+        self.text: Array = np.empty(0)
         self.encoded: tuple[Signals, Signals] = ({}, {})
 
     def prune(
@@ -142,6 +148,8 @@ class _Reader(Pruner):
         visual = self._visual()
         rows = embeds if visual.all() else embeds[visual.nonzero()[0]]
         self.features = to_numpy(rows.detach().contiguous().cpu()).copy()
+        text = text_columns(padding_of(mask, kwargs["inputs_embeds"]), videos)
+        self.text = text_behind(kwargs["inputs_embeds"], text, self.video)
         if self.ends:
             raise _Enough
 

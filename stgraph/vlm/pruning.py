@@ -17,7 +17,7 @@ from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
-from stgraph.selection.stages import Waiting
+from stgraph.selection.stages import PROMPT_SIGNALS, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.calls import Asked
 from stgraph.vlm.continuation import Continuation
@@ -29,6 +29,7 @@ from stgraph.vlm.merging import with_merged
 from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
+from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
 from stgraph.vlm.stages import begin, exactness_of, probe_layer_of
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
@@ -121,8 +122,12 @@ class Pruner:
         embeds = kwargs["inputs_embeds"]
         real = padding_of(kwargs.get("attention_mask"), embeds)
         first = first_of_equal(ids, kwargs, videos)
-        own = [video for video in videos if first[video.row] == video.row]
-        jobs = [self._begin(video, embeds, *signals.get(video, ({}, {}))) for video in own]
+        text = text_columns(real, videos) if self.selector.requires & PROMPT_SIGNALS else None
+        jobs = []
+        for video in (video for video in videos if first[video.row] == video.row):
+            own, facts = signals.get(video, ({}, {}))
+            prompt = {} if text is None else {"text_embeds": text_behind(embeds, text, video)}
+            jobs.append(self._begin(video, embeds, {**own, **prompt}, facts))
         full = with_positions(kwargs)
         ends = [(video.row, video.stop) for video in videos]
         window, longest = window_of(self.parts.text), int(real.sum(1).max())

@@ -9,7 +9,7 @@ from stgraph.selection.base import MinimalSelector, Selector
 from stgraph.selection.checked import checked
 from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
-from stgraph.selection.stages import ATTENTION_SIGNALS, AttentionRead, Waiting
+from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, AttentionRead, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
 from stgraph.vlm.families import Parts
@@ -31,7 +31,7 @@ def check_selector(selector: Any) -> Selector:
     if not isinstance(selector, MinimalSelector):
         raise InputError(f"selector is {type(selector).__name__}; pass stgraph.selector(name, retain_ratio=...)")
     found: Selector = checked(selector)
-    lacking = sorted(found.requires - ATTENTION_SIGNALS - set(ENCODER_SIGNALS))
+    lacking = sorted(found.requires - ATTENTION_SIGNALS - PROMPT_SIGNALS - set(ENCODER_SIGNALS))
     if lacking:
         raise MissingSignalError(
             f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model. "

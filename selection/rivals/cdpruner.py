@@ -1,0 +1,112 @@
+"""CDPruner: tokens that are unlike each other and like what is asked, by a determinantal point process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.choice import Choice
+from stgraph.selection.encoder_grid import exactness, on_lattice
+from stgraph.selection.method import Method, approximate, check_finite, check_share
+from stgraph.selection.reasons import DIVERSITY
+from stgraph.selection.rivals.divprune import check_scope
+from stgraph.selection.rivals.unit_features import wide_units
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+RELEVANCES = ("text", "clip")
+_LEAST = 1e-6  # added to relevance before it is scaled; a range below it is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class CdPruner(Method):
+    """CDPruner (NeurIPS 2025, arXiv 2506.10967; ``llava/model/llava_arch.py``, and OpenVINO GenAI's form of it).
+
+    The relevance of a token is its mean cosine to the text tokens of the prompt, scaled to [0, 1] over the video.
+    Tokens are picked by greedy maximisation of the determinant of relevance_i relevance_j cos(i, j). Scores are the
+    relevance. Quadratic in the tokens of a set.
+
+    Attributes
+    ----------
+    relevance : "text": by ``text_embeds``, among the LLM's input embeddings, as OpenVINO GenAI ships it; "clip": by
+        ``clip_joint`` and ``text_joint``, in CLIP's joint space, where cosines count negatively, as the authors do
+    theta : None: the kernel above, as both implementations; from 0 to below 1: the paper's exp(theta / 2 (1 - theta)
+        relevance) in the place of relevance
+    scope : "frame": each frame by itself, the budget spread evenly over the frames; "video": all tokens are one set
+    """
+
+    relevance: str = "text"
+    theta: float | None = None
+    scope: str = "frame"
+
+    name: ClassVar[str] = "cdpruner"
+    paper: ClassVar[str] = "CDPruner, NeurIPS 2025"
+    quadratic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_scope(self.scope)
+        if self.relevance not in RELEVANCES:
+            raise InputError(f"relevance is {self.relevance!r}; it must be one of {', '.join(RELEVANCES)}")
+        if self.theta is not None:
+            check_share("theta", self.theta)
+            if self.theta == 1:
+                raise InputError("theta is 1; it must be below 1, where diversity counts for nothing")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """The signals that relevance is read from."""
+        return frozenset({"text_embeds"} if self.relevance == "text" else {"clip_joint", "text_joint"})
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """In each set, its share of ``n_keep``."""
+        from stgraph.kernels.cpu.dpp import greedy_dpp
+
+        n, T = tokens.grid.n_nodes, tokens.grid.T
+        n_sets = T if self.scope == "frame" else 1
+        size = n // n_sets
+        relevance = self._relevance(tokens)
+        quality = relevance if self.theta is None else np.exp(self.theta / (2 * (1 - self.theta)) * relevance)
+        kept = np.zeros(n, np.bool_)
+        for i, count in enumerate(per_frame_counts(n_keep, n_sets).tolist()):
+            if count:
+                x = tokens.lattice if n_sets == 1 else tokens.lattice[i]
+                mine = slice(i * size, (i + 1) * size)
+                kept[i * size + greedy_dpp(wide_units(x.reshape(size, -1)), quality[mine], count)] = True
+        nodes = np.flatnonzero(kept)
+        return Choice(
+            nodes,
+            DIVERSITY,
+            relevance[nodes],
+            exactness=self._exactness(tokens),
+            report={"relevance_kept": float(relevance[nodes].mean()), "relevance_mean": float(relevance.mean())},
+        )
+
+    def _relevance(self, tokens: VideoTokens) -> Array:
+        """[N] float64 in [0, 1], about."""
+        if self.relevance == "clip":
+            text = tokens.signal("text_joint", self.name)
+            placed = on_lattice(tokens, tokens.signal("clip_joint", self.name), "clip_joint")
+            frames, sign = placed, -1.0
+        else:
+            text, sign = tokens.signal("text_embeds", self.name), 1.0
+            frames = tokens.lattice.reshape(tokens.grid.T, -1, tokens.dimension)
+        if len(text) == 0:
+            raise InputError(f"{self.name}: the prompt has no text tokens behind the video to be relevant to")
+        check_finite("signal 'text_embeds'" if self.relevance == "text" else "signal 'text_joint'", text)
+        asked = wide_units(text).mean(axis=0)
+        found = sign * np.concatenate([(wide_units(frame) * asked).sum(axis=1) for frame in frames])
+        low, span = found.min(), np.ptp(found)
+        return (found - low + _LEAST) / span if span >= _LEAST else np.ones(found.size)
+
+    def _exactness(self, tokens: VideoTokens) -> str:
+        reasons = [] if self.theta is None else ["relevance is weighted as in the paper, not as in the code"]
+        if self.scope == "video":
+            reasons.append("all frames are one set")
+        if self.relevance == "clip":
+            return exactness(tokens, tokens.signals["clip_joint"].shape[1], *reasons)
+        return approximate("relevance in the LLM's input space, as OpenVINO GenAI has it, not in CLIP's", *reasons)

@@ -1,0 +1,159 @@
+"""DART: a few pivots, and the tokens least like them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.budget import Budget
+from stgraph.selection.choice import Choice
+from stgraph.selection.method import Method, approximate, check_finite
+from stgraph.selection.reasons import DIVERSITY, REPRESENTATIVE
+from stgraph.selection.rivals.unit_features import wide_units
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DartEmbedding(Method):
+    """DART (EMNLP 2025, arXiv 2502.11494) on the LLM's input embeddings, the form that TensorRT-Edge-LLM ships.
+
+    Pivots are the visual tokens, and the text tokens behind the video, of largest L1 norm. For each pivot in turn, the
+    visual ones first, each kind by descending norm, the tokens of lowest cosine to it are kept. The visual pivots are
+    kept, too; the rest of K is spread over all pivots as evenly as can be, earlier ones first. Scores are the norms,
+    the largest 1.
+
+    Attributes
+    ----------
+    pivots : visual pivots, at least 1
+    text_pivots : text pivots; 0 reads no text
+    """
+
+    pivots: int = 4
+    text_pivots: int = 4
+
+    name: ClassVar[str] = "dart-embedding"
+    paper: ClassVar[str] = "DART, EMNLP 2025"
+
+    def __post_init__(self) -> None:
+        for name, low in (("pivots", 1), ("text_pivots", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """Text is needed where it has pivots."""
+        return frozenset({"text_embeds"} if self.text_pivots else ())
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """``n_keep`` tokens by the input embeddings."""
+        x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
+        text = tokens.signal("text_embeds", self.name) if self.text_pivots else x[:0]
+        check_finite("signal 'text_embeds'", text) if len(text) else None
+        why = "by input embeddings, as TensorRT-Edge-LLM has it, not by the states of the LLM"
+        return self._chosen((_l1(x), x), (_l1(text), text), n_keep, exactness=approximate(why))
+
+    def _chosen(self, visual: tuple[Array, Array], text: tuple[Array, Array], n_keep: int, **said: Any) -> Choice:
+        """Pivots and what they keep, from the (norms, directions) of the visual tokens and of the text."""
+        from stgraph.kernels.cpu.top import top_of
+
+        (norms, x), (text_norms, text_x) = visual, text
+        mine = np.argsort(-norms, kind="stable")[: min(self.pivots, n_keep)]
+        theirs = np.argsort(-text_norms, kind="stable")[: self.text_pivots]
+        pool = np.ones(norms.size, np.bool_)
+        pool[mine] = False
+        n_pivots = mine.size + theirs.size
+        shares = (n_keep - mine.size + np.arange(n_pivots)[::-1]) // n_pivots
+        pivots = np.concatenate([wide_units(x[mine]), wide_units(text_x[theirs])])
+        for pivot, count in zip(pivots, shares.tolist(), strict=True):
+            if count:
+                parts = np.array_split(x, max(1, len(x) // 4096))
+                unlike = -np.concatenate([(wide_units(part) * pivot).sum(axis=1) for part in parts])
+                pool &= ~top_of(np.round(unlike, 12), np.flatnonzero(pool), count)
+        nodes = np.flatnonzero(~pool)
+        reason = np.where(np.isin(nodes, mine), REPRESENTATIVE, DIVERSITY)
+        return Choice(nodes, reason, _scores(norms)[nodes], report={"n_text_pivots": int(theirs.size)}, **said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dart(DartEmbedding):
+    """DART (EMNLP 2025, arXiv 2502.11494; ``Qwen2-VL/Qwen2VL_DART``): before decoder layer ``layer`` the tokens least
+    like a few pivots are kept.
+
+    Pivots are chosen by the L1 norm of their keys in the layer before, and compared by the hidden states that leave
+    it, under the weights of the final norm where the signal ``llm_norm_weight`` has them. Of the signals the deepest
+    layer saved is taken. All else as :class:`DartEmbedding`.
+
+    Attributes
+    ----------
+    pivots, text_pivots : as :class:`DartEmbedding`
+    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
+    n_layers : decoder layers of the LLM
+    """
+
+    layer: int = 2
+    n_layers: int = 28
+
+    name: ClassVar[str] = "dart"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, low in (("n_layers", 2), ("layer", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+        if self.layer >= self.n_layers:
+            raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of it")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """Keys, hidden states and where the visual tokens are among them."""
+        return frozenset({"llm_keys", "llm_hidden", "seq_index"})
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The layer at which the method prunes."""
+        return self.layer
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """``n_keep`` tokens by the states of the LLM."""
+        keys, hidden = tokens.signal("llm_keys", self.name)[-1], tokens.signal("llm_hidden", self.name)[-1]
+        position = tokens.signal("seq_index", self.name)
+        at = position[tokens.grid.rows]
+        if position.min() < 0 or position.max() >= len(hidden):
+            raise InputError(
+                f"signal 'seq_index' runs from {position.min()} to {position.max()}, but 'llm_hidden' has "
+                f"{len(hidden)} positions"
+            )
+        behind = np.arange(int(position.max()) + 1, len(hidden))
+        keys = np.moveaxis(keys, 1, 0).reshape(len(hidden), -1)
+        check_finite("signal 'llm_keys'", keys)
+        check_finite("signal 'llm_hidden'", hidden)
+        weight = tokens.signals.get("llm_norm_weight")
+        reasons = [] if weight is not None else ["hidden states without the weights of the final norm"]
+        states = hidden.astype(np.float64) * (1.0 if weight is None else weight.astype(np.float64))
+        return self._chosen(
+            (_l1(keys[at]), states[at]),
+            (_l1(keys[behind]), states[behind]),
+            n_keep,
+            exactness=approximate(*reasons),
+            n_input=tokens.grid.n_nodes,
+            prune_layer=self.layer,
+        )
+
+
+def _l1(rows: Array) -> Array:
+    """[n] float64."""
+    norms: Array = np.abs(rows.astype(np.float64)).sum(axis=1)
+    return norms
+
+
+def _scores(norms: Array) -> Array:
+    """Norms as float32 can hold them: in units of the largest."""
+    scaled: Array = norms / (norms.max() or 1.0)
+    return scaled
