@@ -97,11 +97,12 @@ def load_model(
     return model
 
 
-def load_processor(name: str | os.PathLike[str], **options: Any) -> Any:
+def load_processor(name: str | os.PathLike[str], *, vision: Any = None, **options: Any) -> Any:
     """The processor of a checkpoint, which has to take videos and leaves all their tokens in the prompt.
 
     Parameters
     ----------
+    vision : see :func:`load`
     **options : of ``AutoProcessor.from_pretrained``
 
     Raises
@@ -109,7 +110,7 @@ def load_processor(name: str | os.PathLike[str], **options: Any) -> Any:
     MissingDependencyError, InputError, UnavailableError
         see :func:`load`
     """
-    return _processor(str(name), plan_of(str(name)), options)
+    return _processor(str(name), plan_of(str(name), {} if vision is None else {"vision": vision}), options)
 
 
 @dataclass(frozen=True, eq=False)

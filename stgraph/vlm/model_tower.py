@@ -221,11 +221,23 @@ def _layout(parts: Parts, asked: str) -> Layout:
         )
     if kind == "llava_onevision":
         return Layout(layer, getattr(config, "mm_spatial_pool_mode", None) or "bilinear")
+    if kind == "nvila":
+        return Layout(layer, _merged_by_nvila(config, asked))
     if kind == "llava_next_video":
         return Layout(layer, str(config.spatial_pool_mode))
     if kind == "internvl":
         return Layout(None if layer == -1 else layer, MERGED)
     if kind == "smolvlm":
         return Layout(None, MERGED)
-    known = ("llava_onevision", "llava_next_video", "internvl", "smolvlm", *sorted(PACKED))
+    known = ("llava_onevision", "nvila", "llava_next_video", "internvl", "smolvlm", *sorted(PACKED))
     raise MissingSignalError(f"{asked} cannot be read from the vision tower of {kind}; known are {', '.join(known)}")
+
+
+def _merged_by_nvila(config: Any, asked: str) -> str:
+    side, n = config.vision_config.image_size // config.vision_config.patch_size, config.nvila_downsample
+    if side % n or tuple(config.nvila_pool) != (1, 1, 1):
+        raise MissingSignalError(
+            f"{asked} cannot be read where tokens are not {n}x{n} patches of one frame each: this checkpoint has "
+            f"{side}x{side} patches and takes means over {list(config.nvila_pool)} (frames, rows, columns)"
+        )
+    return MERGED
