@@ -1,4 +1,4 @@
-"""How many tokens a selection costs: at the LLM's input, in every layer, and on average over the layers."""
+"""Token accounting: the cost of a selection at the LLM's input, per layer, and averaged over layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.spelling import Spelled
 
 @dataclass(frozen=True)
 class TokenAccount(Spelled):
-    """The tokens of one selection as the LLM pays for them.
+    """The token cost of one selection in the LLM.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class TokenAccount(Spelled):
     n_kept : tokens left at the end
     prune_layer : layers 0 to prune_layer - 1 see ``n_input`` tokens, the others ``n_kept``; 0 before the LLM
     n_layers : decoder layers of the LLM
-    newlines : "in" where newline tokens are among all these counts, else "out"
+    newlines : "in" if all these counts include newline tokens, else "out"
     cuts : (layer, tokens from that layer on), ascending, where tokens are dropped inside the LLM more than once; the
         last is (prune_layer, n_kept)
     """
@@ -43,7 +43,7 @@ class TokenAccount(Spelled):
 
     @property
     def mean_over_layers(self) -> float:
-        """Mean tokens over the decoder layers: what FrameFusion calls the cost."""
+        """Mean tokens over the decoder layers; FrameFusion's "cost"."""
         return sum(self.per_layer) / self.n_layers
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def kept_for_mean(ratio: Fraction, n_visual: int, prune_layer: int, n_layers: in
     Raises
     ------
     InputError
-        the layers before alone cost more than the ratio allows
+        the layers before it alone cost more than the ratio allows
     """
     kept = (ratio * n_layers - prune_layer) * n_visual / (n_layers - prune_layer)
     if kept <= 0:

@@ -1,4 +1,4 @@
-"""What ST-SimDiff finds out about a video on the way to a selection."""
+"""Analysis of a video by ST-SimDiff, independent of the retain ratio."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, eq=False)
 class Analysis(Spelled):
-    """What a selection needs and no retain ratio changes: graph, communities, centrality, differences, events.
+    """Inputs of a selection that do not depend on the retain ratio: graph, communities, centrality, differences,
+    events.
 
     ``event_threshold`` is the similarity below which a temporal edge marks an event, None without DETS or with one
-    frame. ``seconds`` holds the time each stage took; on a GPU that is the time in which its work was issued, and what
-    is still under way counts with the stage that waits for it, at last with "reduction".
+    frame. ``seconds`` holds the time of each stage; on a GPU that is the time to issue its work, and pending work
+    counts towards the stage that waits for it, at the latest "reduction".
     """
 
     tokens: VideoTokens
@@ -40,8 +41,8 @@ class Analysis(Spelled):
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """What is left of the candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count,
-    and the figures of the report; on a GPU numbers there."""
+    """The reduced candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count, and the
+    report's figures; on a GPU, scalars there."""
 
     nodes: Any
     reason: Any

@@ -1,4 +1,4 @@
-"""The sparse matrix of a merging method, from (kept token, member, weight) triples."""
+"""Sparse assignment matrices of merging methods, from (kept token, member, weight) triples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Array = np.ndarray[Any, Any]
 
 
 def assignment(nodes: Array, kept: Array, members: Array, weights: Array, n_nodes: int) -> Any:
-    """[K, N] scipy.sparse.csr_array: row k holds the ``weights`` at the ``members`` of the triples with nodes[k].
+    """[K, N] scipy.sparse.csr_array: row k holds the ``weights`` at the ``members`` of nodes[k]'s triples.
 
     Members ascend within a row, so sums over a row do not depend on the order of the triples. Where a pair (kept,
     member) occurs twice, its weights are added.

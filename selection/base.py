@@ -1,4 +1,4 @@
-"""The interface of selectors, and the table of those we ship."""
+"""Interface of selectors, and the table of those we ship."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class MinimalSelector(Protocol):
-    """What a selector cannot do without; :func:`stgraph.selection.checked.checked` makes a :class:`Selector` of it."""
+    """The minimal protocol of a selector; :func:`stgraph.selection.checked.checked` turns it into a
+    :class:`Selector`."""
 
     # Properties, so that class variables and properties of an implementation satisfy a type checker too.
     @property
     def name(self) -> str:
-        """What the selector is called in the table and in results."""
+        """The selector's name in the table and in results."""
         ...
 
     @property
     def requires(self) -> frozenset[str]:
-        """The signals this configuration cannot do without."""
+        """The signals this configuration requires."""
         ...
 
     def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
-        """How many tokens will be kept; None where only the features decide."""
+        """The number of tokens that will be kept; None if it depends on the features."""
         ...
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
@@ -45,14 +46,14 @@ class MinimalSelector(Protocol):
 
 @runtime_checkable
 class Selector(MinimalSelector, Protocol):
-    """From tokens to a selection, in one piece or in the stages of a running model: all that callers ask.
+    """The full protocol of a selector: from tokens to a selection, at once or in the stages of a running model.
 
-    A selector of a third party may leave out what is not in :class:`MinimalSelector`.
+    A third party's selector may omit whatever is not in :class:`MinimalSelector`.
     """
 
     @property
     def on_gpu(self) -> bool:
-        """Whether features on a GPU are taken as they are; by default a copy in host memory is."""
+        """Whether features are taken on a GPU; by default they are copied to host memory."""
         ...
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -85,7 +86,7 @@ def check_selector_class(found: Any) -> None:
     made = found(budget=Budget(retain_ratio=0.5))
     name = getattr(made, "name", None)
     if not isinstance(name, str) or not name:
-        raise InputError(f"name of {type(made).__name__} is {name!r}; it must be a string that is not empty")
+        raise InputError(f"name of {type(made).__name__} is {name!r}; it must be a non-empty string")
     signals = getattr(made, "requires", None)
     if not isinstance(signals, (frozenset, set)) or not all(isinstance(one, str) for one in signals):
         raise InputError(f"requires of {type(made).__name__} is {signals!r}; it must be a frozenset of signal names")
@@ -140,7 +141,7 @@ SELECTORS = Registry(
 
 
 def selectors() -> dict[str, frozenset[str] | str]:
-    """Every selector's name with the signals it needs; for a third party's that cannot be used, the reason instead.
+    """Every selector's name with the signals it needs, or the reason a third party's cannot be used.
 
     Examples
     --------
@@ -214,16 +215,16 @@ def selector(
     ----------
     name : see ``SELECTORS.names()``
     retain_ratio, n_keep, measured, newlines : the budget (:class:`Budget`); exactly one of the first two
-    **parameters : of that selector
+    **parameters : the selector's own
 
     Raises
     ------
     UnknownNameError
-        no selector of that name
+        no selector has that name
     UnavailableError
         it is a third party's and broken; the message says how
     InputError
-        a parameter the selector does not know, or one out of range
+        an unknown parameter, or one out of range
 
     Examples
     --------
@@ -245,7 +246,7 @@ def parameters_of(name: str) -> tuple[str, ...]:
     Raises
     ------
     UnknownNameError
-        no selector of that name
+        no selector has that name
     """
     made_by = SELECTORS.get(name)
     return _parameters(made_by) if isinstance(made_by, type) else _parameters.__wrapped__(made_by)

@@ -1,4 +1,4 @@
-"""How many tokens to keep."""
+"""Budgets: how many tokens to keep."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
-_MOST = 2**31 - 1  # tokens, and so members of a community
+_MOST = 2**31 - 1  # tokens, hence members of a community
 
 
 def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
-    """The ratio as the decimal it was written as, so that ceil(10 * 0.3) is 3 and not 4.
+    """The ratio as the decimal it was written as, so that ceil(10 * 0.3) is 3, not 4.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def ceil_share(counts: Any, ratio: Fraction) -> Any:
 
 
 def least_above(ratio: Fraction, most: int) -> Fraction:
-    """The smallest fraction from ``ratio`` (in (0, 1]) on whose denominator is at most ``most``.
+    """The smallest fraction >= ``ratio`` (in (0, 1]) with a denominator of at most ``most``.
 
     ceil(n * ratio) is the smallest m with m / n >= ratio, so for n <= ``most`` the two have the same multiples; those
     of this one fit in 64 bits.
@@ -94,7 +94,7 @@ def per_frame_counts(n_keep: int, n_frames: int) -> Array:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many visual tokens to keep.
+    """A budget: how many visual tokens to keep.
 
     Give exactly one of ``retain_ratio`` and ``n_keep``.
 
@@ -104,8 +104,8 @@ class Budget:
     n_keep : an absolute number of tokens, at least 1
     measured : "kept" counts the tokens left at the end; "layers" the mean over the LLM's layers, which differs for
         methods that prune inside the LLM
-    newlines : "out" leaves newline tokens uncounted and unkept; "in" counts them in N and treats them as tokens like
-        the patches; None is the method's own way ("in" for st-simdiff-released and framefusion, "out" for all others)
+    newlines : "out": newline tokens are neither counted nor kept; "in": they count in N and are treated like patches;
+        None: the method's own way ("in" for st-simdiff-released and framefusion, "out" for all others)
     """
 
     retain_ratio: float | Fraction | Decimal | None = None
@@ -150,7 +150,7 @@ class Budget:
         Raises
         ------
         InputError
-            more tokens are asked for than the grid has, or a mean over layers that cannot be met
+            more tokens are requested than the grid has, or the mean over layers cannot be met
         """
         if self.n_keep is not None and self.n_keep > grid.n_nodes:
             raise InputError(f"n_keep is {self.n_keep} but grid {grid} has {grid.n_nodes} tokens")
@@ -161,5 +161,5 @@ class Budget:
         return int(ceil_share(np.array([grid.n_nodes]), self.ratio(grid))[0])
 
     def ratio(self, grid: TokenGrid) -> Fraction:
-        """r as an exact fraction; n_keep / N where a count was given."""
+        """r as an exact fraction; n_keep / N if a count was given."""
         return Fraction(int(self.n_keep), grid.n_nodes) if self.n_keep is not None else exact_ratio(self.retain_ratio)

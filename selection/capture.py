@@ -1,4 +1,4 @@
-"""A selection recorded once as a CUDA graph and replayed: videos of one shape, without the host's part of the time."""
+"""Selections recorded as a CUDA graph and replayed for videos of one shape, without the host's overhead."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class CapturedSelection:
         self._found = unread(self.selector, self._tokens)
 
     def __call__(self, tokens: VideoTokens) -> Selection:
-        """The selection of other tokens on the same grid: they are copied to where the recorded work reads them, unless
-        they lie there already (:attr:`features`).
+        """The selection of other tokens on the same grid: they are copied to the memory the recorded work reads, unless
+        they are there already (:attr:`features`).
 
         Raises
         ------
@@ -87,7 +87,7 @@ class CapturedSelection:
 def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
     """Record a selection of tokens like ``tokens`` as a CUDA graph.
 
-    A call then issues one replay instead of some hundred kernels, and waits for the device once. Results are those of
+    A call then issues one replay instead of some hundred kernels, and waits for the device once. Results equal
     ``selector.select``.
 
     Parameters
@@ -98,7 +98,7 @@ def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
     Raises
     ------
     InputError
-        the selector's work cannot be recorded, and why
+        the selector's work cannot be recorded; the message says why
     UnavailableError
         the tokens are not on a CUDA device
     """
@@ -117,14 +117,14 @@ def _obstacle(selector: Any, tokens: VideoTokens) -> str | None:
     if not getattr(SPLITTERS.get(selector.split), "on_gpu", False):
         return f"splitter {selector.split} runs on the CPU; tree does not"
     if (importance := resolve_importance(selector.importance, tokens)) in ("attention", "given"):
-        return f"importance {importance} is read anew for each video; name one that is computed, such as 'centrality'"
+        return f"importance {importance} is read again for each video; name one that is computed, such as 'centrality'"
     if tokens.grid.kind is not None:
         return "the tokens hold newlines; leave them out"
     return None
 
 
 def unread(selector: StSimDiff, tokens: VideoTokens) -> Unread:
-    """The work of ``selector.select`` on a GPU, nothing of it read back."""
+    """The work of ``selector.select`` on a GPU, without reading back."""
     from stgraph.kernels.gpu.neighbours import issue
 
     similarity, norms, bad = issue(tokens.lattice)
@@ -134,7 +134,7 @@ def unread(selector: StSimDiff, tokens: VideoTokens) -> Unread:
 
 
 def finished(selector: StSimDiff, found: Unread, tokens: VideoTokens, start: float) -> Selection:
-    """The selection of work that has been issued; owned by the caller."""
+    """The selection from issued work; owned by the caller."""
     first_bad, *figures = found.read()
     if first_bad < tokens.grid.n_nodes:
         raise bad_token(int(first_bad), tokens.grid.H, tokens.grid.W)

@@ -1,4 +1,4 @@
-"""How typical a token is of its community (ST-SimDiff, equation 4)."""
+"""Centrality: how typical a token is of its community (ST-SimDiff, equation 4)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
     Raises
     ------
     GridError
-        the three do not belong together
+        the three do not match
     """
     if not tokens.grid.n_nodes == graph.n_nodes == partition.n_nodes:
         raise GridError(
             f"tokens, graph and partition have {tokens.grid.n_nodes}, {graph.n_nodes} and {partition.n_nodes} nodes; "
-            "they must stem from the same video"
+            "they must come from the same video"
         )
     lattice = tokens.lattice
     members, starts, _ = partition.slots

@@ -1,4 +1,4 @@
-"""What a selector chose, checked once before anything relies on it: count, range, order, uniqueness, dtype, kind."""
+"""Checks of a selector's result before anything relies on it: count, range, order, uniqueness, dtype, kind."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def check_rows(by: str, what: str, rows: Any, n: int, expected: int | None, *, r
 
     Parameters
     ----------
-    by, what : the selector and what it answered, for the message
+    by, what : the selector and the name of its result, for the message
     rows : [K] int64, NumPy array or torch tensor
-    n : tokens there are
-    expected : K; None where only the features decide
-    read : False leaves values on a GPU unread, for which one would have to wait
+    n : number of tokens
+    expected : K; None if it depends on the features
+    read : False leaves values on a GPU unread, to avoid waiting
     """
     if not is_tensor(rows) and not isinstance(rows, np.ndarray):
         raise InputError(f"{by}: {what} are {type(rows).__name__}; they must be an array of int64")
@@ -49,12 +49,12 @@ def check_rows(by: str, what: str, rows: Any, n: int, expected: int | None, *, r
 
 
 def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | None) -> Selection:
-    """``found`` itself, if it is a selection of ``tokens`` in all its parts.
+    """``found``, checked to be a valid selection of ``tokens``.
 
     Raises
     ------
     InputError
-        what is wrong, in the name of the selector
+        ``found`` is wrong; the message names the selector
     """
     if not isinstance(found, Selection):
         raise InputError(f"{by} returned {type(found).__name__}; select() must return a stgraph.Selection")
@@ -81,7 +81,7 @@ def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | No
     for name, shape in merged.items():
         part = getattr(found, name)
         if found.kind == "subset" and part is not None:
-            raise InputError(f"{by}: a selection of kind 'subset' has no {name}; the kind is 'merge' where tokens are")
+            raise InputError(f"{by}: a selection of kind 'subset' has no {name}; use kind 'merge' if tokens are")
         if found.kind == "merge" and tuple(getattr(part, "shape", ())) != shape:
             raise InputError(f"{by}: {name} of a merge must have shape {list(shape)}")
     if found.account.n_kept != n_kept:
@@ -90,13 +90,13 @@ def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | No
 
 
 class CheckedSelector:
-    """A third party's selector: what it leaves out is at its default, and every selection it makes is checked."""
+    """A third party's selector: omitted members take their defaults, and every selection is checked."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_inner":  # asked for while being copied or unpickled
+        if name.startswith("__") or name == "_inner":  # requested while being copied or unpickled
             raise AttributeError(name)
         return getattr(self._inner, name)
 
@@ -117,7 +117,7 @@ class CheckedSelector:
             tokens.signal(signal, self._inner.name)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Where it cuts inside a running model."""
+        """Its cuts inside a running model."""
         if hasattr(self._inner, "stages"):
             return check_stages(self._by, self._inner.stages())
         return stages_by_signals(self._inner.requires)
@@ -132,7 +132,7 @@ class CheckedSelector:
         InputError
             it is not a selection of ``tokens``, or does not keep as many as ``count`` promises
         UnavailableError
-            its code raised something else, which is the cause of this error
+            its code raised something else, the cause of this error
         """
         check_features(tokens)
         with naming(self._by, self._inner):
@@ -169,7 +169,7 @@ class CheckedSelector:
 
 
 def checked(selector: Any) -> Any:
-    """A :class:`stgraph.selection.base.Selector` of at least a minimal one: itself where our own code makes its
-    selections, and checks them; else the same in a check."""
+    """A :class:`stgraph.selection.base.Selector` from at least a minimal one: itself if our own code makes and checks
+    its selections, else wrapped in a check."""
     made_by = [getattr(type(selector), method) for method in ("select", "begin") if hasattr(type(selector), method)]
     return CheckedSelector(selector) if len(made_by) < 2 or any(map(is_foreign, made_by)) else selector

@@ -1,4 +1,4 @@
-"""Choices: what a method decides on its nodes, and how that becomes a Selection of the tokens' rows."""
+"""Choices: a method's decision on its nodes, and its conversion to a Selection of the tokens' rows."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What a method decides, on the nodes of the lattice it was given.
+    """A method's decision on the nodes of its lattice.
 
     Attributes
     ----------
     nodes : [K] int64, ascending, unique
     reason : one code for all, or [K]
     scores : [K] numbers
-    merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None where nothing is merged
-    n_input : tokens that enter the LLM where that is more than K
-    prune_layer : the layer from which on the K tokens are left
+    merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None if nothing is merged
+    n_input : tokens that enter the LLM, if more than K
+    prune_layer : the first layer that sees only the K tokens
     cuts : (layer, tokens from there on), ascending, where there are several; the last is (prune_layer, K)
-    provenance : what to note in place of the method's parameters, where that says more
-    seconds : time of each step, where there are several
+    provenance : replaces the method's parameters in the provenance, if more informative
+    seconds : time of each step, if there are several
     """
 
     nodes: Any
@@ -54,14 +54,14 @@ class Choice:
 
 
 def keep_everything(tokens: VideoTokens) -> Choice:
-    """All tokens as they are: no method has anything to do at r = 1."""
+    """All tokens unchanged: at r = 1 there is nothing to decide."""
     n = tokens.grid.n_nodes
     nodes = beside(np.arange(n), tokens.features)
     return Choice(nodes, SAMPLE, full(n, 1, "float32", like=nodes))
 
 
 def check_choice(selector: str, choice: Any, n_nodes: int, expected: int | None, *, read: bool = True) -> None:
-    """Raise InputError unless a method chose what it must; see :func:`check_rows`."""
+    """Raise InputError unless a method's choice is valid; see :func:`check_rows`."""
     by = f"selector {selector}"
     if not isinstance(choice, Choice):
         raise InputError(f"{by}: choose() returned {type(choice).__name__}; it must return a Choice")
@@ -92,7 +92,7 @@ def finish(
     assignment = features = None
     if choice.merge is not None:
         assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
-        with np.errstate(over="ignore"):  # what overflows is refused below, with its reason
+        with np.errstate(over="ignore"):  # overflow is refused below, with its reason
             features = merge_rows(assignment, tokens.features)
         if not np.isfinite(features).all():
             remedy = "pass the features as float32" if view.dtype == "float16" else "divide them by a power of two"
@@ -124,21 +124,21 @@ def finish(
 
 
 def _rows_of(grid: TokenGrid, nodes: Any) -> Any:
-    """[K] int64: the rows of nodes; owned."""
+    """[K] int64: rows of the nodes; owned."""
     if is_tensor(nodes) and grid.kind is None:
         return nodes.clone()
     return beside(grid.rows, nodes)[nodes]
 
 
 def _codes(reason: Any, nodes: Any) -> Any:
-    """[K] uint8: a code for each node; owned."""
+    """[K] uint8: one code per node; owned."""
     codes = full(len(nodes), 0, "uint8", like=nodes)
     codes[:] = reason
     return codes
 
 
 def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:
-    """The assignment over nodes as one over the rows of the features."""
+    """The assignment over nodes, converted to rows of the features."""
     from scipy.sparse import csr_array
 
     columns = rows[merge.indices]

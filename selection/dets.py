@@ -1,4 +1,4 @@
-"""ST-SimDiff's event half alone: the tokens that differ most from the frame before."""
+"""DETS alone, the event half of ST-SimDiff: the tokens that differ most from the previous frame."""
 
 from __future__ import annotations
 

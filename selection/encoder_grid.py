@@ -1,4 +1,4 @@
-"""Signals of the vision encoder, brought to the lattice of the LLM's tokens."""
+"""Vision-encoder signals on the lattice of the LLM's tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
-# "pixel-shuffle" puts the patches of a square side by side in one token: a signal of the token is their mean.
+# "pixel-shuffle" concatenates the patches of a square into one token: the token's signal is their mean.
 POOLINGS = ("average", "max", "bilinear", "pixel-shuffle")
 
 POOLED = "the encoder's signals are pooled to the tokens' grid"
@@ -20,12 +20,12 @@ PROJECTED = "merges the dump's features; the authors merge encoder features befo
 
 
 def on_lattice(tokens: VideoTokens, values: Array, name: str) -> Array:
-    """Encoder values, one a patch of the encoder, as one a token: pooled like the features where the grids differ.
+    """Encoder values per token: per-patch values, pooled the way the features were.
 
     Parameters
     ----------
     values : [T, e] or [T, e, c], e patches of the encoder in raster order
-    name : of the signal, for errors
+    name : the signal's name, for errors
 
     Returns
     -------
@@ -71,11 +71,11 @@ def cls_attention(tokens: VideoTokens, needed_by: str) -> Array:
 
 
 def exactness(tokens: VideoTokens, n_patches: int, *others: str, merges: bool = False) -> str:
-    """How close a method defined on the encoder's own grid comes to its authors.
+    """Exactness of a method defined on the encoder's own grid.
 
     Parameters
     ----------
-    n_patches : e, the encoder's patches a frame
+    n_patches : e, encoder patches per frame
     others : further reasons
     merges : whether features are merged. The authors merge before the projector, so this is theirs only where the dump
         holds what leaves the encoder: metadata ``pooling`` and ``projector`` both "none"
@@ -94,7 +94,7 @@ def _pooled(tokens: VideoTokens, values: Array, name: str) -> Array:
         is_newline = e == grid.H * (grid.W - 1)
         newlines = "The encoder has no value for a newline: use newlines='out'. " if is_newline else ""
         raise GridError(
-            f"signal {name!r} has {e} values a frame, but the grid has {grid.H} x {grid.W} tokens. {newlines}Say how "
+            f"signal {name!r} has {e} values per frame, but the grid has {grid.H} x {grid.W} tokens. {newlines}Say how "
             "the encoder's grid was pooled: metadata 'encoder_grid' [height, width] and 'pooling' "
             f"{', '.join(POOLINGS)} (they are {tokens.metadata.get('encoder_grid')} and {pooling!r})"
         )
@@ -111,7 +111,7 @@ def _pooled(tokens: VideoTokens, values: Array, name: str) -> Array:
 
 
 def _stride(height: int, width: int, H: int, W: int, name: str) -> int:
-    """The stride of a pooling without padding that takes height x width to H x W."""
+    """The stride of an unpadded pooling from height x width to H x W."""
     stride = height // H
     if stride < 1 or (height // stride, width // stride) != (H, W):
         raise GridError(
@@ -136,7 +136,7 @@ def _linear(n: int, size: int) -> tuple[Array, Array]:
 
 
 def _weighted(maps: Array, rows: tuple[Array, Array], columns: tuple[Array, Array]) -> Array:
-    """[T*H*W, c]: weighted sums over the patches that rows and columns name; reads 16-bit values as they are."""
+    """[T*H*W, c]: weighted sums over the patches that rows and columns name; reads 16-bit values directly."""
     from stgraph.kernels.cpu.merge import weighted_sums
 
     T, height, width, _ = maps.shape

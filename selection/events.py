@@ -17,7 +17,7 @@ def temporal_difference(graph: TokenGraph) -> Any:
 
 
 def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
-    """The similarity below which a temporal edge marks an event; None where there is no temporal edge.
+    """The similarity below which a temporal edge marks an event; None if there are no temporal edges.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Any:
 
     Parameters
     ----------
-    graph : token graph; its temporal similarities count even where temporal edges are kept out of the communities
+    graph : token graph; its temporal similarities count even if temporal edges are not in the community graph
     tau_diff : a fixed similarity (0.2), or "p95": the tokens whose difference exceeds the 95th percentile
 
     Returns
@@ -48,8 +48,7 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Any:
 
 
 def find_events(graph: TokenGraph, tau_diff: float | str) -> tuple[Any, Any]:
-    """:func:`event_tokens` and :func:`event_threshold`, the latter as it was found: on a GPU, a percentile is a number
-    on the device."""
+    """:func:`event_tokens` and :func:`event_threshold`; on a GPU, a percentile threshold is a scalar on the device."""
     percentile = parse_tau_diff(tau_diff)
     temporal = graph.temporal_similarity
     if graph.grid.T == 1:

@@ -1,4 +1,4 @@
-"""Features that hold NaN or Inf are refused by every selector, whether it reads them or only hands them on."""
+"""Check for NaN and Inf in features, which every selector refuses, whether it reads them or only passes them on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stgraph.tokens import VideoTokens
 
 
 def check_features(tokens: VideoTokens) -> None:
-    """One pass over the features, for those who do not read them all. Waits for a GPU once.
+    """One pass over the features, for selectors that do not read them all. Waits for a GPU once.
 
     Raises
     ------

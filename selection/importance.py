@@ -1,4 +1,4 @@
-"""By what surplus candidates are dropped."""
+"""Importance: how candidates are ranked when there are more than the budget allows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
-NEUTRAL = "difference-then-centrality"  # ranks nothing where no candidate is surplus
+NEUTRAL = "difference-then-centrality"  # no ranking if no candidate is surplus
 IMPORTANCES = ("auto", "attention", "difference-then-centrality", "coverage", "centrality", "difference", "norm")
 
 
@@ -32,12 +32,12 @@ def check_importance(importance: Any) -> None:
 
 
 def by_attention(importance: Any) -> bool:
-    """Whether a running model's attention is what surplus candidates are ranked by."""
+    """Whether surplus candidates are ranked by a running model's attention."""
     return isinstance(importance, str) and importance in ("auto", "attention")
 
 
 def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
-    """The name of the importance that will be used: "auto" is attention where the tokens carry it."""
+    """The name of the importance that will be used: "auto" is attention if the tokens carry it."""
     if not isinstance(importance, str):
         return "given"
     if importance == "auto":
@@ -46,13 +46,13 @@ def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
 
 
 def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
-    """How far an offline reduction is the authors', who rank by the attention ``ranked`` tokens get in the LLM.
+    """Exactness of an offline reduction; the authors rank ``ranked`` tokens by their attention in the LLM.
 
     Parameters
     ----------
     importance : as :func:`resolve_importance` names it
-    ranked : the tokens that are ranked, for the message
-    cut : what happens to those that are surplus, for the message
+    ranked : the ranked tokens, for the message
+    cut : what happens to the surplus, for the message
     """
     if importance == "given":
         return "exact"
@@ -70,7 +70,7 @@ def importance_values(
     events: Any,
     partition: Partition | None = None,
 ) -> Any:
-    """[N] float32 or float64, larger is kept longer, where ``centrality`` is.
+    """[N] float32 or float64 on the device of ``centrality``; larger is kept longer.
 
     "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
     which follow by centrality. "coverage" needs the communities (:func:`stgraph.selection.coverage.coverage`).
@@ -98,18 +98,18 @@ def importance_values(
         return centrality
     if name == "difference":
         return difference
-    # Centrality lies in [-1, 1] and difference in [0, 2]: moved up by 2, every event stands above every other token.
+    # Centrality lies in [-1, 1] and difference in [0, 2]: adding 2 ranks every event above every other token.
     return where(events, 2.0 + difference, centrality)
 
 
 def _checked(values: Any, grid: TokenGrid, name: str) -> Any:
-    """[N] float64, where ``values`` are."""
+    """[N] float64, on the device of ``values``."""
     array = values.detach() if is_tensor(values) else to_numpy(values, name)
     flat = astype(array.reshape(-1), "float64")
     if len(flat) != grid.n_nodes:
         shape = tuple(array.shape)
         raise InputError(f"{name} has shape {shape}; expected {list(grid.shape)} or [{grid.n_nodes}]")
-    unequal = flat != flat  # NaN alone differs from itself
+    unequal = flat != flat  # only NaN differs from itself
     if bool(unequal.any()):
         raise InputError(f"{name} is NaN at token {int(astype(unequal, 'uint8').argmax())}; replace it")
     return flat

@@ -1,4 +1,4 @@
-"""Keeping: settings x retain ratios on one video, with what they share computed once."""
+"""Keeping: settings x retain ratios on one video, with shared work done once."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from stgraph.tokens import VideoTokens
 
 Progress = Callable[[str, float], None]
 
-_REMEMBERED = 2  # communities; those of a reference beside those at work
+_REMEMBERED = 2  # cached partitions: the reference's and the current one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Kept:
-    """What one setting keeps of a video at one retain ratio, in host memory.
+    """The tokens one setting keeps at one retain ratio, in host memory.
 
     Attributes
     ----------
     setting : the selector and its parameters
     ratio : r
     selection : the tokens kept
-    analysis : graph, communities, centrality and events, of st-simdiff and its kin; None for all other selectors.
-        Settings of the same communities share them, and the ratios of one setting the analysis itself
-    seconds : what this setting takes at this ratio by itself, shared work included
+    analysis : graph, communities, centrality and events for st-simdiff and its variants; None for all other selectors.
+        Settings with the same communities share them, and the ratios of one setting share the analysis
+    seconds : the time this setting takes at this ratio alone, shared work included
     """
 
     setting: Setting
@@ -52,13 +52,13 @@ class Kept:
 
     @cached_property
     def mask(self) -> np.ndarray[Any, Any]:
-        """[N] bool: kept or not, patch by patch."""
+        """[N] bool: whether each patch is kept."""
         found: np.ndarray[Any, Any] = self.selection.mask.reshape(-1)
         return found
 
     @cached_property
     def candidates(self) -> np.ndarray[Any, Any] | None:
-        """[N] uint8: why a token is a candidate (1 representative, 2 event, 3 both; 0 where it is none), before the
+        """[N] uint8: why a token is a candidate (1 representative, 2 event, 3 both, 0 not a candidate), before the
         reduction to the budget; None without an analysis."""
         if self.analysis is None:
             return None
@@ -69,12 +69,12 @@ class Kept:
 
 
 class Keeping:
-    """One video and the settings it is put under, one after the other; graph and communities are remembered.
+    """One video under several settings in turn; graph and communities are cached.
 
     Parameters
     ----------
     tokens : VideoTokens
-    measured, newlines : of every :class:`stgraph.Budget`
+    measured, newlines : for every :class:`stgraph.Budget`
     device : where graph, communities, centrality and the other selectors are computed, "cpu" or "cuda"; candidates
         are reduced to a budget in host memory
 
@@ -98,14 +98,14 @@ class Keeping:
 
     @cached_property
     def graph(self) -> TokenGraph:
-        """The graph of the patches, in host memory; newlines that count are left out."""
+        """The graph of the patches, in host memory, without newlines."""
         built = self._graph
         if built is not None and built[0].grid == self.tokens.grid:
             return built[0].to("cpu")
         return build_graph(self.tokens)
 
     def at(self, setting: Setting, ratio: float) -> Kept:
-        """What a setting keeps at a ratio.
+        """The tokens a setting keeps at a ratio.
 
         Raises
         ------
@@ -124,12 +124,12 @@ class Keeping:
         return Kept(setting, ratio, found, analysis, before + perf_counter() - start)
 
     def analysis(self, setting: Setting) -> Analysis | None:
-        """What a setting finds before a budget comes in; None for a selector that finds no communities."""
+        """A setting's analysis, before any budget; None for a selector without communities."""
         selector = setting.build(self.budget(1.0))
         return self._analysed(selector)[0] if isinstance(selector, StSimDiff) else None
 
     def _built(self) -> tuple[TokenGraph, float]:
-        """The graph where it is computed, and the seconds it took."""
+        """The graph on the compute device, and the seconds it took."""
         if self._graph is None:
             start = perf_counter()
             graph = build_graph(self.budget(1.0).view(self._there))
@@ -137,10 +137,10 @@ class Keeping:
         return self._graph
 
     def _analysed(self, selector: StSimDiff) -> tuple[Analysis, float]:
-        """The analysis in host memory, and the seconds it takes by itself."""
+        """The analysis in host memory, and the seconds it takes alone."""
         key = selector.communities_key
         under = self._found.pop(key, {})
-        self._found[key] = under  # the last one used stands last
+        self._found[key] = under  # most recently used last
         while len(self._found) > _REMEMBERED:
             del self._found[next(iter(self._found))]
         tau = selector.tau_diff if selector.events else None
@@ -158,7 +158,7 @@ class Keeping:
         return replace(there, tokens=budget.view(self.tokens), seconds={**there.seconds, "graph": graph_s}), took
 
     def _again(self, selector: StSimDiff, found: Analysis, took: float) -> tuple[Analysis, float]:
-        """The same communities under another event threshold."""
+        """The same communities with another event threshold."""
         selector.check_signals(self.tokens)
         return selector.with_events(found), took
 
@@ -173,13 +173,13 @@ def keep(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Iterator[Kept]:
-    """Each setting at each retain ratio, one after the other: the graph once, communities once for all settings that
-    share them, events once for each threshold.
+    """Each setting at each retain ratio in turn: the graph is computed once, communities once for all settings that
+    share them, events once per threshold.
 
     Parameters
     ----------
     tokens : VideoTokens, features [T, H, W, d]
-    settings : names of selectors, or :class:`stgraph.Setting` where they have parameters
+    settings : names of selectors, or :class:`stgraph.Setting` to set parameters
     ratios : r in (0, 1], each keeps ceil(r N) of N tokens
     measured, newlines : see :class:`stgraph.Budget`
     device : where to compute, "cpu" or "cuda"; results lie in host memory

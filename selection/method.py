@@ -1,4 +1,4 @@
-"""What all selectors share: checks, the newline policy, the exact budget, and how a choice becomes a Selection."""
+"""Base class of selectors: checks, newline policy, exact budget, and conversion of a choice to a Selection."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Method(Spelled, ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     requires: ClassVar[frozenset[str]] = frozenset()
-    quadratic: ClassVar[bool] = False  # whether the published algorithm compares all pairs of some tokens
+    quadratic: ClassVar[bool] = False  # whether the published algorithm compares all pairs among some tokens
     newlines: ClassVar[str] = "out"  # how the authors count newline tokens
-    on_gpu: ClassVar[bool] = False  # whether :meth:`choose` takes features on a GPU
-    # Not ClassVar, so that a subclass may make a parameter or a property of them.
+    on_gpu: ClassVar[bool] = False  # whether :meth:`choose` accepts features on a GPU
+    # Not ClassVar, so that a subclass may turn them into parameters or properties.
     prune_layer = 0  # the LLM layer at which the method prunes
-    n_layers = 28  # of the LLM; matters only where prune_layer > 0
+    n_layers = 28  # of the LLM; used only if prune_layer > 0
     fits_budget = True  # whether exactly n_keep tokens are returned
-    chooses_all = False  # whether :meth:`choose` is asked even where nothing is to be dropped: it says why tokens stay
+    chooses_all = False  # whether :meth:`choose` is called even if nothing is dropped: it says why tokens stay
     checks_features: ClassVar[bool] = False  # whether :meth:`choose` refuses NaN and Inf in any token by itself
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Method(Spelled, ABC):
             tokens.signal(signal, self.name)
 
     def count(self, grid: TokenGrid, budget: Budget | None = None) -> int | None:
-        """How many tokens will be kept, exactly; None where only the features decide."""
+        """The exact number of tokens that will be kept; None if it depends on the features."""
         budget = budget or self.budget
         if not self.fits_budget:
             return None
@@ -75,10 +75,10 @@ class Method(Spelled, ABC):
         return budget.count(grid, self.prune_layer, self.n_layers)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
-        """Keep exactly ``count(tokens.grid, budget)`` tokens; all of them, unchanged, where that is N.
+        """Keep exactly ``count(tokens.grid, budget)`` tokens; all of them, unchanged, if that is N.
 
         Features on a GPU are copied to host memory unless the method is :attr:`on_gpu`, and the report says so under
-        ``host_copy``; the selection is handed out where the features are.
+        ``host_copy``; the selection is returned on the device of the features.
 
         Raises
         ------
@@ -113,13 +113,13 @@ class Method(Spelled, ABC):
         budget: Budget,
         seconds: Mapping[str, float] | None = None,
     ) -> Selection:
-        """The Selection of a choice among the nodes of ``view``, which shows those of ``tokens`` that count."""
+        """The Selection of a choice among the nodes of ``view``, the tokens that count."""
         parameters = self.parameters() if choice.provenance is None else choice.provenance
         provenance = {"selector": self.name, "paper": self.paper, **parameters}
         return finish(choice, tokens, view, budget, provenance, choice.seconds or seconds or {}, self.n_layers)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Where tokens are cut inside a running model: once, by attention where that is a signal the method needs."""
+        """The cut inside a running model: one, by attention if the method needs it as a signal."""
         return stages_by_signals(self.requires, self.prune_layer)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
@@ -141,7 +141,7 @@ class Method(Spelled, ABC):
 
     @property
     def _is_foreign(self) -> bool:
-        """Whether a third party chooses."""
+        """Whether the choosing code is a third party's."""
         return is_foreign(type(self).choose)
 
     def _check_newlines(self, tokens: VideoTokens, view: VideoTokens) -> None:
@@ -163,11 +163,11 @@ class Method(Spelled, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FittedMethod(Method):
-    """Base of selectors whose authors count otherwise than ceil(r N).
+    """Base of selectors whose authors do not keep ceil(r N) tokens.
 
     Attributes
     ----------
-    exact_count : False follows the authors' count; then only the features decide how many tokens are kept
+    exact_count : False follows the authors' count, which depends on the features
     """
 
     exact_count: bool = True
@@ -179,17 +179,17 @@ class FittedMethod(Method):
 
 
 def approximate(*reasons: str) -> str:
-    """The exactness of a choice that departs from its authors for these reasons; "exact" where there are none."""
+    """The exactness of a choice that departs from its authors for these reasons; "exact" without any."""
     return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
 
 
 def host_copy(selector: str, device: str) -> str:
-    """Why features are copied to host memory, as reports and statistics say it."""
+    """The reason features are copied to host memory, for reports and statistics."""
     return f"{selector} does not compute on {device}, where the features were"
 
 
 def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Selection:
-    """The selection of a method that runs on the CPU, handed out where the features are."""
+    """The selection of a CPU method, returned on the device of the features."""
     found = method.select(tokens.to("cpu"), budget)
     report = {**found.report, "host_copy": host_copy(method.name, tokens.device)}
     return replace(found.beside(tokens.features), report=report)
@@ -203,7 +203,8 @@ def check_share(name: str, value: Any, low: float = 0.0, high: float = 1.0) -> N
 
 
 def check_finite(name: str, values: Array) -> None:
-    """Raise InputError, with the first bad token, where ``values`` ([N] or [N, c], a row per token) hold NaN or Inf."""
+    """Raise InputError, naming the first bad token, if ``values`` ([N] or [N, c], one row per token) hold NaN or
+    Inf."""
     good = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not good.all():
         at = int(np.argmin(good))

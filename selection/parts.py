@@ -1,4 +1,4 @@
-"""A video decided part by part: what falls to one part, and the selections of all parts as one."""
+"""Selections made part by part: the budget of one part, and all parts joined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUMS = ("n_tokens", "n_kept", "n_target", "n_representatives", "n_events", "n_c
 
 @dataclass(frozen=True)
 class Share(Budget):
-    """The ``n_target`` tokens of a budget that fall to one part of a video."""
+    """One part's share of a budget: ``n_target`` tokens."""
 
     n_target: int = 0
 
@@ -35,7 +35,7 @@ class Share(Budget):
 
 
 def without_context(seen: Analysis, n_frames: int) -> Analysis:
-    """An analysis less its first ``n_frames``, which have been decided; what was found with them in sight stays."""
+    """An analysis without its first ``n_frames``, already decided, but with the results that used them."""
     if n_frames == 0:
         return seen
     T, H, W = seen.graph.grid.shape
@@ -60,15 +60,15 @@ def without_context(seen: Analysis, n_frames: int) -> Analysis:
 
 
 def _uncapped_without(partition: Partition, n_first: int) -> Any:
-    """[N - n_first] canonical labels before the cap, of the tokens that are left."""
+    """[N - n_first] canonical labels before the cap, of the remaining tokens."""
     return canonical_labels(partition.uncapped_labels[n_first:])[0]
 
 
 def join_selections(parts: Sequence[Selection]) -> Selection:
     """The selections a stream returned, in order, as one of all their frames.
 
-    Counts in the report are sums; what belongs to one part alone (thresholds, communities, times) is left out where
-    there are several.
+    Counts in the report are sums; figures of a single part (thresholds, communities, times) are left out if there are
+    several.
 
     Raises
     ------

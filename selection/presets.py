@@ -1,4 +1,4 @@
-"""Named configurations of ST-SimDiff: the paper's ablation, and selectors that are one half of the method."""
+"""Presets of ST-SimDiff: the paper's ablation, and selectors that are one half of the method."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from stgraph.errors import UnknownNameError
 from stgraph.selection.st_simdiff import StSimDiff
 
-# The rows of the paper's tables 3 and 5. Without edges every token is a community of its own, hence a representative,
-# and the reduction by attention decides alone.
+# The rows of the paper's tables 3 and 5. Without edges every token is its own community, hence a representative, and
+# only the reduction by attention decides.
 ABLATION: Mapping[str, Mapping[str, Any]] = {
     "attention-only": {"spatial": False, "temporal": False, "events": False},
     "spatial": {"spatial": True, "temporal": False, "events": False},
@@ -21,12 +21,12 @@ ABLATION: Mapping[str, Mapping[str, Any]] = {
 
 
 def ablation(name: str) -> dict[str, Any]:
-    """Parameters of ``st-simdiff`` for a row of the paper's tables 3 and 5; importance is attention, as in the paper.
+    """Parameters of ``st-simdiff`` for a row in the paper's tables 3 and 5; importance is attention, as in the paper.
 
     Raises
     ------
     UnknownNameError
-        no row of that name
+        no row has that name
 
     Examples
     --------
@@ -40,7 +40,7 @@ def ablation(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class StSimDiffAttention(StSimDiff):
-    """ST-SimDiff reduced by the LLM's shallow attention, as the paper has it; never by another importance."""
+    """ST-SimDiff reduced by the LLM's shallow attention, as in the paper; never by another importance."""
 
     importance: Any = field(default="attention", init=False)
 

@@ -1,4 +1,4 @@
-"""Why a token was kept: the codes of ``Selection.reason``."""
+"""Reason codes: why a token was kept (``Selection.reason``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REASON_NAMES = {
     ATTENTION: "attention",  # ranked high by an attention signal
     DIVERSITY: "diversity",  # unlike the other kept tokens
     CONTEXT: "context",  # stands for the tokens merged into it
-    SAMPLE: "sample",  # drawn at random or by position
+    SAMPLE: "sample",  # chosen at random or by position
 }
 
 KEPT_COLOURS = {REPRESENTATIVE: colours.REPRESENTATIVE, EVENT: colours.EVENT, BOTH: colours.BOTH}  # of the others: one

@@ -1,4 +1,4 @@
-"""Cutting the candidates down to the budget (ST-SimDiff, section 4.5)."""
+"""Reduction of the candidates to the budget (ST-SimDiff, section 4.5)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stgraph.kernels import kernels_for
 def reduce_candidates(
     representatives: Any, events: Any, importance: Any, n_target: int, protect_events: bool = False
 ) -> Any:
-    """The ``n_target`` candidates of highest importance; among equals the smaller index stays.
+    """The ``n_target`` candidates of highest importance; ties keep the smaller index.
 
     Parameters
     ----------
     representatives, events : [N] bool; their union are the candidates
     importance : [N] float32 or float64
-    n_target : tokens to keep; fewer candidates are all kept
+    n_target : tokens to keep; if there are fewer candidates, all are kept
     protect_events : drop event tokens only once no other candidate is left
 
     Returns

@@ -1,4 +1,4 @@
-"""The merge step of ST-SimDiff's published code; it averages nothing, but drops the least central tokens."""
+"""The merge step of ST-SimDiff's published code, which drops the least central tokens instead of averaging."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _IDENTICAL = 1 - 1e-6  # mean similarity from which a community's tokens count a
 
 @dataclass(frozen=True, eq=False)
 class ReleasedMerge:
-    """What the step decides.
+    """The result of the merge step.
 
     Attributes
     ----------
     dropped : [N] bool
-    exempted : [N] bool, tokens that would have been dropped were they no events
+    exempted : [N] bool, tokens that would have been dropped if they were not events
     events : [N] bool
     centrality : [N] float32, mean similarity to the other tokens of the community; 1 outside all communities
     share : u, the share of the tokens to drop
@@ -85,8 +85,8 @@ def released_merge(
 
 
 def final_count(n: int, merged: ReleasedMerge, retain_ratio: float, n_layers: int) -> int:
-    """How many survivors the published code keeps in the end: so many that the mean over the layers is r N, if layer 0
-    sees all survivors and the others what is kept.
+    """The number of survivors the published code finally keeps: the mean over the layers is r N if layer 0 sees all
+    survivors and the others the kept ones.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def final_count(n: int, merged: ReleasedMerge, retain_ratio: float, n_layers: in
 
 
 def _undefined_along_time(graph: TokenGraph) -> Array:
-    """The graph's similarities, NaN along time where a token is zero: there the published code divides by zero, and
-    finds neither an edge nor an event."""
+    """The graph's similarities, with temporal ones NaN where a token is zero: there the published code divides by zero
+    and finds neither an edge nor an event."""
     zero = graph.norms == 0
     similarity: Array = graph.similarity
     if zero.any():

@@ -1,4 +1,4 @@
-"""The result of a selector: which tokens are kept, why, and what was merged into them."""
+"""Selections: which tokens are kept, why, and what was merged into them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Selection(Spelled):
-    """The tokens to keep: a sequence of their indices, and itself a DLPack producer of a copy of them.
+    """The tokens to keep: a sequence of their indices, and a DLPack producer of a copy of them.
 
-    ``len``, iteration, ``in``, ``kept[0]`` and ``np.asarray`` speak of :attr:`indices`, so that ``features[kept]`` are
-    the kept rows of an [n, d] array; :meth:`gather` takes other layouts too, and merges where the method does.
+    ``len``, iteration, ``in``, ``kept[0]`` and ``np.asarray`` refer to :attr:`indices`, so that ``features[kept]`` are
+    the kept rows of an [n, d] array; :meth:`gather` also takes other layouts, and merges if the method does.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Selection(Spelled):
         ``assignment @ features`` are the merged tokens
     positions : "original": kept tokens keep their positions; "compact": the method renumbers them 0..K-1
     exactness : "exact", or "approximate: why"
-    account : what the selection costs the LLM
+    account : the selection's cost in the LLM
     report : counts, thresholds and stage times of this run, which in the first of a process count the loading of
         libraries and the compiling of kernels too; ``host_copy`` where features on a GPU were copied
     provenance : selector, parameters, and how the communities were found
@@ -76,7 +76,7 @@ class Selection(Spelled):
         return isinstance(index, (int, np.integer)) and bool((self.indices == int(index)).any())
 
     def __getitem__(self, place: Any) -> Any:
-        """What :attr:`indices` hold at ``place``: a number, or an array of them for a slice or an array."""
+        """``indices[place]``: a number, or an array for a slice or an array."""
         found = self.indices[place]
         return int(found) if found.ndim == 0 else found
 
@@ -108,7 +108,7 @@ class Selection(Spelled):
         return self._moved(lambda array: to_device(array, device))
 
     def beside(self, other: Any) -> Selection:
-        """The same selection where ``other`` lies."""
+        """The same selection on the device of ``other``."""
         return self._moved(lambda array: beside(array, other))
 
     def _moved(self, move: Callable[[Any], Any]) -> Selection:
@@ -135,12 +135,12 @@ class Selection(Spelled):
         return kept.reshape(self.grid.shape)
 
     def reasons(self) -> dict[str, int]:
-        """How many tokens were kept for which reason; reasons that did not occur are left out."""
+        """Number of kept tokens per reason; reasons that did not occur are left out."""
         counts = np.bincount(to_host(self.reason), minlength=len(REASON_NAMES) + 1)
         return {name: int(counts[code]) for code, name in REASON_NAMES.items() if counts[code]}
 
     def gather(self, features: Any) -> Any:
-        """The kept rows of ``features`` ([n, d] or [T, H, W, d]), merged where the method merges, in their dtype: a
+        """The kept rows of ``features`` ([n, d] or [T, H, W, d]), merged if the method merges, in their dtype: a
         torch tensor on the same device for a torch tensor or another array on a GPU, a NumPy array for any other.
 
         Raises
@@ -173,7 +173,7 @@ class Selection(Spelled):
         Raises
         ------
         InputError
-            the path cannot be written, or ``tokens`` are not those selected from; an existing file is left as it was
+            the path cannot be written, or ``tokens`` are not those selected from; an existing file is left unchanged
         """
         from stgraph.selection.selection_file import save_selection
 
@@ -181,8 +181,8 @@ class Selection(Spelled):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Selection:
-        """Read what :meth:`save` wrote, in host memory. The rows kept of a subset stay in the file, as its tensor
-        ``features``; those a method merged are :attr:`features` again.
+        """Read a selection written by :meth:`save`, in host memory. The rows kept of a subset stay in the file, as its
+        tensor ``features``; those a method merged are :attr:`features` again.
 
         Raises
         ------
@@ -217,8 +217,8 @@ class Selection(Spelled):
             fragments.headline(repr(self))
             + fragments.pixels(sheet, scale, f"kept tokens of {self.grid.T} frames")
             + fragments.note(
-                "A square a token, a field a frame. Yellow: representative, red: event, orange: both, "
-                f"blue: other reasons, dark: dropped. {min(per_frame)} to {max(per_frame)} kept a frame."
+                "One square per token, one field per frame. Yellow: representative, red: event, orange: both, "
+                f"blue: other reasons, dark: dropped. {min(per_frame)} to {max(per_frame)} kept per frame."
             )
             + fragments.folded("report", fragments.facts(self.report))
             + fragments.folded("provenance", fragments.facts(self.provenance))
@@ -230,7 +230,7 @@ class Selection(Spelled):
 
     @property
     def _maker(self) -> str:
-        """The selector, and the backend where it looked for communities."""
+        """The selector, and the backend if it detected communities."""
         community = self.provenance.get("community")
         backend = community.get("backend") if isinstance(community, Mapping) else None
         return ", ".join(str(name) for name in (self.provenance.get("selector", "unknown"), backend) if name)

@@ -1,4 +1,4 @@
-"""A selection as a file: the kept tokens with why, what for, and how they were found."""
+"""Selection files: kept tokens with reasons, cost and provenance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ASSIGNMENT = ("assignment_indptr", "assignment_indices", "assignment_weights")
 
 
 def save_selection(kept: Selection, path: Path, tokens: VideoTokens | None = None) -> None:
-    """Write a selection that lies in host memory; see :meth:`Selection.save`."""
+    """Write a selection in host memory; see :meth:`Selection.save`."""
     at = kept.indices
     t, y, x = kept.grid.coordinates()
     tensors = {
@@ -75,9 +75,9 @@ def _selection(tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> Sel
     grid = TokenGrid(T, H, W, tensors.get("grid_kind"))
     if grid.n_tokens != metadata["n_tokens"]:
         raise ValueError(
-            f"{metadata['n_tokens']!r} tokens on a grid of {grid.n_tokens:,}: where newlines lie is not said"
+            f"{metadata['n_tokens']!r} tokens on a grid of {grid.n_tokens:,}: the positions of newlines are missing"
         )
-    # Owned copies: the file may go, and compiled code takes them as it takes fresh ones.
+    # Owned copies: the file may be deleted, and compiled code treats them like fresh arrays.
     indices, reason, scores = (np.array(tensors[name]) for name in ("indices", "reason", "scores"))
     K = indices.size
     for name, array, dtype in (
@@ -97,7 +97,7 @@ def _selection(tensors: Mapping[str, Array], metadata: Mapping[str, Any]) -> Sel
         raise ValueError(f"kind is {kind!r}; expected 'subset' or 'merge'")
     features = tensors["features"] if kind == "merge" else None
     if features is not None and (features.ndim != 2 or len(features) != K):
-        raise ValueError(f"features have shape {features.shape}; expected a row for each of {K:,} kept tokens")
+        raise ValueError(f"features have shape {features.shape}; expected one row for each of {K:,} kept tokens")
     return Selection(
         indices=indices,
         grid=grid,

@@ -1,4 +1,4 @@
-"""Settings: a selector with its parameters, and the product of several values of these."""
+"""Settings: a selector with its parameters, and products of parameter values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of keeping tokens: a selector, and its parameters beyond the budget.
+    """One way to keep tokens: a selector and its parameters beyond the budget.
 
     Attributes
     ----------
     selector : name, see :func:`stgraph.selectors`
-    parameters : of that selector; those left out are at their defaults
+    parameters : the selector's; omitted ones take their defaults
 
     Examples
     --------
@@ -40,19 +40,19 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """``evs``, ``st-simdiff / igraph-leiden``: what it is called where space is short."""
+        """``evs``, ``st-simdiff / igraph-leiden``: a short label."""
         backend = self.parameters.get("backend")
         return f"{self.selector} / {backend}" if backend else self.selector
 
     def build(self, budget: Budget) -> Selector:
-        """The selector, with everything checked.
+        """The selector, fully checked.
 
         Raises
         ------
         UnknownNameError
             no selector of that name
         InputError
-            a parameter it does not know, or one out of range
+            an unknown parameter, or one out of range
         """
         return selector(self.selector, **vars(budget), **self.parameters)
 
@@ -62,7 +62,7 @@ class Setting:
 
     @property
     def seed(self) -> int | None:
-        """The seed, where anything is drawn at random; None with a community backend that uses none."""
+        """The seed if anything is random; None with a community backend that uses none."""
         name = self.get("backend")
         seed: int | None = self.get("seed") if name is None or backend_of(name).capabilities.seeded else None
         return seed
@@ -81,7 +81,7 @@ def check_parameters(selectors: Iterable[str], given: Iterable[str], *, without:
 
 
 def settings_of(selectors: Iterable[str], axes: Mapping[str, Iterable[Any]]) -> list[Setting]:
-    """Each selector under every combination of values; an axis counts for the selectors that know the parameter.
+    """Each selector with every combination of values; an axis applies to the selectors that have the parameter.
 
     Parameters
     ----------
@@ -112,15 +112,15 @@ def backend_settings(
     seeds: Iterable[int] = (0,),
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Setting]:
-    """st-simdiff with each community backend, splitter and seed; combinations that cannot be are left out.
+    """st-simdiff with each community backend, splitter and seed; impossible combinations are left out.
 
     Parameters
     ----------
     backends : names, or "all" for every one that runs here; empty for one per objective. With ``tau_sim`` below 0 only
         those of them that take weights below 0
-    splits : splitters; "native", named beside others or without a backend, is of the backends that can
+    splits : splitters; "native", named with others or without a backend, applies to the backends that support it
     seeds : for backends that use one; the others run once
-    parameters : further ones, the same for all
+    parameters : others, the same for all
 
     Raises
     ------
@@ -160,14 +160,14 @@ def selector_settings(
     seeds: Iterable[int] = (0,),
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Setting]:
-    """Selectors with what each of them knows of the parameters.
+    """Selectors, each with the parameters it has.
 
     Parameters
     ----------
     selectors : names; empty for all that can be used
     backends : community backends, for the selectors that take one; empty for their default
     seeds : for selectors that draw at random themselves; the others run once
-    parameters : further ones, the same for all that know them
+    parameters : others, the same for all that have them
 
     Raises
     ------
@@ -215,6 +215,6 @@ def can_select(setting: Setting, tokens: VideoTokens) -> bool:
 
 
 def check_axis(name: str, values: Sequence[Any]) -> None:
-    """Raise InputError where an axis has no value."""
+    """Raise InputError if an axis is empty."""
     if not values:
         raise InputError(f"{name} is empty; give at least one")

@@ -1,4 +1,4 @@
-"""ST-SimDiff as the paper has it: representatives and events, reduced to the budget (section 4)."""
+"""ST-SimDiff as in the paper: representatives and events, reduced to the budget (section 4)."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class StSimDiff(Method):
     backend : community backend; the paper uses connected components, and so does the default
     max_size : largest community: "sqrt", an integer, or None
     split : how larger communities are divided
-    resolution, seed : of the backend; None for the resolution its objective starts from
-    backend_options : further parameters of the backend, as {"n_iterations": 5}
-    importance : by what surplus candidates are dropped: "auto" (attention where the tokens carry it, else
+    resolution, seed : of the backend; None for its objective's default resolution
+    backend_options : other parameters of the backend, such as {"n_iterations": 5}
+    importance : ranking of surplus candidates: "auto" (attention if the tokens carry it, else
         "difference-then-centrality"), "attention", "coverage", "centrality", "difference", "norm", or an array
     protect_events : drop event tokens last
     events : False leaves DETS out
@@ -96,7 +96,7 @@ class StSimDiff(Method):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Signals this configuration cannot do without."""
+        """Signals this configuration requires."""
         named = isinstance(self.importance, str) and self.importance == "attention"
         return frozenset({"importance"}) if named else frozenset()
 
@@ -111,12 +111,12 @@ class StSimDiff(Method):
         return self.reduce
 
     def stages(self) -> tuple[Stage, ...]:
-        """Before the LLM, by shallow attention where that ranks the candidates."""
+        """Before the LLM, by shallow attention if that ranks the candidates."""
         reads = self.reduce and by_attention(self.importance)
         return (Stage(attention=AttentionRead(SHALLOW_LAYER) if reads else None),)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Graph, communities and events once; the candidates wait for their attention where some are surplus."""
+        """Graph, communities and events once; if there are surplus candidates, they wait for their attention."""
         (stage,) = self.stages()
         if stage.attention is None:
             return self.select(tokens)
@@ -133,12 +133,12 @@ class StSimDiff(Method):
         return Waiting(stage, candidates.indices, resume)
 
     def _with(self, **changes: Any) -> StSimDiff:
-        """The same configuration with changes, also where a named preset fixes what is changed."""
+        """The same configuration with changes, even to values a named preset fixes."""
         return StSimDiff(**{f.name: getattr(self, f.name) for f in fields(StSimDiff)} | changes)
 
     def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Any = None) -> Analysis:
-        """Everything before the budget comes in; ``graph`` may be given where it exists already, and ``found`` where
-        the backend's labels do (:func:`stgraph.detect_communities`)."""
+        """Everything before the budget; ``graph`` may be given if it exists already, and ``found`` if the backend's
+        labels do (:func:`stgraph.detect_communities`)."""
         seconds: dict[str, float] = {}
 
         def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -175,14 +175,14 @@ class StSimDiff(Method):
 
     @property
     def communities_key(self) -> tuple[Any, ...]:
-        """What decides graph, communities and centrality: selectors whose keys are equal differ in what comes after."""
+        """The key of graph, communities and centrality: selectors with equal keys differ only in later steps."""
         after = ("budget", "tau_diff", "events", "importance", "protect_events", "reduce")
         before = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in after}
         before["backend_options"] = tuple(sorted(self.backend_options.items()))
         return type(self).analyse, *before.values()
 
     def with_events(self, analysis: Analysis) -> Analysis:
-        """An analysis of the same communities, in host memory, under this selector's event threshold."""
+        """An analysis of the same communities, in host memory, with this selector's event threshold."""
         start = perf_counter()
         graph = analysis.graph
         events, threshold = np.zeros(graph.n_nodes, np.bool_), None
@@ -201,7 +201,7 @@ class StSimDiff(Method):
     ) -> Selection:
         """The selection of an analysis, under this or another budget.
 
-        ``source`` are the tokens the analysed ones are a view of, where newlines count.
+        ``source``: the tokens the analysed ones are a view of, if newlines count.
         """
         budget, view = budget or self.budget, analysis.tokens
         return self.finish(self._choice_from(analysis, budget), source or view, view, budget)
@@ -254,7 +254,7 @@ class StSimDiff(Method):
             "excess": max(0, n_candidates - n_target),
             "n_communities": last + 1,
             "largest_community": largest,
-            # Without a partition before the cap there is no such share, and a selection does not wait for another one.
+            # Without a partition before the cap there is no such share, and a selection does not wait for a second one.
             "oversized_ratio": None if analysis.partition.capped_in_search else n_oversized / graph.n_nodes,
             "event_threshold": None if analysis.event_threshold is None else figures[7],
             "importance": importance_name,

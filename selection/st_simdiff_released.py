@@ -1,4 +1,4 @@
-"""ST-SimDiff as its published code has it, which is not the paper."""
+"""ST-SimDiff as in its published code, which differs from the paper."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, kw_only=True)
 class StSimDiffReleased(Method):
-    """The authors' code (``simdiff/new_topk.py``, strategy 3): communities drop their least central tokens, and what
-    survives is cut by the LLM's attention in layer 1, so that the mean over the layers is r.
+    """The authors' code (``simdiff/new_topk.py``, strategy 3): communities drop their least central tokens, and the
+    survivors are cut by the LLM's attention in layer 1 so that the mean over the layers is r.
 
-    How many tokens are kept depends on the features: between ((L r - 1) / (L - 1)) N and r N, for L layers.
+    The number of kept tokens depends on the features: between ((L r - 1) / (L - 1)) N and r N, for L layers.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class StSimDiffReleased(Method):
     tau_sim : similarity threshold of the communities, at least 0; temporal edges may equal it
     tau_diff : similarity to the frame before below which a token is an event, which no community drops
     spatial, temporal, right, bottom : edge families of the communities
-    importance : by what the survivors are cut; as in ``st-simdiff``
+    importance : ranking of the survivors; as in ``st-simdiff``
     reduce : False returns the survivors
     n_layers : decoder layers of the LLM
 
@@ -78,7 +78,7 @@ class StSimDiffReleased(Method):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Signals this configuration cannot do without."""
+        """Signals this configuration requires."""
         named = isinstance(self.importance, str) and self.importance == "attention"
         return frozenset({"importance"}) if named else frozenset()
 

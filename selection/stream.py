@@ -1,4 +1,4 @@
-"""ST-SimDiff over frames as they arrive, in memory that depends on a window and not on the video."""
+"""Streaming ST-SimDiff: frames as they arrive, in memory bounded by a window."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def stream(
     """ST-SimDiff for a video that arrives frame by frame.
 
     A clip of up to ``window`` frames gets exactly what ``stgraph.selector("st-simdiff", ...)`` keeps of it. A longer
-    one is decided in parts, each when the window is full and one more frame arrives:
+    one is decided in parts, whenever the window is full and another frame arrives:
 
-    * The first part are the first ``window`` frames; each later one, the next ``window - overlap``. Before its frames
-      a later part sees the last ``overlap`` frames of the part before, as context.
+    * The first part is the first ``window`` frames; each later one, the next ``window - overlap``. A later part also
+    sees the last ``overlap`` frames of the previous part as context.
     * Graph, communities (with their cap), centrality, events and a percentile ``tau_diff`` are those of the frames the
       part sees. Of each community the top ceil(n r) of its n tokens in the new frames are representatives.
-    * The part keeps ceil(r N) tokens less those kept before, N being all tokens up to its end: at every part's end
-      exactly ceil(r N) are kept, whatever the video's length.
+    * The part keeps ceil(r N) tokens minus those kept before, where N counts all tokens up to its end: at every part's
+    end exactly ceil(r N) are kept, whatever the video's length.
 
-    So the part of a frame is returned at most ``window`` pushes after its own.
+    So a frame's part is returned at most ``window`` pushes after the frame's own.
 
     Parameters
     ----------
-    tau_sim, retain_ratio : as of the selector
+    tau_sim, retain_ratio : as for the selector
     window : frames in memory, at least 2
     overlap : frames of context, 1 to window - 1; at least one, or the first new frame would have no difference
-    **parameters : any other of :class:`StSimDiff` but ``reduce``; ``importance`` by name only, attention comes with
-        the frames
+    **parameters : any other of :class:`StSimDiff` except ``reduce``; ``importance`` by name only, since attention comes
+        with the frames
 
     Raises
     ------
@@ -95,13 +95,13 @@ class Stream:
         self._selector, self._size, self._overlap = selector, window, overlap
         self._window: Window | None = None
         self._components: WindowComponents | None = None
-        self._context = 0  # frames at the start of the window that have been decided
+        self._context = 0  # decided frames at the start of the window
         self._finished = False
         self.n_frames = self.n_decided = self.n_kept = 0
         self.features: Array | None = None
 
     def push(self, frame: Any, importance: Any | None = None) -> Selection | None:
-        """Take a frame in, and decide those before it where it does not fit into the window any more.
+        """Take a frame; if the window is full, decide the frames before it.
 
         Parameters
         ----------
@@ -116,10 +116,10 @@ class Stream:
         Raises
         ------
         FeatureError, GridError, InputError
-            a frame unlike those before, or one with NaN or Inf; it is not taken in, and the stream can go on
+            a frame unlike those before, or one with NaN or Inf; it is not taken, and the stream can continue
         """
         if self._finished:
-            raise InputError("the stream has been finished; begin another with stgraph.stream(...)")
+            raise InputError("the stream is finished; start another with stgraph.stream(...)")
         x = feature_array(to_numpy(frame, "frame"), "frame")
         if x.ndim != 3:
             raise FeatureError(f"frame has shape {x.shape}; expected [H, W, d]")
@@ -141,15 +141,15 @@ class Stream:
         return part
 
     def finish(self) -> Selection:
-        """Decide the frames that are left: the whole clip, exactly as offline, where the window covers it.
+        """Decide the remaining frames: the whole clip, exactly as offline, if the window covers it.
 
         Raises
         ------
         InputError
-            no frame was pushed, or the stream has been finished before
+            no frame was pushed, or the stream is already finished
         """
         if self._finished or self._window is None:
-            why = "has been finished before" if self._finished else "has no frame yet; push at least one"
+            why = "is already finished" if self._finished else "has no frame yet; push at least one"
             raise InputError(f"the stream {why}")
         self._finished = True
         part = self._decide(self._window, self._window.n_frames, last=True)
@@ -157,7 +157,7 @@ class Stream:
         return part
 
     def select(self, path: str | os.PathLike[str], query: str | os.PathLike[str] | None = None) -> Iterator[Selection]:
-        """Push every frame of a dump, read one at a time, with its attention where the dump carries it; then finish.
+        """Push every frame of a dump, read one at a time, with its attention if the dump carries it; then finish.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Stream:
         score = None
         if self._selector.importance in ("auto", "attention") and has_shallow_attention(tokens):
             score = shallow_attention(tokens, "importance").reshape(tokens.grid.shape)
-        del tokens  # and with it the mapped file
+        del tokens  # and the mapped file with it
         for t, frame in enumerate(iter_frames(path)):
             part = self.push(frame, None if score is None else score[t])
             if part is not None:

@@ -1,4 +1,4 @@
-"""The last frames of a stream: their features, their graph and its components, kept up to date frame by frame."""
+"""The window of a stream: the last frames' features, graph and components, updated per frame."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from stgraph.kernels.cpu.next_frame import next_frame_cosines
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
-_FIRST_ROOM = 16  # frames; the arrays grow to the window by doubling, so that a short clip costs what it holds
+_FIRST_ROOM = 16  # frames; arrays grow to the window by doubling, so that a short clip needs little memory
 
 
 class Window:
-    """Frames of one shape, of which the oldest can be dropped.
+    """Frames of one shape; the oldest can be dropped.
 
     Parameters
     ----------
     shape : (H, W, d)
     dtype : of the features
-    most : frames it will hold
+    most : maximum number of frames
     attention : whether frames come with their attention
     """
 
@@ -44,7 +44,7 @@ class Window:
         }
 
     def check(self, frame: Array, attention: bool) -> None:
-        """Raise unless a frame is like those before."""
+        """Raise unless a frame matches those before."""
         if frame.shape != self.shape:
             raise GridError(f"frame has shape {frame.shape}; those before have {self.shape}")
         if frame.dtype != self.dtype:
@@ -54,14 +54,14 @@ class Window:
             raise InputError(f"frame comes {here} importance; those before came {before}. Give it for all, or for none")
 
     def add(self, frame: Array, importance: Array | None, number: int) -> None:
-        """Take a frame in, number ``number`` of the stream.
+        """Take a frame, number ``number`` of the stream.
 
         Raises
         ------
         FeatureError
-            it holds NaN or Inf; the window is as it was
+            it contains NaN or Inf; the window is unchanged
         InputError
-            the memory does not hold one more
+            there is no memory for one more
         """
         t, a = self.n_frames, self._arrays
         if t == len(a["features"]):
@@ -80,12 +80,12 @@ class Window:
         self.n_frames += 1
 
     def similarity(self, t: int) -> Array:
-        """[3, H, W] float32: of frame ``t`` to the right, to the bottom and to the next frame, NaN where none is."""
+        """[3, H, W] float32: similarities of frame ``t`` to the right, bottom and next frame, NaN where none exists."""
         found: Array = self._arrays["similarity"][t]
         return found
 
     def tokens(self, n_frames: int) -> VideoTokens:
-        """The first ``n_frames`` as tokens: a view, good until the window changes."""
+        """The first ``n_frames`` as tokens: a view, valid until the window changes."""
         grid = TokenGrid(n_frames, *self.shape[:2])
         signals = {"importance": self._arrays["importance"][:n_frames]} if self.attention else {}
         return VideoTokens(self._arrays["features"][:n_frames], grid, signals)
@@ -93,14 +93,14 @@ class Window:
     def graph(self, n_frames: int, tau_sim: float) -> TokenGraph:
         """The token graph of the first ``n_frames``, a copy."""
         similarity = np.ascontiguousarray(self._arrays["similarity"][:n_frames].swapaxes(0, 1))
-        similarity[2, -1] = np.nan  # the edges to a frame that is not among them
+        similarity[2, -1] = np.nan  # edges to a frame outside the range
         grid = TokenGrid(n_frames, *self.shape[:2])
         return TokenGraph(grid, similarity, self._arrays["norms"][:n_frames].copy(), tau_sim)
 
     def drop(self, n_frames: int) -> None:
         """Forget the first ``n_frames``."""
         for array in self._arrays.values():
-            for t in range(n_frames, self.n_frames):  # one by one: the old and the new place may overlap
+            for t in range(n_frames, self.n_frames):  # one by one: source and target may overlap
                 array[t - n_frames] = array[t]
         self.n_frames -= n_frames
 
@@ -125,7 +125,7 @@ class WindowComponents:
     ----------
     window : Window
     tau_sim : threshold, strict
-    families : edge families that take part
+    families : edge families used
     """
 
     def __init__(self, window: Window, tau_sim: float, families: tuple[str, ...]) -> None:
@@ -134,7 +134,7 @@ class WindowComponents:
         self._forest, self._n_frames = Forest(), 0
 
     def follow(self) -> None:
-        """Take in the frames that the window has got since."""
+        """Add the frames that arrived in the window since."""
         H, W, _ = self._window.shape
         for t in range(self._n_frames, self._window.n_frames):
             start = np.int32(t * H * W)
@@ -150,7 +150,7 @@ class WindowComponents:
         self._n_frames = self._window.n_frames
 
     def restart(self) -> None:
-        """Begin again: a union cannot be taken back when frames are dropped."""
+        """Start again: a union cannot be undone when frames are dropped."""
         self._forest, self._n_frames = Forest(), 0
         self.follow()
 

@@ -64,7 +64,7 @@ def test_the_rows_are_those_of_eval_and_the_second_run_finds_them(
         ("eval", f"{colour}.mp4") for colour in ("red", "green", "blue")
     }
     again = run(*arguments(model, task))
-    assert again.endswith(f"0 done, 3 there already, 0 failed: {out}/rows\n")
+    assert again.endswith(f"0 done, 3 already there, 0 failed: {out}/rows\n")
     assert again.partition("0 done")[0] == text.partition("3 done")[0]  # the same table
     assert len(loaded) == 1
     assert rows(out) == found
@@ -93,7 +93,7 @@ def test_a_broken_video_is_a_row_and_the_rest_goes_on(
     assert done.exit_code == 1
     assert f"error: {clip}: cannot read {clip}: " in done.stderr
     assert "2 done in " in done.stdout
-    assert "2 of 6 questions have no row: their videos failed, or are no inputs of this batch" in done.stdout
+    assert "2 of 6 questions have no row: their videos failed, or are not inputs of this batch" in done.stdout
     (failed,) = (row for row in rows(out) if row["status"] == "failed")
     assert failed["error"].startswith(f"cannot read {clip}")
     empty = [name for name in ANSWERS.columns if name not in ("stgraph", "error") and not name.endswith("_s")]

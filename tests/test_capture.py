@@ -90,7 +90,7 @@ def test_bad_tokens_are_named_when_read() -> None:
         ("dets", {}, "dets reads sizes back"),
         ("st-simdiff", {"backend": "igraph-leiden"}, "backend igraph-leiden reads"),
         ("st-simdiff", {"split": "raster"}, "splitter raster runs on the CPU"),
-        ("st-simdiff", {"importance": np.ones(SHAPE[:3])}, "importance given is read anew"),
+        ("st-simdiff", {"importance": np.ones(SHAPE[:3])}, "importance given is read again"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(name: str, options: dict[str, Any], reason: str) -> None:

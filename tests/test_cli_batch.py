@@ -49,8 +49,8 @@ def test_select_in_processes(folder: Path, tmp_path: Path) -> None:
     args = ("select", str(folder), "-o", out, "-p", "retain_ratio=0.2", "-p", "tau_diff=p90", "--workers", "2")
     text, _ = batch(*args)
     assert text.startswith("3 done in ")
-    assert text.endswith(f" s, 0 there already, 0 failed: {out}/rows\n")
-    assert batch(*args) == (f"0 done, 3 there already, 0 failed: {out}/rows\n", "")
+    assert text.endswith(f" s, 0 already there, 0 failed: {out}/rows\n")
+    assert batch(*args) == (f"0 done, 3 already there, 0 failed: {out}/rows\n", "")
     assert batch(*args, "-q") == ("", "")
     found = rows(tmp_path / "out")
     assert [row["n_kept"] for row in found] == [36, 36, 36]
@@ -72,7 +72,7 @@ def test_failures_are_told_and_end_in_status_1(folder: Path, tmp_path: Path) -> 
     lines = errors.splitlines()
     assert len(lines) == 11
     assert lines[0].startswith(f"error: {folder}/bad00\\x1b.safetensors: cannot read ")
-    assert lines[-1] == "error: and 2 more; rows of status 'failed' hold them all"
+    assert lines[-1] == "error: and 2 more; rows with status 'failed' list them all"
 
 
 @pytest.mark.usefixtures("here")
@@ -195,7 +195,7 @@ def test_an_interrupt_is_told(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("stgraph.bench.batch.run.run_local", stopped)
     _, errors = batch("select", str(folder), "-o", str(tmp_path / "out"), status=130)
-    assert errors == "Interrupted: the same command goes on after the inputs that are done\n"
+    assert errors == "Interrupted: run the same command again to resume\n"
 
 
 @pytest.mark.parametrize("name", JOBS.names())

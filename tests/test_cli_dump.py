@@ -125,10 +125,10 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "dumps"
     args = ("dump", str(folder), "-o", str(out), "-n", "2", "--grid", "4x4")
-    assert run(*args) == f"2 dumps written to {out}, 0 there already, 0 failed\n"
+    assert run(*args) == f"2 dumps written to {out}, 0 already there, 0 failed\n"
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["a.safetensors", "more/b.safetensors"]
     (out / "a.safetensors").unlink()
-    assert run(*args) == f"1 dumps written to {out}, 1 there already, 0 failed\n"
+    assert run(*args) == f"1 dumps written to {out}, 1 already there, 0 failed\n"
     assert run(*args, "-q") == ""
 
 
@@ -185,7 +185,7 @@ def test_videos_of_one_name_are_skipped_and_told_at_the_end(tmp_path: Path) -> N
         shutil.copy(CLIP, folder / name)
     args = ["dump", str(folder), "-o", str(out), "-n", "2", "--grid", "1x1"]
     done = CliRunner().invoke(app, args, prog_name="stgraph")
-    assert (done.exit_code, done.stdout) == (1, f"2 dumps written to {out}, 0 there already, 5 failed\n")
+    assert (done.exit_code, done.stdout) == (1, f"2 dumps written to {out}, 0 already there, 5 failed\n")
     assert done.stderr.splitlines() == [
         f"error: {folder}/a.mkv and {folder}/a.mp4 would both become {out}/a.safetensors: skipped; rename all but one",
         f"error: {folder}/sub/c.MP4 and {folder}/sub/c.avi and {folder}/sub/c.webm would both become "

@@ -121,7 +121,7 @@ def test_the_second_of_two_dumps_is_missing(refused: Refused, dump: str, tmp_pat
 
 def test_a_query_needs_its_dump(refused: Refused, dump: str, tmp_path: Path) -> None:
     for command in ("inspect", "select"):
-        assert refused(command, "--query", dump) == "--query needs the dump it belongs to; name both"
+        assert refused(command, "--query", dump) == "--query needs its dump; name both"
         assert "it does not exist" in refused(command, dump, "--query", str(tmp_path / "none"))
         assert "of kind 'tokens'; expected 'query'" in refused(command, dump, "--query", dump)
 

@@ -153,7 +153,7 @@ def test_a_video_that_cannot_be_read_is_a_row_and_the_rest_goes_on(
     assert failed["error"].startswith(f"InputError: cannot read {clip}")
     assert {failed[name] for name in ("prediction", "correct", "p_answer", "n_kept", "n_visual")} == {None}
     assert f"error: red-colour: InputError: cannot read {clip}" in done.stderr
-    assert done.stderr.endswith("Failed questions: 4; the same command tries them again\n")
+    assert done.stderr.endswith("Failed questions: 4; the same command retries them\n")
     assert "Wrote " in done.stdout
     clip.write_bytes(content)
     (task.parent / "clips" / "elsewhere.mp4").rename(task.parent / "clips" / "blue.mp4")

@@ -62,7 +62,7 @@ def test_the_same_command_again_has_nothing_to_do(dump: str, tmp_path: Path, suf
     assert first.endswith(f"Wrote {target}: 4 new rows, 4 in all\n")
     content = target.read_bytes()
     again = run("sweep", dump, *FEW, "-o", str(target))
-    assert again.endswith(f"Nothing to do: all 4 rows are in {target} already\n")
+    assert again.endswith(f"Nothing to do: all 4 rows are already in {target}\n")
     assert again.partition("Nothing")[0] == first.partition("Wrote")[0]  # the same table
     assert target.read_bytes() == content
 
@@ -86,7 +86,7 @@ def test_interrupt_and_go_on(dump: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 130
     assert (done.stdout, done.stderr) == (
         "",
-        f"Interrupted: {target} holds 2 rows; the same command goes on from there\n",
+        f"Interrupted: {target} holds 2 rows; run the same command again to resume\n",
     )
     assert len(table(target)) == 2
     assert run("sweep", dump, *FEW, "-o", str(target)).endswith(f"Wrote {target}: 2 new rows, 4 in all\n")
@@ -100,7 +100,7 @@ def test_a_changed_dump_is_told(dump: str, tmp_path: Path) -> None:
     text = run("sweep", dump, *FEW, "-o", str(target))
     assert f"Wrote {target}: 4 new rows, 8 in all\n" in text
     assert text.endswith(
-        f"Note: {dump} has changed since; rows of what it held before are kept under their own digest\n"
+        f"Note: {dump} has changed since; rows of its earlier content are kept under their own digest\n"
     )
 
 

@@ -80,7 +80,7 @@ def test_values_on_the_same_grid_are_shown_not_copied() -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({}, r"'x' has 48 values a frame, but the grid has 3 x 4 tokens.*they are None and None"),
+        ({}, r"'x' has 48 values per frame, but the grid has 3 x 4 tokens.*they are None and None"),
         ({"encoder_grid": [6, 8]}, r"they are \[6, 8\] and None"),
         ({"encoder_grid": [6, 8], "pooling": "shuffle"}, "and 'shuffle'"),
         ({"encoder_grid": [7, 8], "pooling": "max"}, r"they are \[7, 8\] and 'max'"),

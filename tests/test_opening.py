@@ -98,7 +98,7 @@ def test_clearing_leaves_what_is_not_the_caches(clip: Path, cache: Path) -> None
     shown = strict_json(told("cache", "--format", "json")[0])
     assert [(e["video"], e["n_frames"], e["encoder"]) for e in shown["entries"]] == [("my clip.mp4", 2, "patches")]
     assert "my clip.mp4" in told("cache")[0]
-    assert "are free again" in told("cache", "--clear")[0]
+    assert "freed" in told("cache", "--clear")[0]
     assert [p.name for p in cache.iterdir()] == ["mine.safetensors"]
     assert strict_json(told("cache", "--format", "json")[0])["entries"] == []
 
@@ -216,7 +216,7 @@ def test_no_frame_is_an_error(clip: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("inspect", "--frames", "3"), "--frames needs the video it belongs to; name both"),
+        (("inspect", "--frames", "3"), "--frames needs its video; name both"),
         (("inspect", "x.safetensors", "-e", "patches"), "--encoder belongs to videos, but x.safetensors is not one"),
         (("inspect", "https://example.com/a.mp4"), "cannot read https://example.com/a.mp4: addresses are not opened"),
         (("inspect", "a.mp4", "--query", "q.safetensors"), "--query belongs to a token dump, but a.mp4 is a video"),

@@ -221,10 +221,10 @@ def kept_file(path: Path, **changes: Any) -> None:
         ({"reason": np.array([1, 1, 200], np.uint8)}, "reason 200 is unknown"),
         ({"kind": "both"}, "kind is 'both'"),
         ({"kind": "merge"}, "it lacks 'features'"),
-        ({"kind": "merge", "features": np.ones((2, 4), np.float32)}, "expected a row for each of 3 kept tokens"),
+        ({"kind": "merge", "features": np.ones((2, 4), np.float32)}, "expected one row for each of 3 kept tokens"),
         ({"grid": [1, 2]}, "not enough values"),
         ({"grid": [1, 2, 0]}, "grid axis W is 0"),
-        ({"n_tokens": 8}, "8 tokens on a grid of 6: where newlines lie is not said"),
+        ({"n_tokens": 8}, "8 tokens on a grid of 6: the positions of newlines are missing"),
         ({"account": {}}, "it lacks 'n_visual'"),
     ],
 )

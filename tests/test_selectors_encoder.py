@@ -185,5 +185,5 @@ def test_visionzip_leaves_the_cls_tokens_key_out() -> None:
     plain, same = select("visionzip", tokens, 0.4), select("visionzip", with_cls, 0.4)
     assert plain.indices.tolist() == same.indices.tolist()
     np.testing.assert_array_equal(plain.features, same.features)
-    with pytest.raises(GridError, match=r"enc_keys_mean.* has 41 keys a frame, but 'enc_cls_attn' 42 patches"):
+    with pytest.raises(GridError, match=r"enc_keys_mean.* has 41 keys per frame, but 'enc_cls_attn' 42 patches"):
         select("visionzip", replaced(tokens, enc_keys_mean=keys[:, 1:]), 0.4)

@@ -73,9 +73,9 @@ def test_an_ended_stream() -> None:
         stream.finish()
     stream.push(features((1, 2, 2, 4))[0])
     stream.finish()
-    with pytest.raises(InputError, match="the stream has been finished before"):
+    with pytest.raises(InputError, match="the stream is already finished"):
         stream.finish()
-    with pytest.raises(InputError, match="the stream has been finished; begin another"):
+    with pytest.raises(InputError, match="the stream is finished; start another"):
         stream.push(features((1, 2, 2, 4))[0])
 
 

@@ -48,7 +48,7 @@ def test_the_same_command_again_loads_no_model(
 
     monkeypatch.setattr("stgraph.vlm.checkpoint.load", fail)
     again = run(*arguments(model, task, "-o", str(target)))
-    assert again.endswith(f"Nothing to do: all {N_ROWS} rows are in {target} already\n")
+    assert again.endswith(f"Nothing to do: all {N_ROWS} rows are already in {target}\n")
     assert again.partition("Nothing")[0] == first.partition("Wrote")[0]  # the same table
     assert target.read_bytes() == content
 
@@ -97,7 +97,7 @@ def test_any_other_end_saves_every_row(
     assert signal.getsignal(signal.SIGTERM) is handler
     assert read(target) == whole[:5]
     if status > 128:
-        assert done.stderr.endswith(f"Interrupted: {target} holds 5 rows; the same command goes on from there\n")
+        assert done.stderr.endswith(f"Interrupted: {target} holds 5 rows; run the same command again to resume\n")
     run(*arguments(model, task, "-q", "-o", str(target)))
     assert read(target) == whole
 

@@ -1,1 +1,1 @@
-"""The competing methods, one file each (and what a file needs that is an idea of its own beside it)."""
+"""Competing methods, one file each, with separate files for the ideas they share."""

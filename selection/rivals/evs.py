@@ -1,4 +1,4 @@
-"""Efficient Video Sampling: the tokens least like the same place one frame before."""
+"""Efficient Video Sampling: the tokens least similar to the same position one frame before."""
 
 from __future__ import annotations
 

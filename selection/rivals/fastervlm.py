@@ -1,4 +1,4 @@
-"""FasterVLM: the tokens the vision encoder's CLS token attends to."""
+"""FasterVLM: the tokens the vision encoder's CLS token attends to most."""
 
 from __future__ import annotations
 

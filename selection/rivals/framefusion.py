@@ -1,4 +1,4 @@
-"""FrameFusion: similar neighbours along time are averaged."""
+"""FrameFusion: averaging of similar temporal neighbours."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FrameFusion(FittedMethod):
     Raises
     ------
     InputError
-        tau is no similarity
+        tau is not a similarity
     """
 
     tau: float = 0.6
@@ -92,7 +92,7 @@ class FrameFusionAttention(Method):
     Raises
     ------
     InputError
-        tau is no similarity
+        tau is not a similarity
     """
 
     tau: float = 0.6

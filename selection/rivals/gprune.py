@@ -1,4 +1,4 @@
-"""G-Prune: tokens by what a propagation over the thresholded similarity graph of their frame brings them."""
+"""G-Prune: tokens ranked by information propagation over their frame's thresholded similarity graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pyramid of 2x2 means of every frame, and how a frame is cut into its boxes."""
+"""Quadtrees: the pyramid of 2x2 means of every frame, and the boxes a frame is cut into."""
 
 from __future__ import annotations
 

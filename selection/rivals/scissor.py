@@ -36,7 +36,7 @@ class LlavaScissor(FittedMethod):
     Raises
     ------
     InputError
-        tau is no number in [0, 1]
+        tau is not a number in [0, 1]
     """
 
     tau: float = 0.95

@@ -1,4 +1,4 @@
-"""Cutting a video into segments of like frames (FastVID's dynamic segmentation)."""
+"""Segmentation of a video into similar frames (FastVID's dynamic segmentation)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def frame_segments(vectors: Array, n_segments: int, tau: float) -> list[tuple[in
     Parameters
     ----------
     vectors : [T, c] floating, finite
-        one vector a frame; a zero vector has cosine 0 with everything
+        one vector per frame; a zero vector has cosine 0 with everything
     n_segments : cut at least into so many segments; every frame is one where T is smaller
     tau : cosine below which frames are always cut apart
 

@@ -1,4 +1,4 @@
-"""Single linkage on cosines: which merges it makes, strongest first."""
+"""Single linkage on cosines: its merges, strongest first."""
 
 from __future__ import annotations
 

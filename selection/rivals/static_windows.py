@@ -1,4 +1,4 @@
-"""Cutting a video into windows of frames in which most positions stand still (HoliTom, section 3.2)."""
+"""Windows of frames in which most positions are static (HoliTom, section 3.2)."""
 
 from __future__ import annotations
 

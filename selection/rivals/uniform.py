@@ -1,4 +1,4 @@
-"""Tokens at even distances."""
+"""Uniform sampling: tokens at even distances."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def even_places(n: int, k: int) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Method):
-    """K tokens at even distances; the features are not read. Our definition, of no paper.
+    """K tokens at even distances; the features are not read. Our own definition, not from a paper.
 
     Attributes
     ----------

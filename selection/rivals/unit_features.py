@@ -1,4 +1,4 @@
-"""Features scaled to unit length."""
+"""Unit features: rows scaled to unit length."""
 
 from __future__ import annotations
 

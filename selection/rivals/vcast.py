@@ -1,4 +1,4 @@
-"""V-CAST: frames share the budget by the curvature of the video's path, tokens are chosen for being outliers."""
+"""V-CAST: the budget is split over frames by the curvature of the video's path; outlier tokens are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VidCom2: the tokens least like the mean of their frame and of the video."""
+"""VidCom2: the tokens least similar to the mean of their frame and of the video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class VidCom2(FittedMethod):
 
     Attributes
     ----------
-    exact_count : False keeps what the frames' parts come to, at least one token a frame, as the authors' code does
+    exact_count : False keeps what the frames' parts come to, at least one token per frame, as the authors' code does
     """
 
     name: ClassVar[str] = "vidcom2"
@@ -85,13 +85,13 @@ def gaussians(squared_distances: Array) -> Array:
 
 
 def frame_counts(likeness: Array, ratio: float, P: int) -> Array:
-    """[T] int64: round(P r (1 + p - mean p)) tokens a frame, half to even, from 1 to P.
+    """[T] int64: round(P r (1 + p - mean p)) tokens per frame, half to even, from 1 to P.
 
     Parameters
     ----------
     likeness : [T] mean v of each frame; p is the softmax of -likeness at temperature 0.01
     ratio : r
-    P : tokens a frame
+    P : tokens per frame
 
     Examples
     --------

@@ -28,7 +28,7 @@ class VisionZip(Method):
     remaining token joins the one of most similar key, which becomes x + mean(joined).
 
     The budget is spread evenly over the frames. Scores are the attention. The CLS token, which the authors keep as one
-    of the dominant, is no token of a video grid. No parameters.
+    of the dominant, is not a token of a video grid. No parameters.
     """
 
     name: ClassVar[str] = "visionzip"
@@ -83,7 +83,7 @@ class VisionZip(Method):
         e = tokens.signals["enc_cls_attn"].shape[-1]
         if keys.shape[1] not in (e, e + 1):
             raise GridError(
-                f"signal 'enc_keys_mean' has {keys.shape[1]} keys a frame, but 'enc_cls_attn' {e} patches; expected "
+                f"signal 'enc_keys_mean' has {keys.shape[1]} keys per frame, but 'enc_cls_attn' {e} patches; expected "
                 f"{e}, or {e + 1} with the CLS token's key first"
             )
         return on_lattice(tokens, keys[:, keys.shape[1] - e :], "enc_keys_mean")

@@ -1,4 +1,4 @@
-"""The ``stgraph`` command. One file a subcommand; libraries are imported when a command runs."""
+"""The ``stgraph`` command: one file per subcommand; libraries are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from stgraph.errors import StgraphError
 app = typer.Typer(
     name="stgraph",
     help="Video tokens as a spatio-temporal graph: what does the choice of community detection do to what a VLM sees?",
-    rich_markup_mode=None,  # plain help: two columns fit a window of 80, nothing is cut
+    rich_markup_mode=None,  # plain help: two columns fit 80 characters, nothing is cut
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,7 +75,7 @@ def _version(
         typer.echo(context.get_help())
 
 
-_UsageError: Any = typer.BadParameter.__base__  # click's; newer releases of typer bring a copy of their own
+_UsageError: Any = typer.BadParameter.__base__  # click's; newer typer releases bring their own copy
 
 
 def main() -> int:
@@ -90,8 +90,8 @@ def main() -> int:
         typer.echo(f"error: {options.printable(text)}", err=True)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away (| head); nothing is left to tell it
+        sys.stderr.close()  # the reader is gone (| head); there is no one left to tell
         return 1
     except OSError as error:
-        typer.echo(f"error: {error}", err=True)  # of stdout: what we read and write ourselves raises the above
+        typer.echo(f"error: {error}", err=True)  # from stdout: our own reads and writes raise the above
         return 2

@@ -15,58 +15,60 @@ stgraph batch select dumps/ -o kept/ -p selector=evs -p retain_ratio=0.2
 stgraph batch compare dumps/ -o rows/ -p backends=lattice-components,igraph-leiden
 """
 
-_SHOWN = 10  # failures told; the rows hold all
-_TEXTS = ("prompt", "model", "task")  # parameters taken as they are written
+_SHOWN = 10  # failures shown; the rows hold all
+_TEXTS = ("prompt", "model", "task")  # parameters taken verbatim
 
 
 def command(
     job: Annotated[
         str,
-        typer.Argument(help="What is done with each: select, compare, compare-selectors, dump or eval.", metavar="JOB"),
+        typer.Argument(
+            help="Job to run on each input: select, compare, compare-selectors, dump or eval.", metavar="JOB"
+        ),
     ],
     inputs: Annotated[
         list[str],
-        typer.Argument(help="The inputs: token dumps (for dump and eval, videos), and folders of them.", metavar="IN"),
+        typer.Argument(help="Inputs: token dumps (for dump and eval, videos), or folders of them.", metavar="IN"),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of results; what it holds is not computed again.")
+        Path, typer.Option("-o", "--output", help="Results folder; existing results are not recomputed.")
     ],
     pairs: Annotated[
         list[str] | None,
         typer.Option(
             "-p",
             "--param",
-            help="Parameter of the job, as name=value; repeat. Several values with commas between.",
+            help="Job parameter, as name=value; repeatable. Separate several values by commas.",
             show_default=False,
         ),
     ] = None,
-    runner: Annotated[str, typer.Option("--runner", help="local: processes here; dask.")] = "local",
+    runner: Annotated[str, typer.Option("--runner", help="local (processes on this machine) or dask.")] = "local",
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
-            help="Processes here.  [default: one per CPU; with a model one, or, local, one per GPU]",
+            help="Local processes.  [default: one per CPU; with a model one, or, local, one per GPU]",
             show_default=False,
             min=1,
         ),
     ] = None,
     scheduler_address: Annotated[
         str | None,
-        typer.Option("--scheduler-address", help="Dask scheduler that runs already, as tcp://...", show_default=False),
+        typer.Option("--scheduler-address", help="Running Dask scheduler to use, as tcp://...", show_default=False),
     ] = None,
     scheduler_file: Annotated[
         Path | None,
-        typer.Option("--scheduler-file", help="The same, by the file it wrote.", show_default=False),
+        typer.Option("--scheduler-file", help="Running Dask scheduler, by its scheduler file.", show_default=False),
     ] = None,
     retries: Annotated[
-        int, typer.Option("--retries", help="Attempts after an error of the system or a worker's death.", min=0)
+        int, typer.Option("--retries", help="Retries after a system error or a worker's death.", min=0)
     ] = 1,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run one job over thousands of dumps or videos, in processes or under Dask; an interrupted batch goes on later.
+    """Run one job over thousands of dumps or videos, in processes or under Dask; an interrupted batch resumes.
 
-    Rows go to OUT/rows, one Parquet file per input. An input that fails is a row with its error, and exit status 1.
-    With eval, a checkpoint answers questions about the videos: -p model=NAME -p task=FILE.jsonl, as of stgraph eval.
+    Rows go to OUT/rows, one Parquet file per input. A failed input gives a row with its error, and exit status 1.
+    With eval, a checkpoint answers questions about the videos: -p model=NAME -p task=FILE.jsonl, as for stgraph eval.
     """
     from stgraph.bench.batch.run import run_batch
 
@@ -85,26 +87,28 @@ def command(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo("Interrupted: the same command goes on after the inputs that are done", err=True)
+        typer.echo("Interrupted: run the same command again to resume", err=True)
         raise typer.Exit(130) from None
     if job == "eval" and not quiet:
         _show_answers(made, output)
     if not quiet:
         rate = f" in {report.seconds:.1f} s" if report.n_done else ""
         typer.echo(
-            f"{report.n_done:,} done{rate}, {report.n_present:,} there already, {len(report.failed):,} failed: "
+            f"{report.n_done:,} done{rate}, {report.n_present:,} already there, {len(report.failed):,} failed: "
             f"{options.printable(output)}/rows"
         )
     for name, reason in list(report.failed.items())[:_SHOWN]:
         typer.echo(f"error: {options.printable(name)}: {options.printable(reason)}", err=True)
     if len(report.failed) > _SHOWN:
-        typer.echo(f"error: and {len(report.failed) - _SHOWN:,} more; rows of status 'failed' hold them all", err=True)
+        typer.echo(
+            f"error: and {len(report.failed) - _SHOWN:,} more; rows with status 'failed' list them all", err=True
+        )
     if report.failed:
         raise typer.Exit(1)
 
 
 def _job(name: str, pairs: list[str]) -> Any:
-    """The job with its parameters; those it does not know go to its selector, where it has one."""
+    """The job with its parameters; those it does not know go to its selector, if it has one."""
     from dataclasses import fields
 
     from stgraph.bench.batch.jobs import JOBS
@@ -125,17 +129,17 @@ def _job(name: str, pairs: list[str]) -> Any:
 
 
 def _n_workers(job: Any, runner: str) -> int:
-    """How many processes there are where nobody says it: a model fills a device, and each process loads its own."""
+    """The default number of processes: a model fills a device, and each process loads its own."""
     from stgraph.bench.batch.environment import visible_devices
     from stgraph.kernels.cpu.threads import num_threads
 
     if not getattr(job, "model", None):
         return num_threads()
-    return max(1, len(visible_devices())) if runner == "local" else 1  # Dask's would share the first GPU
+    return max(1, len(visible_devices())) if runner == "local" else 1  # Dask workers would share the first GPU
 
 
 def _show_answers(job: Any, output: Path) -> None:
-    """What the answers in the folder come to, and what was not asked."""
+    """Show the summary of the answers in the folder, and which questions were not asked."""
     from stgraph.bench.batch.job_eval import answered
     from stgraph.bench.batch.jobs import digest_of
     from stgraph.cli.eval_task import show
@@ -147,7 +151,7 @@ def _show_answers(job: Any, output: Path) -> None:
     asked = [question.digest for about in job.questions.values() for question in about]
     n_left = sum(digest not in there for digest in asked)
     if n_left:
-        reason = "their videos failed, or are no inputs of this batch"
+        reason = "their videos failed, or are not inputs of this batch"
         typer.echo(f"{n_left:,} of {len(asked):,} questions have no row: {reason}")
 
 

@@ -16,20 +16,20 @@ stgraph bench --quick
 
 
 def command(
-    n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds whose medians are shown.")] = 15,
-    quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size: does it run?")] = False,
+    n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Measured rounds; medians are shown.")] = 15,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size, as a smoke test.")] = False,
     prefill: Annotated[
         bool,
-        typer.Option("--prefill", help="Only the prefill of a random 28-layer VLM, full and compressed."),
+        typer.Option("--prefill", help="Only the prefill of a randomly initialised 28-layer VLM, full and compressed."),
     ] = False,
     device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure every stage beside its peers and beside one plain read of the features.
+    """Measure every stage against its peers and one plain read of the features.
 
-    With --device cuda everything is measured on that GPU, by device events, and the prefill is that of a 7B-like model.
+    With --device cuda everything is timed on that GPU by device events, and the prefill is that of a 7B-like model.
     """
     from functools import partial
 
@@ -75,7 +75,7 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
             rows += measure_gpu(case, n_rounds, partial(progress, share=i / len(cases)), device, llm)
-            if output is not None:  # what has been measured is kept, whatever the larger cases meet
+            if output is not None:  # keep what has been measured if a larger case fails
                 results.deliver({"rows": rows}, output, chosen, quiet=True)
     if results.wants_table(output, chosen, quiet):
         from stgraph.viz.speed import gpu_tables

@@ -19,7 +19,7 @@ def command(
     fmt: options.TableOrJson = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show the tokens of videos that were opened without a dump, which make opening them again fast, or clear them."""
+    """Show or clear the cached tokens of videos opened without a dump, which make opening them again fast."""
     import json
 
     from stgraph.errors import InputError
@@ -41,14 +41,14 @@ def command(
     if quiet:
         return
     if clear:
-        typer.echo(f"Cleared {options.printable(folder)}: {freed / 1e6:,.1f} MB are free again")
+        typer.echo(f"Cleared {options.printable(folder)}: {freed / 1e6:,.1f} MB freed")
         return
     from rich.text import Text
 
     from stgraph.viz.tables import new_table
 
     if found:
-        table = new_table("Tokens of videos, the last used first")
+        table = new_table("Cached tokens of videos, last used first")
         for title in ("video", "encoder"):
             table.add_column(title, overflow="fold")
         for title in ("frames", "MB"):

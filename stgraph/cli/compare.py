@@ -49,7 +49,7 @@ def command(
         Path | None,
         typer.Option(
             "--html",
-            help="Write tables, charts and thumbnails of the kept tokens to this page, which works offline.",
+            help="Write tables, charts and thumbnails of the kept tokens to this self-contained page.",
             show_default=False,
         ),
     ] = None,
@@ -102,7 +102,7 @@ def command(
 
 
 def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
-    """How to compare backends, and how to show it; every name and number is checked here, before a dump is read."""
+    """Backend comparison and its display; every name and number is checked here, before a dump is read."""
     from functools import partial
 
     from stgraph.bench.compare import compare_backends
@@ -120,7 +120,7 @@ def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, A
 
 
 def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
-    """The same for selectors."""
+    """Selector comparison and its display."""
     from functools import partial
 
     from stgraph.bench.compare_selectors import compare_selectors
@@ -142,7 +142,7 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
 
 
 def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Backends, splitters and seeds, which are taken out of the other parameters."""
+    """Backends, splitters and seeds, removed from the other parameters."""
     return method.pop("backend", ()), method.pop("split", ("tree",)), method.pop("seed", (0, 1, 2))
 
 

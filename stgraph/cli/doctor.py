@@ -16,10 +16,10 @@ stgraph doctor --licences
 
 def command(
     licences: Annotated[
-        bool, typer.Option("--licences", help="Show instead the licences of what stgraph needs and finds here.")
+        bool, typer.Option("--licences", help="Show the licences of installed dependencies instead.")
     ] = False,
 ) -> None:
-    """Show backends, selectors, what is installed, what is not and how to get it, devices and threads."""
+    """Show backends, selectors, installed and missing packages with how to get them, devices and threads."""
     if licences:
         _show_licences()
         return
@@ -41,7 +41,7 @@ def command(
     half = "in hardware" if HARDWARE_HALF else "in software (slower)"
     console.print(f"CPU threads: {stgraph.num_threads()} (STGRAPH_NUM_THREADS); float16 is widened {half}")
     folder = cache_folder()
-    where = f"in {folder}" if folder else "nowhere: set NUMBA_CACHE_DIR to a folder that can be written"
+    where = f"in {folder}" if folder else "nowhere: set NUMBA_CACHE_DIR to a writable folder"
     console.print(Text(options.printable(f"Compiled kernels are cached {where}")), soft_wrap=True)
     table = new_table("Community backends")
     for title in ("backend", "device", "objective", "seeded", "runs here"):
@@ -57,7 +57,7 @@ def command(
         dividers.add_row(Text(options.printable(name)), _no(reason) if reason else Text("yes"))
     console.print(dividers)
     methods = new_table("Selectors")
-    for title in ("selector", "signals it needs beside features and grid"):
+    for title in ("selector", "signals needed besides features and grid"):
         methods.add_column(title, overflow="fold")
     for name, signals in stgraph.selectors().items():
         needed = _no(signals) if isinstance(signals, str) else Text(", ".join(sorted(signals)) or "none")
@@ -91,14 +91,14 @@ def command(
 
 
 def _no(reason: str) -> Any:
-    """Why something cannot be used, as a cell of a table."""
+    """The reason something cannot be used, as a table cell."""
     from rich.text import Text
 
     return Text(options.printable(f"no: {reason}"), style="yellow")
 
 
 def _backend_row(name: str, reason: str | None) -> list[Any]:
-    """Device, objective, seeded, runs here; a broken plug-in has the last alone."""
+    """Device, objective, seeded, runs here; a broken plug-in has only the last."""
     from rich.text import Text
 
     from stgraph.community.base import BACKENDS, backend, package_version

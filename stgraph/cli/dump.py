@@ -19,7 +19,7 @@ def command(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of them.", metavar="VIDEO|DIR")],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="The dump to write (.safetensors), or the folder for those of a folder."),
+        typer.Option("-o", "--output", help="Dump to write (.safetensors); for a folder of videos, a folder."),
     ],
     n_frames: Annotated[
         int | None,
@@ -29,7 +29,7 @@ def command(
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="Frames to take a second, from the first on, instead.", show_default=False),
+        typer.Option("--fps", help="Frames per second, from the first on, instead of --frames.", show_default=False),
     ] = None,
     encoder: Annotated[
         str,
@@ -45,22 +45,24 @@ def command(
         int | None,
         typer.Option(
             "--layer",
-            help="Hidden state of hf: to take: 0 embeddings, -1 last block; default: output.",
+            help="Hidden state to take from hf:NAME: 0 embeddings, -1 last block; default: output.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Take the tokens a VLM's language model gets: NAME_OR_PATH.", show_default=False),
+        typer.Option(
+            "--model", help="Dump the tokens that this VLM's language model receives: NAME_OR_PATH.", show_default=False
+        ),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Question to the VLM, for signals of the LLM.", show_default=False)
+        str | None, typer.Option("--prompt", help="Question for the VLM, for LLM signals.", show_default=False)
     ] = None,
     signals: Annotated[
         str | None,
         typer.Option(
             "--signals",
-            help="Signals to add, with commas between: enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_features, "
+            help="Signals to add, separated by commas:  enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_features, "
             "llm_attn_last, importance, text_embeds.",
             show_default=False,
         ),
@@ -80,15 +82,15 @@ def command(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="Where networks run: cpu, cuda, cuda:1, ...", show_default=False)
+        str | None, typer.Option("--device", help="Device for networks: cpu, cuda, cuda:1, ...", show_default=False)
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Frames encoded at a time.")] = 16,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Frames per encoder batch.")] = 16,
     thumbnails: Annotated[
-        bool, typer.Option("--frames-jpeg/--no-frames-jpeg", help="Add small pictures of the frames.")
+        bool, typer.Option("--frames-jpeg/--no-frames-jpeg", help="Add thumbnails of the frames.")
     ] = True,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn a video into a token dump, or all videos of a folder; dumps that are there already are left as they are."""
+    """Turn a video, or all videos in a folder, into token dumps; existing dumps are left unchanged."""
     from stgraph.errors import InputError
     from stgraph.vlm.dump_video import DEFAULT_FRAMES, Sampling, check_dump_name, dump_folder, dump_video
     from stgraph.vlm.video_open import need_av
@@ -119,7 +121,7 @@ def command(
             else:
                 report = dump_folder(video, output, source, sampling, progress)
     except KeyboardInterrupt:
-        typer.echo("Interrupted: the same command goes on after the dumps that are written", err=True)
+        typer.echo("Interrupted: run the same command again to resume", err=True)
         raise typer.Exit(130) from None
     if not video.is_dir():
         if not quiet:
@@ -127,10 +129,10 @@ def command(
         return
     if not quiet:
         typer.echo(
-            f"{len(report.made)} dumps written to {output}, {len(report.present)} there already, "
+            f"{len(report.made)} dumps written to {output}, {len(report.present)} already there, "
             f"{len(report.failed)} failed"
         )
-    for reason in dict.fromkeys(report.failed.values()):  # videos of one name share theirs
+    for reason in dict.fromkeys(report.failed.values()):  # videos with the same name share a dump
         typer.echo(f"error: {options.printable(reason)}", err=True)
     if report.failed:
         raise typer.Exit(1)
@@ -161,7 +163,7 @@ def _model_source(model: str, prompt: str | None, llm_layers: str | None, named:
     if llm_layers is not None:
         parts = [part.strip() for part in llm_layers.split(",")]
         if not all(part.isdecimal() for part in parts):
-            raise InputError(f"--llm-layers is {llm_layers!r}; write layer numbers with commas between, such as 1,2,13")
+            raise InputError(f"--llm-layers is {llm_layers!r}; write layer numbers separated by commas, such as 1,2,13")
         layers = tuple(int(part) for part in parts)
     given = {key: value for key, value in named.items() if value is not None}
     return load_model_source(model, prompt=prompt, llm_layers=layers, **given)
@@ -172,8 +174,8 @@ def _tell(target: Path, written: bool, source: Any) -> None:
     from stgraph.vlm.dump_video import query_path
 
     if not written:
-        typer.echo(f"Nothing to do: {target} holds this video with these settings already")
+        typer.echo(f"Nothing to do: {target} already holds this video with these settings")
         return
     typer.echo(f"Wrote {target}: {stgraph.load(target)}")
     if source.settings.get("query"):
-        typer.echo(f"Wrote {query_path(target)}: what depends on the prompt; read both with --query")
+        typer.echo(f"Wrote {query_path(target)}: the prompt-dependent signals; pass it with --query")

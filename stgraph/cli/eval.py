@@ -47,14 +47,15 @@ def command(
         typer.Option("--fps", help="Frames per second; --frames is then the maximum.", show_default=False),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", help="Ask only the first questions, this many.", show_default=False, min=1)
+        int | None,
+        typer.Option("--limit", help="Ask only this many questions, from the first on.", show_default=False, min=1),
     ] = None,
     dtype: Annotated[
         str | None,
         typer.Option("--dtype", help="float32, float16 or bfloat16; default: the checkpoint's.", show_default=False),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="Where the model runs: cpu, cuda, cuda:1, ...", show_default=False)
+        str | None, typer.Option("--device", help="Device for the model: cpu, cuda, cuda:1, ...", show_default=False)
     ] = None,
     output: options.RowFile = None,
     restart: options.Restart = False,
@@ -63,9 +64,9 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Ask a checkpoint multiple-choice questions, in full, blind and compressed; interrupted, it goes on later.
+    """Ask a checkpoint multiple-choice questions, in full, blind and compressed; an interrupted run resumes.
 
-    Options of the method go to the selectors that know them.
+    Method options go to the selectors that accept them.
     """
     from stgraph.cli.eval_task import evaluate
     from stgraph.errors import InputError

@@ -14,11 +14,11 @@ import typer
 
 from stgraph.cli import options, results
 
-_SHOWN = 5  # failed questions named on stderr; the rows name all
+_SHOWN = 5  # failed questions shown on stderr; the rows list all
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, as a batch system sends it some seconds before it kills."""
+    """SIGTERM, which batch systems send some seconds before they kill."""
 
 
 def evaluate(
@@ -33,12 +33,12 @@ def evaluate(
     restart: bool,
     quiet: bool,
 ) -> None:
-    """Answer the questions of ``task`` with ``model``, write the rows, and show what they come to.
+    """Answer the questions of ``task`` with ``model``, write the rows, and show their summary.
 
     Parameters
     ----------
     plan : arguments of :class:`stgraph.bench.task_plan.TaskPlan`
-    limit : take the first so many questions; None: all
+    limit : number of questions to take, from the first on; None: all
     """
     from stgraph.bench.task import run
     from stgraph.bench.task_file import read_task
@@ -69,7 +69,7 @@ def evaluate(
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
-    """The table of the rows of a task."""
+    """The summary table of a task's rows."""
     from stgraph.bench.task_summary import by_family, summarise
     from stgraph.viz.task import task_tables
 
@@ -87,7 +87,7 @@ def _tell_failed(rows: list[dict[str, Any]]) -> None:
     for name, reason in list(reasons.items())[:_SHOWN]:
         typer.echo(f"error: {options.printable(f'{name}: {reason}')}", err=True)
     shown = f", of which {_SHOWN} are shown" if len(reasons) > _SHOWN else ""
-    typer.echo(f"Failed questions: {len(reasons):,}{shown}; the same command tries them again", err=True)
+    typer.echo(f"Failed questions: {len(reasons):,}{shown}; the same command retries them", err=True)
 
 
 @contextmanager

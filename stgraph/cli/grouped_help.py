@@ -1,4 +1,4 @@
-"""Help of one command: options in groups, defaults of the library, and examples."""
+"""Command help with grouped options, the library's defaults, and examples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stgraph.cli.method_options import GROUP, library_defaults
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists options by group, the method's last, and ends in its examples as they are written."""
+    """A command whose help lists options by group, the method's last, and ends with its examples verbatim."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GROUP: []}

@@ -26,7 +26,7 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Show what a dump holds and the statistics of its token graph."""
+    """Show the contents of a dump and the statistics of its token graph."""
     import json
 
     import stgraph

@@ -1,4 +1,4 @@
-"""Licences of what stgraph needs and finds installed, as the packages state them; for ``stgraph doctor --licences``."""
+"""Licences of installed dependencies, as the packages state them; for ``stgraph doctor --licences``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 OURS = "stgraph-video"
 _COPYLEFT = re.compile(r"\b(?:[AL]?GPL|LGPL|AGPL|MPL|EPL|EUPL|CDDL|General Public|Mozilla Public)", re.IGNORECASE)
-_WITH_EXCEPTION = re.compile(r"\S*GPL\S* WITH GCC-exception\S*", re.IGNORECASE)  # binds nobody who only runs it
-# Libraries that wheels carry inside, whose licence the wheel's metadata may leave out: file name -> what it is.
+_WITH_EXCEPTION = re.compile(r"\S*GPL\S* WITH GCC-exception\S*", re.IGNORECASE)  # does not bind mere users
+# Libraries bundled in wheels whose metadata may not state their licence: file name -> library.
 _CARRIED = {"libx264": "x264 (GPL-2.0-or-later)", "libx265": "x265 (GPL-2.0-or-later)"}
 
 
@@ -25,7 +25,7 @@ class Licence(NamedTuple):
 
 
 def licences(root: str = OURS) -> list[Licence]:
-    """What ``root`` needs, directly or not, and has here: the core's packages first, then those of each extra."""
+    """Installed direct and indirect dependencies of ``root``: the core's first, then each extra's."""
     found: dict[str, Licence] = {}
     for needed_by, name in sorted(_direct(root), key=lambda pair: (pair[0] != "stgraph", pair)):
         waiting = [name]
@@ -40,7 +40,7 @@ def licences(root: str = OURS) -> list[Licence]:
 
 
 def _direct(root: str) -> Iterator[tuple[str, str]]:
-    """(what needs it, package) of each package that ``root`` names; extras may name others of its extras."""
+    """(what needs it, package) for each package that ``root`` names; extras may name other extras."""
     there = _installed(root)
     for name, extra in _requirements(there) if there is not None else ():
         if _key(name) != _key(root):
@@ -81,7 +81,7 @@ def _licence(package: Distribution) -> str:
 
 
 def _copyleft(package: Distribution) -> str:
-    """Why the package, or a library inside its wheel, is under a copyleft licence; empty where nothing says so."""
+    """The reason the package, or a library in its wheel, is under a copyleft licence; empty if none is stated."""
     stated = _COPYLEFT.search(_WITH_EXCEPTION.sub("", _licence(package)))
     names = " ".join(file.name for file in package.files or ())
     carried = [what for library, what in _CARRIED.items() if library in names]

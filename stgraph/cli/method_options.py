@@ -1,7 +1,7 @@
-"""The options of selectors, declared once for every command.
+"""Selector options, declared once for every command.
 
-A command names the options it takes; the decorator adds them to its signature and hands over, as ``method``, those that
-stand on the command line. What is left out is the library's default, which the help text reads from the selector.
+A command names the options it takes; the decorator adds them to its signature and passes those given on the command
+line as ``method``. Omitted options take the library's default, which the help text reads from the selector.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ REDUCTION = ("tau_diff", "importance", "protect_events")
 
 @dataclass(frozen=True)
 class MethodOption:
-    """One option: its flags, its type on the command line, its help, and how its text is read.
+    """One option: its flags, command-line type, help, and parser.
 
     Attributes
     ----------
-    several : how one text is read to several values, for options that may be repeated
+    several : parses one text into several values, for repeatable options
     """
 
     flags: tuple[str, ...]
@@ -51,7 +51,7 @@ def tau_diff(text: str) -> float | str:
 
 
 def _numbers(name: str) -> Callable[[str], tuple[Any, ...]]:
-    """Reads one number, or a range start:stop:step of them."""
+    """Parse one number or a range start:stop:step."""
 
     def read(text: str) -> tuple[Any, ...]:
         from stgraph.bench.sweep_plan import number_range
@@ -88,7 +88,7 @@ OPTIONS: Mapping[str, MethodOption] = {
         ("-b", "--backend"), str, "Community backend; `stgraph doctor` lists them.", several=_names
     ),
     "tau_sim": MethodOption(
-        ("--tau-sim",), float, "Similarity that an edge must exceed, from -1 to 1.", several=_numbers("tau_sim")
+        ("--tau-sim",), float, "Similarity an edge must exceed, from -1 to 1.", several=_numbers("tau_sim")
     ),
     "tau_diff": MethodOption(
         ("--tau-diff",), str, "Event threshold: a similarity, or a percentile such as p95.", tau_diff, _tau_diffs
@@ -100,7 +100,7 @@ OPTIONS: Mapping[str, MethodOption] = {
     "resolution": MethodOption(
         ("--resolution",), float, "Resolution of the objective; larger gives smaller communities."
     ),
-    "seed": MethodOption(("--seed",), int, "Seed of what draws at random.", several=_seeds),
+    "seed": MethodOption(("--seed",), int, "Random seed.", several=_seeds),
     "importance": MethodOption(
         ("--importance",),
         str,
@@ -113,14 +113,14 @@ OPTIONS: Mapping[str, MethodOption] = {
     "preset": MethodOption(
         ("--preset",),
         str,
-        "Row of the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
+        "Row in the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
         several=_names,
     ),
     "measured": MethodOption(
-        ("--measured",), str, "What the ratio counts: kept, or layers (mean over the layers of the LLM)."
+        ("--measured",), str, "Quantity the ratio refers to: kept, or layers (mean over the LLM's layers)."
     ),
     "newlines": MethodOption(
-        ("--newlines",), str, "Whether newline tokens count: in, out; by default as the authors of each method count."
+        ("--newlines",), str, "Whether newline tokens count: in, out; default: as each method's authors count."
     ),
     "param": MethodOption(("-p", "--param"), str, "Any other parameter of the selector, as name=value; repeatable."),
 }
@@ -129,19 +129,19 @@ OPTIONS: Mapping[str, MethodOption] = {
 def takes_method(
     *names: str, repeatable: Mapping[str, str] | None = None, defaults: Mapping[str, str] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds options to a command, which gets ``method``: those given, as the library takes them.
+    """Add options to a command, which receives those given as ``method``, in the library's form.
 
     Parameters
     ----------
-    names : of :data:`OPTIONS`, one value each
-    repeatable : further options that may be repeated, with the default their help states; in ``method`` a tuple
-    defaults : what help states as the default where it is not the selector's own
+    names : names in :data:`OPTIONS`, one value each
+    repeatable : other options that may be repeated, with the default their help states; a tuple in ``method``
+    defaults : defaults stated in help that are not the selector's own
     """
     axes = {} if repeatable is None else dict(repeatable)
     stated = {**axes, **({} if defaults is None else defaults)}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        # click lists options in the order of the signature; that of OPTIONS is the same for all commands.
+        # click lists options in signature order; the order of OPTIONS is the same for all commands.
         chosen = [name for name in OPTIONS if name in names or name in axes]
 
         def run(**given: Any) -> None:
@@ -193,9 +193,9 @@ def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parameters(pairs: list[str]) -> dict[str, Any]:
-    """--param name=value as the library takes it: numbers, true, false and none where the value reads as one.
+    """--param name=value in the library's form: numbers, true, false and none where the value reads as one.
 
-    A name with a dot, as backend_options.n_iterations, is an entry of a mapping.
+    A dotted name, such as backend_options.n_iterations, is an entry of a mapping.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
 
 @cache
 def library_defaults() -> dict[str, str]:
-    """What help states for options whose default is the selector's own; imports the selector."""
+    """Defaults for help of options that take the selector's own; imports the selector."""
     from dataclasses import fields
 
     from stgraph.selection.st_simdiff import StSimDiff

@@ -1,4 +1,4 @@
-"""Arguments and options several commands share."""
+"""Shared arguments and options of commands."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ Encoder = Annotated[
     typer.Option(
         "-e",
         "--encoder",
-        help="Of a video: patches (needs no weights), or hf:NAME_OR_PATH of a vision backbone.  [default: patches]",
+        help="For a video: patches (needs no weights), or hf:NAME_OR_PATH of a vision backbone.  [default: patches]",
         show_default=False,
     ),
 ]
 Frames = Annotated[
     int | None,
     typer.Option(
-        "--frames", help="Of a video: how many frames to take.  [default: 64, or all there are]", show_default=False
+        "--frames", help="For a video: number of frames to take.  [default: 64, or all there are]", show_default=False
     ),
 ]
 Query = Annotated[
     Path | None, typer.Option("--query", help="Query file with prompt-dependent signals.", show_default=False)
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help="json, csv or parquet; by default a table, or the suffix of -o.")
+    str | None, typer.Option("--format", help="json, csv or parquet; default: a table, or by the suffix of -o.")
 ]
-TableOrJson = Annotated[str | None, typer.Option("--format", help="json; by default a table.")]
+TableOrJson = Annotated[str | None, typer.Option("--format", help="json; default: a table.")]
 RowFormat = Annotated[
-    str | None, typer.Option("--format", help="csv, parquet or jsonl; by default a table, or the suffix of -o.")
+    str | None, typer.Option("--format", help="csv, parquet or jsonl; default: a table, or by the suffix of -o.")
 ]
 RowFile = Annotated[
     Path | None,
     typer.Option(
         "-o",
         "--output",
-        help="Write rows to this file (.csv, .parquet, .jsonl); rows it holds are not computed again.",
+        help="Write rows to this file (.csv, .parquet, .jsonl); existing rows are not recomputed.",
         show_default=False,
     ),
 ]
-Restart = Annotated[bool, typer.Option("--restart", help="Replace the output file instead of going on.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Replace the output file instead of resuming.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.", show_default=False)]
-Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda (cuda:1, ...).")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table; only what was asked for.")]
+Device = Annotated[str, typer.Option("--device", help="Device: cpu, or cuda (cuda:1, ...).")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no table; only requested output.")]
 
 
 def open_tokens(
@@ -66,7 +66,7 @@ def open_tokens(
     frames: int | None = None,
     quiet: bool = False,
 ) -> tuple[str, VideoTokens]:
-    """(name, tokens) of a dump, of a video or array file, or of the bundled sample."""
+    """(name, tokens) from a dump, a video, an array file, or the bundled sample."""
     import stgraph
     from stgraph.errors import InputError
     from stgraph.vlm.opening import is_video
@@ -77,7 +77,7 @@ def open_tokens(
     if dump is None or not is_video(name):
         for option, value in given.items():
             if value is not None and dump is None:
-                raise InputError(f"{option} needs the {kinds[option]} it belongs to; name both")
+                raise InputError(f"{option} needs its {kinds[option]}; name both")
             if value is not None and option != "--query":
                 raise InputError(f"{option} belongs to videos, but {dump} is not one; leave it out")
         return ("sample", stgraph.sample()) if dump is None else (printable(dump), stgraph.load(dump, query))
@@ -93,7 +93,7 @@ def open_tokens(
 
 
 def check_device(device: str) -> None:
-    """Raise unless arrays can lie on ``device`` here; before a dump is read."""
+    """Raise if ``device`` cannot be used here, before a dump is read."""
     import numpy as np
 
     from stgraph.devices import to_device
@@ -102,7 +102,7 @@ def check_device(device: str) -> None:
 
 
 def address(path: Path) -> str:
-    """A path as it was typed, where it was an address: of its two slashes a Path has lost one."""
+    """A path as typed if it was a URL, whose double slash a Path has collapsed."""
     head, colon, rest = str(path).partition(":/")
     return f"{head}://{rest}" if colon and len(head) > 1 and not rest.startswith("/") else str(path)
 
@@ -113,7 +113,7 @@ def printable(value: object) -> str:
 
 
 def console() -> Any:
-    """Where tables go; wide enough for them where the output is no terminal."""
+    """The console for tables; wide enough for them if the output is not a terminal."""
     from rich.console import Console
 
     made = Console(highlight=False)
@@ -122,7 +122,8 @@ def console() -> Any:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Any]:
-    """A callable (label, share) that moves a bar on stderr; silent with --quiet or where stderr is no terminal."""
+    """A callable (label, share) that moves a progress bar on stderr; silent with --quiet or if stderr is not a
+    terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -53,7 +53,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--column",
-            help="Column of the rows to draw; repeat for a panel each. accuracy: a question family; sweep and "
+            help="Column to draw; repeat for one panel each. accuracy: a question family; sweep and "
             "selectors: any figure.",
             show_default=False,
         ),
@@ -61,11 +61,11 @@ def command(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", help="Draw only rows with this value, as backend=igraph-leiden; repeat.", show_default=False
+            "--where", help="Draw only rows with this value, as backend=igraph-leiden; repeatable.", show_default=False
         ),
     ] = None,
     at: Annotated[
-        list[int] | None, typer.Option("--frame", help="Frame to show (process); repeat.", show_default=False)
+        list[int] | None, typer.Option("--frame", help="Frame to show (process); repeatable.", show_default=False)
     ] = None,
     query: options.Query = None,
     dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels per inch of a PNG.")] = 160,
@@ -75,7 +75,7 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Draw a figure of a dump or of rows, with matplotlib."""
+    """Draw a figure of a dump or of rows with matplotlib."""
     from stgraph.errors import InputError
     from stgraph.files import check_writable
     from stgraph.viz.figure_style import figure_format, need_matplotlib, save_figure
@@ -83,7 +83,7 @@ def command(
     if kind not in OF_A_DUMP + OF_ROWS:
         raise InputError(f"--kind is {kind!r}; it must be one of {', '.join(OF_A_DUMP + OF_ROWS)}")
     if output is None:
-        raise InputError("name the figure to write with -o, as -o figure.png")
+        raise InputError("name the figure to write with -o, such as -o figure.png")
     figure_format(output)
     check_writable(output)
     need_matplotlib()

@@ -32,20 +32,20 @@ def command(
         str | None,
         typer.Option(
             "--preset",
-            help="The paper's ablation or sweep beside its own figures: table-3, table-5, figure-5-tau-sim, "
+            help="The paper's ablation or sweep beside the published figures: table-3, table-5, figure-5-tau-sim, "
             "figure-5-tau-diff, figure-6-tau-sim, figure-6-tau-diff.",
             show_default=False,
         ),
     ] = None,
     n_questions: Annotated[
         int | None,
-        typer.Option("--questions", help="Ask at least this many.  [default: 2000]", show_default=False, min=1),
+        typer.Option("--questions", help="Minimum number of questions.  [default: 2000]", show_default=False, min=1),
     ] = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
             "--features",
-            help="Features the graph is built on; repeatable: projector, projector-centred, encoder.  "
+            help="Features to build the graph on; repeatable: projector, projector-centred, encoder.  "
             "[default: projector]",
             show_default=False,
         ),
@@ -56,13 +56,11 @@ def command(
     ] = None,
     videos: Annotated[
         str | None,
-        typer.Option(
-            "--videos", help="test, or dev, on which to choose thresholds.  [default: test]", show_default=False
-        ),
+        typer.Option("--videos", help="test, or dev for choosing thresholds.  [default: test]", show_default=False),
     ] = None,
     study: Annotated[
         Path | None,
-        typer.Option("--study", help="Run the whole study of clusterings into this folder.", show_default=False),
+        typer.Option("--study", help="Run the whole clustering study, writing to this folder.", show_default=False),
     ] = None,
     output: options.RowFile = None,
     restart: options.Restart = False,
@@ -71,9 +69,9 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Measure what a selector costs in answers: a tiny video VLM answers questions about procedural videos.
+    """Measure how selectors affect answers: a tiny video VLM answers questions about procedural videos.
 
-    Interrupted, it goes on later. Options of the method go to the selectors that know them. Needs torch.
+    An interrupted run resumes. Method options go to the selectors that accept them. Needs torch.
     """
     if study is None:
         asked = {"n_questions": n_questions, "videos": videos, "models": tuple(weights or ())}
@@ -132,7 +130,7 @@ def _probe(
 
 
 def _study(folder: Path, n_questions: int, quiet: bool) -> None:
-    """Run the study of clusterings into a folder."""
+    """Run the clustering study, writing to a folder."""
     from stgraph.errors import InputError
 
     _check_torch()
@@ -144,7 +142,7 @@ def _study(folder: Path, n_questions: int, quiet: bool) -> None:
         with options.progress_bar(quiet) as progress:
             made = study(folder, n_questions, progress)
     except KeyboardInterrupt:
-        typer.echo(f"Interrupted: the same command goes on from what {folder} holds", err=True)
+        typer.echo(f"Interrupted: run the same command again to resume from {folder}", err=True)
         raise typer.Exit(130) from None
     if not quiet:
         typer.echo("Wrote " + ", ".join(map(str, made)))
@@ -170,7 +168,7 @@ def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, metho
 
 
 def _refuse(given: dict[str, Any], reason: str) -> None:
-    """Raise InputError where one of the options is given."""
+    """Raise InputError if one of the options is given."""
     from stgraph.errors import InputError
 
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Where a command's rows go: a file, standard output, or a table on the terminal."""
+"""Output of a command's rows: a file, standard output, or a table on the terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | None = None) -> str | None:
-    """The format rows will be written in, or None for a table; everything that could fail later fails here.
+    """The output format of rows, or None for a table; everything that could fail later fails here.
 
-    ``formats`` are those that can be chosen, where that is not all of ``stgraph.bench.tables.writing.FORMATS``.
+    ``formats`` are the allowed ones, if not all of ``stgraph.bench.tables.writing.FORMATS``.
     """
     from stgraph.bench.tables.parquet_file import check_parquet
     from stgraph.bench.tables.writing import FORMATS, format_of
@@ -32,7 +32,7 @@ def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | 
 
 
 def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str | None:
-    """The same for a file of rows that a later run goes on with."""
+    """The same for a row file that a later run can resume."""
     from stgraph.bench.tables.writing import ROW_FORMATS
     from stgraph.errors import InputError
 
@@ -43,26 +43,26 @@ def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str |
 
 
 def tell_row_file(output: Path, n_wanted: int, store: Any) -> None:
-    """What became of the file of rows."""
+    """Report what was written to the row file."""
     if store.n_new == 0:
-        typer.echo(f"Nothing to do: all {n_wanted:,} rows are in {output} already")
+        typer.echo(f"Nothing to do: all {n_wanted:,} rows are already in {output}")
     else:
         typer.echo(f"Wrote {output}: {store.n_new:,} new rows, {len(store):,} in all")
 
 
 def tell_interrupted(output: Path | None, store: Any) -> None:
-    """What an interrupted run leaves."""
-    there = f"{output} holds {len(store):,} rows; the same command goes on from there"
+    """Report what an interrupted run leaves behind."""
+    there = f"{output} holds {len(store):,} rows; run the same command again to resume"
     typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
 
 
 def wants_table(output: Path | None, chosen: str | None, quiet: bool) -> bool:
-    """Whether to show tables: not with --quiet, and not where rows go to standard output."""
+    """Whether to show tables: not with --quiet, nor when rows go to standard output."""
     return not quiet and (chosen is None or output is not None)
 
 
 def deliver(tables: Tables, output: Path | None, chosen: str | None, quiet: bool) -> None:
-    """Write the rows where they were asked for."""
+    """Write the rows to the requested place."""
     from stgraph.bench.tables.writing import encode, write
 
     if chosen is None:

@@ -13,17 +13,15 @@ stgraph sample -o sample.safetensors
 
 
 def command(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the dump.")] = Path(
-        "sample.safetensors"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Dump to write.")] = Path("sample.safetensors"),
     synthetic: Annotated[
         bool,
         typer.Option(
-            "--synthetic-signals", help="Add made-up encoder and LLM signals, to try every selector (no findings)."
+            "--synthetic-signals", help="Add made-up encoder and LLM signals to try every selector (not for findings)."
         ),
     ] = False,
 ) -> None:
-    """Write the bundled dump: 40 s of Big Buck Bunny as 10,240 real visual tokens, with frames and shot cuts."""
+    """Write the bundled dump: 40 s of Big Buck Bunny as 10,240 real visual tokens, with thumbnails and shot cuts."""
     import stgraph
 
     tokens = stgraph.sample()

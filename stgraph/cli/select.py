@@ -31,7 +31,7 @@ def command(
     query: options.Query = None,
     n_keep: Annotated[
         int | None,
-        typer.Option("-n", "--n-keep", help="Number of tokens to keep, instead of a share.", show_default=False),
+        typer.Option("-n", "--n-keep", help="Number of tokens to keep, instead of a ratio.", show_default=False),
     ] = None,
     device: options.Device = "cpu",
     fmt: options.TableOrJson = None,
@@ -41,9 +41,9 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Select the tokens to keep, show how many were kept per frame and why, and write them as a dump.
+    """Select tokens, show how many are kept per frame and why, and write them as a dump.
 
-    Options from --backend on belong to st-simdiff and its kin; -p sets a parameter of any selector.
+    Options from --backend on are for st-simdiff and its variants; -p sets a parameter of any selector.
     """
     import json
 

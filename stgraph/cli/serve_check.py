@@ -1,4 +1,4 @@
-"""``stgraph serve-check``."""
+"""The command ``stgraph serve-check``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ stgraph serve-check --quick --keep logs
 
 def command(
     family: Annotated[str, typer.Option("--family", help="qwen2_5_vl or qwen2_vl.")] = "qwen2_5_vl",
-    quick: Annotated[bool, typer.Option("--quick", help="Four engines instead of eleven and a server.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Check four engines instead of eleven and a server.")] = False,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Leave logs and answers in this folder.", show_default=False)
+        Path | None, typer.Option("--keep", help="Keep logs and answers in this folder.", show_default=False)
     ] = None,
     fmt: options.Format = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Start the installed vLLM on a tiny checkpoint and show which promises of serving hold with these versions.
+    """Start the installed vLLM on a tiny checkpoint and show which serving promises hold with these versions.
 
-    Run it with the Python that runs vLLM. It needs no network and no weights, opens ports on loopback only, and ends
-    with status 1 where a promise does not hold. About five minutes on two CPU cores; --quick about one.
+    Run it with the Python that runs vLLM. It needs no network and no weights, opens ports on loopback only, and exits
+    with status 1 if a promise does not hold. About five minutes on two CPU cores; --quick about one.
     """
     from tempfile import TemporaryDirectory
 

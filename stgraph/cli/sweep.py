@@ -21,9 +21,9 @@ _AXES = {
     "backend": "lattice-components",
     "split": "tree",
     "seed": "0",
-    "preset": "full, by --importance auto",
+    "preset": "full, with --importance auto",
 }
-# Which edges and whether events take part is what the presets are about.
+# Presets decide which edges and whether events are used.
 _REST = tuple(name for name in (*COMMUNITIES, *REDUCTION) if name not in (*_AXES, "spatial", "temporal"))
 
 
@@ -44,7 +44,7 @@ def command(
     *,
     method: dict[str, Any],
 ) -> None:
-    """Run st-simdiff over a grid of thresholds, ratios, backends and presets; an interrupted sweep goes on later."""
+    """Run st-simdiff over a grid of thresholds, ratios, backends and presets; an interrupted sweep resumes."""
     from stgraph.bench.sweep import run
     from stgraph.bench.sweep_plan import REFERENCE, SweepPlan, tau_diff_text
     from stgraph.bench.sweep_rows import SweepRows
@@ -80,7 +80,7 @@ def command(
 
 
 def _tell(output: Path, n_wanted: int, store: Any, digests: dict[str, str]) -> None:
-    """What became of the output file."""
+    """Report what was written to the output file."""
     results.tell_row_file(output, n_wanted, store)
     for name in store.superseded(digests):
-        typer.echo(f"Note: {name} has changed since; rows of what it held before are kept under their own digest")
+        typer.echo(f"Note: {name} has changed since; rows of its earlier content are kept under their own digest")

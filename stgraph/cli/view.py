@@ -30,7 +30,7 @@ stgraph view clip.safetensors -b igraph-leiden --split tree -r 0.1 -r 0.3
 )
 def command(
     dump: options.Dump = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("stgraph-view.html"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Page to write.")] = Path("stgraph-view.html"),
     query: options.Query = None,
     encoder: options.Encoder = None,
     frames: options.Frames = None,
