@@ -11,7 +11,7 @@ from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.choice import Choice
 from stgraph.selection.encoder_grid import exactness, on_lattice
-from stgraph.selection.method import Method, approximate, check_finite, check_share
+from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.selection.rivals.divprune import check_scope
 from stgraph.selection.rivals.unit_features import wide_units
@@ -52,10 +52,8 @@ class CdPruner(Method):
         check_scope(self.scope)
         if self.relevance not in RELEVANCES:
             raise InputError(f"relevance is {self.relevance!r}; it must be one of {', '.join(RELEVANCES)}")
-        if self.theta is not None:
-            check_share("theta", self.theta)
-            if self.theta == 1:
-                raise InputError("theta is 1; it must be below 1, where diversity counts for nothing")
+        if self.theta is not None and not _is_weight(self.theta):
+            raise InputError(f"theta is {self.theta!r}; it must be None or a number from 0 to below 1")
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
@@ -110,3 +108,9 @@ class CdPruner(Method):
         if self.relevance == "clip":
             return exactness(tokens, tokens.signals["clip_joint"].shape[1], *reasons)
         return approximate("relevance in the LLM's input space, as OpenVINO GenAI has it, not in CLIP's", *reasons)
+
+
+def _is_weight(theta: Any) -> bool:
+    """Whether the paper's weight is a number of its range."""
+    number = isinstance(theta, (int, float, np.integer, np.floating)) and not isinstance(theta, bool)
+    return number and 0 <= theta < 1

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.graph import check_threshold
-from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.budget import Budget, exact_ratio, per_frame_counts
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import REPRESENTATIVE
 from stgraph.tokens import VideoTokens
@@ -43,9 +42,7 @@ class GPrune(Method):
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_threshold("tau", self.tau)
-        if self.tau <= 0:
-            raise InputError(f"tau is {self.tau!r}; it must be above 0: cosines of 0 and below join nothing here")
+        exact_ratio(self.tau, "tau")
         if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
             raise InputError(f"steps is {self.steps!r}; it must be an integer of at least 1")
 

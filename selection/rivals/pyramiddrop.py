@@ -59,6 +59,8 @@ class PyramidDrop(Method):
         whole = all(isinstance(layer, int) and layer >= 1 for layer in self.layers)
         if not whole or not self.layers or any(b <= a for a, b in pairwise(self.layers)):
             raise InputError(f"layers is {self.layers!r}; it must be ascending integers of at least 1")
+        if not isinstance(self.n_layers, (int, np.integer)) or isinstance(self.n_layers, bool) or self.n_layers < 2:
+            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
         if self.layers[-1] >= self.n_layers:
             raise InputError(
                 f"layers is {self.layers!r}; an LLM of {self.n_layers} layers (n_layers) has none of number "

@@ -23,6 +23,7 @@ from stgraph.cli import (
     probe,
     sample,
     select,
+    selectors,
     serve_check,
     sweep,
     view,
@@ -56,6 +57,7 @@ for module in (
     bench,
     serve_check,
     cache,
+    selectors,
     doctor,
 ):
     name = module.__name__.rpartition(".")[2].replace("_", "-")
