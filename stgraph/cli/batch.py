@@ -28,7 +28,7 @@ def command(
     ],
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Inputs: token dumps (for dump and eval, videos), or folders of them.", metavar="IN"),
+        typer.Argument(help="The inputs: token dumps (videos for dump and eval), or folders of them.", metavar="IN"),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Results folder; existing results are not recomputed.")
