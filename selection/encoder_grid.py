@@ -58,18 +58,6 @@ def is_pooled(tokens: VideoTokens, values: Array) -> bool:
     return int(values.shape[1]) != tokens.grid.H * tokens.grid.W
 
 
-def cls_attention(tokens: VideoTokens, needed_by: str) -> Array:
-    """[T, P] float32: attention of the encoder's CLS token to each token, mean over heads.
-
-    Raises
-    ------
-    MissingSignalError, GridError, InputError
-        no ``enc_cls_attn``, or :func:`on_lattice` cannot place it
-    """
-    saved = tokens.signal("enc_cls_attn", needed_by)
-    return on_lattice(tokens, saved.mean(axis=1, dtype=np.float32), "enc_cls_attn")
-
-
 def exactness(tokens: VideoTokens, n_patches: int, *others: str, merges: bool = False) -> str:
     """Exactness of a method defined on the encoder's own grid.
 

@@ -10,7 +10,7 @@ from encoder_videos import frames, replaced, select, video
 
 import stgraph
 from stgraph import VideoTokens
-from stgraph.errors import FeatureError, GridError, InputError
+from stgraph.errors import FeatureError, GridError, InputError, MissingSignalError
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.reasons import ATTENTION, CONTEXT, DIVERSITY
 
@@ -176,6 +176,26 @@ def test_visionzip_adds_the_mean_of_the_joined(n_keep: int) -> None:
     contexts = np.bincount(kept.indices[kept.reason == CONTEXT] // 48, minlength=2)
     expected = (48 - frames(kept)) * (contexts > 0)
     assert joined.any(axis=0).sum() == joined.sum() == expected.sum()
+
+
+@pytest.mark.parametrize("name", ["fastervlm", "vispruner", "visionzip"])
+def test_received_attention_stands_in_for_that_of_a_cls_token(name: str) -> None:
+    tokens = video()
+    attention = tokens.signals["enc_cls_attn"].mean(axis=1, dtype=np.float32)
+    signals = {key: x for key, x in tokens.signals.items() if key != "enc_cls_attn"} | {"enc_recv_attn": attention}
+    towered = VideoTokens(tokens.features, tokens.grid, signals, tokens.metadata)
+    theirs, ours = select(name, tokens, 0.4), select(name, towered, 0.4, attention="received")
+    assert ours.indices.tolist() == theirs.indices.tolist()
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+    reason = "ranks by the attention each patch receives; the authors take the CLS token's"
+    assert reason in ours.exactness
+    assert reason not in theirs.exactness
+    assert stgraph.selector(name, retain_ratio=0.4, attention="received").requires.isdisjoint({"enc_cls_attn"})
+    with pytest.raises(MissingSignalError, match=f"{name} needs the signal 'enc_recv_attn'"):
+        others = {key: x for key, x in signals.items() if key != "enc_recv_attn"}
+        select(name, VideoTokens(tokens.features, tokens.grid, others), 0.4, attention="received")
+    with pytest.raises(InputError, match="attention is 'max'; it must be one of cls, received"):
+        stgraph.selector(name, retain_ratio=0.4, attention="max")
 
 
 def test_visionzip_leaves_the_cls_tokens_key_out() -> None:

@@ -36,10 +36,12 @@ from stgraph.vlm.encoder_signals import OF_CLS
 from stgraph.vlm.stats import Stats
 
 GREEDY = dict(max_new_tokens=4, do_sample=False)
-OF_RECEIVED = ("holitom",)
+OF_RECEIVED = ("holitom", "flashvid")
 OF_CLS_TOKEN = ("fastervlm", "vispruner", "visionzip", "prumerge", "prumerge+")
-LIVE = [(family, name) for family in FAMILIES for name in OF_RECEIVED]
-LIVE += [(family, name) for family in FAMILIES if OF_CLS[0] in signals_of(family) for name in OF_CLS_TOKEN]
+PORTED = ("fastervlm", "vispruner", "visionzip")  # with attention="received"
+LIVE: list[tuple[str, str, dict[str, Any]]] = [(family, name, {}) for family in FAMILIES for name in OF_RECEIVED]
+LIVE += [(family, name, {"attention": "received"}) for family in CASES for name in PORTED]
+LIVE += [(family, name, {}) for family in FAMILIES if OF_CLS[0] in signals_of(family) for name in OF_CLS_TOKEN]
 
 
 def nodes_of(stats: Stats) -> list[list[int]]:
@@ -56,9 +58,9 @@ def offline(case: Case, family: str, selector: Any) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize(("family", "name"), LIVE)
-def test_live_selections_are_those_of_a_dump(family: str, name: str, batch: int) -> None:
-    case, selector = ALL[family](batch), stgraph.selector(name, retain_ratio=0.4)
+@pytest.mark.parametrize(("family", "name", "parameters"), LIVE)
+def test_live_selections_are_those_of_a_dump(family: str, name: str, parameters: dict[str, Any], batch: int) -> None:
+    case, selector = ALL[family](batch), stgraph.selector(name, retain_ratio=0.4, **parameters)
     with stgraph.compress(case.model, selector) as stats:
         case.model.generate(**case.inputs, **GREEDY | {"suppress_tokens": [IMAGE, VIDEO, START]})
     assert nodes_of(stats) == offline(case, family, selector)

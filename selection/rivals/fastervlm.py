@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_grid import cls_attention, exactness
-from stgraph.selection.method import Choice, Method
+from stgraph.selection.encoder_attention import ByEncoderAttention
+from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION
 from stgraph.tokens import VideoTokens
 
@@ -38,25 +38,28 @@ def attention_kept(attention: Array, kept: Array) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FasterVlm(Method):
+class FasterVlm(ByEncoderAttention):
     """FasterVLM (arXiv 2412.01818; ``llava/model/llava_arch.py``, branch ``video``): in every frame, the tokens with
     most attention from the encoder's CLS token, mean over heads. The features are not read.
 
-    The budget is spread evenly over the frames. Scores are the attention. No parameters.
+    The budget is spread evenly over the frames. Scores are the attention.
+
+    Attributes
+    ----------
+    attention : see :class:`ByEncoderAttention`
     """
 
     name: ClassVar[str] = "fastervlm"
     paper: ClassVar[str] = "FasterVLM, 2024"
-    requires: ClassVar[frozenset[str]] = frozenset({"enc_cls_attn"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, its share of ``n_keep`` with the most attention."""
-        attention = cls_attention(tokens, self.name)
+        attention = self.ranked_by(tokens)
         nodes = np.flatnonzero(most_attended(attention, per_frame_counts(n_keep, tokens.grid.T)))
         return Choice(
             nodes,
             ATTENTION,
             attention.reshape(-1)[nodes],
-            exactness=exactness(tokens, tokens.signals["enc_cls_attn"].shape[-1]),
+            exactness=self.closeness(tokens),
             report={"attention_kept": attention_kept(attention, nodes)},
         )

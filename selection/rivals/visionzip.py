@@ -10,8 +10,9 @@ import numpy as np
 from stgraph.errors import GridError
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_grid import cls_attention, exactness, on_lattice
-from stgraph.selection.method import Choice, Method
+from stgraph.selection.encoder_attention import SOURCES, ByEncoderAttention
+from stgraph.selection.encoder_grid import on_lattice
+from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.fastervlm import attention_kept, most_attended
 from stgraph.tokens import VideoTokens
@@ -22,25 +23,29 @@ DOMINANT, OF = 27, 32  # 54 dominant tokens of 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionZip(Method):
+class VisionZip(ByEncoderAttention):
     """VisionZip (CVPR 2025; ``visionzip/clip_encoder.py``): of a frame's budget k, floor(27 k / 32) dominant tokens (at
     least one) by the CLS token's attention. Contextual tokens are taken at even steps of what remains; every other
     remaining token joins the one of most similar key, which becomes x + mean(joined).
 
     The budget is spread evenly over the frames. Scores are the attention. The CLS token, which the authors keep as one
-    of the dominant, is not a token of a video grid. No parameters.
+    of the dominant, is not a token of a video grid.
+
+    Attributes
+    ----------
+    attention : see :class:`ByEncoderAttention`
     """
 
     name: ClassVar[str] = "visionzip"
     paper: ClassVar[str] = "VisionZip, CVPR 2025"
-    requires: ClassVar[frozenset[str]] = frozenset({"enc_cls_attn", "enc_keys_mean"})
+    also: ClassVar[frozenset[str]] = frozenset({"enc_keys_mean"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, dominant and contextual tokens in the ratio 27 : 5."""
         from stgraph.kernels.cpu.threads import run_blocks
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
-        attention, keys = cls_attention(tokens, self.name), self._keys(tokens)
+        attention, keys = self.ranked_by(tokens), self._keys(tokens)
         counts = per_frame_counts(n_keep, T)
         dominant_counts = np.minimum(counts, np.maximum(1, DOMINANT * counts // OF))
         dominant = most_attended(attention, dominant_counts).reshape(T, P)
@@ -68,7 +73,7 @@ class VisionZip(Method):
             np.where(dominant.reshape(-1)[nodes], ATTENTION, CONTEXT),
             attention.reshape(-1)[nodes],
             merge=merge,
-            exactness=exactness(tokens, tokens.signals["enc_cls_attn"].shape[-1], merges=True),
+            exactness=self.closeness(tokens, merges=True),
             report={
                 "n_dominant": int(dominant_counts.sum()),
                 "n_contextual": int(targets.size),
@@ -80,11 +85,11 @@ class VisionZip(Method):
     def _keys(self, tokens: VideoTokens) -> Array:
         """[T, P, c] head-mean keys on the lattice, the CLS token's left out."""
         keys = tokens.signal("enc_keys_mean", self.name)
-        e = tokens.signals["enc_cls_attn"].shape[-1]
+        e = self.n_patches(tokens)
         if keys.shape[1] not in (e, e + 1):
             raise GridError(
-                f"signal 'enc_keys_mean' has {keys.shape[1]} keys per frame, but 'enc_cls_attn' {e} patches; expected "
-                f"{e}, or {e + 1} with the CLS token's key first"
+                f"signal 'enc_keys_mean' has {keys.shape[1]} keys per frame, but {SOURCES[self.attention]!r} {e} "
+                f"patches; expected {e}, or {e + 1} with the CLS token's key first"
             )
         return on_lattice(tokens, keys[:, keys.shape[1] - e :], "enc_keys_mean")
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_grid import cls_attention, exactness, on_lattice
-from stgraph.selection.method import Choice, Method, check_share
+from stgraph.selection.encoder_attention import ByEncoderAttention
+from stgraph.selection.encoder_grid import on_lattice
+from stgraph.selection.method import Choice, check_share
 from stgraph.selection.reasons import ATTENTION, DIVERSITY
 from stgraph.selection.rivals.fastervlm import attention_kept
 from stgraph.tokens import VideoTokens
@@ -20,7 +21,7 @@ PER_ROUND = 8  # tokens the authors drop in a round
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisPruner(Method):
+class VisPruner(ByEncoderAttention):
     """VisPruner (ICCV 2025, arXiv 2412.01818v2; ``llava/model/llava_arch.py``): of a frame's budget k, int(k ratio)
     tokens by the CLS token's attention; the rest is what near-duplicate removal leaves of the other tokens, by encoder
     features. The LLM's features are not read.
@@ -31,6 +32,7 @@ class VisPruner(Method):
 
     Attributes
     ----------
+    attention : see :class:`ByEncoderAttention`
     ratio : share of the budget that goes by attention, in [0, 1]; the authors use 0.5 or 0.75
     """
 
@@ -39,16 +41,17 @@ class VisPruner(Method):
     name: ClassVar[str] = "vispruner"
     paper: ClassVar[str] = "VisPruner, ICCV 2025"
     quadratic: ClassVar[bool] = True
-    requires: ClassVar[frozenset[str]] = frozenset({"enc_cls_attn", "enc_features"})
+    also: ClassVar[frozenset[str]] = frozenset({"enc_features"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_share("ratio", self.ratio)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, int(k ratio) tokens of most attention and the diverse ones of the others."""
         from stgraph.kernels.cpu.threads import run_blocks
 
-        attention = cls_attention(tokens, self.name)
+        attention = self.ranked_by(tokens)
         features = on_lattice(tokens, tokens.signal("enc_features", self.name), "enc_features")
         counts = per_frame_counts(n_keep, tokens.grid.T)
         important = [int(k * self.ratio) for k in counts.tolist()]
@@ -74,7 +77,7 @@ class VisPruner(Method):
             nodes,
             reason.reshape(-1)[nodes],
             attention.reshape(-1)[nodes],
-            exactness=exactness(tokens, tokens.signals["enc_cls_attn"].shape[-1]),
+            exactness=self.closeness(tokens),
             report=report,
         )
 

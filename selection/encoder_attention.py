@@ -1,0 +1,63 @@
+"""Selectors that rank tokens by attention in the vision encoder: of its CLS token, or what each patch receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.selection.encoder_grid import exactness, on_lattice
+from stgraph.selection.method import Method
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+SOURCES = {"cls": "enc_cls_attn", "received": "enc_recv_attn"}
+RECEIVED = "ranks by the attention each patch receives; the authors take the CLS token's"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByEncoderAttention(Method):
+    """Base of selectors whose authors rank by the CLS token's attention.
+
+    Attributes
+    ----------
+    attention : "cls", the authors'; or "received", the attention that each patch receives, mean over heads and all
+        queries, which public ports to towers without a CLS token (SigLIP, Qwen's) put in its place
+    """
+
+    attention: str = "cls"
+
+    also: ClassVar[frozenset[str]] = frozenset()  # signals that are needed beside the attention
+
+    def __post_init__(self) -> None:
+        if self.attention not in SOURCES:
+            raise InputError(f"attention is {self.attention!r}; it must be one of {', '.join(SOURCES)}")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """The attention, and what is needed beside it."""
+        return self.also | {SOURCES[self.attention]}
+
+    def ranked_by(self, tokens: VideoTokens) -> Array:
+        """[T, P] float32: the attention of each token, mean over heads.
+
+        Raises
+        ------
+        MissingSignalError, GridError, InputError
+            no such signal, or it cannot be placed on the tokens
+        """
+        name = SOURCES[self.attention]
+        saved = tokens.signal(name, self.name)
+        return on_lattice(tokens, saved.mean(axis=1, dtype=np.float32) if self.attention == "cls" else saved, name)
+
+    def n_patches(self, tokens: VideoTokens) -> int:
+        """Patches of the encoder in a frame."""
+        return int(tokens.signals[SOURCES[self.attention]].shape[-1])
+
+    def closeness(self, tokens: VideoTokens, *, merges: bool = False) -> str:
+        """The exactness of a choice by this attention, see :func:`stgraph.selection.encoder_grid.exactness`."""
+        others = [RECEIVED] if self.attention == "received" else []
+        return exactness(tokens, self.n_patches(tokens), *others, merges=merges)
