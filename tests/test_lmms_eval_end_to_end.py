@@ -28,6 +28,7 @@ RUNS = {
     "third": ("retain_ratio=0.3,backend=igraph-leiden,tau_diff=p95", 1),
     "third-of-two": ("retain_ratio=0.3,backend=igraph-leiden,tau_diff=p95", 2),
     "evs": ("selector=evs,retain_ratio=0.3,time_instruction=true", 1),
+    "encoder": ("selector=visionzip,attention=received,retain_ratio=0.3", 1),
 }
 N = FRAMES * TOKENS_A_FRAME
 KEPT = 33  # ceil(0.3 * 108)
@@ -125,3 +126,10 @@ def test_another_selector_and_the_time_instruction(samples: dict[str, list[dict[
         assert after["videos"][0]["selector"] == "evs"
         instruction = after["input_tokens"] - before["input_tokens"] + (N - KEPT)
         assert instruction > 20  # words of the sentence about length and times
+
+
+def test_a_selector_of_encoder_signals(samples: dict[str, list[dict[str, Any]]]) -> None:
+    for row in counts(samples["encoder"]):
+        (video,) = row["videos"]
+        assert (video["selector"], video["n_kept"]) == ("visionzip", KEPT)
+        assert "ranks by the attention each patch receives" in video["exactness"]

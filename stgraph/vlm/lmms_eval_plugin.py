@@ -114,7 +114,7 @@ class VideoChat:
         if device_map is None:
             self.model.to(self.accelerator.device if self._world_size > 1 or device is None else device)
         if self.selector is not None:
-            compress(self.model, self.selector, **self.hooks)  # what this model does not give is said before any question
+            compress(self.model, self.selector, **self.hooks)  # what the model lacks is said before any question
         self.device = self.model.device
         self.processor = load_processor(pretrained, trust_remote_code=trust_remote_code)
         self.processor.tokenizer.padding_side = "left"
