@@ -49,6 +49,30 @@ def test_compare_all_runs_all_on_made_up_signals(signalled: str) -> None:
         assert text.count(f"\n{name} ") == 2
 
 
+def test_compare_ends_in_findings(signalled: str) -> None:
+    """Each sentence against the rows it is about."""
+    named = ("random", "uniform", "evs", "divprune", "fastv")
+    options = ("compare", *(part for name in named for part in ("-s", name)), signalled, "-r", "0.3", "--seed", "0")
+    tables = strict_json(run(*options, "--format", "json"))
+    fidelity = {row["selector"]: row["fidelity_mean"] for row in tables["rows"]}
+    shared = {(row["selector_a"], row["selector_b"]): row["jaccard"] for row in tables["overlap"]}
+    text = flat(run(*options))
+    best, worst = max(fidelity, key=lambda name: fidelity[name]), min(fidelity, key=lambda name: fidelity[name])
+    nearest = f"nearest to what {best} hands on ({fidelity[best]:.3f}), farthest from {worst}'s ({fidelity[worst]:.3f})"
+    assert flat(f"r = 0.3: dropped tokens are {nearest}") in text
+    for baseline in ("random", "uniform"):
+        below = sum(value < fidelity[baseline] for value in fidelity.values())
+        assert flat(f"{below} of the 4 others are below {baseline} ({fidelity[baseline]:.3f})") in text
+    (a, b), (c, d) = min(shared, key=lambda pair: shared[pair]), max(shared, key=lambda pair: shared[pair])
+    least, most = 100 * shared[a, b], 100 * shared[c, d]
+    assert flat(f"{a} and {b} share {least:.0f} % of the tokens either keeps, {c} and {d} {most:.0f} %") in text
+    assert flat("Fidelity is coverage, not accuracy") in text
+    without = flat(run(*options, "--no-fidelity"))
+    assert flat(f"{a} and {b} share") in without and "coverage,notaccuracy" not in without
+    alone = flat(run("compare", "-s", "evs", signalled, "-r", "0.3"))
+    assert "eitherkeeps" not in alone
+
+
 def test_compare_named_selectors_as_rows(dump: str, tmp_path: Path) -> None:
     tables = strict_json(run("compare", *FEW, dump, "--format", "json"))
     assert list(tables) == ["rows", "overlap"]

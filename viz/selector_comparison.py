@@ -44,7 +44,69 @@ def selector_tables(rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequen
     parts: list[RenderableType] = [table.on_terminal("selector", _marks(table)) for table in tables]
     if skipped:
         parts.append(_skipped_table(skipped))
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), _legend(rows, tables, skipped))
+    text = Text("\n".join([*sentences(rows, overlap), ""])) if rows else Text()
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text, _legend(rows, tables, skipped))
+
+
+def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
+    """The comparison in a few sentences, and what its columns cannot say."""
+    lines = []
+    for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
+        inside = [row for row in rows if row["retain_ratio"] == ratio]
+        found = [*_nearness(inside), *_agreement([p for p in overlap if p["retain_ratio"] == ratio])]
+        if found:
+            lines.append(f"r = {ratio:g}: {'; '.join(found)}.")
+    n_approximate = len({selector_label(row) for row in rows if row["exactness"] != "exact"})
+    n_all = len({selector_label(row) for row in rows})
+    if n_approximate:
+        lines.append(f"{n_approximate} of {n_all} depart from their authors here, each in its own way (≈).")
+    if any(row["fidelity_mean"] is not None for row in rows):
+        lines.append(
+            "Fidelity is coverage, not accuracy: tokens at even distances are near everything, divprune picks by "
+            "nearly this figure, and nothing asks what the video shows. What is lost in answers: stgraph probe, "
+            "stgraph eval."
+        )
+    return lines
+
+
+def _nearness(rows: Sequence[Row]) -> list[str]:
+    """Which selector leaves the dropped tokens nearest to what it hands on, which farthest, and where chance stands."""
+    means = {label: mean(mine, "fidelity_mean") for label, mine in _by_label(rows).items()}
+    known = {label: value for label, value in means.items() if value is not None}
+    if len(known) < 2:
+        return []
+    best, worst = max(known, key=lambda label: known[label]), min(known, key=lambda label: known[label])
+    found = [f"dropped tokens are nearest to what {best} hands on ({known[best]:.3f}), farthest from {worst}'s "]
+    found[0] += f"({known[worst]:.3f})"
+    for baseline in ("random", "uniform"):
+        if baseline in known and len(known) > 2:
+            below = sum(value < known[baseline] for value in known.values())
+            found.append(f"{below} of the {len(known) - 1} others are below {baseline} ({known[baseline]:.3f})")
+    return found
+
+
+def _agreement(pairs: Sequence[Row]) -> list[str]:
+    """Which two selectors share least of what either keeps, and which most."""
+    shared: dict[tuple[str, str], list[Row]] = {}
+    for pair in pairs:
+        a, b = selector_label(pair, "_a"), selector_label(pair, "_b")
+        if a != b:
+            shared.setdefault((a, b), []).append(pair)
+    values = {names: mean(found, "jaccard") or 0.0 for names, found in shared.items()}
+    if not values:
+        return []
+    (a, b), (c, d) = min(values, key=lambda n: values[n]), max(values, key=lambda n: values[n])
+    least = f"{a} and {b} share {100 * values[a, b]:.0f} % of the tokens either keeps"
+    if len(values) == 1:
+        return [least]
+    return [f"{least}, {c} and {d} {100 * values[c, d]:.0f} %"]
+
+
+def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(selector_label(row), []).append(row)
+    return groups
 
 
 def _note(row: Row) -> str:
