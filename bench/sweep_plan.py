@@ -40,7 +40,8 @@ def number_range(name: str, text: str) -> tuple[float, ...]:
     >>> number_range("tau_sim", "0.6:0.8:0.05")
     (0.6, 0.65, 0.7, 0.75, 0.8)
     """
-    wanted = f"{name} is {text!r}; give a number, or a range start:stop:step like 0.6:0.95:0.05"
+    form = "give a number, or a range start:stop:step like 0.6:0.95:0.05; repeat the option for several"
+    wanted = f"{name} is {text!r}; {form}"
     try:
         parts = [Decimal(part.strip()) for part in text.split(":")]
     except InvalidOperation:

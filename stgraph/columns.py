@@ -20,7 +20,7 @@ class Column:
     kind : str, int, float or bool
     meaning : a phrase that completes "this is the ..."
     unit : of the values: "s", "bytes", "share" of a whole, or "" for counts, cosines and names
-    title : column header in a table; a soft hyphen marks where it may break
+    title : column header in a table
     head : a shorter header for narrow tables, if needed
     digits : decimals shown
     better : "higher", "lower", or "" if neither
@@ -187,10 +187,8 @@ _SHOWN = (
     Column("n_communities", int, "communities after the cap", title="after cap"),
     Column("largest", int, "tokens of the largest community after the cap", title="largest after cap"),
     Column("n_singletons", int, "single-token communities", title="alone"),
-    Column(
-        "uncapped_modularity", float, "modularity before the cap", "", "modu\u00adlarity", digits=3, better="higher"
-    ),
-    Column("modularity", float, "modularity after the cap", "", "modularity after cap", "after cap", 3, "higher"),
+    Column("uncapped_modularity", float, "modularity before the cap", "", "modularity", "Q", 3, "higher"),
+    Column("modularity", float, "modularity after the cap", "", "modularity after cap", "Q after cap", 3, "higher"),
     Column("n_kept", int, "tokens kept, or handed on after merging", title="kept"),
     Column("n_visual", int, "tokens of the video in the prompt", title="of"),
     Column("mean_layer_ratio", float, "share of tokens, mean over the LLM's layers", "share", "layer mean", digits=1),
@@ -203,7 +201,7 @@ _SHOWN = (
     *(
         Column(f"{name}_{figure}", float, _HANDED_ON.format(who, what), "", title, head, 3, "higher")
         for name, figure, who, what, title, head in (
-            ("fidelity", "mean", "tokens", "mean", "near\u00adest", ""),
+            ("fidelity", "mean", "tokens", "mean", "nearest", "cosine"),
             ("fidelity", "p5", "tokens", "5th percentile", "nearest, 5 %", "5\u00a0%"),
             ("event_fidelity", "mean", "event tokens", "mean", "nearest, events", "events"),
             ("event_fidelity", "p5", "event tokens", "5th percentile", "nearest, events, 5 %", ""),
@@ -211,9 +209,7 @@ _SHOWN = (
             ("cut_fidelity", "p5", "tokens right after a shot change", "5th percentile", "nearest, cuts, 5 %", ""),
         )
     ),
-    Column(
-        "frame_evenness", float, "entropy of the kept tokens over frames, at most 1", "", "even\u00adness", digits=3
-    ),
+    Column("frame_evenness", float, "entropy of the kept tokens over frames, at most 1", "", "evenness", "even", 3),
     Column(
         "cap_changed_ratio",
         float,
@@ -221,7 +217,7 @@ _SHOWN = (
         "share",
         "cap changes",
     ),
-    Column("jaccard", float, "Jaccard overlap of the kept tokens", "", "over\u00adlap", digits=2),
+    Column("jaccard", float, "Jaccard overlap of the kept tokens", "", "overlap", digits=2),
     Column(
         "reference_overlap",
         float,

@@ -174,7 +174,8 @@ class VideoTokens(Spelled):
                     raise MissingSignalError(f"{needed_by} needs the signal {name!r}, which cannot be read: {why}")
             raise MissingSignalError(
                 f"{needed_by} needs the signal {name!r}, which these tokens do not carry (they have: {have}). "
-                f"Pass it when the tokens are made: VideoTokens.from_array(x, signals={{{name!r}: ...}})"
+                f"Pass it when the tokens are made: VideoTokens.from_array(x, signals={{{name!r}: ...}}), or "
+                f"stgraph dump --model NAME --signals {name}; stgraph sample --synthetic-signals makes it up, to try"
             )
         return self.signals[name]
 

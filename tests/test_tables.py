@@ -261,3 +261,25 @@ def test_speed(width: int) -> None:
     assert len(re.findall(r"98,765\.43 +1\.0 *$", text, re.MULTILINE)) == len(peers)
     assert cells(text, "empty")[0].split() == ["1.500", "12.250", "0.125"]
     assert "Peak memory of a selection beside the features" in text
+
+
+@pytest.mark.parametrize("width", [30, 40, 60])
+def test_a_narrow_window_loses_no_number_and_no_name(width: int) -> None:
+    rows = [row(name, objective="none") for name in (*BACKENDS, "networkit-label-propagation")]
+    for table in backend_tables(rows):
+        text = render(table.on_terminal("backend"), width)
+        assert ELLIPSIS not in text
+        assert max(map(len, text.splitlines())) <= width
+        for name in BACKENDS:
+            assert text.count(name) >= 2  # a block after the other, each with its labels
+        for number in re.findall(r"[\d.,]+", render(table.on_terminal("backend"), 200)):
+            assert number.strip(".,") in text
+    graph = render(graph_tables(stgraph.build_graph(clip()).summary().to_dict()), width)
+    assert ELLIPSIS not in graph
+
+
+def test_heads_are_words_with_an_arrow_for_better() -> None:
+    text = communities([row(name) for name in BACKENDS]) + kept([row(name) for name in BACKENDS])
+    assert not re.search(r"\w-(\s|$)", text.replace("difference-then", ""))
+    assert text.count("↑") >= 6
+    assert "ms ↓" in text

@@ -13,7 +13,9 @@ Row = Mapping[str, Any]
 
 _UNITS = {"s": "ms", "share": "%"}  # as shown, see Column.factor
 _SAID = {"s": "seconds", "bytes": "bytes"}
-_SOFT_HYPHEN = "\u00ad"
+_ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = "↑: higher is better, ↓: lower is."
+_LINE = 6  # letters of a head's last line with an arrow behind it
 
 
 def mean(rows: Iterable[Row], name: str) -> float | None:
@@ -46,36 +48,45 @@ def title(name: str) -> str:
     """
     column = COLUMNS[name]
     unit = ", ms" if column.unit == "s" else ""
-    return f"{column.title.replace(_SOFT_HYPHEN, '') or name}{unit}"
+    return f"{column.title or name}{unit}"
 
 
 def narrow_head(name: str) -> str:
-    """The head of a column in a window of 80, on several lines.
+    """The head of a column in a window of 80, on several lines; an arrow says which values are better.
 
     Examples
     --------
-    >>> narrow_head("detection_s"), narrow_head("uncapped_modularity")
-    ('detect\\nms', 'modu-\\nlarity')
+    >>> narrow_head("detection_s"), narrow_head("uncapped_modularity"), narrow_head("n_singletons")
+    ('detect\\nms ↓', 'Q ↑', 'alone')
     """
     column = COLUMNS[name]
-    head = _head(column).replace(" ", "\n").replace(_SOFT_HYPHEN, "-\n").replace("\u00a0", " ")
-    return f"{head}\n{_UNITS['s']}" if column.unit == "s" else head
+    lines = [word.replace("\u00a0", " ") for word in _head(column).split(" ")]
+    if column.unit == "s":
+        lines.append(_UNITS["s"])
+    if column.better:
+        arrow = _ARROWS[column.better]
+        if len(lines[-1]) + 2 > _LINE:
+            lines.append(arrow)
+        else:
+            lines[-1] += f" {arrow}"
+    return "\n".join(lines)
 
 
 def legend(names: Iterable[str]) -> str:
-    """What the columns of a table mean, in one paragraph.
+    """What the columns of a table mean, a line each.
 
     Examples
     --------
-    >>> legend(["n_singletons", "jaccard"])
-    'alone: tokens that are a community by themselves. overlap: Jaccard overlap of the kept tokens.'
+    >>> print(legend(["n_singletons", "modularity"]))
+    alone: tokens that are a community by themselves.
+    Q after cap ↑: modularity after the cap.
     """
     parts = []
     for column in (COLUMNS[name] for name in names):
-        head = _head(column).replace(_SOFT_HYPHEN, "").replace("\u00a0", " ")
-        better = f" ({column.better} is better)" if column.better else ""
-        parts.append(f"{head}: {column.meaning}{better}.")
-    return " ".join(parts)
+        head = _head(column).replace("\u00a0", " ")
+        arrow = f" {_ARROWS[column.better]}" if column.better else ""
+        parts.append(f"{head}{arrow}: {column.meaning}.")
+    return "\n".join(parts)
 
 
 def axis_label(name: str, width: int = 34) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stgraph.columns import NEAREST
-from stgraph.viz.columns import legend, mean, shown
+from stgraph.viz.columns import ARROWS, legend, mean, shown
 from stgraph.viz.row_tables import RowTable, overlap_means, row_table
 from stgraph.viz.tables import new_table
 
@@ -49,7 +49,7 @@ def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> Renderable
     if overlap:
         parts.append(overlap_table([p for p in overlap if p["retain_ratio"] == at], at))
     meaning = legend(dict.fromkeys(name for table in tables for name in table.columns))
-    text = Text("\n".join([*sentences(rows, overlap), "", meaning]))
+    text = Text("\n".join([*sentences(rows, overlap), "", ARROWS, meaning]))
     return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stgraph.columns import NEAREST
-from stgraph.viz.columns import legend, mean
+from stgraph.viz.columns import ARROWS, legend, mean
 from stgraph.viz.row_tables import RowTable, row_table
 from stgraph.viz.tables import new_table
 
@@ -144,9 +144,10 @@ def _legend(rows: Sequence[Row], tables: Sequence[RowTable], skipped: Sequence[R
             "Signals come with a dump; `stgraph sample --synthetic-signals` makes them up, to try all selectors.\n"
         )
     if rows:
+        meaning = legend(dict.fromkeys(name for t in tables for name in t.columns))
         lines.append(
             "m: merges tokens; ≈: approximate, the column exactness of the rows says why. Overlap is with the first "
-            f"row, {selector_label(rows[0])}. {legend(dict.fromkeys(name for t in tables for name in t.columns))}"
+            f"row, {selector_label(rows[0])}.\n{ARROWS}\n{meaning}"
         )
     return Text("\n".join(lines))
 

@@ -3,19 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.table import Column, Table
 from rich.text import Text
 
+_LABEL = 18  # letters; what is longer breaks where a table is too wide
 _BARS = " ▁▂▃▄▅▆▇█"
+
+
+class FittingTable(Table):
+    """A table that breaks into several below each other where a window is too narrow for it, and cuts nothing off.
+
+    Each part begins with the first column, whose labels wrap between words; columns of numbers never wrap.
+    """
+
+    def add_column(self, *args: Any, justify: JustifyMethod = "left", **options: Any) -> None:
+        """As of any table; a column of numbers (``justify="right"``) is as wide as its widest."""
+        super().add_column(*args, justify=justify, **{"no_wrap": justify == "right", **options})
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - self._extra_width
+        table = self
+        needs = table._needs(console, options)
+        if sum(needs) > room:
+            table = self._with([_narrowed(column) for column in self.columns])
+            needs = table._needs(console, options)
+        if len(needs) < 2 or sum(needs) <= room:
+            yield from Table.__rich_console__(table, console, options)
+            return
+        first = 1 if self._labelled else 0
+        parts: list[list[int]] = []
+        left = -1
+        for i, need in enumerate(needs[first:], first):
+            if need > left or not parts:
+                parts.append(list(range(first)))
+                left = room - sum(needs[:first])
+            parts[-1].append(i)
+            left -= need
+        for k, wanted in enumerate(parts):
+            if k and not self.show_edge:
+                yield Text()
+            part = table._with([table.columns[i] for i in wanted])
+            part.title = None if k else self.title
+            yield from Table.__rich_console__(part, console, options)
+
+    @property
+    def _labelled(self) -> bool:
+        return len(self.columns) > 1 and self.columns[0].justify != "right"
+
+    def _with(self, columns: Sequence[Column]) -> FittingTable:
+        """The same table with these columns."""
+        made = copy(self)
+        made.columns = [replace(column, _index=i) for i, column in enumerate(columns)]
+        return made
+
+    def _needs(self, console: Console, options: ConsoleOptions) -> list[int]:
+        return [self._least_width(console, options, i) for i in range(len(self.columns))]
+
+    def _least_width(self, console: Console, options: ConsoleOptions, index: int) -> int:
+        """Cells a column needs; labels by their longest word, at most half of the window."""
+        column = self.columns[index]
+        measured = self._measure_column(console, options, column)
+        if not column.no_wrap and index == 0:
+            column.min_width = min(measured.minimum, options.max_width // 2)
+            return self._measure_column(console, options, column).minimum
+        return measured.maximum if column.no_wrap else measured.minimum
+
+
+def _narrowed(column: Column) -> Column:
+    """A column of texts whose long words break; the head of one of numbers a word a line."""
+    if column.no_wrap:
+        return replace(column, header=str(column.header).replace(" ", "\n"))
+    return replace(column, _cells=list(map(_broken, column._cells)), min_width=None)
+
+
+def _broken(label: Any) -> Any:
+    """A long label on two lines, the first up to a hyphen."""
+    text = label.plain if isinstance(label, Text) else str(label)
+    at = text.rfind("-", 0, _LABEL) + 1
+    return label if len(text) <= _LABEL or at == 0 or " " in text else Text(f"{text[:at]}\n{text[at:]}")
 
 
 def new_table(title: str) -> Table:
     """A table in the one style of this package."""
-    return Table(
+    return FittingTable(
         title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -36,7 +37,6 @@ app = typer.Typer(
     name="stgraph",
     help="Video tokens as a spatio-temporal graph: what does the choice of community detection do to what a VLM sees?",
     rich_markup_mode=None,  # plain help: two columns fit 80 characters, nothing is cut
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -65,9 +65,19 @@ for module in (
 
 
 @app.callback(invoke_without_command=True)
-def _version(
-    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+def _start(
+    context: typer.Context,
+    version: bool = typer.Option(False, "-V", "--version", help="Print the version and exit."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Say on stderr what is skipped, copied and cached."),
 ) -> None:
+    if verbose:
+        import logging
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        logger = logging.getLogger("stgraph")
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)
     if version:
         from stgraph import __version__
 
@@ -81,19 +91,30 @@ _UsageError: Any = typer.BadParameter.__base__  # click's; newer typer releases 
 
 
 def main() -> int:
-    """Run the command line; errors we raise on purpose end in one line on stderr and exit status 2."""
+    """Run the command line; the value is the exit status.
+
+    0: done, also where the reader of a pipe went away; 1: some of the inputs failed; 2: an error we raise on purpose,
+    with one line on stderr; 130: interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows "?" for the lines of a table
+    stdout = sys.stdout
     try:
-        return app(standalone_mode=False) or 0
+        status = app(standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where a reader that has gone is met, and not when the interpreter ends
+        return status
     except (StgraphError, _UsageError) as error:
         text = error.format_message() if isinstance(error, _UsageError) else str(error)
         typer.echo(f"error: {options.printable(text)}", err=True)
         return 2
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        return 0  # the reader went away, and click has put a stream there that says nothing of it
     except BrokenPipeError:
-        sys.stderr.close()  # the reader is gone (| head); there is no one left to tell
-        return 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away (| head)
+        return 0
     except OSError as error:
         typer.echo(f"error: {error}", err=True)  # from stdout: our own reads and writes raise the above
         return 2

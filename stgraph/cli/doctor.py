@@ -10,6 +10,7 @@ from stgraph.cli import options
 
 EXAMPLES = """
 stgraph doctor
+stgraph doctor --format json
 stgraph doctor --licences
 """
 
@@ -18,76 +19,70 @@ def command(
     licences: Annotated[
         bool, typer.Option("--licences", help="Show the licences of installed dependencies instead.")
     ] = False,
+    fmt: options.TableOrJson = None,
 ) -> None:
     """Show backends, selectors, installed and missing packages with how to get them, devices and threads."""
-    if licences:
-        _show_licences()
-        return
-    import platform
-    import sys
-    from importlib.util import find_spec
+    import json
 
+    from stgraph.cli.doctor_facts import doctor_facts
+    from stgraph.errors import InputError
+
+    if fmt not in (None, "json"):
+        raise InputError(f"doctor prints a table or --format json, not {fmt!r}")
+    if licences:
+        _show_licences(fmt)
+    elif fmt == "json":
+        typer.echo(json.dumps(doctor_facts(), indent=1))
+    else:
+        _show(doctor_facts())
+
+
+def _show(facts: dict[str, Any]) -> None:
     from rich.text import Text
 
-    import stgraph
-    from stgraph.bench.gpu_parts import gpu_parts
-    from stgraph.community.default_backend import DEFAULT_BACKEND
-    from stgraph.kernels.cpu.compiled import cache_folder
-    from stgraph.kernels.cpu.rows import HARDWARE_HALF
-    from stgraph.viz.tables import new_table
-
     console = options.console()
-    console.print(f"stgraph {stgraph.__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
-    half = "in hardware" if HARDWARE_HALF else "in software (slower)"
-    console.print(f"CPU threads: {stgraph.num_threads()} (STGRAPH_NUM_THREADS); float16 is widened {half}")
-    folder = cache_folder()
+    console.print(f"stgraph {facts['stgraph']}, Python {facts['python']}, {facts['platform']}")
+    half = "in hardware" if facts["float16_in_hardware"] else "in software (slower)"
+    console.print(f"CPU threads: {facts['cpu_threads']} (STGRAPH_NUM_THREADS); float16 is widened {half}")
+    folder = facts["kernel_cache"]
     where = f"in {folder}" if folder else "nowhere: set NUMBA_CACHE_DIR to a writable folder"
     console.print(Text(options.printable(f"Compiled kernels are cached {where}")), soft_wrap=True)
-    table = new_table("Community backends")
-    for title in ("backend", "device", "objective", "seeded", "runs here"):
-        table.add_column(title, overflow="fold")
-    for name, reason in stgraph.backends().items():
-        shown = f"{name} (default)" if name == DEFAULT_BACKEND else name
-        table.add_row(Text(options.printable(shown)), *_backend_row(name, reason))
-    console.print(table)
-    dividers = new_table("Splitters")
-    for title in ("splitter", "usable"):
-        dividers.add_column(title, overflow="fold")
-    for name, reason in stgraph.splitters().items():
-        dividers.add_row(Text(options.printable(name)), _no(reason) if reason else Text("yes"))
-    console.print(dividers)
-    methods = new_table("Selectors")
-    for title in ("selector", "signals needed besides features and grid"):
-        methods.add_column(title, overflow="fold")
-    for name, signals in stgraph.selectors().items():
-        needed = _no(signals) if isinstance(signals, str) else Text(", ".join(sorted(signals)) or "none")
-        methods.add_row(Text(options.printable(name)), needed)
-    console.print(methods)
-    extras = new_table("Optional packages")
-    for title in ("package", "for", "installed"):
-        extras.add_column(title, overflow="fold")
-    for module, use, extra in (
-        ("pyarrow", "Parquet output, graph.to_arrow()", "arrow"),
-        ("pandas", "graph.to_pandas(), EdgeList.from_pandas()", "pandas"),
-        ("networkit", "networkit-louvain, networkit-leiden", "fast"),
-        ("graspologic_native", "graspologic-leiden", "fast"),
-        ("torch", "hand-off to a VLM", "hf"),
-        ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
-        ("torchvision", "processors of VLMs", "hf"),
-        ("PIL", "processors of VLMs, stgraph plot", "hf"),
-        ("av", "stgraph dump, stgraph.from_video(): reading videos", "video"),
-        ("matplotlib", "stgraph plot", "viz"),
-    ):
-        there = find_spec(module) is not None
-        state = Text("yes") if there else Text(f"no: pip install 'stgraph-video[{extra}]'", style="yellow")
-        extras.add_row(module, use, state)
-    console.print(extras)
-    gpu = new_table("GPU")
-    for title in ("part", "for", "here"):
-        gpu.add_column(title, overflow="fold")
-    for part in gpu_parts():
-        gpu.add_row(part.name, part.use, Text(part.found) if part.found else Text(f"no: {part.remedy}", style="yellow"))
-    console.print(gpu)
+    videos = f"Tokens of videos are cached in {facts['video_cache']} (STGRAPH_CACHE_DIR; stgraph cache)"
+    console.print(Text(options.printable(videos)), soft_wrap=True)
+    rows = [
+        (
+            f"{one['name']} (default)" if one["default"] else one["name"],
+            *(one[key] or "" for key in ("device", "objective")),
+            "" if one["seeded"] is None else "yes" if one["seeded"] else "no",
+            _no(one["reason"]) if one["reason"] else f"yes, {one['package']} {one['version']}",
+        )
+        for one in facts["backends"]
+    ]
+    _table("Community backends", ("backend", "device", "objective", "seeded", "runs here"), rows)
+    rows = [(one["name"], _no(one["reason"]) if one["reason"] else "yes") for one in facts["splitters"]]
+    _table("Splitters", ("splitter", "usable"), rows)
+    rows = [
+        (one["name"], _no(one["reason"]) if one["reason"] else ", ".join(one["signals"]) or "none")
+        for one in facts["selectors"]
+    ]
+    _table("Selectors", ("selector", "signals needed besides features and grid"), rows)
+    rows = [(one["name"], one["for"], "yes" if one["installed"] else _no(one["install"])) for one in facts["packages"]]
+    _table("Optional packages", ("package", "for", "installed"), rows)
+    rows = [(one["name"], one["for"], one["found"] or _no(one["remedy"])) for one in facts["gpu"]]
+    _table("GPU", ("part", "for", "here"), rows)
+
+
+def _table(title: str, heads: tuple[str, ...], rows: list[Any]) -> None:
+    from rich.text import Text
+
+    from stgraph.viz.tables import new_table
+
+    table = new_table(title)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(options.printable(cell)) for cell in row))
+    options.console().print(table)
 
 
 def _no(reason: str) -> Any:
@@ -97,21 +92,9 @@ def _no(reason: str) -> Any:
     return Text(options.printable(f"no: {reason}"), style="yellow")
 
 
-def _backend_row(name: str, reason: str | None) -> list[Any]:
-    """Device, objective, seeded, runs here; a broken plug-in has only the last."""
-    from rich.text import Text
+def _show_licences(fmt: str | None) -> None:
+    import json
 
-    from stgraph.community.base import BACKENDS, backend, package_version
-
-    if reason and (name not in BACKENDS.names() or BACKENDS.fault(name)):
-        return ["", "", "", _no(reason)]
-    found = backend(name)
-    c = found.capabilities
-    state = _no(reason) if reason else Text(f"yes, {found.package} {package_version(found.package)}")
-    return [c.device, Text(options.printable(c.objective)), "yes" if c.seeded else "no", state]
-
-
-def _show_licences() -> None:
     from rich.text import Text
 
     from stgraph.cli.licences import licences
@@ -119,6 +102,9 @@ def _show_licences() -> None:
 
     console = options.console()
     found = licences()
+    if fmt == "json":
+        typer.echo(json.dumps([one._asdict() for one in found], indent=1))
+        return
     table = new_table("Licences, as the packages state them")
     for title in ("package", "version", "needed by", "licence", "copyleft"):
         table.add_column(title, overflow="fold")

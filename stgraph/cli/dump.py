@@ -99,6 +99,10 @@ def command(
         raise InputError("--frames and --fps exclude each other; give one")
     default = DEFAULT_FRAMES if fps is None else None
     sampling = Sampling(n_frames=default if n_frames is None else n_frames, fps=fps, thumbnails=thumbnails)
+    if "://" in options.address(video):
+        raise InputError(
+            f"cannot read {options.address(video)}: addresses are not opened; download it, and give its path"
+        )
     if not video.exists():
         raise InputError(f"cannot read {video}: it does not exist; give the path of a video or of a folder of them")
     if not video.is_dir():

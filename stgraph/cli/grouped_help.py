@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from stgraph.cli.method_options import GROUP, library_defaults
@@ -11,6 +13,15 @@ from stgraph.cli.method_options import GROUP, library_defaults
 
 class GroupedCommand(TyperCommand):
     """A command whose help lists options by group, the method's last, and ends with its examples verbatim."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if not error.message.startswith("Input should be"):
+                raise
+            raise _with_value(error, given) from None
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GROUP: []}
@@ -37,3 +48,13 @@ class GroupedCommand(TyperCommand):
             with formatter.section("Examples"):
                 for line in self.epilog.strip().splitlines():
                     formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+
+def _with_value(error: typer.BadParameter, args: list[str]) -> typer.BadParameter:
+    """The same error with what was given and what is wanted; by itself it does not say the value."""
+    flags = getattr(error.param, "opts", ())
+    values = [after for flag, after in pairwise([*args, ""]) if flag in flags]
+    values += [text.partition("=")[2] for text in args if text.partition("=")[0] in flags and "=" in text]
+    wanted = "an integer" if "integer" in error.message else "a number"
+    shown = f"{values[-1]!r} is not {wanted}" if values else f"it is not {wanted}"
+    return typer.BadParameter(f"{shown}; give one", ctx=error.ctx, param=error.param)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from stgraph.tokens import VideoTokens
 
+_MINUTE = 60.0
 INPUT = "A token dump (.safetensors), a video, or an array (.npy, .npz, .pt); without one, the bundled sample."
 Dump = Annotated[Path | None, typer.Argument(help=INPUT, show_default=False)]
 Dumps = Annotated[
@@ -116,19 +118,46 @@ def console() -> Any:
     """The console for tables; wide enough for them if the output is not a terminal."""
     from rich.console import Console
 
+    class Piped(Console):
+        """Where the output is not a terminal: lines end where their text does."""
+
+        def print(self, *objects: Any, **given: Any) -> None:
+            with self.capture() as captured:
+                super().print(*objects, **given)
+            lines = (line.rstrip() for line in captured.get().split("\n"))
+            self.file.write("\n".join(lines))
+
     made = Console(highlight=False)
-    return made if made.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=110)
+    if made.is_terminal:
+        return made
+    return Piped(highlight=False) if "COLUMNS" in os.environ else Piped(highlight=False, width=110)
 
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Any]:
-    """A callable (label, share) that moves a progress bar on stderr; silent with --quiet or if stderr is not a
-    terminal."""
+    """A callable (label, share) that moves a bar on stderr, or, where stderr is not a terminal, says a line a minute;
+    silent with --quiet."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<40}", markup=False), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _lines(quiet)
+        return
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda label, share: bar.update(task, description=printable(label), completed=share)
+
+
+def _lines(quiet: bool) -> Callable[[str, float], None]:
+    """A callable (label, share) that says where things stand once a minute, as a log file is read."""
+    last = monotonic()
+
+    def tell(label: str, share: float) -> None:
+        nonlocal last
+        if not quiet and monotonic() - last >= _MINUTE:
+            last = monotonic()
+            typer.echo(f"{100 * share:.0f} %: {printable(label)}", err=True)
+
+    return tell
