@@ -78,7 +78,7 @@ def legend(names: Iterable[str]) -> str:
     Examples
     --------
     >>> print(legend(["n_singletons", "modularity"]))
-    alone: tokens that are a community by themselves.
+    alone: single-token communities.
     Q after cap ↑: modularity after the cap.
     """
     parts = []
