@@ -41,6 +41,7 @@ def answered(model: Any, ids: list[int], pixels: Any, n_new: int) -> tuple[Any, 
     return seen[0][0].numpy(), logits.numpy(), new[0, len(ids) :].tolist()
 
 
+@pytest.mark.slow
 def test_llava_video_is_that_of_its_authors() -> None:
     stored = original(LLAVA_VIDEO)
     model = load_model(LLAVA_VIDEO, vision=HEADS)
