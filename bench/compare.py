@@ -1,4 +1,4 @@
-"""Backends compared: the same tokens through every community backend, and what a VLM would get to see."""
+"""Comparison of community backends on the same tokens, and of what a VLM would see."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RATIOS = (0.1, 0.3, 0.5)
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, as tidy rows.
+    """A comparison as tidy rows.
 
     Attributes
     ----------
     rows : one for each setting and ratio
     overlap : one for each pair of them
     skipped : what could not run, and why
-    kept : what the rows are of, in their order
+    kept : the kept tokens of each row, in order
     """
 
     rows: list[Row]
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def tables(self) -> dict[str, list[Row]]:
-        """The tables by name; without "skipped" where nothing was."""
+        """The tables by name, without an empty "skipped"."""
         tables = {"rows": self.rows, "overlap": self.overlap}
         return {**tables, "skipped": self.skipped} if self.skipped else tables
 
@@ -68,7 +68,7 @@ def compare_backends(
     Parameters
     ----------
     tokens : VideoTokens
-    settings : of st-simdiff or its kin, see :func:`stgraph.selection.settings.backend_settings`; None for
+    settings : of st-simdiff or its variants, see :func:`stgraph.selection.settings.backend_settings`; None for
         one backend per objective
     ratios : r values
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
@@ -114,7 +114,7 @@ def compare_backends(
 
 
 def check_keys(settings: Sequence[Setting], key_of: Callable[[Setting], Row]) -> None:
-    """Raise InputError where the rows of two settings could not be told apart."""
+    """Raise InputError if the rows of two settings could not be told apart."""
     seen: set[tuple[object, ...]] = set()
     for one in settings:
         key = key_of(one)
@@ -143,11 +143,11 @@ def _key(setting: Setting) -> Row:
 
 
 def _columns(group: Sequence[Kept]) -> Iterator[Row]:
-    """The rows of one setting, without what it loses."""
+    """The rows of one setting, without fidelity figures."""
     analysis = group[0].analysis
     assert analysis is not None
     communities = community_columns(analysis)
-    # The same communities without the cap: what the cap alone does to the kept set.
+    # The same communities without the cap, to isolate its effect on the kept set.
     free = replace(analysis.partition, labels=analysis.partition.uncapped_labels)
     uncapped = replace(analysis, partition=free, centrality=centrality(analysis.tokens, analysis.graph, free))
     selector = _built(group[0].setting)

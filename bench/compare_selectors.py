@@ -1,4 +1,4 @@
-"""Selectors compared: the same tokens through every selector, what each keeps, what it costs, what it loses."""
+"""Comparison of selectors on the same tokens: what each keeps, costs and loses."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def compare_selectors(
     tokens : VideoTokens
     settings : see :func:`stgraph.selection.settings.selector_settings`; None for every selector
     ratios : r values
-    measured, newlines : of every :class:`stgraph.Budget`
+    measured, newlines : for every :class:`stgraph.Budget`
     fidelity : whether to compute the O(N K d) nearest-kept-token figures
-    tau_diff : what counts as an event in the figures, whatever a selector itself takes for one
-    skip : whether what cannot run on these tokens is listed rather than raised; None for where no setting is named
+    tau_diff : event threshold of the figures, whatever a selector itself uses
+    skip : whether settings that cannot run on these tokens are listed rather than raised; None: if no setting is named
     dump : name of the input, for the rows
     progress : called with a label and the share of the work done, 0 to 1
     device : where the features lie, "cpu" or "cuda"; a selector that computes on the CPU alone copies them, within its
@@ -95,7 +95,7 @@ def compare_selectors(
 def _able(
     settings: Sequence[Setting], tokens: VideoTokens, skipping: bool, dump: str
 ) -> tuple[list[Setting], list[Row]]:
-    """The settings whose signals are there, and a row for each of the others."""
+    """The settings whose signals are present, and one row for each of the others."""
     able, skipped = [], []
     for setting in settings:
         selector = setting.build(Budget(0.5))
@@ -114,7 +114,7 @@ def _able(
 
 
 def _broken(dump: str) -> Iterator[Row]:
-    """A row for each third party's selector that cannot be used, with the reason."""
+    """One row per third-party selector that cannot be used, with the reason."""
     faults = {name: SELECTORS.fault(name) for name in SELECTORS.names()}
     for name, reason in {**faults, **SELECTORS.refused()}.items():
         if reason:

@@ -1,4 +1,4 @@
-"""Timing on a device: events around each piece, every piece once a round; then medians."""
+"""Device timing: events around each piece, every piece once per round, then medians."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.bench.timing import Work
 
 
 def device_rounds(pieces: Mapping[str, Work], n: int, device: Any) -> dict[str, float]:
-    """Median seconds of each piece over ``n`` rounds, after two that do not count (kernels compile, memory is taken).
+    """Median seconds of each piece over ``n`` rounds, after two uncounted ones (kernels compile, memory is allocated).
 
     On a CUDA device from event to event on the current stream, which includes the gaps in which the device waits for
     the host. Before each piece a large array is written: it takes the place of what the caches held, and gives the host

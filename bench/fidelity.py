@@ -1,4 +1,4 @@
-"""What a selection preserves: how close every dropped token is to a kept one, and how evenly frames are served."""
+"""Fidelity of selections: distance of dropped tokens to kept ones, and evenness over frames."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _unit_rows(tokens: VideoTokens, norms: Array) -> Array:
 
 
 def mean_and_p5(nearest: Array, among: Array) -> tuple[float | None, float | None]:
-    """Mean and 5th percentile of ``nearest`` [N] over the tokens ``among`` [N] bool; None where there is none."""
+    """Mean and 5th percentile of ``nearest`` [N] over the tokens ``among`` [N] bool; None if there are none."""
     values = nearest[among].astype(np.float64)
     if values.size == 0:
         return None, None

@@ -1,4 +1,4 @@
-"""What the first call costs: kernels compile once and are cached for later processes."""
+"""Cost of the first call: kernels compile once and are cached for later processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What computing on a GPU takes, part by part, and what of it is here; without loading any of it."""
+"""Requirements of GPU computing, and which are installed, without loading any of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXTRA = "pip install 'stgraph-video[cuda13]' (or [cuda12])"
 
 @dataclass(frozen=True)
 class GpuPart:
-    """One part: what it is for, what was found (None: nothing), and how to get it."""
+    """One requirement: its purpose, what was found (None: nothing), and how to get it."""
 
     name: str
     use: str
@@ -50,14 +50,14 @@ def gpu_parts() -> list[GpuPart]:
 
 
 def devices() -> list[str]:
-    """Name, memory, compute capability and driver version of each GPU, as nvidia-smi says them."""
+    """Name, memory, compute capability and driver version of each GPU, from nvidia-smi."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     query = "--query-gpu=name,memory.total,compute_cap,driver_version"
     try:
         done = subprocess.run([program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs gives no GPU
+    except (OSError, subprocess.TimeoutExpired):  # a hanging driver counts as no GPU
         return []
     if done.returncode:
         return []

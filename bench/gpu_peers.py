@@ -1,4 +1,4 @@
-"""What others offer for each stage on a device: straightforward torch code, and component libraries."""
+"""Peers for each stage on a device: straightforward torch code, and component libraries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def torch_centrality(x: Any, partition: Partition) -> Any:
 
 
 def torch_top(values: Any, partition: Partition, ratio: float) -> list[Any]:
-    """The top of each community, a ``topk`` each."""
+    """The top of each community, one ``topk`` each."""
     members, starts = partition.grouped
     kept = []
     for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Speed of every stage on a GPU, beside its peers and beside one plain read of the features on the device."""
+"""Speed of every stage on a GPU, against its peers and one plain read of the features on the device."""
 
 from __future__ import annotations
 

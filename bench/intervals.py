@@ -1,5 +1,4 @@
-"""How sure an accuracy is: bootstrap intervals that draw whole videos, because questions about one video stand or fall
-together."""
+"""Confidence intervals of accuracies: bootstrap over whole videos, because questions about one video are correlated."""
 
 from __future__ import annotations
 
@@ -41,7 +40,8 @@ def bootstrap_by_video(
 
     Parameters
     ----------
-    correct : [V, ...] bool, int or float: one score a question, the first axis counts videos; or, with ``videos``, [Q]
+    correct : [V, ...] bool, int or float: one score per question, the first axis counts videos; or, with ``videos``,
+        [Q]
     videos : [Q] the video of each question, by any name or number
     seed : of ``numpy.random.default_rng``
     n : draws
@@ -55,7 +55,7 @@ def bootstrap_by_video(
     Raises
     ------
     InputError
-        no question, scores that are no finite numbers, lengths that differ, or a parameter out of range
+        no question, scores that are not finite numbers, lengths that differ, or a parameter out of range
 
     Examples
     --------
@@ -146,7 +146,7 @@ def accuracy_by_video(
     """:func:`bootstrap_by_video` of answers, 0 or 1; where all are right, or all are wrong, Wilson's interval.
 
     No draw of equal answers differs from another, so the bootstrap would claim certainty. Wilson's interval then counts
-    one trial a video, as if a video's questions had but one answer between them.
+    one trial per video, as if a video's questions had only one answer between them.
 
     Examples
     --------
@@ -189,7 +189,7 @@ def _scores(correct: ArrayLike) -> Array:
         scores = np.asarray(correct, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(
-            "correct holds values that are no numbers; give 0 or 1 (or a score) for each question"
+            "correct holds values that are not numbers; give 0 or 1 (or a score) for each question"
         ) from None
     if scores.ndim == 0 or scores.size == 0:
         raise InputError(f"correct has shape {scores.shape}; give the score of at least one question")

@@ -1,4 +1,4 @@
-"""Measures of kept tokens: what an experiment reports of communities, of a selection, and of what it loses."""
+"""Measures of an experiment: figures of communities, of a selection, and of its losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 def community_columns(analysis: Analysis) -> Row:
-    """Of the communities: how they were found, their quality before and after the cap, their mean centrality."""
+    """Community columns: how they were found, quality before and after the cap, mean centrality."""
     provenance = analysis.partition.provenance
     return {
         "device": provenance.device,
@@ -31,7 +31,7 @@ def community_columns(analysis: Analysis) -> Row:
 
 
 def candidate_columns(kept: Kept) -> Row:
-    """Of a selection made of candidates: how many there were, how many are kept for which reason, and the times."""
+    """Selection columns: number of candidates, kept tokens by reason, and times."""
     report, reasons = kept.selection.report, kept.selection.reasons()
     return {
         "n_tokens": report["n_tokens"],

@@ -1,4 +1,4 @@
-"""What others offer for each stage, on the same tokens and graph."""
+"""Peers for each stage, on the same tokens and graph."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def detectors(edges: EdgeList, objective: str) -> dict[str, Work]:
 
 
 def _component_libraries(edges: EdgeList) -> dict[str, Work]:
-    """Components in the libraries we have no components backend of, graph building included."""
+    """Components in libraries without a backend of ours, graph building included."""
     import networkx
 
     from stgraph.graph_views import igraph_structure, to_networkx

@@ -1,4 +1,4 @@
-"""The physical limit: one read of the features, as fast as this machine does it with the same threads."""
+"""The physical limit: one read of the features, as fast as this machine can with the same threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What compression saves of a prefill: a random model as deep as a 7B one, with and without it, on the same video."""
+"""Prefill with and without compression: a random model as deep as a 7B one, on the same video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VIDEO, _TEXT = 5, 40  # token id of the placeholder, text tokens around it
 
 @dataclass(frozen=True)
 class PrefillCase:
-    """A random LLaVA-OneVision-like model and a video: ``side`` squared tokens a frame."""
+    """A random LLaVA-OneVision-like model and a video: ``side`` squared tokens per frame."""
 
     n_frames: int = 12
     side: int = 13

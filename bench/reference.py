@@ -1,7 +1,7 @@
-"""ST-SimDiff written down straightforwardly: loops over tokens and edges, NumPy for one vector at a time.
+"""Reference implementation of ST-SimDiff: loops over tokens and edges, NumPy for one vector at a time.
 
-What the paper's equations look like when nobody thinks about speed; the yardstick of the speed table and, being
-independent of the kernels, an oracle.
+The paper's equations without regard for speed: the yardstick of the speed table and, being independent of the kernels,
+an oracle.
 """
 
 from __future__ import annotations

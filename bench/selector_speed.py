@@ -1,4 +1,4 @@
-"""Speed of every selector beside one plain read of the features."""
+"""Speed of every selector against one plain read of the features."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ENCODER_WIDTH = 1152  # of SigLIP so400m, the encoder of the models these method
 def measure_selectors(
     case: Case = CASE, n_rounds: int = 15, tell: Callable[[str], None] = lambda label: None
 ) -> list[Row]:
-    """A row a selector at r = 0.3: medians, and multiples of one read; ``quadratic`` marks published algorithms whose
-    cost is quadratic in the tokens of a frame, a segment or the video."""
+    """One row per selector at r = 0.3: medians, and multiples of one read; ``quadratic`` marks published algorithms
+    whose cost is quadratic in the tokens of a frame, a segment or the video."""
     tell(f"{case}: making tokens with every signal")
     x = synthetic_tokens(case.T, case.H, case.W, case.d)
     tokens = synthetic_signals(VideoTokens.from_array(x), d_encoder=min(ENCODER_WIDTH, 8 * case.d))

@@ -1,4 +1,4 @@
-"""Speed of every stage beside its peers and beside one plain read of the features."""
+"""Speed of every stage against its peers and one plain read of the features."""
 
 from __future__ import annotations
 

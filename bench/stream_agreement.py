@@ -1,4 +1,4 @@
-"""How much a stream keeps of what the whole clip would: ``python -m stgraph.bench.stream_agreement``."""
+"""Agreement of a stream with the selection from the whole clip: ``python -m stgraph.bench.stream_agreement``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ST-SimDiff over a grid of parameters: what each threshold changes in what a VLM gets to see."""
+"""Sweeps of ST-SimDiff over a grid of parameters: how each threshold changes the kept tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep covers: the product of its axes, every name and number checked when the plan is made."""
+"""Sweep plans: the product of the axes, every name and number checked when the plan is made."""
 
 from __future__ import annotations
 
@@ -97,8 +97,7 @@ class SweepPlan:
     ----------
     tau_sims, tau_diffs, retain_ratios, backends, splits, seeds : axes; parameters of the selector st-simdiff
     presets : axis; rows of the paper's ablation (:data:`stgraph.selection.presets.ABLATION`), empty for "full"
-    importance : by what surplus candidates are dropped; None is "attention", as in the paper, where presets are named,
-        else "auto"
+    importance : ranking of surplus candidates; None is "attention", as in the paper, if presets are named, else "auto"
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
     options : further parameters of st-simdiff, the same for all: those that rows have a column for
 

@@ -1,4 +1,4 @@
-"""The rows of a sweep, and the file that keeps them."""
+"""Rows of a sweep and their file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK_BYTES = 1 << 23
 
 
 def content_digest(tokens: VideoTokens) -> str:
-    """12 hexadecimal digits that stand for features, grid and signals: all that rows depend on."""
+    """Digest (12 hexadecimal digits) of features, grid and signals, all that rows depend on."""
     digest = hashlib.blake2b(digest_size=6)
     kind = tokens.grid.kind
     arrays = {f"signal {name}": tokens.signals[name] for name in sorted(tokens.signals)}
@@ -45,6 +45,6 @@ class SweepRows(RowFile):
         return any(row["has_fidelity"] or not fidelity for row in self.get([key]))
 
     def superseded(self, digests: Mapping[str, str]) -> list[str]:
-        """Of the dumps (name -> digest) those of which there are rows from when they held something else."""
+        """The dumps (name -> digest) with rows of an earlier content."""
         older = {row["dump"] for row in self.all() if digests.get(row["dump"], row["digest"]) != row["digest"]}
         return sorted(older)

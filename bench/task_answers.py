@@ -1,4 +1,4 @@
-"""The questions about one video, answered by a model in every way a plan names: a row for each answer."""
+"""Answers of a model to the questions about one video, one row per question and trial of a plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.multiple_choice import LETTERS
 from stgraph.vlm.video_open import need_av
 
-# What a video, a prompt that is too long, or a selection can do to one question. All else is a bug, and stops the run.
+# Errors that a video, an overlong prompt or a selection can cause for one question. Anything else is a bug and stops
+# the run.
 _FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
 
 

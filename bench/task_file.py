@@ -1,4 +1,4 @@
-"""Task files: multiple-choice questions about local videos, one JSON object a line."""
+"""Task files: multiple-choice questions about local videos, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def read_task(path: str | os.PathLike[str]) -> list[Question]:
     Raises
     ------
     InputError
-        the file cannot be read or holds no question; a line that is none, with its number, what it says and what it
-        should; two lines with the same id; no video that is there
+        the file cannot be read or holds no question; an invalid line, with its number, its content and what is
+        expected; two lines with the same id; no existing video
     """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else "it is no text in UTF-8"
+        reason = os.strerror(number) if number else "it is not UTF-8 text"
         raise InputError(f"cannot read {file}: {reason}; give a file of JSON lines, see docs/eval-task.md") from None
     questions: list[Question] = []
     line_of: dict[str, int] = {}
@@ -80,7 +80,7 @@ def read_task(path: str | os.PathLike[str]) -> list[Question]:
         more = f" ({len(wrong) - 1} more lines are wrong)" if len(wrong) > 1 else ""
         raise InputError(wrong[0] + more)
     if not questions:
-        raise InputError(f"{file} holds no question; write one JSON object a line, with {FIELDS}")
+        raise InputError(f"{file} holds no question; write one JSON object per line, with {FIELDS}")
     if not any(os.path.exists(question.path) for question in questions):
         raise InputError(
             f"{file}: none of its videos is there, not even {questions[0].path}; paths are relative to the folder of "
@@ -94,15 +94,15 @@ def _question(line: str, folder: Path) -> Question:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        raise InputError(f"{_shown(line)} is no JSON; write one JSON object a line, with {FIELDS}") from None
+        raise InputError(f"{_shown(line)} is not JSON; write one JSON object per line, with {FIELDS}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{_shown(line)} is no JSON object; write one a line, with {FIELDS}")
+        raise InputError(f"{_shown(line)} is not a JSON object; write one per line, with {FIELDS}")
     lacking = [name for name in ("video", "question", "options", "answer") if name not in found]
     if lacking:
         raise InputError(f"{_shown(line)} lacks {lacking[0]!r}; a question has {FIELDS}")
     video = os.path.normpath(_text(found, "video"))
     if "\0" in video:
-        raise InputError(f"video is {video!r}; a path holds no NUL")
+        raise InputError(f"video is {video!r}; a path cannot contain NUL")
     text, options = _text(found, "question"), _options(found["options"])
     if "family" in found and "category" in found:
         raise InputError("has both family and category, which mean the same; leave one out")

@@ -27,7 +27,7 @@ _REPORTED = ("n_communities", "largest_community", "oversized_ratio")  # what a 
 
 
 class Clip:
-    """The frames of one video after the other, each decoded once, when first asked for.
+    """The frames of one video after another, each decoded once, on first access.
 
     Parameters
     ----------

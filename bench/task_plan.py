@@ -1,4 +1,4 @@
-"""What a task is answered with: the product of its axes, every name and number checked when the plan is made."""
+"""Task plans: the product of the axes, every name and number checked when the plan is made."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class TaskPlan:
     ----------
     selectors : names; "full" is the model as it is, "blind" the prompt without the video
     retain_ratios : r values, for every selector
-    backends, splits : for the selectors that know them; empty for their default
-    options : further parameters; each goes to the selectors that know it
+    backends, splits : for the selectors that accept them; empty for their default
+    options : other parameters; each goes to the selectors that accept it
     frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
     dtype : of the model: float32, float16 or bfloat16; None: the checkpoint's
 
@@ -91,7 +91,7 @@ class TaskPlan:
             raise InputError(f"frames is {self.frames!r}; it must be an integer of at least 1")
         number = isinstance(self.fps, (int, float)) and not isinstance(self.fps, bool)
         if self.fps is not None and (not number or not 0 < self.fps < float("inf")):
-            raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames a second")
+            raise InputError(f"fps is {self.fps!r}; it must be a positive number of frames per second")
         check_dtype(self.dtype)
         given = [*self.options, *(["backend"] if self.backends else []), *(["split"] if self.splits else [])]
         check_parameters(self.selectors, given, without=BASELINES)
@@ -115,7 +115,7 @@ class TaskPlan:
 
 
 def _parameters(selector: Selector, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters as plain values, defaults too; of a selector that is no dataclass those that were given."""
+    """All parameters as plain values, defaults too; for a selector that is not a dataclass, those that were given."""
     if is_dataclass(selector):
         given = {part.name: getattr(selector, part.name) for part in fields(selector) if part.name != "budget"}
     plain = (str, int, float, bool, type(None))

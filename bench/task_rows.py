@@ -1,4 +1,4 @@
-"""The answers to the questions of a task, and the file that keeps them."""
+"""Rows of answers to a task's questions, and their file."""
 
 from __future__ import annotations
 

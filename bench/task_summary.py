@@ -1,4 +1,4 @@
-"""What the rows of a task come to: accuracy by configuration, and by family of questions."""
+"""Summary of a task's rows: accuracy by configuration and by question family."""
 
 from __future__ import annotations
 

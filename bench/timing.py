@@ -1,4 +1,4 @@
-"""Timing by rounds: every piece once a round, so that a slow moment of the machine hits all alike; then medians."""
+"""Timing in rounds: every piece once per round, so that a slow moment of the machine hits all alike; then medians."""
 
 from __future__ import annotations
 

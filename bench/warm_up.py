@@ -1,4 +1,4 @@
-"""Libraries loaded and kernels compiled before anything is timed, so that no figure shows either."""
+"""Warm-up: libraries loaded and kernels compiled before anything is timed."""
 
 from __future__ import annotations
 

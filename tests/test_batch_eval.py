@@ -194,7 +194,7 @@ def inputs_of(task: EvalJob, folder: Path) -> dict[str, int]:
         ({"task": "none.jsonl"}, r"cannot read .*none\.jsonl: No such file"),
         ({"selectors": "evz"}, "no selector 'evz'. Did you mean 'evs'?"),
         ({"retain_ratios": "half"}, r"retain_ratio is 'half'; it must be a number in \(0, 1\]"),
-        ({"fps": "x"}, "fps is 'x'; it must be a positive number of frames a second"),
+        ({"fps": "x"}, "fps is 'x'; it must be a positive number of frames per second"),
         ({"options": {"tau_smi": 1}}, "none of the selectors full, blind, st-simdiff has a parameter 'tau_smi'"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_batch(
     refused: Refused,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stopped = "Stopped with 0 of 3 inputs done; the same command goes on from there"
+    stopped = "Stopped with 0 of 3 inputs done; run the same command again to resume"
     (task.parent / "empty, here").mkdir()
     message = refused(*arguments(f"{task.parent}/empty, here", task))
     assert message.startswith(f"cannot load {task.parent}/empty, here: ")

@@ -144,7 +144,7 @@ def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).symlink_to(CLIP)
     message = refused("batch", "dump", str(tmp_path), "-o", str(tmp_path / "out"), "-p", f"encoder=hf:{tmp_path}")
-    assert message.endswith("Stopped with 0 of 2 inputs done; the same command goes on from there")
+    assert message.endswith("Stopped with 0 of 2 inputs done; run the same command again to resume")
 
 
 @pytest.mark.parametrize(

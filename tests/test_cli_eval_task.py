@@ -220,7 +220,7 @@ def test_names_from_the_file_do_not_steer_the_terminal(model: str, task: Path, p
         (("-r", "0"), "retain_ratio is 0.0; it must lie in (0, 1]"),
         (("--tau-sim", "2"), "tau_sim is 2.0; a cosine similarity threshold lies in [-1, 1]"),
         (("-p", "tau_sym=1"), "none of the selectors full, blind, st-simdiff has a parameter 'tau_sym'"),
-        (("--fps", "0"), "fps is 0.0; it must be a positive number of frames a second"),
+        (("--fps", "0"), "fps is 0.0; it must be a positive number of frames per second"),
         (("--dtype", "int4"), "dtype is 'int4'; it must be one of float32, float16, bfloat16"),
         (("-o", "rows.json"), "cannot tell the format of rows.json by its suffix"),
         (("-o", "nowhere/rows.csv"), "cannot write nowhere/rows.csv: choose an existing folder"),

@@ -27,7 +27,7 @@ def test_tables_show_accuracy_families_and_communities() -> None:
     out = stgraph(*SMALL, "-s", "random", "-s", "st-simdiff", "-b", "igraph-leiden", "-r", "0.1", "-r", "0.3")
     for text in ("Accuracy, % right", "r = 0.1", "By family of questions, r = 0.3", "guessing", "no token (r = 0)"):
         assert text in out
-    assert "above √N" in out and "hold" in out and "no substitute for VideoMME" in out
+    assert "above √N" in out and "hold" in out and "not a substitute for VideoMME" in out
 
 
 def test_rows_go_into_a_file_and_are_not_computed_again(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_wilson_agrees_with_the_printed_formula():
     [
         (lambda: bootstrap_by_video([]), "at least one question"),
         (lambda: bootstrap_by_video(1.0), "at least one question"),
-        (lambda: bootstrap_by_video(["yes"]), "no numbers"),
+        (lambda: bootstrap_by_video(["yes"]), "not numbers"),
         (lambda: bootstrap_by_video([1, float("nan")]), "leave out the questions that have no score"),
         (lambda: bootstrap_by_video([1, 0], ["a"]), "each question has one of both"),
         (lambda: bootstrap_by_video([[1, 0]], ["a"]), "each question has one of both"),

@@ -143,7 +143,7 @@ def test_what_accuracy_refuses() -> None:
         accuracy_figure(PROBE, ("mov",))
     with pytest.raises(InputError, match="there are no rows"):
         accuracy_figure([])
-    with pytest.raises(InputError, match="column 'model' holds 'm', which is no number"):
+    with pytest.raises(InputError, match="column 'model' holds 'm', which is not a number"):
         accuracy_figure(PROBE, ("model",))
     with pytest.raises(InputError, match="columns is empty"):
         accuracy_figure(PROBE, ())

@@ -77,13 +77,13 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "'{' is no JSON; write one JSON object a line, with video, question, options and answer"),
-        ("[1, 2]", "'[1, 2]' is no JSON object; write one a line"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "'{' is not JSON; write one JSON object per line, with video, question, options and answer"),
+        ("[1, 2]", "'[1, 2]' is not a JSON object; write one per line"),
+        ("[" * 100_000, "is not JSON"),
         ({k: v for k, v in GOOD.items() if k != "answer"}, "lacks 'answer'; a question has video, question"),
         ({**GOOD, "anwser": 1, "video": ""}, "video is ''; it must be text"),
         ({**GOOD, "video": ["a.mp4"]}, 'video is ["a.mp4"]; it must be text'),
-        ({**GOOD, "video": "a\0.mp4"}, "video is 'a\\x00.mp4'; a path holds no NUL"),
+        ({**GOOD, "video": "a\0.mp4"}, "video is 'a\\x00.mp4'; a path cannot contain NUL"),
         ({**GOOD, "question": " "}, "question is ' '; it must be text"),
         ({**GOOD, "options": "red, green"}, "options is 'red, green'; it must be a list of 2 to 26 answers"),
         ({**GOOD, "options": ["red"]}, 'options is ["red"]; it must be a list of 2 to 26 answers'),
@@ -132,9 +132,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Is a directory"):
         read_task(tmp_path)
     (tmp_path / "x").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(InputError, match="it is no text in UTF-8"):
+    with pytest.raises(InputError, match="it is not UTF-8 text"):
         read_task(tmp_path / "x")
-    with pytest.raises(InputError, match="holds no question; write one JSON object a line"):
+    with pytest.raises(InputError, match="holds no question; write one JSON object per line"):
         read(tmp_path, "", " ")
 
 

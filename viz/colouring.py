@@ -1,4 +1,4 @@
-"""A colour for every community: neighbours differ, and a community keeps its colour from one partition to another."""
+"""Community colours: neighbours differ, and a community keeps its colour across partitions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stgraph.grid import TokenGrid
 
 Array = np.ndarray[Any, Any]
 
-ALONE = 255  # instead of a place in the palette: the community is one token
+ALONE = 255  # instead of a palette index: a single-token community
 
 
 def community_colours(
     grid: TokenGrid, labels: Array, reference: tuple[Array, Array] | None = None, n_colours: int = len(COMMUNITY)
 ) -> Array:
-    """A place in the palette for each community.
+    """A palette index for each community.
 
     Communities are coloured from the largest to the smallest. One that is the main heir of a community of the
     reference takes over its colour; any other takes the colour that its coloured neighbours on the lattice, weighted by
@@ -29,7 +29,7 @@ def community_colours(
     grid : TokenGrid
     labels : [N] int, communities numbered from 0 without gaps
     reference : (labels [N], colours [k']) of another partition of the same tokens
-    n_colours : places in the palette
+    n_colours : size of the palette
 
     Returns
     -------

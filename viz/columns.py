@@ -1,4 +1,4 @@
-"""How described columns are shown: values as text, heads of tables, legends, and the tables of the documentation."""
+"""Display of described columns: values as text, table headers, legends, and the documentation's tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE = 6  # letters of a head's last line with an arrow behind it
 
 
 def mean(rows: Iterable[Row], name: str) -> float | None:
-    """Mean of a column over the rows that have a value; None where none has."""
+    """Mean of a column over the rows that have a value; None if none has."""
     values = [row[name] for row in rows if row.get(name) is not None]
     return fmean(values) if values else None
 
@@ -39,7 +39,7 @@ def shown(name: str, value: float | None, missing: str = "-") -> str:
 
 
 def title(name: str) -> str:
-    """The head of a column where there is room.
+    """The full header of a column.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def legend(names: Iterable[str]) -> str:
 
 
 def axis_label(name: str, width: int = 34) -> str:
-    """What an axis or a panel that shows a column is called, on lines of ``width`` characters.
+    """The label of an axis or panel that shows a column, in lines of ``width`` characters.
 
     Examples
     --------
@@ -105,12 +105,12 @@ def axis_label(name: str, width: int = 34) -> str:
 
 
 def factor(name: str) -> float:
-    """What values of a column are multiplied by where they are drawn; 1 for one that is not described."""
+    """Display factor of a column in figures; 1 for an undescribed one."""
     return COLUMNS[name].factor if name in COLUMNS else 1.0
 
 
 def markdown(columns: Mapping[str, type], key: Sequence[str] = ()) -> str:
-    """The columns of a table for the documentation: name, type, meaning; those of the key are bold."""
+    """The columns of a table for the documentation: name, type, meaning; key columns are bold."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
     for name, kind in columns.items():
         column = COLUMNS[name]

@@ -1,4 +1,4 @@
-"""A comparison of community backends as tables and sentences. Reads rows only."""
+"""Backend comparison as tables and sentences. Reads rows only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT = ("n_representative", "n_event", "n_both", "excess", *NEAREST, "frame_eve
 
 
 def backend_tables(rows: Sequence[Row]) -> list[RowTable]:
-    """What each backend and splitter finds, before and after the size cap, and what is kept of it at each ratio."""
+    """Communities of each backend and splitter before and after the size cap, and tokens kept at each ratio."""
     first = rows[0]
     cap = "no size cap" if first["max_size"] is None else f"at most {first['max_size']:,} tokens each"
     seeds = len({row["seed"] for row in rows} - {None})
@@ -41,7 +41,7 @@ def backend_tables(rows: Sequence[Row]) -> list[RowTable]:
 
 
 def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> RenderableType:
-    """Everything ``stgraph compare`` shows for one dump: communities, kept tokens per ratio, overlap, what it means."""
+    """Everything ``stgraph compare`` shows for one dump: communities, kept tokens per ratio, overlap, findings."""
     ratios = list(dict.fromkeys(row["retain_ratio"] for row in rows))
     at = 0.3 if 0.3 in ratios else ratios[len(ratios) // 2]
     tables = backend_tables(rows)
@@ -66,7 +66,7 @@ def overlap_table(pairs: Sequence[Row], ratio: float) -> Table:
 
 
 def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
-    """The comparison in a few sentences."""
+    """The findings of the comparison, in a few sentences."""
     lines = []
     label = backend_label(rows[0])
     group = [row for row in rows if backend_label(row) == label]
@@ -102,7 +102,7 @@ def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
 
 
 def backend_label(row: Row, suffix: str = "") -> str:
-    """``igraph-leiden``, and the splitter where it is not the default; ``suffix`` is that of a pair's columns."""
+    """``igraph-leiden``, with the splitter unless it is the default; ``suffix`` is that of a pair's columns."""
     split = row["split" + suffix]
     name = str(row["backend" + suffix])
     return name if split == "tree" else f"{name} / {split}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 FULL, BLIND = "full", "blind"  # the selectors of the reference rows: all tokens, none
-# What tells one curve from another, in the order it is named.
+# Settings that distinguish curves, in naming order.
 SETTINGS = (
     *("model", "selector", "features", *METHOD),
     *("parameters", "frames", "fps", "dtype"),
@@ -26,7 +26,7 @@ SETTINGS = (
 
 @styled
 def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",)) -> Figure:
-    """Accuracy against the retain ratio, a panel for each column, a curve for each setting.
+    """Accuracy against the retain ratio, one panel per column, one curve per setting.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def draw_curve(axes: Axes, curve: Curve, i: int, factor: float = 100.0) -> None:
 
 
 def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, Sequence[float]]) -> None:
-    """Leave the line of no tokens out of the view where it lies so far below the curves that it would flatten them;
-    the legend tells its value."""
+    """Leave the no-tokens line out of view if it lies so far below the curves that it would flatten them; the legend
+    gives its value."""
     values = [v for curve in found for v in (*curve.y, *curve.low, *curve.high) if v is not None]
     if not values:
         return
@@ -101,8 +101,7 @@ def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, Se
 
 
 def _reference_label(row: Row, references: Sequence[Row], value: float, n_panels: int) -> str:
-    """What the line of a reference row is called: with its model where there are several, with its value where there is
-    but one panel it could be of."""
+    """The label of a reference line: with its model if there are several, with its value if there is only one panel."""
     name = "all tokens" if row["selector"] == FULL else "no tokens (blind)"
     model = f", {row['model']}" if len({one.get("model") for one in references}) > 1 else ""
     return f"{name}{model}: {100 * value:.1f} %" if n_panels == 1 else f"{name}{model}"

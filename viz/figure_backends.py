@@ -1,4 +1,4 @@
-"""A comparison of backends, or of selectors, as charts. Reads rows of ``stgraph compare``."""
+"""Charts of a comparison of backends or selectors. Reads rows of ``stgraph compare``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SELECTOR_PANELS = ("fidelity_mean", NEAREST[2], "n_events_kept")
 
 @styled
 def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: float | None = None) -> Figure:
-    """What each backend finds and what is kept of it.
+    """Charts of each backend's communities and kept tokens.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     Raises
     ------
     InputError
-        no rows, rows of something else, or a ratio that none of them has
+        no rows, rows of another experiment, or a ratio that none of them has
     MissingDependencyError
         matplotlib is not installed
     """
@@ -80,12 +80,12 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
 
 @styled
 def selector_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
-    """Figures of ``stgraph compare -s`` against the retain ratio, a panel for each column.
+    """Figures of ``stgraph compare -s`` against the retain ratio, one panel per column.
 
     Raises
     ------
     InputError
-        no rows, or rows of something else
+        no rows, or rows of another experiment
     MissingDependencyError
         matplotlib is not installed
     """
@@ -148,7 +148,7 @@ def _dumbbells(axes: Axes, names: Sequence[str], before: Sequence[float], after:
 
 
 def _heat_map(axes: Axes, names: Sequence[str], pairs: Sequence[Row], ratio: float) -> None:
-    """Means over seeds; on the diagonal between seeds of one backend, empty where it has but one run."""
+    """Means over seeds; on the diagonal between seeds of one backend, empty if it has only one run."""
     cells: dict[tuple[str, str], list[float]] = {}
     for p in pairs:
         a, b = backend_label(p, "_a"), backend_label(p, "_b")

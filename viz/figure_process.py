@@ -1,4 +1,4 @@
-"""The layout of the paper's figure 4: frames, communities as rows, and what is kept in the end."""
+"""Figure 4 of the paper as a layout: frames, communities as rows, and the tokens kept in the end."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def process_figure(
     ----------
     analysis : of ``StSimDiff.analyse``, with its tokens
     kept : the selection made of it
-    frames : which to show; by default six in a row around the one with most event tokens
+    frames : frames to show; by default six in a row around the one with most event tokens
     n_communities : rows of communities, before the size cap; those with most tokens in the frames shown
 
     Returns
     -------
     matplotlib.figure.Figure
-        a column a frame; the axes lie row by row in ``figure.axes``
+        one column per frame; the axes lie row by row in ``figure.axes``
 
     Raises
     ------
@@ -53,7 +53,7 @@ def process_figure(
     """
     tokens, grid = analysis.tokens, analysis.graph.grid
     if kept.grid != grid:
-        raise InputError(f"the selection is of a {kept.grid} video, the analysis of {grid}; they must belong together")
+        raise InputError(f"the selection is of a {kept.grid} video, the analysis of {grid}; they must match")
     shown = _around_events(analysis) if frames is None else list(frames)
     wrong = [t for t in shown if not 0 <= t < grid.T]
     if wrong or not shown:
@@ -107,7 +107,7 @@ def _largest(labels: Array, count: int) -> list[int]:
 
 
 def _decoded(jpeg: bytes) -> Array | None:
-    """[h, w, 3] uint8, or None where the bytes are no picture: then the frame is a plain grid, as on the page."""
+    """[h, w, 3] uint8, or None if the bytes are not a picture: then the frame is a plain grid, as on the page."""
     from PIL import Image  # matplotlib needs it too
 
     try:

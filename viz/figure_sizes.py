@@ -1,4 +1,4 @@
-"""How large communities are, before and after the cap."""
+"""Community sizes before and after the cap."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _ROWS = 10
 
 @styled
 def size_figure(partitions: Mapping[str, Partition]) -> Figure:
-    """Community sizes of one video under one or more backends.
+    """Community sizes of one video with one or more backends.
 
-    Left, a curve for each: the share of all tokens that lie in communities of at least a given size, before the cap;
-    its value at the cap is what the cap has to cut. Right, of the first: the largest communities and their pieces.
+    Left, one curve per backend: the share of all tokens in communities of at least a given size, before the cap; its
+    value at the cap is the share the cap has to cut. Right, for the first backend: the largest communities and their
+    pieces.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def size_curve(sizes: Array, above: int | None = None) -> tuple[Array, Array]:
 
 
 def _pieces(axes: Axes, name: str, partition: Partition) -> None:
-    """The largest communities without the cap as bars, each in the parts that are communities under it (or, where the
-    cap took part in the search, lie in one)."""
+    """The largest communities without the cap as bars, divided into their communities under the cap (or, with a cap
+    inside the search, the parts that lie in one)."""
     sizes = partition.uncapped_sizes
     top = np.argsort(-sizes, kind="stable")[:_ROWS]
     for y, c in enumerate(top):

@@ -1,4 +1,4 @@
-"""What all figures share: matplotlib when it is needed, one style, files. No figure touches pyplot's global state."""
+"""Shared parts of figures: lazy matplotlib, one style, files. No figure touches pyplot's global state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARK = "#b3261e"  # thresholds and shot changes, as on the page
 BEFORE, AFTER = "#b3b8c2", "#0b63a8"
 _STYLE = {
     "font.size": 9,
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure looks the same everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that figures look the same everywhere
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 9.5,
@@ -36,14 +36,14 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "legend.handlelength": 3.0,
-    "svg.hashsalt": "stgraph",  # the same figure is the same file
+    "svg.hashsalt": "stgraph",  # the same figure gives the same file
     "pdf.fonttype": 42,
-    "text.parse_math": False,  # names in rows are text: a $ in one is not a formula
+    "text.parse_math": False,  # names in rows are text: a $ is not a formula
 }
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the style of this package; the user's own settings stay as they are.
+    """Draw in this package's style; the user's own settings stay unchanged.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def need_matplotlib() -> Any:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches; without pyplot, so nothing keeps it alive and no window opens."""
+    """An empty figure, size in inches; without pyplot, so nothing keeps it alive and no window opens."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -118,7 +118,7 @@ def figure_format(path: str | os.PathLike[str]) -> str:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: float = 160) -> None:
-    """Write a figure; the suffix of ``path`` names the format, ``dpi`` the pixels an inch of a PNG.
+    """Write a figure; the suffix of ``path`` names the format, ``dpi`` the pixels per inch of a PNG.
 
     Raises
     ------

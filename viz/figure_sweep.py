@@ -1,4 +1,4 @@
-"""The layout of the paper's figures 5 and 6: what each threshold changes. Reads rows of a sweep or of the probe."""
+"""Figures 5 and 6 of the paper as a layout: the effect of each threshold. Reads rows of a sweep or of the probe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-_PAPER = {"tau_sim": 0.8, "tau_diff": 0.2}  # what the paper holds fixed while it sweeps the other
+_PAPER = {"tau_sim": 0.8, "tau_diff": 0.2}  # the paper's fixed value while it sweeps the other
 _SETTINGS = (
     *("model", "selector", "features", "preset", "retain_ratio"),
     *(name for name in METHOD if name not in ("seed", "tau_sim", "tau_diff")),
@@ -27,19 +27,19 @@ _SETTINGS = (
 
 @styled
 def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
-    """A figure over each of the two thresholds, the other held at the paper's value; a curve for each setting.
+    """Panels over each of the two thresholds, the other held at the paper's value; one curve per setting.
 
     A threshold that the rows do not vary gets no panel.
 
     Parameters
     ----------
     rows : with ``tau_sim``, ``tau_diff`` (numbers, then percentiles at places of their own), and the columns
-    columns : a row of panels each; by default "accuracy" where the rows have it, else "reference_overlap"
+    columns : one row of panels each; by default "accuracy" if the rows have it, else "reference_overlap"
 
     Returns
     -------
     matplotlib.figure.Figure
-        one or two panels a column: over ``tau_diff``, over ``tau_sim``
+        one or two panels per column: over ``tau_diff``, over ``tau_sim``
 
     Raises
     ------
@@ -88,13 +88,13 @@ def _plain(tau_diff: Any) -> float | str:
 
 
 def _held(rows: Sequence[Row], name: str) -> Any:
-    """The paper's value where the rows have it, else the one most rows have."""
+    """The paper's value if the rows have it, else the most frequent one."""
     values = Counter(row[name] for row in rows)
     return _PAPER[name] if _PAPER[name] in values else values.most_common(1)[0][0]
 
 
 def _places(rows: Sequence[Row]) -> dict[float | str, float] | None:
-    """Where each tau_diff stands on the axis; None where all are numbers and stand at themselves."""
+    """Axis position of each tau_diff; None if all are numbers, which are their own positions."""
     found = {row["tau_diff"] for row in rows}
     texts = sorted((t for t in found if isinstance(t, str)), key=lambda t: float(t[1:]))
     if not texts:

@@ -65,7 +65,7 @@ def similarity_figure(graph: TokenGraph, event_threshold: float | None = None) -
 
 @styled
 def kept_per_frame_figure(tokens: VideoTokens, kept: Selection) -> Figure:
-    """How many tokens of each frame are kept and why, with the shot changes the tokens carry.
+    """Number of kept tokens per frame by reason, with the shot changes the tokens carry.
 
     Raises
     ------

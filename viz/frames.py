@@ -1,4 +1,4 @@
-"""What the tokens know of their frames: pictures, times, shot changes."""
+"""Frame data carried by tokens: pictures, times, shot changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def frame_pictures(tokens: VideoTokens) -> list[bytes] | None:
     Raises
     ------
     InputError
-        the lengths do not add up to the bytes that are there
+        the lengths do not add up to the number of bytes
     """
     if "frame_jpeg" not in tokens.signals or "frame_jpeg_len" not in tokens.signals:
         return None
@@ -50,8 +50,8 @@ def first_frames_of_shots(tokens: VideoTokens) -> list[int] | None:
 
 
 def telling_frames(tokens: VideoTokens, weight: Sequence[float], count: int) -> list[int]:
-    """``count`` ascending frames for a picture of few: one from each of as many equal stretches, where ``weight`` [T]
-    is largest.
+    """``count`` ascending frames as an overview: from each of as many equal stretches the one with the largest
+    ``weight`` [T].
 
     Examples
     --------

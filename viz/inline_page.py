@@ -1,4 +1,4 @@
-"""One self-contained HTML file of asset files and data: no server, no request, nothing from a file becomes markup."""
+"""Self-contained HTML pages from asset files and data: no server, no requests, no data becomes markup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-# What could end the data block or start markup, and the two characters that JSON allows and older JavaScript does not.
+# Characters that could end the data block or start markup, and two that JSON allows but older JavaScript does not.
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 

@@ -1,4 +1,4 @@
-"""Rows of a probe run as tables for a terminal. Reads rows only."""
+"""Terminal tables of a probe run. Reads rows only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def probe_tables(
 
 
 def setting_labels(rows: Sequence[Row]) -> dict[tuple[Any, ...], str]:
-    """A short name for each setting: its selector, and the parameters in which settings of the run differ."""
+    """A short name for each setting: its selector and the parameters that differ between settings."""
     settings = {setting_of(row): row for row in rows if row["selector"] not in REFERENCES}
     by_selector: dict[str, list[Row]] = {}
     for row in settings.values():
@@ -130,11 +130,11 @@ def family_table(rows: Sequence[Row], families: Sequence[str], ratio: float, cha
 
 
 def community_table(rows: Sequence[Row]) -> Table | None:
-    """Communities behind the settings that have some; means over videos and ratios."""
+    """Communities of the settings that have them; means over videos and ratios."""
     labels = {key: label for key, label in setting_labels(rows).items() if _some(rows, key)}
     if not labels:
         return None
-    table = new_table("Communities, mean of a video")
+    table = new_table("Communities, mean per video")
     table.add_column("kept by", overflow="fold")
     names = ("n_uncapped", "largest_uncapped", "oversized_ratio", "n_communities", "largest", "n_events")
     for name in names:
@@ -224,14 +224,14 @@ def _notes(rows: Sequence[Row], families: Sequence[str], left_out: Sequence[str]
         f"1,024 tokens; model {', '.join(models)}. All tokens: {_figure(full, 'accuracy')}, none: "
         f"{_figure(blind, 'accuracy')}.",
         "Families: " + ", ".join(f"{_SHORT.get(family, family)} ({_MEANING[family]})" for family in families) + ".",
-        "A synthetic probe: it shows what a selection loses of what is asked for; it is no substitute for VideoMME.",
+        "A synthetic probe: it shows what a selection loses for these questions; it is not a substitute for VideoMME.",
     ]
     if left_out:
         lines.insert(2, f"Not asked, for not every model answers them from all tokens: {', '.join(left_out)}.")
     return Text("\n".join(lines))
 
 
-_SHORT = {"direction": "way"}  # so that all families fit a window of 80
+_SHORT = {"direction": "way"}  # so that all families fit 80 characters
 _MEANING = {
     "bg": "background",
     "obj": "still object",

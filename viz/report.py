@@ -1,4 +1,4 @@
-"""The comparison report: table, charts and thumbnails of ``stgraph compare`` in one page."""
+"""The comparison report: tables, charts and thumbnails of ``stgraph compare`` on one page."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Compared:
         skipped: Sequence[Row],
         kept: Iterable[Kept],
     ) -> Compared:
-        """The same with what the rows are of; of several seeds the first is shown."""
+        """The same, with the kept tokens of each row; the first of several seeds is shown."""
         shown: dict[str, dict[float, Selection]] = {}
         for row, one in zip(rows, kept, strict=True):
             label = selector_label(row) if "selector" in row else backend_label(row)
@@ -128,7 +128,7 @@ def _matrices(overlap: Sequence[Row], label: Callable[[Row, str], str]) -> list[
 
 
 def _skipped(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """What could not run and why; the ratios where it could not, if it could at others."""
+    """What could not run and why, with the ratios concerned if it ran at others."""
     reasons: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         reasons.setdefault((selector_label(row), row["reason"]), []).append(row["retain_ratio"])
@@ -140,7 +140,7 @@ def _skipped(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def _thumbs(one: Compared, pool: ArrayPool) -> dict[str, Any] | None:
-    """The frames where the compared differ most, and what each keeps of them."""
+    """The frames with the largest differences, and the tokens each setting keeps in them."""
     if not one.kept:
         return None
     grid, pictures, times = one.tokens.grid, frame_pictures(one.tokens), frame_times(one.tokens)

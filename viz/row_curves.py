@@ -1,4 +1,4 @@
-"""Rows as curves: one for each setting that differs, named by what differs. Reads rows only."""
+"""Curves from rows: one per setting, named by what differs. Reads rows only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.errors import InputError
 
 Row = Mapping[str, Any]
 
-MOST = 24  # curves of a figure; more have no colours, marks and lines of their own left, and no reader
+MOST = 24  # curves per figure; more would share colours, marks and line styles
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Curve:
 
 
 def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list[Curve]:
-    """A curve for each combination of ``settings`` among the rows, in their order.
+    """One curve per combination of ``settings`` among the rows, in their order.
 
     Rows of one combination with the same x are averaged, their intervals too. A row without a value of ``y`` is left
     out; a curve is named by the settings that differ between rows.
@@ -35,7 +35,7 @@ def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list
     Raises
     ------
     InputError
-        the rows lack a column, a value is no number, or there are more curves than a figure holds
+        the rows lack a column, a value is not a number, or there are too many curves for a figure
 
     Examples
     --------
@@ -70,7 +70,7 @@ def number(row: Row, column: str, required: bool = True) -> float | None:
     Raises
     ------
     InputError
-        ``required`` and no such column, or a value that is no number
+        the column is ``required`` and missing, or a value is not a number
     """
     if column not in row:
         if required:
@@ -80,7 +80,7 @@ def number(row: Row, column: str, required: bool = True) -> float | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"column {column!r} holds {value!r}, which is no number; choose another column")
+        raise InputError(f"column {column!r} holds {value!r}, which is not a number; choose another column")
     return float(value)
 
 
@@ -91,8 +91,8 @@ def _mean(rows: Sequence[Row], column: str) -> float | None:
 
 
 def _names(telling: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
-    """A name for each key. A setting that some rows lack and all others share is named only where two names would be
-    the same without it: nobody asks for the seed of a method that draws nothing."""
+    """A name for each key. A setting that some rows lack and all others share is named only if two names would
+    otherwise be equal, such as the seed of a method that draws nothing."""
     values = [{key[i] for key in keys} - {None} for i in range(len(telling))]
     short = [i for i in range(len(telling)) if len(values[i]) > 1]
     names = {key: _label([telling[i] for i in short], [key[i] for i in short]) for key in keys}
@@ -101,7 +101,7 @@ def _names(telling: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[tupl
 
 
 def _label(telling: Sequence[str], key: Sequence[Any]) -> str:
-    """The values; a number, switch or threshold is named too, for it says nothing by itself."""
+    """The values; numbers, switches and thresholds come with their name, since they say nothing alone."""
     parts = []
     for name, value in zip(telling, key, strict=True):
         if value is None or value == "":

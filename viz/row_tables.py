@@ -1,4 +1,4 @@
-"""Rows as tables of means, one line for each label: the same table for a terminal and for a page. Reads rows only."""
+"""Tables of means from rows, one line per label, for terminals and pages alike. Reads rows only."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class RowTable:
     Attributes
     ----------
     title : without the ratio
-    ratio : r that all rows have; None where they are of several
+    ratio : r of all rows; None if there are several
     columns : names, see :data:`stgraph.columns.COLUMNS`
     groups : label -> its rows
-    notes : label -> what a reader should know beside the figures
+    notes : label -> a remark beside the figures
     """
 
     title: str
@@ -40,7 +40,7 @@ class RowTable:
         return [mean(self.groups[label], name) for name in self.columns]
 
     def on_terminal(self, of: str, marks: Mapping[str, str] | None = None) -> Table:
-        """The table for a terminal, dense enough for a window of 80; ``of`` is the head of the labels."""
+        """The table for a terminal of 80 characters; ``of`` is the header of the labels."""
         table = new_table(self.title if self.ratio is None else f"r = {self.ratio:g}. {self.title}")
         table.padding, table.show_edge = 0, False
         table.add_column(of, overflow="fold")
@@ -99,7 +99,7 @@ def row_table(
 
 
 def overlap_means(pairs: Sequence[Row], label: Callable[[Row, str], str]) -> tuple[list[str], list[list[float | None]]]:
-    """Mean Jaccard overlap of every two labels, in the order they come; None where there is no pair of them."""
+    """Mean Jaccard overlap of every two labels, in order; None if there is no pair of them."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for pair in pairs:
         a, b = label(pair, "_a"), label(pair, "_b")

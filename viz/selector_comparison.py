@@ -1,4 +1,4 @@
-"""A comparison of selectors as tables. Reads rows only."""
+"""Selector comparison as tables. Reads rows only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT = ("n_kept", "mean_layer_ratio", "n_events_kept", *NEAREST, "frame_evennes
 
 
 def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTable]:
-    """What each selector keeps at each ratio; its overlap is the one with the first selector."""
+    """Tokens each selector keeps at each ratio; overlap is with the first selector."""
     tables = []
     for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
         inside = [row for row in rows if row["retain_ratio"] == ratio]
@@ -110,7 +110,7 @@ def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _note(row: Row) -> str:
-    """What a reader should know of a selector beside its figures."""
+    """A remark on a selector beside its figures."""
     parts = ["merges tokens"] if row.get("kind") == "merge" else []
     return "; ".join([*parts, *([row["exactness"]] if row.get("exactness") not in (None, "exact") else [])])
 

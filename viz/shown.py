@@ -1,4 +1,4 @@
-"""Settings on a page: what one of them keeps at each ratio, what it is called there, and what is said of it."""
+"""Settings on a page: kept tokens at each ratio, label, and description."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Shown:
 
     Attributes
     ----------
-    kept : retain ratio -> what it keeps there; at least one
+    kept : retain ratio -> its kept tokens; at least one
     """
 
     kept: Mapping[float, Kept]
@@ -62,7 +62,7 @@ class Shown:
         return "" if self.analysis is None else self.analysis.partition.provenance.split
 
     def finding(self) -> str:
-        """What the setting finds, in a sentence."""
+        """The setting's finding, in a sentence."""
         if self.analysis is not None:
             return communities_sentence(self.analysis.partition)
         found = self.first.selection
@@ -70,7 +70,7 @@ class Shown:
         return f"{what}, without communities." + ("" if found.exactness == "exact" else f" It is {found.exactness}.")
 
     def kept_sentence(self, ratio: float) -> str:
-        """What the cap makes of it, and what is kept at a retain ratio, and why."""
+        """The effect of the cap, and the tokens kept at a retain ratio by reason."""
         kept = self.kept[ratio].selection
         cut = "" if self.analysis is None else _cap_sentence(self.analysis.partition)
         parts = ", ".join(f"{count:,} {_WORDS.get(name, name)}" for name, count in kept.reasons().items())
@@ -81,7 +81,7 @@ class Shown:
         kept, plus 8 times the reason where it is kept for another one."""
         one = self.kept[ratio]
         found = one.selection
-        patch = np.isin(found.indices, found.grid.rows)  # kept newlines lie nowhere in a frame
+        patch = np.isin(found.indices, found.grid.rows)  # kept newlines have no place in a frame
         reason = found.reason[patch]
         codes = np.zeros(found.grid.n_nodes, np.uint8)
         if one.candidates is not None and one.candidates.size == codes.size:
@@ -102,7 +102,7 @@ def shown(kept: Iterable[Kept]) -> list[Shown]:
 
 
 def communities_sentence(partition: Partition) -> str:
-    """What a backend finds without the cap."""
+    """The backend's communities without the cap."""
     sizes, cap = partition.uncapped_sizes, partition.provenance.max_size
     n_tokens = int(sizes.sum())
     if cap is None:

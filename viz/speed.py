@@ -1,4 +1,4 @@
-"""Speed rows as tables for a terminal. Reads rows only."""
+"""Terminal tables of speed rows. Reads rows only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMES = ("seconds", "reads")
 
 
 def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
-    """A table a case: medians, multiples of one plain read, and how many times slower than ours each peer is."""
+    """One table per case: medians, multiples of one plain read, and each peer's slowdown against ours."""
     parts: list[RenderableType] = []
     stages = [row for row in rows if row["stage"] != "selector"]
     for case in dict.fromkeys(row["case"] for row in stages):
@@ -52,7 +52,7 @@ def prefill_table(rows: Sequence[Row]) -> RenderableType:
 
 
 def gpu_tables(rows: Sequence[Row]) -> RenderableType:
-    """A table a case: medians on the device, multiples of one read of the features there, and what could not run."""
+    """One table per case: device medians, multiples of one read of the features there, and what could not run."""
     parts: list[RenderableType] = [Text(str(rows[0]["machine"]))]
     for case in dict.fromkeys(row["case"] for row in rows):
         inside = [row for row in rows if row["case"] == case]

@@ -1,4 +1,4 @@
-"""The rows of the study of clusterings as Markdown tables: what ``docs/what-clustering-changes.md`` is made of.
+"""Markdown tables from the rows of the clustering study, for ``docs/what-clustering-changes.md``.
 
 ``python -m stgraph.viz.study DIR`` prints them; a test holds the page against the rows that are in the repository.
 """
@@ -19,7 +19,7 @@ from stgraph.selection.settings import Setting
 Row = Mapping[str, str]
 Differences = dict[tuple[str, str], dict[str, Row]]
 LEVEL = 0.05  # of Holm's correction, over all differences of the page
-_PAPER = Setting("st-simdiff", {"importance": "attention"})  # the method as the paper has it, which the study varies
+_PAPER = Setting("st-simdiff", {"importance": "attention"})  # the paper's method, which the study varies
 BASE = {
     "selector": _PAPER.selector,
     "features": "projector",

@@ -1,4 +1,4 @@
-"""Rows of a sweep as tables for a terminal: what each threshold changes. Reads rows only."""
+"""Terminal tables of a sweep: the effect of each threshold. Reads rows only."""
 
 from __future__ import annotations
 

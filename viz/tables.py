@@ -1,4 +1,4 @@
-"""Graphs, partitions and selections as tables for a terminal. Reads plain values only."""
+"""Terminal tables of graphs, partitions and selections. Reads plain values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of a task as tables for a terminal. Reads rows only."""
+"""Terminal tables of a task's summary. Reads rows only."""
 
 from __future__ import annotations
 

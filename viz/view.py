@@ -1,4 +1,4 @@
-"""The interactive page: what a backend did to a video, token by token."""
+"""The interactive page: the effect of each setting on a video, per token."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One task over thousands of inputs: the same function in local processes or under Dask, a Parquet file an input."""
+"""Batches: one job over thousands of inputs, in local processes or under Dask, one Parquet file per input."""

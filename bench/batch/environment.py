@@ -1,4 +1,4 @@
-"""What the processes of a batch find in their environment: their share of the CPUs, and a GPU of their own."""
+"""Environment of batch processes: their share of the CPUs, and their own GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def thread_environment(n_workers: int) -> dict[str, str]:
-    """Variables that share the CPUs out: workers times threads are no more than there are."""
+    """Variables that divide the CPUs: workers times threads do not exceed them."""
     n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return dict.fromkeys(THREAD_VARIABLES, str(max(1, n_cpus // n_workers)))
 

@@ -1,4 +1,4 @@
-"""The output folder of a batch: one batch at a time, one job for good, nothing half-written left behind."""
+"""The output folder of a batch: one batch at a time, one job only, nothing half-written left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files a batch works on, and what it does with each."""
+"""Inputs of a batch: the files it works on, and the job for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch does with each input: the interface, and the table of those we ship."""
+"""Batch jobs: the interface, and the table of those we ship."""
 
 from __future__ import annotations
 

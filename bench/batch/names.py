@@ -1,4 +1,4 @@
-"""From what an input is called to a file name that is safe anywhere."""
+"""Result names: from an input's path to a file name that is safe anywhere."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def result_name(path: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that any file of rows can hold: bytes of a name that are no UTF-8, and lone surrogates, are escaped."""
+    """Text that any file of rows can hold: bytes of a name that are not UTF-8, and lone surrogates, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

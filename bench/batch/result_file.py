@@ -1,4 +1,4 @@
-"""The rows of one input as one Parquet file, written in one step, with what it was made of in its header."""
+"""Result files: the rows of one input as one Parquet file, written atomically, with their origin in the header."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def write_result(path: Path, columns: Mapping[str, type], rows: Sequence[Row], h
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """What the rows were made of; None where there is no file, or another one."""
+    """The origin of the rows; None if there is no file, or another one."""
     import pyarrow
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Many inputs through one job: which are to be done, who does them, and what became of them."""
+"""Running a batch: which inputs to do, who does them, and the outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUNNERS = ("local", "dask")
 
 @dataclass
 class BatchReport:
-    """What became of a batch.
+    """The report of a batch.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def run_batch(
     Parameters
     ----------
     inputs : files, and folders of them
-    output : folder; rows go to ``rows/``, one Parquet file an input
+    output : folder; rows go to ``rows/``, one Parquet file per input
     runner : "local" for processes here, "dask"
     n_workers : processes here
     retries : further attempts after an error of the system, or a worker that died
@@ -82,7 +82,7 @@ def run_batch(
         items = []
         for i, (path, own) in enumerate(jobs.items()):
             if i % 100 == 0:
-                tell("looking what is there", 0.0)
+                tell("checking existing results", 0.0)
             item = WorkItem(path, absolute(path), result_name(path), str(target), own, digest, retries)
             if is_finished(item):
                 report.n_present += 1
@@ -106,7 +106,7 @@ def _follow(work: Iterator[Outcome], report: BatchReport, n_inputs: int, tell: P
         if outcome.status == STOPPED:
             n = report.n_done + report.n_present
             raise BatchStopError(
-                f"{outcome.error}. Stopped with {n:,} of {n_inputs:,} inputs done; the same command goes on from there"
+                f"{outcome.error}. Stopped with {n:,} of {n_inputs:,} inputs done; run the same command again to resume"
             )
         if outcome.status == FAILED:
             report.failed[readable(outcome.input)] = outcome.error or ""

@@ -1,4 +1,4 @@
-"""A batch under Dask: on a cluster of its own here, or on one that runs already."""
+"""The Dask runner: on its own local cluster, or on an existing one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_dask(
     Parameters
     ----------
     n_workers : of a cluster of processes here, where neither of the others is given
-    address, scheduler_file : a scheduler that runs already; its workers need stgraph and see the same files
+    address, scheduler_file : an existing scheduler; its workers need stgraph and see the same files
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A batch in processes of this machine: one item a process at a time, so that a death is blamed on the item at hand."""
+"""The local runner: one item per process at a time, so that a death is blamed on the right item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One input of a batch: the function every runner runs, in whatever process, on whatever machine."""
+"""The work on one input: the function every runner calls, in any process, on any machine."""
 
 from __future__ import annotations
 

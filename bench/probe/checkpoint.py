@@ -1,4 +1,4 @@
-"""A training run on disk, to go on from: weights, the optimiser's moments and the step, as safetensors."""
+"""Checkpoints of a training run, to resume from: weights, optimiser moments and the step, as safetensors."""
 
 from __future__ import annotations
 

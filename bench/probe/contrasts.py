@@ -1,4 +1,4 @@
-"""What one choice changes, all else equal: paired differences of accuracy between rows of a probe run."""
+"""Contrasts: the effect of one choice, all else equal, as paired accuracy differences between probe rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe's vision tower: four convolutions over one frame, a feature a patch."""
+"""The probe's vision tower: four convolutions over one frame, one feature per patch."""
 
 from __future__ import annotations
 

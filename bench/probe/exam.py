@@ -121,7 +121,7 @@ class Exam:
         ]
 
     def answer(self, kept: Sequence[Selection]) -> Array:
-        """[V, Q] bool: which questions are answered right from the kept tokens of each video, merged where the
+        """[V, Q] bool: which questions are answered correctly from the kept tokens of each video, merged where the
         selector merges; kept tokens keep their positions."""
         right = np.zeros(tuple(self.clips.answers.shape), np.bool_)
         sizes = np.array([len(selection) for selection in kept])

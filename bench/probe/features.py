@@ -1,4 +1,4 @@
-"""What the probe's features look like to a graph, beside those of real tokens."""
+"""Graph statistics of the probe's features, beside those of real tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a probe run covers: ways of keeping tokens, ratios, models and videos, checked when the plan is made."""
+"""Probe plans: settings, ratios, models and videos, checked when the plan is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked about a scene: a fixed list of questions with one right answer each.
+"""Questions about a scene: a fixed list with one correct answer each.
 
 A question ends in the word that says most, so that its last token, from which the answer is read and whose attention
 ranks the visual tokens, knows what to look for.

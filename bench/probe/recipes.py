@@ -1,4 +1,4 @@
-"""How the probe's models are trained: stages of steps, as data."""
+"""Training recipes of the probe's models: stages of steps, as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stage:
     steps : how many
     n_frames : length of the videos
     tokens : about how many visual tokens a step has, all videos together
-    n_kept : (low, high), visual tokens a video keeps, drawn log-uniformly; None keeps all
+    n_kept : (low, high), visual tokens kept per video, drawn log-uniformly; None keeps all
     whole : share of the steps in which a video keeps between half and all of its tokens
     enriched : share of the videos in which patches with an object are kept more readily, by a random degree
     """
@@ -34,7 +34,7 @@ class Stage:
     enriched: float = 0.0
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """(videos, tokens a video keeps) of one step."""
+        """(videos, tokens kept per video) of one step."""
         n = self.n_frames * GRID * GRID
         if self.n_kept is None:
             return max(1, self.tokens // n), n

@@ -1,4 +1,4 @@
-"""The rows of a probe run: one for each model, setting and ratio; the answers ride along, question by question."""
+"""Rows of a probe run: one per model, setting and ratio, with the answer to every question."""
 
 from __future__ import annotations
 

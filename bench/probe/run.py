@@ -1,4 +1,4 @@
-"""From a plan to rows: every setting on every video, answered by the probe's models."""
+"""Running a probe plan: every setting on every video, answered by the probe's models."""
 
 from __future__ import annotations
 

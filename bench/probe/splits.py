@@ -1,4 +1,4 @@
-"""Which videos train the model, which choose thresholds, and which measure: three ranges of seeds that never meet."""
+"""Training, development and test videos: three disjoint ranges of seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the choice of clustering changes: the study behind ``stgraph probe --study DIR`` and ``make study``.
+"""The clustering study behind ``stgraph probe --study DIR`` and ``make study``.
 
 Thresholds are chosen on the dev videos, everything else is measured on the test videos, with every model. The rows go
 into files of their own, which later runs go on from; ``docs/what-clustering-changes.md`` is written from them.

@@ -1,4 +1,4 @@
-"""The tables of the experiments: which columns, in which order, and what tells their rows apart."""
+"""Tables of the experiments: their columns, in order, and the keys of their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of result rows, for files that anyone may have written."""
+"""The reader of result rows, safe for untrusted files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table: what its columns are called, which type each has, and which of them tell a row from all others."""
+"""Tables: names and types of columns, and the key that identifies a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--where``: the rows that have given values."""
+"""The filter ``--where``: rows with given values."""
 
 from __future__ import annotations
 
