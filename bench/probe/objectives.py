@@ -1,0 +1,93 @@
+"""What the objective of community detection changes: objective x threshold x cap x ratio, with controls of size.
+
+The second half of ``make study``. ``docs/objectives.md`` is written from its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from stgraph.bench.probe.contrasts import against, contrast
+from stgraph.bench.probe.controls import register_controls
+from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
+from stgraph.bench.probe.rows import ProbeRows
+from stgraph.bench.probe.run import Progress, run
+from stgraph.bench.probe.weights import model_names
+from stgraph.bench.tables.writing import write
+from stgraph.selection.st_simdiff import StSimDiff
+
+TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+RATIOS = (0.05, 0.1, 0.3)
+COMPONENTS, MODULARITY, CPM = "lattice-components", "igraph-leiden", "lattice-leiden"
+# One backend per objective; segmentation has no threshold.
+OBJECTIVES = (COMPONENTS, MODULARITY, CPM, "igraph-infomap", "networkit-label-propagation")
+SEGMENTS = "lattice-segments"
+SMALL_CAPS = (8, 24)
+RANKINGS = ("difference-then-centrality", "coverage")
+
+
+def objective_settings() -> tuple[ProbeSetting, ...]:
+    """Everything the study of objectives compares, settings of the same communities next to each other."""
+    found = [ProbeSetting("random"), ProbeSetting("uniform")]
+    found += [one for one in (*_objectives(), *_sizes(), *_rankings())]
+    return tuple(dict((str(one), one) for one in found).values())
+
+
+def _objectives() -> Iterator[ProbeSetting]:
+    for backend, tau_sim in product(OBJECTIVES, TAU_SIMS):
+        yield _setting(backend, tau_sim)
+    yield _setting(SEGMENTS, 0.8)
+    for backend, tau_sim in product((COMPONENTS, MODULARITY, CPM), (0.8, 0.9)):
+        yield _setting(backend, tau_sim, max_size=None)
+
+
+def _sizes() -> Iterator[ProbeSetting]:
+    for tau_sim, max_size in product(TAU_SIMS, SMALL_CAPS):
+        yield _setting(COMPONENTS, tau_sim, max_size=max_size)
+    shuffled, *boxes = register_controls()
+    for tau_sim in (0.8, 0.9):
+        yield _setting(shuffled, tau_sim)
+    for name in boxes:
+        yield _setting(name, 0.8)
+
+
+def _rankings() -> Iterator[ProbeSetting]:
+    for backend, tau_sim, importance in product((COMPONENTS, MODULARITY, CPM), (0.8, 0.9), RANKINGS):
+        yield _setting(backend, tau_sim, importance=importance)
+    for importance in RANKINGS:
+        yield _setting(SEGMENTS, 0.8, importance=importance)
+
+
+def _setting(backend: str, tau_sim: float, **parameters: Any) -> ProbeSetting:
+    given = {"backend": backend, "tau_sim": tau_sim, "max_size": "sqrt", "importance": "attention"}
+    return ProbeSetting(StSimDiff.name, {**given, **parameters})
+
+
+# What the study asks: (column, one value, the other).
+QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
+    *(("backend", backend, COMPONENTS) for backend in (*OBJECTIVES[1:], SEGMENTS)),
+    ("backend", CPM, MODULARITY),
+    ("backend", CPM, "control-shuffled"),
+    *(("max_size", str(cap), "sqrt") for cap in SMALL_CAPS),
+    ("importance", "coverage", "difference-then-centrality"),
+)
+
+
+def study_objectives(out: Path, n_questions: int, progress: Progress | None = None) -> list[Path]:
+    """Run everything, with every model, and return the files written.
+
+    Parameters
+    ----------
+    out : folder; rows that are there already are not computed again
+    n_questions : at least this many of the test videos
+    progress : called with a label and the share of the work done
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    plan = ProbePlan(settings=objective_settings(), models=model_names(), retain_ratios=RATIOS, n_questions=n_questions)
+    rows = run(plan, ProbeRows(out / "objectives.csv"), progress)
+    found = [row for question in QUESTIONS for row in contrast(rows, *question) if row["family"] == "all"]
+    found += [row for row in against(rows, "uniform") if row["family"] == "all"]
+    return [out / "objectives.csv", *write(out / "objective-contrasts.csv", {"rows": found}, "csv")]
