@@ -57,7 +57,7 @@ def detectors(edges: EdgeList, objective: str) -> dict[str, Work]:
     found: dict[str, Work] = {}
     for name in available_backends():
         engine = backend(name)
-        if engine.capabilities.objective == objective:
+        if engine.capabilities.objective == objective and engine.capabilities.reads == "edges":
             found[name] = partial(engine.labels, edges, backend_params(engine))
     if objective == "none":
         found |= _component_libraries(edges)

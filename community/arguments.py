@@ -79,7 +79,11 @@ def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
 
 
 def check_native(engine: CommunityBackend, split: str) -> None:
-    """Raise InputError if the backend is asked to enforce the cap inside its search and cannot."""
+    """Raise InputError if the backend is asked to enforce the cap in its search, or to divide a part, and cannot."""
+    if split == "redetect" and engine.capabilities.reads == "features":
+        raise InputError(
+            f"split='redetect' runs the backend again on a part of the graph, but {engine.name} reads none"
+        )
     if split == "native" and not engine.capabilities.native_cap:
         capable = [name for name in available_backends() if get_backend(name).capabilities.native_cap]
         raise InputError(

@@ -29,6 +29,7 @@ class Capabilities:
     thresholded : whether it takes only the edges above the similarity threshold; else every lattice edge
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
+    reads : "edges", or "features" for a clustering of the features, which answers ``labels_of(features, params)``
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
     canonical : whether it takes any graph, isolated nodes included, and numbers communities by their smallest node
     ignores : parameters it accepts but does not use
@@ -42,6 +43,7 @@ class Capabilities:
     native_cap: bool = False
     canonical: bool = False
     thresholded: bool = True
+    reads: str = "edges"
     ignores: tuple[str, ...] = ()
 
 
@@ -117,6 +119,10 @@ def check_backend(found: Any) -> None:
         value = getattr(stated, part.name)
         if part.type == "bool" and not isinstance(value, bool):
             raise InputError(f"capabilities.{part.name} is {value!r}; it must be True or False")
+    if stated.reads not in ("edges", "features"):
+        raise InputError(f"capabilities.reads is {stated.reads!r}; it must be 'edges' or 'features'")
+    if stated.reads == "features" and not callable(getattr(found, "labels_of", None)):
+        raise InputError(f"{type(found).__name__} has no method labels_of(), which a clustering of features needs")
     if not isinstance(stated.objective, str):
         raise InputError(f"capabilities.objective is {stated.objective!r}; it must be a string")
     if not isinstance(stated.ignores, tuple) or not all(isinstance(name, str) for name in stated.ignores):
@@ -145,6 +151,8 @@ BACKENDS = Registry(
         "networkit-label-propagation": "stgraph.community.backend_networkit:NETWORKIT_LABEL_PROPAGATION",
         "graspologic-leiden": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN",
         "graspologic-leiden-cpm": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN_CPM",
+        "features-dpc-knn": "stgraph.community.backend_features:FEATURES_DPC_KNN",
+        "features-kmeans": "stgraph.community.backend_features:FEATURES_KMEANS",
         "cugraph-components": "stgraph.community.backend_cugraph:CUGRAPH_COMPONENTS",
         "cugraph-louvain": "stgraph.community.backend_cugraph:CUGRAPH_LOUVAIN",
         "cugraph-leiden": "stgraph.community.backend_cugraph:CUGRAPH_LEIDEN",

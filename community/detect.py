@@ -38,6 +38,7 @@ def detect_communities(
     resolution: float | None = None,
     seed: int = 0,
     found: Array | None = None,
+    tokens: VideoTokens | None = None,
     **options: int | float,
 ) -> Partition:
     """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6), or of any graph.
@@ -56,6 +57,7 @@ def detect_communities(
         modularity, 0.05 for CPM
     seed : seeds the backend's private random state
     found : [N] canonical labels the backend finds without a cap, if already known; only the cap is then applied
+    tokens : the video, for backends that cluster features instead of edges
     options : other parameters of the backend, by name; ``docs/backends.md`` lists them
 
     Returns
@@ -106,6 +108,8 @@ def detect_communities(
     copies: list[str] = []
     if found is not None and tuple(found.shape) != (edges.n_nodes,):
         raise InputError(f"found has shape {found.shape}; expected one label for each of the {edges.n_nodes} nodes")
+    if found is None and engine.capabilities.reads == "features":
+        found = feature_labels(engine, tokens, params, edges, copies)
     if split == "native" and cap is not None:
         before = partial(run_backend, engine, edges, params, []) if found is None else found
         found = run_backend(engine, edges, replace(params, max_size=cap), copies)
@@ -168,6 +172,25 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
     core = edges if n_core == edges.n_nodes else EdgeList(n_core, src, dst, edges.weight)
     found, count = _canonical(_labels(engine, core, params, copies))
     return found if n_core == edges.n_nodes else _canonical(kernel.with_isolated(place, found, count))[0]
+
+
+def feature_labels(
+    engine: Any, tokens: VideoTokens | None, params: BackendParams, edges: EdgeList, copies: list[str]
+) -> Any:
+    """[N] canonical labels of a clustering of features, where the edges are.
+
+    Raises
+    ------
+    InputError
+        there are no features, or of another number of tokens than the graph has nodes
+    """
+    if tokens is None or tokens.grid.n_nodes != edges.n_nodes:
+        given = "none were passed" if tokens is None else f"those passed have {tokens.grid.n_nodes:,} of them"
+        raise InputError(f"{engine.name} clusters the features of {edges.n_nodes:,} tokens, and {given}: tokens=")
+    if tokens.on_gpu:
+        copies.append(f"{engine.name} runs on the CPU: the features were copied to host memory")
+    labels = engine.labels_of(to_host(tokens.lattice), params)
+    return beside(_canonical(_checked(labels, f"backend {engine.name}", edges.n_nodes))[0], edges.anchor)
 
 
 def _labels(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:

@@ -162,6 +162,7 @@ class StSimDiff(Method):
                 resolution=self.resolution,
                 seed=self.seed,
                 found=found,
+                tokens=tokens,
                 **self.backend_options,
             ),
         )

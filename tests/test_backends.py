@@ -45,15 +45,17 @@ def rapids(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-each_engine = pytest.mark.parametrize("name", [p for name in BACKENDS.names() for p in params(name)])
+# Clusterings of features see no graph: test_backends_of_features.py.
+OF_EDGES = [name for name in BACKENDS.names() if backend(name).capabilities.reads == "edges"]
+each_engine = pytest.mark.parametrize("name", [p for name in OF_EDGES for p in params(name)])
 each_deterministic_engine = pytest.mark.parametrize(
-    "name", [p for name in BACKENDS.names() if backend(name).capabilities.deterministic for p in params(name)]
+    "name", [p for name in OF_EDGES if backend(name).capabilities.deterministic for p in params(name)]
 )
 each_engine_and_splitter = pytest.mark.parametrize(
     ("name", "split"),
     [
         p
-        for name in BACKENDS.names()
+        for name in OF_EDGES
         for split in SPLITTERS.names()
         if split != "native" or backend(name).capabilities.native_cap
         for p in params(name, split)

@@ -20,7 +20,7 @@ from stgraph.community.base import BackendParams, available_backends, backend
 from stgraph.community.igraph_random import lent_generator
 
 Draw = Callable[[], Any]
-BACKENDS = available_backends()
+BACKENDS = [name for name in available_backends() if backend(name).capabilities.reads == "edges"]
 
 
 class Own(random.Random):

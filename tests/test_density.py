@@ -11,7 +11,7 @@ from feature_zoo import DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stgraph.selection.rivals.density import density_peaks, peak_scores, scaled_distances
+from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 
 Array = np.ndarray[Any, Any]
 

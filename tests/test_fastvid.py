@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from stgraph import VideoTokens
 from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
+from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.errors import FeatureError, InputError, MissingSignalError
 from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.reasons import ATTENTION, CONTEXT
-from stgraph.selection.rivals.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.rivals.segments import frame_segments
 
 Array = np.ndarray[Any, Any]

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT, DIVERSITY
-from stgraph.selection.rivals.density import density_peaks, peak_scores, scaled_distances
 from stgraph.selection.rivals.scene_windows import scene_windows
 from stgraph.tokens import VideoTokens
 

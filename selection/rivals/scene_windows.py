@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.selection.rivals.density import density_peaks, peak_scores
+from stgraph.community.density import density_peaks, peak_scores
 
 Array = np.ndarray[Any, Any]
 

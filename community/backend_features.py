@@ -1,0 +1,126 @@
+"""Clusterings of the features themselves, as other methods use them: density peaks in windows of frames, k-means.
+
+They read no edge, so that ST-SimDiff can be run with another method's clusters. Both are quadratic: density peaks in
+the tokens of a window, k-means in tokens times clusters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stgraph.community.base import BackendParams, Capabilities
+from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.community.parameters import Parameter
+from stgraph.edges import EdgeList
+from stgraph.errors import InputError
+
+Array = np.ndarray[Any, Any]
+
+_SHARE = Parameter(0.1, "clusters per token", least=1e-9, most=1.0)
+
+
+class FeatureClusters:
+    """What clusterings of features share: they answer :meth:`labels_of`, not ``labels``."""
+
+    package = "stgraph-video"
+    name: str
+    capabilities: Capabilities
+    parameters: Mapping[str, Parameter]
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def labels(self, edges: EdgeList, params: BackendParams) -> Array:
+        """No graph is enough.
+
+        Raises
+        ------
+        InputError
+            always
+        """
+        raise InputError(f"{self.name} clusters features, not edges: pass the video with tokens=")
+
+    def labels_of(self, features: Array, params: BackendParams) -> Array:
+        """[T H W] integer labels of features [T, H, W, d]."""
+        raise NotImplementedError
+
+
+class DensityPeaks(FeatureClusters):
+    """DPC-KNN (Du et al. 2016) in windows of frames, as PruneVid, HoliTom and FastVID cluster.
+
+    The peaks of density are the centres, and every token joins the nearest.
+    """
+
+    name = "features-dpc-knn"
+    capabilities = Capabilities(
+        device="cpu",
+        objective="features",
+        weighted=False,
+        seeded=False,
+        deterministic=True,
+        reads="features",
+        ignores=("resolution", "seed"),
+    )
+    parameters: Mapping[str, Parameter] = {
+        "share": _SHARE,
+        "window": Parameter(4, "frames clustered together", least=1, most=2**31 - 1),
+        "k": Parameter(5, "nearest tokens that density counts", least=1, most=2**31 - 1),
+    }
+
+    def labels_of(self, features: Array, params: BackendParams) -> Array:
+        window, k, share = int(params.options["window"]), int(params.options["k"]), params.options["share"]
+        labels, new = [], 0
+        for first in range(0, len(features), window):
+            points = features[first : first + window].reshape(-1, features.shape[-1])
+            distance = scaled_distances(points)
+            centres = density_peaks(peak_scores(distance, k), max(1, math.ceil(share * len(points))))
+            nearest = distance[:, centres].argmin(axis=1)
+            nearest[centres] = np.arange(len(centres))
+            labels.append(new + nearest)
+            new += len(centres)
+        return np.concatenate(labels)
+
+
+class KMeans(FeatureClusters):
+    """Spherical k-means (Dhillon and Modha 2001): unit features, each in the cluster whose mean direction is nearest.
+
+    It starts from tokens drawn at random; a cluster that ends empty is gone. Equal similarities go to the first.
+    """
+
+    name = "features-kmeans"
+    capabilities = Capabilities(
+        device="cpu",
+        objective="features",
+        weighted=False,
+        seeded=True,
+        deterministic=True,
+        reads="features",
+        ignores=("resolution",),
+    )
+    parameters: Mapping[str, Parameter] = {
+        "share": _SHARE,
+        "n_iterations": Parameter(10, "rounds of assignment", least=1, most=10_000),
+    }
+
+    def labels_of(self, features: Array, params: BackendParams) -> Array:
+        points = features.reshape(-1, features.shape[-1]).astype(np.float32)
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        n_clusters = max(1, math.ceil(params.options["share"] * len(points)))
+        centres = points[np.random.default_rng(params.seed).choice(len(points), n_clusters, replace=False)]
+        labels = np.zeros(len(points), np.int64)
+        for _ in range(int(params.options["n_iterations"])):
+            labels = (points @ centres.T).argmax(axis=1)
+            order = np.argsort(labels, kind="stable")
+            used, starts = np.unique(labels[order], return_index=True)
+            sums = np.add.reduceat(points[order], starts, axis=0)
+            centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            labels = np.searchsorted(used, labels)
+        return labels
+
+
+FEATURES_DPC_KNN = DensityPeaks()
+FEATURES_KMEANS = KMeans()

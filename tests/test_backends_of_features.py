@@ -1,0 +1,80 @@
+"""Clusterings of features: their contract, and ST-SimDiff with the clusters of another method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import clip
+
+import stgraph
+from stgraph.community.base import BACKENDS, backend
+from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.errors import InputError
+
+Array = np.ndarray[Any, Any]
+NAMES = [name for name in BACKENDS.names() if backend(name).capabilities.reads == "features"]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def detect(name: str, tokens: stgraph.VideoTokens | None = None, **options: Any) -> stgraph.Partition:
+    tokens = clip() if tokens is None else tokens
+    return stgraph.detect_communities(stgraph.build_graph(tokens), name, tokens=tokens, **options)
+
+
+@each
+@pytest.mark.parametrize("split", ["tree", "raster", "metis"])
+def test_labels_are_canonical_and_the_cap_holds(name: str, split: str) -> None:
+    found = detect(name, max_size=6, split=split, share=0.05)
+    first = np.unique(found.labels, return_index=True)[1]
+    assert (np.diff(first) > 0).all() and found.sizes.max() <= 6 < found.uncapped_sizes.max()
+    assert found.provenance.objective == "features"
+    np.testing.assert_array_equal(detect(name, max_size=6, split=split, share=0.05).labels, found.labels)
+
+
+@each
+def test_groups_of_equal_tokens_are_found(name: str) -> None:
+    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0][:4]
+    kind = np.random.default_rng(1).integers(0, 4, (4, 3, 3))
+    tokens = stgraph.VideoTokens.from_array(directions[kind].astype(np.float32))
+    found = detect(name, tokens, max_size=None, share=0.9 if name == "features-kmeans" else 4 / 36)
+    labels = found.labels
+    for group in range(4):
+        assert len(set(labels[kind.reshape(-1) == group])) == 1
+    assert found.n_communities == 4
+
+
+@each
+def test_st_simdiff_runs_on_it(name: str) -> None:
+    kept = stgraph.selector("st-simdiff", retain_ratio=0.3, backend=name, backend_options={"share": 0.2}).select(clip())
+    assert len(kept) == 54
+    assert kept.provenance["community"]["parameters"]["share"] == 0.2
+
+
+@each
+def test_without_features_it_says_so(name: str) -> None:
+    graph = stgraph.build_graph(clip())
+    with pytest.raises(InputError, match=rf"{name} clusters the features of 180 tokens, and none were passed: tokens="):
+        stgraph.detect_communities(graph, name)
+    other = stgraph.VideoTokens.from_array(clip().lattice[:2])
+    with pytest.raises(InputError, match="those passed have 60 of them"):
+        stgraph.detect_communities(graph, name, tokens=other)
+    with pytest.raises(InputError, match="split=.redetect. runs the backend again on a part of the graph"):
+        detect(name, split="redetect")
+
+
+def test_density_peaks_are_those_of_their_windows() -> None:
+    tokens = clip()
+    found = detect("features-dpc-knn", max_size=None, window=2, share=0.1, k=3)
+    x = np.asarray(tokens.lattice).reshape(3, -1, tokens.dimension)  # windows of two frames
+    expected, new = [], 0
+    for points in x:
+        distance = scaled_distances(points)
+        centres = density_peaks(peak_scores(distance, 3), 6)
+        for i, row in enumerate(distance):
+            own = np.flatnonzero(centres == i)
+            expected.append(new + (int(own[0]) if own.size else int(row[centres].argmin())))
+        new += len(centres)
+    numbers: dict[int, int] = {}
+    assert found.labels.tolist() == [numbers.setdefault(label, len(numbers)) for label in expected]
