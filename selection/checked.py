@@ -148,18 +148,29 @@ class CheckedSelector:
             state = self._inner.begin(tokens, layer)
         return self._checked(state, tokens)
 
-    def _checked(self, state: Any, tokens: VideoTokens) -> Selection | Waiting:
+    def _checked(self, state: Any, tokens: VideoTokens, before: Stage | None = None) -> Selection | Waiting:
         if not isinstance(state, Waiting):
             return check_selection(self._by, state, tokens, self._inner.count(tokens.grid))
         if state.rows is not None:
             check_rows(self._by, "rows", state.rows, tokens.grid.n_tokens, None)
-        if state.stage not in self.stages() or state.stage.attention is None:
-            raise InputError(f"{self._by} waits for {state.stage}, which is not a stage with attention in stages()")
+        if state.assignment is not None and state.rows is None:
+            raise InputError(
+                f"{self._by} waits with an assignment and without rows, at which merged tokens would stand"
+            )
+        if state.assignment is not None and state.assignment.shape != (len(state.rows), tokens.grid.n_tokens):
+            raise InputError(
+                f"{self._by} waits with an assignment of shape {list(state.assignment.shape)}; it must have shape "
+                f"{[len(state.rows), tokens.grid.n_tokens]}"
+            )
+        if state.stage not in self.stages():
+            raise InputError(f"{self._by} waits for {state.stage}, which is not in stages()")
+        if before is not None and state.stage.layer < before.layer:
+            raise InputError(f"{self._by} waits for {state.stage} after {before}, which comes later in the model")
 
         def resume(attention: Any) -> Selection | Waiting:
             with naming(self._by, self._inner):
                 after = state.resume(attention)
-            return self._checked(after, tokens)
+            return self._checked(after, tokens, state.stage)
 
         return replace(state, resume=resume)
 

@@ -159,7 +159,7 @@ class Selection(Spelled):
             )
         if is_tensor(features):
             if self.assignment is not None:
-                return _merge_torch(sys.modules["torch"], self.assignment, features.reshape(rows, shape[-1]))
+                return merge_tensor(self.assignment, features.reshape(rows, shape[-1]))
             return features.reshape(rows, shape[-1]).index_select(0, beside(self.indices, features))
         if self.assignment is not None:
             return merge_rows(self.assignment, features)
@@ -245,8 +245,9 @@ def merge_rows(assignment: Any, features: Array) -> Array:
     return merged.astype(features.dtype, copy=False)
 
 
-def _merge_torch(torch: Any, assignment: Any, features: Any) -> Any:
-    """The same product on the tensor's device."""
+def merge_tensor(assignment: Any, features: Any) -> Any:
+    """The same product of a torch tensor [n, d], on its device."""
+    torch = sys.modules["torch"]
     arrays = (assignment.indptr, assignment.indices, assignment.data)
     indptr, columns, weights = (torch.from_numpy(a).to(features.device) for a in arrays)
     members = torch.diff(indptr)

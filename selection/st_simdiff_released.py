@@ -88,27 +88,26 @@ class StSimDiffReleased(Method):
             shallow_attention(tokens, "importance='attention'")
 
     def stages(self) -> tuple[Stage, ...]:
-        """Communities drop tokens before the LLM; the survivors are cut before layer 1, by their attention there."""
+        """Communities drop tokens before the LLM; the survivors are cut behind the attention of layer 1, and by it."""
         if not self.reduce:
             return (Stage(),)
         read = AttentionRead(SHALLOW_LAYER) if by_attention(self.importance) else None
-        return Stage(), Stage(1, read)
+        return Stage(), Stage(SHALLOW_LAYER + 1, read)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """The survivors wait for their attention. Selecting twice costs less than keeping half a selection."""
+        """The survivors wait for their cut. Selecting twice costs less than keeping half a selection."""
         last = self.stages()[-1]
-        if last.attention is None:
-            return self.select(tokens)
-        neutral = replace(self, importance=NEUTRAL)
-        if self.keeps_all(tokens.grid):
+        neutral = replace(self, importance=NEUTRAL) if last.attention is not None else self
+        if not self.reduce or self.keeps_all(tokens.grid):
             return neutral.select(tokens)
         view = self.budget.view(tokens, self.newlines)
         survivors = replace(neutral, reduce=False).select(tokens)
-        return Waiting(
-            last,
-            survivors.indices,
-            lambda attention: replace(self, importance=attention[view.grid.rows]).select(tokens),
-        )
+
+        def resume(attention: Any) -> Selection:
+            importance = self.importance if attention is None else attention[view.grid.rows]
+            return replace(self, importance=importance).select(tokens)
+
+        return Waiting(last, survivors.indices, resume)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The survivors, cut to the authors' count; everything at r = 1."""

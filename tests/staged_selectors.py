@@ -1,4 +1,4 @@
-"""Selectors of a third party that need attention: as a signal, in one stage, in two."""
+"""Selectors of a third party that need attention: as a signal, in one stage, in two, in any."""
 
 from __future__ import annotations
 
@@ -81,3 +81,44 @@ class Twice(Staged):
             return Waiting(first.stage, left, end)
 
         return Waiting(first.stage, first.rows, resume)
+
+
+class Steps:
+    """At each stage the patches of most attention, or where it reads none every second one; notes what it keeps."""
+
+    name, requires = "steps", frozenset[str]()
+
+    def __init__(self, *stages: Stage, shares: tuple[float, ...] = (0.7, 0.5, 0.3)) -> None:
+        self._stages, self._shares = stages, shares
+        self.kept: list[dict[int, Array]] = []
+        self.read: list[dict[int, Array]] = []
+
+    def count(self, grid: Any, budget: Any = None) -> int | None:
+        return None
+
+    def stages(self) -> tuple[Stage, ...]:
+        return self._stages
+
+    def select(self, tokens: Any, budget: Any = None) -> Any:
+        raise NotImplementedError
+
+    def begin(self, tokens: Any, layer: int) -> Waiting:
+        grid, kept, read = tokens.grid, dict[int, Array](), dict[int, Array]()
+        self.kept.append(kept)
+        self.read.append(read)
+
+        def step(i: int, rows: Array) -> Any:
+            stage = self._stages[i]
+
+            def resume(attention: Array | None) -> Any:
+                count = int(self._shares[i] * grid.n_nodes)
+                scores = np.zeros(grid.n_tokens) if attention is None else attention
+                left = rows[::2] if attention is None else top(scores, rows, min(count, len(rows)))
+                kept[stage.layer], read[stage.layer] = np.searchsorted(grid.rows, left), scores[grid.rows]
+                if i + 1 < len(self._stages):
+                    return step(i + 1, left)
+                return selection_of(left, scores, grid)
+
+            return Waiting(stage, None if len(rows) == grid.n_nodes else rows, resume)
+
+        return step(0, grid.rows)

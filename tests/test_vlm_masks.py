@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -83,19 +84,35 @@ def positions(case: Case) -> Any:
     return with_positions(calls[0])["position_ids"]
 
 
-@pytest.mark.parametrize("selector", ["evs", "fastv"])
+@contextmanager
+def from_layer(case: Case, first: int, mask: Any) -> Iterator[None]:
+    """Layers from ``first`` on are given this mask."""
+
+    def given(module: Any, args: Any, kwargs: Any) -> Any:
+        return args, {**kwargs, "attention_mask": mask}
+
+    handles = [layer.register_forward_pre_hook(given, with_kwargs=True) for layer in case.text.layers[first:]]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize(("selector", "where"), [("evs", "inside"), ("fastv", "before"), ("fastv", "inside")])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl", "qwen3_vl"])
-def test_masks_are_cut_not_replaced(family: str, form: str, batch: int, selector: str) -> None:
+def test_masks_are_cut_not_replaced(family: str, form: str, batch: int, selector: str, where: str) -> None:
     case = CASES[family](batch)
     mask, at = FORMS[form](case), positions(case)
     real = case.inputs["attention_mask"].bool()
-    with stgraph.compress(case.model, stgraph.selector(selector, retain_ratio=0.4)) as stats:
+    with stgraph.compress(case.model, stgraph.selector(selector, retain_ratio=0.4), where=where) as stats:
         found = logits(case, mask, position_ids=at)
     keep = kept_columns(case, stats)
     assert stats.prompts[0].kept_length == found.shape[1] == int(keep.sum(1).max())  # padding is seen as such
-    expected = logits(case, hiding(mask, keep), position_ids=at)
+    with from_layer(case, stats.videos[0].account.prune_layer, hiding(mask, keep)):
+        expected = logits(case, mask, position_ids=at)
     for row, columns in enumerate(keep & real):
         wanted = expected[row, columns]
         assert (found[row, -len(wanted) :] - wanted).abs().max() < 1e-5
@@ -107,7 +124,7 @@ def test_one_mask_for_all_rows() -> None:
     case.inputs.update({name: torch.cat([value, value]) for name, value in case.inputs.items()})
     case.inputs["pixel_values_videos"][1] += 1.0
     mask = packed(case)[:1]
-    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.4)) as stats:
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.4), where="before") as stats:
         found = logits(case, mask)
     keep = kept_columns(case, stats)
     assert not torch.equal(keep[0], keep[1])
@@ -116,19 +133,20 @@ def test_one_mask_for_all_rows() -> None:
         assert (found[row] - expected[row, columns]).abs().max() < 1e-5
 
 
-def test_the_probe_sees_what_the_mask_shows() -> None:
+@pytest.mark.parametrize("where", ["inside", "before"])
+def test_the_attention_that_is_read_sees_what_the_mask_shows(where: str) -> None:
     """FastV keeps what the last token looks at: nothing that the caller hides from it."""
     case = CASES["llava_onevision"](1)
     mask, columns = causal(case), case.columns(0)
     shown = columns[torch.arange(20) + 5]
     mask[:, :, -1, columns] = False
     mask[:, :, -1, shown] = True
-    with stgraph.compress(case.model, stgraph.selector("fastv", n_keep=15)) as stats:
+    with stgraph.compress(case.model, stgraph.selector("fastv", n_keep=15), where=where) as stats:
         logits(case, mask)
     assert set(columns[torch.from_numpy(stats.videos[0].nodes)].tolist()) <= set(shown.tolist())
     bias = additive(causal(case)).clone()
     bias[..., -1, columns[:8]] += 50.0
-    with stgraph.compress(case.model, stgraph.selector("fastv", n_keep=8)) as stats:
+    with stgraph.compress(case.model, stgraph.selector("fastv", n_keep=8), where=where) as stats:
         logits(case, bias)
     assert stats.videos[0].nodes.tolist() == list(range(8))
 

@@ -68,10 +68,10 @@ def test_merged_tokens_stand_where_kept_ones_did(family: str, batch: int) -> Non
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "layer"), [("fastv", 1), ("framefusion-attention", 1), ("st-simdiff-released", 1)])
 def test_attention_is_the_selectors_signal(name: str, layer: int) -> None:
-    """The same choice as on a dump that carries the eager attention of the sequence the selector wants."""
+    """Before the model: the same choice as on a dump that carries the eager attention of the sequence it wants."""
     case = CASES["qwen2_vl"](1)
     selector = stgraph.selector(name, retain_ratio=0.4, **({"tau_sim": 0.0} if "released" in name else {}))
-    with stgraph.compress(case.model, selector) as stats:
+    with stgraph.compress(case.model, selector, where="before") as stats:
         case.model(**case.inputs)
     inputs, columns, tokens = plain_inputs(case), case.columns(0), video_tokens(case)
     keep = case.inputs["attention_mask"].clone()
@@ -196,7 +196,8 @@ def test_signals_that_the_model_lacks_are_refused() -> None:
     with pytest.raises(MissingSignalError, match=r"fastvid needs the signal 'pool_attn'.*token dump"):
         stgraph.compress(case.model, stgraph.selector("fastvid", retain_ratio=0.5))
     with pytest.raises(InputError, match="measured='kept'"):
-        stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.5, measured="layers", n_layers=4))
+        selector = stgraph.selector("fastv", retain_ratio=0.5, measured="layers", n_layers=4)
+        stgraph.compress(case.model, selector, where="before")
 
 
 def test_records_are_rows() -> None:

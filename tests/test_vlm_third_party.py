@@ -182,8 +182,8 @@ AT_ONCE: dict[str, tuple[dict[str, Any], str]] = {
     "backwards": ({"stages": lambda self: (Stage(2), Stage(1))}, r"layers \[2, 1\]; they must be in the order"),
     "beyond the model": ({"read": AttentionRead(9, fixed=True)}, "layer"),
     "two layers": (
-        {"stages": lambda self: tuple(Stage(i, AttentionRead(i, fixed=True)) for i in (1, 2))},
-        r"reads the attention of decoder layers 1, 2; compress\(\) reads that of one",
+        {"stages": lambda self: tuple(Stage(0, AttentionRead(i, fixed=True)) for i in (1, 2))},
+        r"reads the attention of decoder layers 1, 2; before the language model runs, compress\(\) reads that of one",
     ),
 }
 
@@ -208,7 +208,7 @@ IN_THE_RUN: dict[str, tuple[Callable[[Any, VideoTokens], Any], type[Exception], 
     "an unknown stage": (
         lambda self, tokens: Waiting(Stage(0), None, lambda attention: None),
         InputError,
-        "which is not a stage with attention in stages",
+        "which is not in stages",
     ),
     "an error of its own": (
         lambda self, tokens: waiting(self, None, lambda attention: {}["x"]),

@@ -161,7 +161,8 @@ def test_a_block_that_ends_while_another_thread_probes(name: str) -> None:
 
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.extend(together([lambda: last_logits(case, case.inputs)])))
-    with stgraph.compress(case.model, stgraph.selector(name, retain_ratio=0.3, **SELECTORS[name])):
+    selector = stgraph.selector(name, retain_ratio=0.3, **SELECTORS[name])
+    with stgraph.compress(case.model, selector, where="before"):
         handle = case.text.layers[0].register_forward_pre_hook(waits)
         thread.start()
         assert inside.wait(10)
@@ -171,6 +172,36 @@ def test_a_block_that_ends_while_another_thread_probes(name: str) -> None:
     thread.join()
     assert isinstance(results[0], stgraph.errors.UnavailableError)
     assert "left while this prompt was on its way" in str(results[0])
+    assert state_of(case.model) == before
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_block_that_ends_while_a_prompt_is_between_layers(family: str, layer: int) -> None:
+    """Before the cut (at layer 1) the prompt goes on whole, and is counted; behind it, it cannot go on."""
+    case = warm(family)
+    before, inside, leave = state_of(case.model), threading.Event(), threading.Event()
+
+    def waits(module: Any, args: Any) -> None:
+        inside.set()
+        assert leave.wait(10)
+
+    expected, results = last_logits(case, case.inputs), list[Any]()
+    thread = threading.Thread(target=lambda: results.extend(together([lambda: last_logits(case, case.inputs)])))
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.3, layer=1)) as stats:
+        handle = case.text.layers[layer].mlp.register_forward_pre_hook(waits)
+        thread.start()
+        assert inside.wait(10)
+        handle.remove()
+    assert state_of(case.model) == before
+    leave.set()
+    thread.join()
+    if layer == 0:
+        assert torch.equal(results[0], expected)
+        assert [left.length for left in stats.left_alone] == [case.inputs["input_ids"].shape[1]]
+    else:
+        assert isinstance(results[0], RuntimeError)
+        assert stats.left_alone == []
     assert state_of(case.model) == before
 
 

@@ -120,12 +120,17 @@ class Calls:
         calls = self._here()
         return calls[-1] if calls else None
 
+    def reach(self) -> None:
+        """The text model is reached, by all calls under way on this thread."""
+        for call in self._here():
+            call.reached = True
+
     def elsewhere(self) -> list[Call]:
         """The outermost call under way on each other thread."""
         here, frames = threading.get_ident(), sys._current_frames()
         found = []
         for thread, calls in list(self._of_thread.items()):
-            on_stack = set(_stack(frames.get(thread)))
+            on_stack = set(stack_of(frames.get(thread)))
             found += [call for call in calls if thread != here and call.frame in on_stack][:1]
         return found
 
@@ -137,22 +142,22 @@ class Calls:
         calls = self._of_thread.get(threading.get_ident())
         if not calls:
             return []
-        on_stack = set(_stack(sys._getframe()))
+        on_stack = set(stack_of(sys._getframe()))
         return [call for call in calls if call.frame in on_stack]
 
 
 def generation_of(model: Any, frame: FrameType) -> FrameType | None:
     """The frame of the ``model.generate`` that ``frame`` runs in; None where it runs in none."""
-    found = (at for at in _stack(frame) if at.f_code.co_name == "generate" and at.f_locals.get("self") is model)
+    found = (at for at in stack_of(frame) if at.f_code.co_name == "generate" and at.f_locals.get("self") is model)
     return next(found, None)
 
 
 def is_running(frame: FrameType) -> bool:
     """Whether this thread is inside the code of ``frame``."""
-    return any(at is frame for at in _stack(sys._getframe()))
+    return any(at is frame for at in stack_of(sys._getframe()))
 
 
-def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+def stack_of(frame: FrameType | None) -> Iterator[FrameType]:
     """A frame and all that called it."""
     while frame is not None:
         yield frame

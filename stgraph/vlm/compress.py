@@ -10,8 +10,7 @@ from stgraph.selection.base import Selector
 from stgraph.vlm.families import parts_of
 from stgraph.vlm.grids import Grids
 from stgraph.vlm.hooks import Hooks
-from stgraph.vlm.probe import check_layer
-from stgraph.vlm.stages import check_selector, encoder_reader, probe_layer_of
+from stgraph.vlm.stages import check_selector, check_where, encoder_reader
 from stgraph.vlm.stats import Stats
 
 
@@ -21,11 +20,12 @@ def compress(
     probe_layer: int = 1,
     positions: str = "original",
     grids: Grids | None = None,
+    where: str = "inside",
 ) -> Compression:
-    """While the returned context is open, prompts of ``model`` reach its language model with fewer video tokens.
+    """While the returned context is open, prompts of ``model`` go through its language model with fewer video tokens.
 
     Nothing of the model is changed but hooks on this one instance and, for selectors with attention, a switch at the
-    attention that is probed; both are gone on exit and after an exception. With ``retain_ratio=1`` logits and generated
+    attention that is read; both are gone on exit and after an exception. With ``retain_ratio=1`` logits and generated
     tokens are bit-identical to those without. Several threads may ask the model at once.
 
     Parameters
@@ -38,6 +38,8 @@ def compress(
     grids : where the videos are, for models that do not say it themselves: for each row of the batch a list with a
         (T, H, W) or a TokenGrid a video, and a number of tokens for what is to be left alone, in the order of the
         prompt; or a function from token ids [B, S] to such a list
+    where : "inside": tokens are dropped where the selector's authors do, before the language model or between its
+        layers; "before": always before it, by a probe pass where attention is needed, for ablations
 
     Returns
     -------
@@ -46,24 +48,24 @@ def compress(
     Raises
     ------
     InputError
-        no model or selector of the right kind, or (on entering) a model that is being compressed already
+        no model or selector of the right kind, stages that this model has no layers for, or (on entering) a model that
+        is being compressed already
     UnknownNameError
         a model type that is not known, without ``grids``
     MissingSignalError
         the selector needs a signal of the vision encoder that this model's lacks
     UnavailableError
-        on entering, or at a prompt: the model is compiled
+        layers whose attention cannot be read, or that cannot be cut between; on entering, or at a prompt: the model is
+        compiled
     """
     parts = parts_of(model, grids is not None)
     selector = check_selector(selector)
     if positions not in ("original", "compact"):
         raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
-    layer = probe_layer_of(selector, probe_layer)
-    if layer is not None:
-        check_layer(parts.text, layer)
+    check_where(selector, parts.text, probe_layer, where)
     stats = Stats()
     encoder = encoder_reader(selector, parts)
-    return Compression(Hooks(parts, selector, probe_layer, positions, grids, stats, encoder), stats)
+    return Compression(Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder), stats)
 
 
 class Compression:

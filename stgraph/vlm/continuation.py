@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stgraph.errors import InputError
+from stgraph.vlm.caches import is_static
 from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.layer_kinds import check_window
+from stgraph.vlm.levels import Level
 from stgraph.vlm.masks import are_pairs, hide, is_plain, unusable
 
 
@@ -25,6 +27,8 @@ class Continuation:
     window : columns that a windowed layer looks back on, None without one
     next_position : [..., B, 1], what the first new token would have been given without the cut
     shift : [..., B, 1], by how much positions are lower than that: 0 but for compact rows
+    levels : what decoder layers from some layer on hold, where columns went between layers; filled as the prompt
+        goes through them
     """
 
     real: Any
@@ -36,6 +40,7 @@ class Continuation:
     window: int | None
     next_position: Any
     shift: Any
+    levels: list[Level] = field(default_factory=list)
 
     @property
     def n_dropped(self) -> int:
@@ -116,11 +121,7 @@ class Continuation:
             return None
         lengths = {part.shape[3] for part in pairs.values()}
         held = min(past, self.kept_length)
-        if (
-            getattr(cache, "is_compileable", False)
-            or len(pairs) < len(parts)
-            or lengths - {past + n_new + self.n_dropped}
-        ):
+        if is_static(cache) or len(pairs) < len(parts) or lengths - {past + n_new + self.n_dropped}:
             raise InputError(
                 f"the attention mask for new tokens has {max(lengths):,} columns and hides more than padding; after a "
                 f"compressed prompt it can be cut if all of them have {past + n_new + self.n_dropped:,}, the whole "

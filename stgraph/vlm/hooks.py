@@ -7,12 +7,14 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import Selector
+from stgraph.vlm.caches import is_paged, is_static, tokens_in
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.continuation import Continuation, continued
@@ -21,10 +23,11 @@ from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
 from stgraph.vlm.keywords import cache_of
+from stgraph.vlm.layer_hooks import LayerHooks, NewTokens
 from stgraph.vlm.model_tower import EncoderReader
 from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
-from stgraph.vlm.stages import probe_layer_of
+from stgraph.vlm.stages import layer_before, layers_inside
 from stgraph.vlm.stats import LeftAlone, Stats
 
 Array = np.ndarray[Any, Any]
@@ -46,13 +49,16 @@ class Hooks:
         probe_layer: int,
         positions: str,
         grids: Grids | None,
+        where: str,
         stats: Stats,
         encoder: EncoderReader | None = None,
     ) -> None:
         self.parts = parts
         self.grids = grids
-        self.pruner = Pruner(parts, selector, probe_layer, positions, stats)
-        self._probe_layer = probe_layer_of(selector, probe_layer)
+        self.pruner = Pruner(parts, selector, probe_layer, positions, where, stats)
+        self._probe_layer = layer_before(selector, probe_layer, where)
+        inside = layers_inside(selector, probe_layer, where)
+        self._layers = None if inside is None else LayerHooks(parts.text, *inside)
         self._calls = Calls()
         self._encoded_signals = None if encoder is None else EncodedSignals(encoder, parts, self._calls)
         self._open = ExitStack()
@@ -85,6 +91,8 @@ class Hooks:
             if self._encoded_signals is not None:
                 stack.enter_context(self._encoded_signals.open())
                 stack.callback(self._encoded_signals.clear)
+            if self._layers is not None:
+                self._layers.attach(stack)
             for handle in self._handles():
                 stack.callback(handle.remove)
             self._open = stack.pop_all()
@@ -105,11 +113,12 @@ class Hooks:
 
     def detach(self) -> None:
         """Remove the hooks, and forget what they read. Prompts that other threads have under way are left alone."""
-        for call in self._calls.elsewhere():
-            if not call.reached and call.shows(self._video):
-                reason = "compress() was left while this prompt was on its way in another thread"
-                n_rows, length = call.ids.shape
-                self.pruner.stats.left_alone.append(LeftAlone(n_rows, length, reason))
+        shapes = [call.ids.shape for call in self._calls.elsewhere() if not call.reached and call.shows(self._video)]
+        if self._layers is not None:
+            shapes += self._layers.uncut_elsewhere()
+        for n_rows, length in shapes:
+            reason = "compress() was left while this prompt was on its way in another thread"
+            self.pruner.stats.left_alone.append(LeftAlone(n_rows, length, reason))
         self._open.close()
         self._calls.clear()
 
@@ -132,6 +141,8 @@ class Hooks:
             probed_layer = parts.text.layers[self._probe_layer]
             modules[f"decoder layer {self._probe_layer}"] = probed_layer
             modules[f"the attention of decoder layer {self._probe_layer}"] = probed_layer.self_attn
+        if self._layers is not None:
+            modules |= self._layers.modules
         check_not_compiled(modules)
 
     def _before_model(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -156,10 +167,7 @@ class Hooks:
         call = None if _compiling() else self._calls.end(module)
         if call is None or output is None:
             return
-        outer = self._calls.current()
-        if call.reached and outer is not None:
-            outer.reached = True
-        elif not call.reached and call.shows(self._video):
+        if not call.reached and call.shows(self._video):
             raise UnavailableError(
                 f"{type(module).__name__} ran a prompt with video past the hooks of compress() (a part of it is "
                 "compiled, or does not call its text model as a module), so that nothing was dropped"
@@ -177,11 +185,9 @@ class Hooks:
             return None
         _check_not_compiling()
         call = self._calls.current()
-        if call is not None:
-            if call.reached:  # a second pass inside one call
-                call = None
-            else:
-                call.reached = True
+        if call is not None and call.reached:  # a second pass inside one call
+            call = None
+        self._calls.reach()
         cache = cache_of(kwargs)
         state: Continuation | None = getattr(cache, _CUT, None)
         video = call is not None and call.shows(self._video)
@@ -191,21 +197,25 @@ class Hooks:
             )
         if kwargs.get("inputs_embeds") is None:
             return None
-        if call is not None and call.ids is None and not _held(cache):
+        if call is not None and call.ids is None and not tokens_in(cache):
             raise InputError("compress() finds the video by its token ids: pass input_ids, not inputs_embeds")
         if call is not None and call.ids is not None and not video and call.carries_video:
             raise none_found(self.parts, "a video comes with the prompt")
         told = self.grids is not None and call is not None  # that a prompt has video: none is passed over in silence
-        if not video and state is None and (not told or _is_paged(cache)):
+        if not video and state is None and (not told or is_paged(cache)):
             return None
-        past = _held(cache)
+        past = tokens_in(cache)
         if past:
-            return self._continue(kwargs, state, past, call, video) if video or state is not None else None
+            new = self._continue(kwargs, state, past, call, video) if video or state is not None else None
+            if state is not None and state.levels and self._layers is not None:
+                n_new = kwargs["inputs_embeds"].shape[1]
+                self._layers.begin(sys._getframe(1), NewTokens(state.levels, past, n_new))
+            return new
         if state is not None:
             delattr(cache, _CUT)  # a cache that was reset
-        return self._start(kwargs, cache, call) if call is not None and (video or told) else None
+        return self._start(kwargs, cache, call, sys._getframe(1)) if call is not None and (video or told) else None
 
-    def _start(self, kwargs: dict[str, Any], cache: Any, call: Call) -> Any:
+    def _start(self, kwargs: dict[str, Any], cache: Any, call: Call, frame: FrameType) -> Any:
         """The inputs of a prompt with fewer video tokens; None where none is to go, so that nothing is touched."""
         ids = call.ids.cpu().numpy()
         if ids.shape != kwargs["inputs_embeds"].shape[:2]:
@@ -221,14 +231,16 @@ class Hooks:
                 self.pruner.stats.left_alone.append(LeftAlone(len(ids), ids.shape[1], reason))
             return None
         # generate() keeps the step it compiled for static caches, and the code of it runs past hooks.
-        compiled = getattr(cache, "is_compileable", False) and hasattr(self.parts.model, "_compiled_call")
+        compiled = is_static(cache) and hasattr(self.parts.model, "_compiled_call")
         signals = {} if self._encoded_signals is None else self._encoded_signals.of_videos(call, videos)
         cut = self.pruner.prune(kwargs, ids, videos, replace(call.asked, compiled=compiled), signals)
         if cut is None:
             return None
-        new, made = cut
-        setattr(new["inputs_embeds"], _CUT, made)
-        return (), new
+        if cut.layers is not None:
+            assert self._layers is not None
+            self._layers.begin(frame, cut.layers)
+        setattr(cut.inputs["inputs_embeds"], _CUT, cut.continuation)
+        return (), cut.inputs
 
     def _continue(
         self, kwargs: dict[str, Any], state: Continuation | None, past: int, call: Call | None, video: bool
@@ -245,6 +257,8 @@ class Hooks:
 
     def _after_text(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Once the prompt is in a cache, the cache carries what was cut; the text model may have made it itself."""
+        if self._layers is not None:
+            self._layers.end()
         made = getattr(kwargs.get("inputs_embeds"), _CUT, None)
         if made is not None:
             given = cache_of(kwargs)
@@ -263,20 +277,3 @@ def _compiling() -> bool:
 def _check_not_compiling() -> None:
     if _compiling():
         raise UnavailableError("compress() cannot cut inside a compiled model: generate(..., disable_compile=True)")
-
-
-def _is_paged(cache: Any) -> bool:
-    """Whether several prompts share a cache, as under continuous batching."""
-    return cache is not None and not hasattr(cache, "get_seq_length")
-
-
-def _held(cache: Any) -> int:
-    """Tokens in a cache, 0 without one."""
-    if cache is None:
-        return 0
-    if _is_paged(cache):
-        raise UnavailableError(
-            f"a prompt with video came with a {type(cache).__name__}, which pages of several prompts share: compress() "
-            "cannot cut it under continuous batching (generate_batch). Ask it with generate()"
-        )
-    return int(cache.get_seq_length())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stgraph.errors import InputError
+from stgraph.errors import InputError, UnavailableError
 
 _WINDOWED = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 _WHOLE = ("full_attention", *_WINDOWED, "sparse", "dense", "moe")  # the last three say what follows the attention
@@ -35,6 +35,18 @@ def check_window(window: int | None, length: int) -> None:
             f"the language model has layers that see {window:,} tokens back, and the prompt with its answer has "
             f"{length:,}: with tokens dropped these layers would see what they do not see in the whole prompt. Use "
             "prompts that fit into the window, or leave compress()"
+        )
+
+
+def check_all_attend(text: Any) -> None:
+    """Raise UnavailableError where layers of the text model are no attention: they are not given the masks that tell
+    what was cut between layers."""
+    kinds = getattr(text.config, "layer_types", None) or ()
+    others = sorted({kind for kind in kinds if kind not in _WHOLE})
+    if others:
+        raise UnavailableError(
+            f"{type(text).__name__} has decoder layers of kind {' and '.join(others)}, between which tokens cannot be "
+            "dropped: compress(..., where='before') drops them before the first layer"
         )
 
 

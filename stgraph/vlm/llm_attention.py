@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import UnavailableError
+from stgraph.vlm.attention_row import last_row
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.probe import check_layer
 
@@ -53,20 +54,13 @@ def recording(text: Any, layers: Sequence[int]) -> Iterator[dict[int, Any]]:
 
 def _recorded(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
     """An attention function of transformers: query [1, heads, L, c], key [1, kv_heads, L, c]."""
-    unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
-    if unknown:
-        raise UnavailableError(f"attention with {unknown[0]!r} cannot be read; leave llm_attn_last and importance out")
-    L, c = query.shape[2:]
-    kv_heads = key.shape[1]
-    scaling, window = options.get("scaling"), options.get("sliding_window")
-    last = query[0, :, -1].float().view(kv_heads, -1, c)
-    scores = last @ key[0].float().transpose(-1, -2) * (c**-0.5 if scaling is None else scaling)
-    if window is not None:
-        scores[..., : max(L - window, 0)] = float("-inf")
+    import torch
+
     recorded = _recording.get()
     assert recorded is not None
     modules, found = recorded
-    found[modules[module]] = scores.softmax(-1).mean((0, 1))
+    seen = torch.ones(1, query.shape[2], dtype=torch.bool, device=query.device)
+    found[modules[module]] = last_row(query, key, None, seen, options)[0]
     token = _recording.set(None)  # the function below may read its own name from the configuration
     try:
         return models_own(module)(module, query, key, value, attention_mask, **options)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from stgraph.devices import beside
-from stgraph.selection.result import Selection
+from stgraph.selection.result import Selection, merge_tensor
+from stgraph.selection.stages import Waiting
 from stgraph.vlm.keywords import visual_of
 
 
-def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Selection) -> dict[str, Any]:
+def with_merged(inputs: Mapping[str, Any], row: int, start: int, state: Selection | Waiting) -> dict[str, Any]:
     """Inputs of the text model in which the kept tokens of one video are the merged ones, in the model's dtype.
 
     Visual features that enter deeper layers (DeepStack) are merged with the same weights.
@@ -19,11 +20,12 @@ def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Sele
     ----------
     inputs : keyword arguments of the text model, not changed
     row, start : row of the batch, and column at which the video starts
+    state : a merging selection, or what is left while one waits
     """
     embeds = inputs["inputs_embeds"].clone()
-    stop = start + selection.grid.n_tokens
-    kept = beside(selection.indices, embeds)
-    embeds[row, start + kept] = selection.gather(embeds[row, start:stop])
+    stop = start + state.assignment.shape[1]
+    kept = beside(state.indices if isinstance(state, Selection) else state.rows, embeds)
+    embeds[row, start + kept] = merge_tensor(state.assignment, embeds[row, start:stop])
     out = {**inputs, "inputs_embeds": embeds}
     visual = visual_of(inputs)
     if visual is None:
@@ -35,7 +37,7 @@ def with_merged(inputs: Mapping[str, Any], row: int, start: int, selection: Sele
         span = level.new_zeros(stop - start, level.shape[1])
         span[there] = level[entry[there]]
         merged = level.clone()
-        merged[entry[kept]] = selection.gather(span)
+        merged[entry[kept]] = merge_tensor(state.assignment, span)
         levels.append(merged)
     out["deepstack_visual_embeds"] = levels
     return out

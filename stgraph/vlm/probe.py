@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
+from stgraph.vlm.attention_row import last_row
 from stgraph.vlm.attention_switch import register, switched
 from stgraph.vlm.keywords import CACHE_NAMES
 
@@ -78,32 +79,41 @@ def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any) -> An
         return found.attention
     finally:
         _valid.reset(token)
-    raise UnavailableError(
-        f"{type(text).__name__} computes attention without transformers' attention interface, or compress() was left "
-        "while this prompt was on its way. Where the attention cannot be probed, choose a selector that needs none, "
+    raise unreadable(text)
+
+
+def last_token_attention_in(layer: Any, hidden: Any, keywords: Mapping[str, Any], valid: Any) -> Any:
+    """[B, L] float32: the same in one layer of :func:`probed`, by what enters it.
+
+    Parameters
+    ----------
+    hidden : [B, L, d]
+    keywords : of the layer
+    valid : [B, L] bool, False at padding
+    """
+    import torch
+
+    kept = {name: value for name, value in keywords.items() if name not in _NO_CACHE}
+    token = _valid.set(valid)
+    try:
+        with torch.no_grad():
+            layer(hidden, **kept)
+    except _Found as found:
+        return found.attention
+    finally:
+        _valid.reset(token)
+    raise unreadable(layer)
+
+
+def unreadable(module: Any) -> UnavailableError:
+    """The refusal of a layer or model whose attention goes another way."""
+    return UnavailableError(
+        f"{type(module).__name__} computes attention without transformers' attention interface, or compress() was left "
+        "while this prompt was on its way. Where the attention cannot be read, choose a selector that needs none, "
         "such as st-simdiff with importance='centrality'"
     )
 
 
 def _last_row(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
-    """An attention function of transformers: query [B, heads, L, c], key [B, kv_heads, L, c]."""
-    import torch
-
-    unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
-    if unknown:
-        raise UnavailableError(f"attention with {unknown[0]!r} cannot be probed; choose a selector that needs none")
-    B, heads, L, c = query.shape
-    kv_heads = key.shape[1]
-    last = query[:, :, -1].float().view(B, kv_heads, heads // kv_heads, c)
-    scaling = options.get("scaling")
-    scores = torch.matmul(last, key.float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
-    seen = _valid.get()
-    window = options.get("sliding_window")
-    if window is not None:
-        seen = seen & (torch.arange(L, device=seen.device) > L - 1 - window)
-    if getattr(attention_mask, "ndim", 0) == 4:  # the caller's own may hide more, differ by head, or add a bias
-        mask = attention_mask[:, :, -1, :L]
-        mask = mask.view(len(mask), kv_heads, -1, L) if mask.shape[1] == heads else mask[:, :, None]
-        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-    scores = scores.masked_fill(~seen.to(scores.device)[:, None, None, :], float("-inf"))
-    raise _Found(scores.softmax(-1).mean((1, 2)))
+    """An attention function of transformers that ends the pass."""
+    raise _Found(last_row(query, key, attention_mask, _valid.get(), options))

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import beside, gpu_tensor, to_host
+from stgraph.devices import gpu_tensor, to_host
 from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
-from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
@@ -23,15 +22,17 @@ from stgraph.vlm.calls import Asked
 from stgraph.vlm.continuation import Continuation
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
-from stgraph.vlm.keywords import CACHE_NAMES
+from stgraph.vlm.jobs import Job, is_merge, is_whole
+from stgraph.vlm.keywords import CACHE_NAMES, visual_of
 from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
 from stgraph.vlm.probe import last_token_attention
+from stgraph.vlm.prompt_pass import DeepFeatures, PromptPass
 from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
-from stgraph.vlm.stages import begin, exactness_of, probe_layer_of
+from stgraph.vlm.stages import begin, exactness_of, layer_before
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
 Array = np.ndarray[Any, Any]
@@ -39,39 +40,20 @@ Array = np.ndarray[Any, Any]
 _numbering = threading.Lock()  # prompts of several threads get one number each, and records that lie together
 
 
-@dataclass
-class _Job:
-    """One video on its way to a selection."""
+@dataclass(frozen=True, eq=False)
+class Shortened:
+    """A prompt that goes on with fewer tokens.
 
-    video: Video
-    state: Selection | Waiting
-    select_s: float
-    host_copy: str | None
-    on_gpu: bool
-    n_candidates: int | None = None
-    probe_s: float = 0.0
+    Attributes
+    ----------
+    inputs : keyword arguments of the text model
+    continuation : what decoding needs to know
+    layers : what is still to be cut between decoder layers, None where nothing is
+    """
 
-    @property
-    def selection(self) -> Selection:
-        """The result, once there is one."""
-        assert isinstance(self.state, Selection)
-        return self.state
-
-    def keep_in(self, keep: Any) -> None:
-        """Clear the columns of the prompt ([S] bool tensor) that go, or take no part in the probe."""
-        rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
-        if rows is None or _is_whole(self.state):
-            return
-        kept = beside(self.video.stays, keep)
-        kept.index_fill_(0, beside(rows, keep), True)
-        keep[self.video.start : self.video.stop] &= kept
-
-
-def _is_whole(state: Selection | Waiting) -> bool:
-    """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
-    if not isinstance(state, Selection) or state.kind != "subset" or len(state) < state.grid.n_nodes:
-        return False
-    return len(state.nodes) == state.grid.n_nodes
+    inputs: dict[str, Any]
+    continuation: Continuation
+    layers: PromptPass | None
 
 
 def _check_one_query(asked: Asked) -> None:
@@ -92,6 +74,7 @@ class Pruner:
     selector: Selector
     probe_layer: int
     positions: str
+    where: str
     stats: Stats
     _calls: int = field(default=0, init=False)
 
@@ -102,7 +85,7 @@ class Pruner:
         videos: Sequence[Video],
         asked: Asked,
         signals: Mapping[Video, tuple[Signals, Signals]],
-    ) -> tuple[dict[str, Any], Continuation] | None:
+    ) -> Shortened | None:
         """The text model's inputs without the dropped tokens; None where nothing is dropped.
 
         Parameters
@@ -132,13 +115,20 @@ class Pruner:
         ends = [(video.row, video.stop) for video in videos]
         window, longest = window_of(self.parts.text), int(real.sum(1).max())
         probe_length, probe_s = None, 0.0
-        while waiting := [job for job in jobs if isinstance(job.state, Waiting)]:
+        while waiting := [(job, state) for job in jobs if (state := self._before(job)) is not None]:
+            reading = [job for job, state in waiting if state.stage.attention is not None]
+            for job, state in waiting:
+                if state.stage.attention is None:
+                    job.resume(None)
+            if not reading:
+                continue
             check_last_token(real, ends)
             check_window(window, longest)
             _check_one_query(asked)
-            length, seconds = self._probe(full, real, jobs, waiting)
+            length, seconds = self._probe(full, real, jobs, reading)
             probe_length, probe_s = max(length, probe_length or 0), probe_s + seconds
-        by_row: dict[int, list[_Job]] = {row: [] for row in range(len(ids))}
+        inside = [job.state for job in jobs if isinstance(job.state, Waiting)]
+        by_row: dict[int, list[Job]] = {row: [] for row in range(len(ids))}
         for job in jobs:
             by_row[job.video.row].append(job)
         keep = real.clone()
@@ -146,8 +136,10 @@ class Pruner:
             for job in by_row[first[row]]:
                 job.keep_in(keep[row])
         lengths = (ids.shape[1], int(keep.sum(1).max()), probe_length)
-        merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if job.selection.kind == "merge"]
-        if not merging and torch.equal(keep, real):
+        for job in jobs:
+            job.note(0)
+        merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if is_merge(job.state)]
+        if not merging and not inside and torch.equal(keep, real):
             self._record(jobs, first, lengths, probe_s)
             return None
         if asked.per_token is not None:
@@ -163,14 +155,16 @@ class Pruner:
             )
         check_last_token(real, ends)
         check_window(window, longest)
+        if any(state.stage.attention is not None for state in inside):
+            _check_one_query(asked)
         for row, job in merging:
             full = with_merged(full, row, job.video.start, job.selection)
         cut = cut_of(keep)
         compact = [any(self._policy(job) == "compact" for job in by_row[first[row]]) for row in range(len(ids))]
-        new = cut_inputs(full, cut, torch.tensor(compact, device=embeds.device) if any(compact) else None)
+        renumbered = torch.tensor(compact, device=embeds.device) if any(compact) else None
+        new = cut_inputs(full, cut, renumbered)
         after = following(full["position_ids"])
-        self._record(jobs, first, lengths, probe_s)  # not before the prompt can no longer be refused
-        return new, Continuation(
+        continuation = Continuation(
             real=real,
             columns=cut.columns,
             valid=cut.valid,
@@ -181,11 +175,31 @@ class Pruner:
             next_position=after,
             shift=after - following(new["position_ids"]) if any(compact) else torch.zeros_like(after),
         )
+        if not inside:
+            self._record(jobs, first, lengths, probe_s)  # not before the prompt can no longer be refused
+            return Shortened(new, continuation, None)
 
-    def _policy(self, job: _Job) -> str:
-        return "compact" if self.positions == "compact" else job.selection.positions
+        def finish(kept_length: int) -> None:
+            self._record(jobs, first, (lengths[0], kept_length, probe_length), probe_s)
 
-    def _begin(self, video: Video, embeds: Any, signals: Signals, facts: Signals) -> _Job:
+        rows = [by_row[first[row]] for row in range(len(ids))]
+        stages, levels = self.selector.stages(), continuation.levels
+        deep = None if visual_of(new) is None else DeepFeatures(new, levels)
+        layers = PromptPass(self.parts.text, cut, rows, stages, self.probe_layer, deep, finish, levels)
+        return Shortened(new if deep is None else {**new, "deepstack_visual_embeds": deep}, continuation, layers)
+
+    def _before(self, job: Job) -> Waiting | None:
+        """The stage a job waits for, if it is run before the first layer."""
+        state = job.state
+        here = isinstance(state, Waiting) and (self.where == "before" or not state.stage.layer)
+        return state if isinstance(state, Waiting) and here else None
+
+    def _policy(self, job: Job) -> str:
+        """By which rows are renumbered, as the selector says, or who runs the model."""
+        chosen = job.state.positions if isinstance(job.state, Selection) else "original"
+        return "compact" if self.positions == "compact" else chosen
+
+    def _begin(self, video: Video, embeds: Any, signals: Signals, facts: Signals) -> Job:
         """The first stage of one video; its features are the rows of the input embeddings, read where they lie if the
         selector can."""
         span, why = embeds[video.row, video.start : video.stop].detach(), None
@@ -200,21 +214,22 @@ class Pruner:
         metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index, **facts}
         tokens = VideoTokens(span, video.grid, signals, metadata)
         state = begin(self.selector, tokens, self.probe_layer)
-        return _Job(video, state, perf_counter() - start, why, tokens.on_gpu)
+        return Job(video, state, perf_counter() - start, why, tokens.on_gpu)
 
     def _probe(
-        self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[_Job], waiting: Sequence[_Job]
+        self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[Job], waiting: Sequence[Job]
     ) -> tuple[int, float]:
-        """One pass through the first layers for all rows with a waiting video; finishes these."""
+        """One pass through the first layers for all rows with a waiting video; resumes these."""
         import torch
 
+        layer = layer_before(self.selector, self.probe_layer, self.where)
         started = perf_counter()
         rows = sorted({job.video.row for job in waiting})
         keep = real.clone()
         for job in jobs:
             job.keep_in(keep[job.video.row])
         for job in jobs:
-            if job.video.row in rows and isinstance(job.state, Selection) and job.state.kind == "merge":
+            if job.video.row in rows and is_merge(job.state):
                 inputs = with_merged(inputs, job.video.row, job.video.start, job.state)
         cut = cut_of(keep, rows)
         probed = cut_inputs({name: inputs[name] for name in inputs if name not in CACHE_NAMES}, cut)
@@ -225,28 +240,21 @@ class Pruner:
         attention.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))
         probe_s = perf_counter() - started
         for job in waiting:
-            assert isinstance(job.state, Waiting)
-            start = perf_counter()
-            if job.n_candidates is None:
-                job.n_candidates = job.video.grid.n_nodes if job.state.rows is None else len(job.state.rows)
-            found = attention[rows.index(job.video.row), job.video.start : job.video.stop]
-            job.state = job.state.resume(found if job.on_gpu else to_host(found))
-            job.select_s += perf_counter() - start
-            job.probe_s += probe_s
+            job.resume(attention[rows.index(job.video.row)])
+            job.probed, job.probe_s = layer, job.probe_s + probe_s
         return int(cut.columns.shape[1]), probe_s
 
     def _record(
-        self, jobs: Sequence[_Job], first: Sequence[int], lengths: tuple[int, int, int | None], probe_s: float
+        self, jobs: Sequence[Job], first: Sequence[int], lengths: tuple[int, int, int | None], probe_s: float
     ) -> None:
         """One record a video, and one for the prompt."""
-        layer = probe_layer_of(self.selector, self.probe_layer)
         n_layers, departure = len(self.parts.text.layers), departure_of(self.parts.text)
         with _numbering:
             call, self._calls = self._calls, self._calls + 1
             for job in jobs:
                 chosen, video = job.selection, job.video
                 n_visual, n_kept = chosen.account.n_visual, len(chosen)
-                probed = layer if job.n_candidates is not None else None
+                whole = is_whole(chosen)
                 record = VideoRecord(
                     call=call,
                     sample=video.row,
@@ -258,10 +266,10 @@ class Pruner:
                     n_kept=n_kept,
                     n_candidates=job.n_candidates or chosen.report.get("n_candidates"),
                     n_extra=int(np.count_nonzero(video.stays)),
-                    account=TokenAccount(n_visual, n_kept, n_kept, 0, n_layers, chosen.account.newlines),
+                    account=job.account(n_layers),
                     kind=chosen.kind,
                     positions=self._policy(job),
-                    exactness=exactness_of(chosen, probed, self.selector, None if _is_whole(chosen) else departure),
+                    exactness=exactness_of(chosen, job.probed, self.selector, self.where, None if whole else departure),
                     select_s=job.select_s,
                     probe_s=job.probe_s,
                     host_copy=job.host_copy,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stgraph.vlm.caches import is_static
 from stgraph.vlm.keywords import cache_of, cut_keywords, visual_of
 from stgraph.vlm.masks import are_pairs, causal_pairs, cut_pairs, unusable
 from stgraph.vlm.padding import is_padding
@@ -108,8 +109,7 @@ def _cut_mask(inputs: Mapping[str, Any], cut: Cut, B: int) -> Any:
         if not are_pairs(part, B, cut.length):
             raise unusable(part, cut.length)
     L, S = cut.columns.shape[1], cut.length
-    static = cache_of(inputs) is not None and pairs[0].shape[3] > S  # its places are more than the prompt's tokens
-    n = pairs[0].shape[3] if static else L
+    n = pairs[0].shape[3] if is_static(cache_of(inputs)) else L
     causal = causal_pairs(pairs[0], S)
     given = {name: part if any(part is p for p in pairs) else causal for name, part in parts.items()}
     left = {name: cut_pairs(part, cut.rows, cut.columns, cut.valid, B, S, n) for name, part in given.items()}

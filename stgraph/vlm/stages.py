@@ -13,7 +13,9 @@ from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, Attentio
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
 from stgraph.vlm.families import Parts
+from stgraph.vlm.layer_kinds import check_all_attend
 from stgraph.vlm.model_tower import EncoderReader
+from stgraph.vlm.probe import check_layer
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
 
@@ -24,7 +26,7 @@ def check_selector(selector: Any) -> Selector:
     Raises
     ------
     InputError
-        it is not a selector, counts on layers that see all tokens, or reads the attention of several layers
+        it is not a selector
     MissingSignalError
         it needs a signal that is not read from running models
     """
@@ -36,12 +38,6 @@ def check_selector(selector: Any) -> Selector:
         raise MissingSignalError(
             f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model. "
             "Select from a token dump that carries it, or compress with another selector"
-        )
-    inside = any(stage.layer for stage in found.stages())
-    if inside and getattr(getattr(found, "budget", None), "measured", None) == "layers":
-        raise InputError(
-            f"{found.name} with measured='layers' counts on pruning inside the LLM, but compress() prunes before "
-            "the first layer: use measured='kept'"
         )
     return found
 
@@ -58,8 +54,56 @@ def encoder_reader(selector: Selector, parts: Parts) -> EncoderReader | None:
     return EncoderReader(parts, signals, selector.name) if signals else None
 
 
-def probe_layer_of(selector: Selector, probe_layer: int) -> int | None:
-    """The decoder layer whose attention the selector needs; None where it needs none.
+def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> None:
+    """Raise unless the stages of a selector can be run in this text model, inside it or before.
+
+    Raises
+    ------
+    InputError
+        a layer that the model has not or attention that is read too late; a mean over the layers that would not be met;
+        or ``where="before"`` with attention of several layers
+    UnavailableError
+        layers whose attention cannot be read, or that are no attention and do not follow a cut
+    """
+    if where not in ("inside", "before"):
+        raise InputError(f"where is {where!r}; it must be 'inside', at the layers the selector names, or 'before'")
+    stages, n_layers = selector.stages(), len(text.layers)
+    inside = [stage for stage in stages if stage.layer and where == "inside"]
+    measured = getattr(getattr(selector, "budget", None), "measured", None) == "layers"
+    if measured and where == "before" and any(stage.layer for stage in stages):
+        raise InputError(
+            f"{selector.name} with measured='layers' counts on pruning inside the LLM, but where='before' prunes "
+            "before the first layer: use measured='kept'"
+        )
+    expected = getattr(selector, "n_layers", n_layers)
+    if measured and inside and expected != n_layers:
+        raise InputError(
+            f"{selector.name} with measured='layers' counts on {expected} decoder layers, but {type(text).__name__} "
+            f"has {n_layers}: pass n_layers={n_layers}"
+        )
+    before = layer_before(selector, probe_layer, where)
+    if before is not None:
+        check_layer(text, before)
+    for stage in inside:
+        if stage.layer >= n_layers:
+            raise InputError(
+                f"{selector.name} drops tokens before decoder layer {stage.layer}, but {type(text).__name__} has "
+                f"layers 0 to {n_layers - 1}: choose another layer"
+            )
+        read = None if stage.attention is None else stage.attention.at(probe_layer)
+        if read is not None:
+            check_layer(text, read)
+        if read is not None and read > stage.layer:
+            raise InputError(
+                f"{selector.name} drops tokens before decoder layer {stage.layer} by the attention of layer {read}, "
+                "which comes later: name a lower probe_layer"
+            )
+    if inside:
+        check_all_attend(text)
+
+
+def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None:
+    """The decoder layer whose attention is read before the language model runs; None where none is.
 
     Parameters
     ----------
@@ -68,30 +112,43 @@ def probe_layer_of(selector: Selector, probe_layer: int) -> int | None:
     Raises
     ------
     InputError
-        it needs that of several layers
+        it would have to be that of several layers
     """
-    layers = sorted({read.at(probe_layer) for read in _reads(selector)})
+    stages = [stage for stage in selector.stages() if where == "before" or not stage.layer]
+    layers = sorted({stage.attention.at(probe_layer) for stage in stages if stage.attention is not None})
     if len(layers) > 1:
         raise InputError(
-            f"{selector.name} reads the attention of decoder layers {', '.join(map(str, layers))}; compress() reads "
-            "that of one"
+            f"{selector.name} reads the attention of decoder layers {', '.join(map(str, layers))}; before the language "
+            "model runs, compress() reads that of one"
         )
     return layers[0] if layers else None
 
 
+def layers_inside(selector: Selector, probe_layer: int, where: str) -> tuple[set[int], set[int]] | None:
+    """Layers whose attention is read from the running pass, and those in which it is read before they run; None where
+    nothing is cut between layers."""
+    stages = [stage for stage in selector.stages() if stage.layer and where == "inside"]
+    if not stages:
+        return None
+    reads = [(s.layer, s.attention.at(probe_layer)) for s in stages if s.attention is not None]
+    return {read for layer, read in reads if read < layer}, {read for layer, read in reads if read == layer}
+
+
 def begin(selector: Selector, tokens: VideoTokens, probe_layer: int) -> Selection | Waiting:
     """Select, or go as far as is possible without the attention of the layer that will be read."""
-    layer = probe_layer_of(selector, probe_layer)
-    return selector.begin(tokens, probe_layer if layer is None else layer)
+    reads = _reads(selector)
+    return selector.begin(tokens, reads[0].at(probe_layer) if reads else probe_layer)
 
 
-def exactness_of(selection: Selection, layer: int | None, selector: Selector, departure: str | None = None) -> str:
+def exactness_of(
+    selection: Selection, layer: int | None, selector: Selector, where: str, departure: str | None = None
+) -> str:
     """The selection's exactness, and how the run departs from the authors beyond it: by ``departure``, for one."""
     reasons = [] if selection.exactness == "exact" else [selection.exactness.removeprefix("approximate: ")]
-    if selection.account.prune_layer:
+    if selection.account.prune_layer and where == "before":
         reasons.append(_BEFORE)
     theirs = sorted({read.layer for read in _reads(selector) if read.layer is not None} - {layer})
-    if layer is not None and theirs:
+    if layer is not None and theirs and not any(read.layer == layer for read in _reads(selector)):
         reasons.append(f"attention of decoder layer {layer}; the authors take layer {theirs[0]}")
     if departure is not None:
         reasons.append(departure)

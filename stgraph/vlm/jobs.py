@@ -1,0 +1,99 @@
+"""One video on its way to a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from stgraph.devices import beside, to_host
+from stgraph.selection.accounting import TokenAccount
+from stgraph.selection.result import Selection
+from stgraph.selection.stages import Waiting
+from stgraph.vlm.grids import Video
+
+
+@dataclass
+class Job:
+    """What has been decided about one video, and what for.
+
+    Attributes
+    ----------
+    state : the selection, or what it waits for
+    layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
+    probed : the layer whose attention was read last, None where none was
+    """
+
+    video: Video
+    state: Selection | Waiting
+    select_s: float
+    host_copy: str | None
+    on_gpu: bool
+    n_candidates: int | None = None
+    probe_s: float = 0.0
+    probed: int | None = None
+    layers: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def selection(self) -> Selection:
+        """The result, once there is one."""
+        assert isinstance(self.state, Selection)
+        return self.state
+
+    def keep_in(self, keep: Any) -> None:
+        """Clear the columns of the prompt ([S] bool tensor) that go, or take no part in what is read next."""
+        rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
+        if rows is None or is_whole(self.state):
+            return
+        kept = beside(self.video.stays, keep)
+        kept.index_fill_(0, beside(rows, keep), True)
+        keep[self.video.start : self.video.stop] &= kept
+
+    def resume(self, attention: Any) -> None:
+        """Go on with the attention of the whole row of the batch, [S]; None where the stage reads none."""
+        assert isinstance(self.state, Waiting)
+        start = perf_counter()
+        found = None if attention is None else attention[self.video.start : self.video.stop]
+        if found is not None and self.n_candidates is None:
+            self.n_candidates = self.video.grid.n_nodes if self.state.rows is None else len(self.state.rows)
+        self.state = self.state.resume(found if found is None or self.on_gpu else to_host(found))
+        self.select_s += perf_counter() - start
+
+    def note(self, layer: int) -> None:
+        """Note how many tokens are left before ``layer``, where that is not all of them."""
+        rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
+        if rows is not None:
+            self.layers.append((layer, len(rows)))
+
+    def account(self, n_layers: int) -> TokenAccount:
+        """What was run."""
+        own, n_kept = self.selection.account, len(self.selection)
+        inside = tuple((layer, count) for layer, count in self.layers if layer)
+        before = [count for layer, count in self.layers if not layer]
+        n_input = before[-1] if before else own.n_visual if inside else n_kept
+        return TokenAccount(
+            n_visual=own.n_visual,
+            n_input=n_input,
+            n_kept=n_kept,
+            prune_layer=inside[-1][0] if inside else 0,
+            n_layers=n_layers,
+            newlines=own.newlines,
+            cuts=inside if len(inside) > 1 else (),
+        )
+
+
+def is_whole(state: Selection | Waiting) -> bool:
+    """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
+    if not isinstance(state, Selection) or state.kind != "subset" or len(state) < state.grid.n_nodes:
+        return False
+    return len(state.nodes) == state.grid.n_nodes
+
+
+def is_merge(state: Selection | Waiting) -> bool:
+    """Whether tokens are merged on the way to this state."""
+    return state.assignment is not None
+
+
+Finish = Callable[[int], None]
+"""What is done once the last selection is made, with the columns that are left then."""
