@@ -71,7 +71,7 @@ def model_tokens(
     reader = _Reader(parts, ends=not layers)
     encoded = set(signals) & set(ENCODER_SIGNALS)
     encoder = EncoderReader(parts, encoded, "a dump") if encoded else None
-    hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, Stats(), encoder)
+    hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, "before", Stats(), encoder)
     hooks.pruner = reader
     base_inputs = {name: value for name, value in inputs.items() if name != "labels"}
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ class _Reader(Pruner):
     """Stands where the pruner stands, and takes the video's tokens down instead of cutting."""
 
     def __init__(self, parts: Parts, ends: bool) -> None:
-        super().__init__(parts, selector("uniform", retain_ratio=1.0), SHALLOW_LAYER, "original", Stats())
+        super().__init__(parts, selector("uniform", retain_ratio=1.0), SHALLOW_LAYER, "original", "before", Stats())
         self.ends = ends
         self.video: Video | None = None
         self.features: Array = np.empty(0)
