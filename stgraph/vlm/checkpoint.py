@@ -1,4 +1,4 @@
-"""The one door to checkpoints: a Hugging Face video VLM and its processor, from disk or the hub.
+"""Loading checkpoints: a Hugging Face video VLM and its processor, from disk or the hub.
 
 What ``from_pretrained`` reads goes to it; folders in their authors' own layout go to :mod:`stgraph.vlm.checkpoints`.
 """
@@ -22,7 +22,7 @@ from stgraph.vlm.families import parts_of
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model that is ready to be asked.
+    """A model ready to answer.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def load(
     found = plan_of(name, options)
     processor = _processor(name, found, {})
     model = _model(name, found, dtype, device, {})
-    parts_of(model)  # a type that is not known is said before a video is read
+    parts_of(model)  # unknown types are reported before a video is read
     place = on_device(model, device)
     return Checkpoint(name, model, processor, str(model.dtype).removeprefix("torch."), place)
 
@@ -203,7 +203,7 @@ def _processor(name: str, found: Found | None, options: dict[str, Any]) -> Any:
 
 
 def _without_pictures(feature: str, error: ImportError) -> Exception:
-    """Why a processor cannot be imported: transformers does not say which package is to blame, or not why."""
+    """The reason a processor cannot be imported: transformers does not say which package is to blame, or why."""
     for module, package in (("PIL", "pillow"), ("torchvision", "torchvision")):
         try:
             import_module(module)

@@ -1,4 +1,4 @@
-"""Compiled models: code that was compiled without hooks runs past hooks that are added later."""
+"""Detection of compiled models: code compiled without hooks bypasses hooks added later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decoded frame as it is meant to be looked at: turned and mirrored by its display matrix, of one size."""
+"""Frames as displayed: turned and mirrored by their display matrix, scaled to one size."""
 
 from __future__ import annotations
 

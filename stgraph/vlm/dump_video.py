@@ -1,4 +1,4 @@
-"""A video file to a token dump; a folder of them to many, with those that are there already left as they are."""
+"""Token dumps from video files or folders of them; existing dumps are left unchanged."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ SUFFIXES = (
     *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 DUMP, QUERY = ".safetensors", ".query.safetensors"
-DEFAULT_FRAMES = 64  # of a video, where neither a number nor a rate is given
-_ENDS = 1 << 20  # bytes at either end of a file that go into its digest
+DEFAULT_FRAMES = 64  # per video, if neither a number nor a rate is given
+_ENDS = 1 << 20  # bytes at either end of a file used for its digest
 
 
 class Extracted(NamedTuple):
-    """What a source makes of a video's frames.
+    """A source's output for a video's frames.
 
-    ``features`` [n, d] or [T, H, W, d] on ``grid``; ``signals`` of the video; ``query``, those that depend on the
-    prompt; ``metadata``.
+    ``features`` [n, d] or [T, H, W, d] on ``grid``; ``signals`` of the video; ``query``, prompt-dependent signals;
+    ``metadata``.
     """
 
     features: Array
@@ -51,11 +51,11 @@ class Extracted(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """What makes tokens of frames: an encoder, or a whole VLM."""
+    """A source of tokens from frames: an encoder, or a whole VLM."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """JSON values that decide what comes out; a dump made with other ones is made again."""
+        """JSON values that determine the output; a dump made with others is made again."""
         ...
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
@@ -65,8 +65,8 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Which frames are taken: ``n_frames`` at the centres of equal spans, or ``fps`` a second; all that are shown, each
-    once, where these are fewer. See ``sample_times``."""
+    """Frames to take: ``n_frames`` at the centres of equal spans, or ``fps`` per second; if the video shows fewer, each
+    once. See ``sample_times``."""
 
     n_frames: int | None = None
     fps: float | None = None
@@ -80,7 +80,7 @@ class Sampling:
 
 @dataclass
 class FolderReport:
-    """What became of a folder: dumps written, dumps there already, and why there are none of other videos."""
+    """Report on a folder: dumps written, existing dumps, and why other videos have none."""
 
     made: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
@@ -90,7 +90,7 @@ class FolderReport:
 def video_tokens(
     path: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
 ) -> tuple[VideoTokens, Mapping[str, Array]]:
-    """The tokens of a video, and the signals that depend on the prompt.
+    """The tokens of a video, and prompt-dependent signals.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def video_tokens(
 
     found = source.extract(frames(), shown_at, info)
     T = found.grid.T
-    each = ceil(len(times) / T)  # frames of a time step; processors fill the last step with copies of the last frame
+    each = ceil(len(times) / T)  # frames per time step; processors pad the last step with copies of the last frame
     if ceil(len(times) / each) != T:
         raise InputError(f"{path}: {len(times)} frames became {T} time steps; ask for a multiple of {T} frames")
     filled = np.pad(shown_at, (0, T * each - len(times)), mode="edge")
@@ -146,7 +146,7 @@ def video_tokens(
 def dump_video(
     path: Path, output: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
 ) -> bool:
-    """Write the dump of a video, and beside it ``<stem>.query.safetensors`` where signals depend on the prompt.
+    """Write the dump of a video, and next to it ``<stem>.query.safetensors`` for prompt-dependent signals.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def dump_video(
 
 
 def check_dump_name(output: Path) -> None:
-    """Raise InputError unless a dump may be called so, and could be written there."""
+    """Raise InputError unless the path is valid for a dump and can be written."""
     if output.suffix != DUMP or output.name.endswith(QUERY):
         raise InputError(f"output is {output}; a dump's name ends in {DUMP} (and not in {QUERY})")
     check_writable(output)
@@ -179,12 +179,12 @@ def dump_folder(
 ) -> FolderReport:
     """Write the dumps of all videos under ``folder`` to the same places under ``output``.
 
-    A video that fails is noted, and so are those of one name, which would become one dump; the others go on.
+    Failing videos are noted, as are those that would share a dump; the others continue.
 
     Raises
     ------
     InputError
-        no video in the folder, or no place to write
+        no video in the folder, or the output cannot be written
     MissingDependencyError
         a package that every video would need
     """
@@ -235,7 +235,7 @@ def folder_plan(folder: Path, output: Path) -> tuple[list[tuple[Path, Path]], di
 
 
 def query_path(output: Path) -> Path:
-    """Where the query file of a dump lies."""
+    """The path of a dump's query file."""
     return output.with_name(output.name.removesuffix(DUMP) + QUERY)
 
 

@@ -1,4 +1,4 @@
-"""Grids that a vision tower was told, handed out to the rows of a batch."""
+"""Grids given to a vision tower, assigned to the rows of a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stgraph.vlm.families import Parts
 
 Array = np.ndarray[Any, Any]
 
-GRIDS = "_stgraph_grids"  # what an encoder's output carries
+GRIDS = "_stgraph_grids"  # attribute on an encoder's output
 
 
 def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
@@ -36,12 +36,12 @@ def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
 
 
 def grids_of_call(call: Call, parts: Parts) -> list[TokenGrid] | None:
-    """The grids of a prompt's videos: what the call itself says; else what its encoded videos carry.
+    """The grids of a prompt's videos: from the call itself, else from its encoded videos.
 
     Raises
     ------
     GridError
-        its videos came encoded, and nothing says their grids
+        its videos came encoded, and their grids are unknown
     """
     own = _told(call.given, parts)
     video = (call.given.get("mm_encoder_outputs") or {}).get("video")
@@ -61,7 +61,7 @@ def grids_of_call(call: Call, parts: Parts) -> list[TokenGrid] | None:
 
 
 def _told(given: Mapping[str, Any], parts: Parts) -> list[TokenGrid] | None:
-    """The grids that keyword arguments say."""
+    """The grids given by keyword arguments."""
     thw, merge = given.get("video_grid_thw"), given.get("video_merge_sizes")
     if thw is None or (merge is None and not hasattr(parts.vision, "spatial_merge_size")):
         return None
@@ -69,7 +69,7 @@ def _told(given: Mapping[str, Any], parts: Parts) -> list[TokenGrid] | None:
 
 
 def split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGrid] | None) -> list[list[TokenGrid]]:
-    """Grids the vision tower saw, a list a row."""
+    """Grids the vision tower saw, one list per row."""
     if encoded is None:
         raise GridError(
             f"the prompt has video tokens, but the vision tower of {parts.model_type!r} was not run on them inside "
@@ -102,10 +102,10 @@ def joined(grids: Sequence[TokenGrid], sizes: Array, parts: Parts) -> list[Token
 
 
 def for_each_row(rows: list[Any], columns: list[Array], parts: Parts, source: str) -> list[Any]:
-    """One entry a row of the batch; beams and returned sequences repeat each row in place."""
+    """One entry per row of the batch; beams and returned sequences repeat each row in place."""
     factor, rest = divmod(len(columns), max(1, len(rows)))
     if rest or not rows:
-        raise GridError(f"{source} {len(rows)} rows, but the batch has {len(columns)}; pass a list a row")
+        raise GridError(f"{source} {len(rows)} rows, but the batch has {len(columns)}; pass one list per row")
     return [row for row in rows for _ in range(factor)]
 
 

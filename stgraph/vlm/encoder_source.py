@@ -1,4 +1,4 @@
-"""Tokens of a video from an encoder that sees one frame at a time."""
+"""Token source: a video's tokens from an encoder that sees one frame at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class FrameEncoder(Protocol):
-    """Features of frames, each by itself."""
+    """Features of frames, each encoded separately."""
 
     @property
     def settings(self) -> Mapping[str, Any]:

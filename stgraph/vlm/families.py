@@ -1,4 +1,4 @@
-"""What differs between model families: where their parts are, which token stands for video, how tokens are laid out."""
+"""Model families: where their parts are, which token stands for video, how tokens are laid out."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
 
 
 def _first(module: Any, *names: str) -> Any:
-    """The first of these attributes that is there."""
+    """The first of these attributes that exists."""
     found = (getattr(module, name, None) for name in names)
     return next((part for part in found if part is not None), None)
 

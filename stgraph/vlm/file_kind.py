@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where it is not a video, and how much of its end is missing."""
+"""File kinds by first bytes, for files that are not videos, and missing bytes at a file's end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ Path = str | os.PathLike[str]
 _HEAD = 1 << 16  # bytes looked at
 _BOM = b"\xef\xbb\xbf"
 
-# What begins so is not a video. FFmpeg says "invalid data" of most, and takes some pictures for videos of one frame.
+# Beginnings of files that are not videos. FFmpeg calls most "invalid data", and takes some pictures for one-frame
+# videos.
 _BEGINNINGS = {
     b"\x89PNG\r\n\x1a\n": "a picture (PNG)",
     b"BM": "a picture (BMP)",
@@ -42,7 +43,7 @@ _BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file is that is not a video, such as "a picture (PNG)"; None where it may be a video.
+    """The kind of a file that is not a video, such as "a picture (PNG)"; None if it may be a video.
 
     Raises
     ------
@@ -101,9 +102,9 @@ def _text(text: bytes) -> str | None:
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes a file lacks at its end of those it says it has; 0 where it does not say how many.
+    """Number of bytes missing at a file's end by its own sizes; 0 if it states none.
 
-    Read are the sizes of the outermost parts of MP4 and QuickTime, Matroska and WebM, AVI.
+    Reads the sizes of the outermost parts of MP4 and QuickTime, Matroska and WebM, AVI.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:

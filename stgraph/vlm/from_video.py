@@ -1,4 +1,4 @@
-"""The tokens of a video file, straight from the file."""
+"""Tokens of a video, straight from the file."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def from_video(
     thumbnails: bool = True,
     batch: int = 16,
 ) -> VideoTokens:
-    """Decode a video, describe its frames, and return the tokens; what ``stgraph dump`` writes, without the file.
+    """Decode a video, describe its frames, and return the tokens; as ``stgraph dump``, without writing a file.
 
     Nothing is kept between calls: save the tokens to spare the second decoding.
 
     Parameters
     ----------
     path : a video file that FFmpeg reads
-    frames : how many frames to take, at the centres of equal spans; 64, or all where the video shows fewer
+    frames : number of frames, at the centres of equal spans; 64, or all if the video shows fewer
     fps : frames to take per second, from the first on, instead
     encoder : "patches", colour and gradient descriptors that need no weights, or "hf:NAME_OR_PATH", a vision backbone
     grid : (H, W), tokens per frame of the encoder "patches"; 16 x 16 without
     layer, dtype, device, signals : of an "hf:" encoder, see :func:`stgraph.vlm.encoders.load_encoder`
-    thumbnails : whether small pictures of the frames ride along, for pages and notebooks
-    batch : frames encoded at a time
+    thumbnails : whether to include thumbnails of the frames, for pages and notebooks
+    batch : frames per encoder batch
 
     Returns
     -------
@@ -56,7 +56,7 @@ def from_video(
     InputError
         no such file, not a video, damaged, or a parameter is out of range
     UnknownNameError
-        no encoder of that name
+        no encoder has that name
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"path is {type(path).__name__}; give the path of a video file")

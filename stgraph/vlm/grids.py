@@ -1,4 +1,4 @@
-"""Where the videos of a prompt are: spans of placeholder tokens and the lattice they form."""
+"""Videos in a prompt: spans of placeholder tokens and the lattice they form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stgraph.vlm.encoded_grids import for_each_row, joined, merged_grids, mismat
 from stgraph.vlm.families import Parts
 
 Array = np.ndarray[Any, Any]
-# What compress(grids=) takes for a row of the batch: a grid or (T, H, W) a video, or a number of tokens to leave alone.
+# compress(grids=) per row of the batch: a grid or (T, H, W) per video, or a number of tokens to leave alone.
 RowGrids = Sequence[TokenGrid | tuple[int, int, int] | int]
 Grids = Sequence[RowGrids] | Callable[[Array], Sequence[RowGrids]]
 
@@ -40,8 +40,8 @@ class Video:
 
     @property
     def stays(self) -> Array:
-        """[n] bool: tokens that no selector decides on. All that are no patches, but for the newlines of a grid with
-        one after each row: these belong to their rows."""
+        """[n] bool: tokens that no selector decides on: all that are not patches, except the newlines of a grid with
+        one after each row, which belong to their rows."""
         kind = self.grid.kind
         if kind is None:
             return np.zeros(self.grid.n_tokens, np.bool_)
@@ -57,7 +57,7 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
     Parameters
     ----------
     newlines : "none"; "video": one at the end, as LLaVA-OneVision; "frame": one after each frame; "row": one after
-        each row of each frame, as LLaVA-Video, whose 14 x 14 patches a frame are 14 x 15 tokens; "cls": none, but the
+        each row of each frame, as LLaVA-Video, whose 14 x 14 patches per frame are 14 x 15 tokens; "cls": none, but the
         vision tower's CLS token before each frame, as Video-LLaVA
 
     Raises
@@ -93,7 +93,7 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     ----------
     ids : [B, S] int64, token ids
     encoded : grids the vision tower was given, where the family needs them
-    grids : what the caller says, in place of all else
+    grids : given by the caller, overrides everything else
 
     Raises
     ------
@@ -124,8 +124,8 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
 def placeholders(ids: Any, parts: Parts) -> Any:
     """[B, S] bool: the placeholders of video, in ``ids`` [B, S], an array or a tensor.
 
-    Where images have the same and markers tell them apart (GLM), those inside markers. With ``grids=``, which says
-    itself what is an image, there are no markers.
+    If images share the placeholder and markers distinguish them (GLM), only those inside markers. With ``grids=``,
+    which itself identifies images, markers are not used.
     """
     found = ids == parts.token_id
     if parts.instead is not None and not found.any():
@@ -167,7 +167,7 @@ def videos_of(parts: Parts, inputs: Mapping[str, Any]) -> list[Video]:
 
 
 def _row_videos(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list[Video]:
-    """Hand the placeholders of one row out to its grids, in order."""
+    """Assign the placeholders of one row to its grids, in order."""
     videos: list[Video] = []
     used = 0
     for entry in grids:

@@ -1,4 +1,4 @@
-"""Keyword arguments of a text model by their shape: which axis is the batch, which the prompt."""
+"""Keyword arguments of a text model: batch and prompt axes, inferred from shapes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BY_TOKEN = ("inputs_embeds", "per_layer_inputs")
 
 @dataclass(frozen=True)
 class Axes:
-    """Where a tensor has the batch and the prompt, None: not at all; and whether it can be read in two ways."""
+    """The batch and prompt axes of a tensor (None: absent), and whether they are ambiguous."""
 
     batch: int | None
     prompt: int | None
@@ -67,7 +67,7 @@ def mapped(name: str, value: Any, change: Callable[[str, Any], Any]) -> Any:
 
 
 def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: int) -> dict[str, Any]:
-    """All keyword arguments without rules of their own, for these columns alone.
+    """All keyword arguments without their own rules, cut to these columns.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _no_tensor(name: str, value: Any) -> InputError:
 
 
 def _by_token(value: Any, B: int, S: int) -> bool:
-    """Whether a list of plain values has one for each token: S of them, or B lists of S."""
+    """Whether a list of plain values has one per token: S values, or B lists of S."""
     rows = value if len(value) == B and all(isinstance(row, (list, tuple)) for row in value) else [value]
     return all(len(row) == S and not any(hasattr(entry, "shape") for entry in row) for row in rows)
 
@@ -147,7 +147,7 @@ def visual_of(inputs: Mapping[str, Any]) -> Any:
 
 
 def tensors_in(inputs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(name, tensor) of all keyword arguments but the cache."""
+    """(name, tensor) of all keyword arguments except the cache."""
     import torch
 
     found: list[tuple[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Requests of lmms-eval: which are generated together, how, and what is logged with their answers."""
+"""Requests of lmms-eval: batching, generation arguments, and the log of their answers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def records_of(stats: Any, request: int, n_requests: int) -> list[Any]:
 
 
 def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, Any]:
-    """What is logged of the selection for one request.
+    """The selection's log entry for one request.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, An
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The mean of each figure over the requests that have it."""
+    """The mean of each figure over requests that have it."""
     names = {name: None for row in rows for name in row if name != "videos"}
     found = {name: [row[name] for row in rows if name in row] for name in names}
     return {name: sum(values) / len(values) for name, values in found.items()}

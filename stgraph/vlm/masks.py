@@ -1,4 +1,4 @@
-"""Attention masks with an entry for each pair of tokens: what in them is padding, and their cut."""
+"""Pairwise attention masks (one entry per pair of tokens): their padding, and their cut."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seen(mask: Any) -> Any:
 
 
 def padding_in(mask: Any, B: int, S: int) -> Any:
-    """[B, S] bool: which columns are no padding, by a mask for pairs (:func:`are_pairs`).
+    """[B, S] bool: columns that are not padding, by a mask for pairs (:func:`are_pairs`).
 
     Padding on the left are the first columns that no later token sees and whose own rows are blank, all hidden or all
     seen, as transformers prepares them; an earlier document in a packed row has rows of its own. A last token that
@@ -97,7 +97,7 @@ def is_plain(mask: Any, real: Any, ends: Any) -> bool:
     Parameters
     ----------
     mask : [B or 1, heads or 1, q, n]
-    real : [B, S] bool, columns of the whole prompt that are no padding; what follows is none
+    real : [B, S] bool, columns of the whole prompt that are not padding; later columns are not padding either
     ends : the column each new token stands in, [q] int64, as its caller counts
     """
     import torch

@@ -1,4 +1,4 @@
-"""Multiple-choice questions to a model: how they are put, and how the answer is read from the logits."""
+"""Multiple-choice questions: prompts, and answers read from the logits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def choice_chat(question: str, options: Sequence[str], *, with_video: bool = Tru
 
 
 def letter_tokens(tokenizer: Any, n_letters: int) -> list[list[int]]:
-    """For each of the first letters the ids of the tokens that say it: alone, and behind a space.
+    """For each of the first letters, the ids of its tokens: alone, and after a space.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The tokens of whatever holds a video: a dump, a video file, an array of features."""
+"""Opening tokens from a dump, a video file, or an array of features."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def load(
 ) -> VideoTokens:
     """The tokens of a dump, of a video file, or of an array of features.
 
-    A dump (.safetensors) is memory-mapped: see :func:`stgraph.dump.load`. A video is decoded, and its frames described;
-    what comes out is kept in a cache (``stgraph cache``), so that the same call is fast the next time. By default the
-    descriptors are ones of colour and gradients: right for a first look, but not what a VLM sees. An array (.npy,
-    .npz, .pt, plain .safetensors) is read where it is clearly [T, H, W, d].
+    A dump (.safetensors) is memory-mapped: see :func:`stgraph.dump.load`. A video is decoded and its frames described;
+    the result is cached (``stgraph cache``), so that the same call is fast next time. The default descriptors are
+    colour and gradients: fine for a first look, but not what a VLM sees. An array (.npy, .npz, .pt, plain .safetensors)
+    is read if it is clearly [T, H, W, d].
 
     Parameters
     ----------
     path : a dump, a video that FFmpeg reads, or an array file
     query : query file of a dump, with prompt-dependent signals, which take precedence over the video's own
-    encoder : of a video: "patches" (the default; needs no weights), or "hf:NAME_OR_PATH", a vision backbone
-    frames : of a video: how many frames to take; 64, or all where the video shows fewer
+    encoder : for a video: "patches" (the default; needs no weights), or "hf:NAME_OR_PATH", a vision backbone
+    frames : for a video: number of frames; 64, or all if the video shows fewer
     progress : called with a label and the share of the work done, 0 to 1, while a video is read
 
     Raises
@@ -114,7 +114,7 @@ def _video_tokens(path: Path, encoder: str | None, frames: int | None, progress:
 
 
 def _refuse_others(path: Path) -> None:
-    """Raise for files that are something well known which holds no tokens."""
+    """Raise for well-known kinds of files that hold no tokens."""
     try:
         kind = kind_of(path) if path.suffix.lower() not in ("", DUMP) else None
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The packets of a video's frames, as far as they can be read without decoding."""
+"""Packets of a video's frames, read without decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stgraph.vlm.video_open import CONVERT, Path, opened
 
 Array = np.ndarray[Any, Any]
 
-_RATE = 25.0  # of a stream that says neither times nor a rate, as FFmpeg assumes
+_RATE = 25.0  # FFmpeg's assumption for a stream with neither times nor a rate
 _PICTURES = {"mjpeg": "JPEG", "gif": "GIF", "apng": "PNG"}  # formats that are a video only where more than one follows
 
 
@@ -28,7 +28,7 @@ class Packets:
     held : [n] int64, how long it is shown; 0 where it does not say
     is_key : [n] bool
     unit : seconds
-    rate : frames a second as the stream says, or 25
+    rate : frames per second as the stream says, or 25
     """
 
     pts: Array | None

@@ -1,4 +1,4 @@
-"""What the padding of a prompt says, and which rows of a batch are copies of one another."""
+"""Padding of prompts, and rows of a batch that are copies of one another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 def padding_of(mask: Any, embeds: Any) -> Any:
-    """[B, S] bool: which columns of the prompt are no padding.
+    """[B, S] bool: columns of the prompt that are not padding.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A descriptor of image patches that needs no weights: colour and gradients, made for cosine similarity."""
+"""A weight-free descriptor of image patches: colour and gradients, made for cosine similarity."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stgraph.errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-CELL = 8  # pixels a patch is brought to along each side
+CELL = 8  # pixels per side a patch is resized to
 PARTS = 2  # each patch is described in PARTS x PARTS quarters
 # Shares of 1, 2, 3 times an angle that grows by STEP a unit of the value: pi is a half turn, "as different as can be".
 LIGHT_WEIGHTS, LIGHT_STEP = (0.45, 0.35, 0.2), 1.5 * np.pi
 CHROMA_WEIGHTS, CHROMA_STEP = (0.6, 0.4), 8 * np.pi
 CONTRAST_WEIGHTS, CONTRAST_STEP = (1.0,), 8 * np.pi
 ORIENTATIONS = 8
-FLAT = 0.02  # where gradients (in L a pixel) favour no orientation by more than about this, a patch counts as flat
+FLAT = 0.02  # where gradients (in L per pixel) favour no orientation by more than about this, a patch counts as flat
 SHARES = {"light": 0.35, "chroma": 0.35, "contrast": 0.1, "texture": 0.2}
 
 
@@ -35,7 +35,7 @@ class PatchEncoder:
 
     Attributes
     ----------
-    grid : (H, W), cells a frame
+    grid : (H, W), cells per frame
     """
 
     grid: tuple[int, int] = (16, 16)
@@ -46,7 +46,7 @@ class PatchEncoder:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides the features."""
+        """The values that determine the features."""
         return {"encoder": "patches", "encoder_version": 1, "grid": list(self.grid)}
 
     @property

@@ -1,7 +1,7 @@
-"""Frames to the pixel values a checkpoint was trained with, by its preprocessor_config.json.
+"""Pixel values of frames as a checkpoint expects them, by its preprocessor_config.json.
 
-The image processors of transformers need torchvision, whose wheels do not load beside every torch. What they do for
-vision backbones (resize, crop, rescale, normalise) is done here; a configuration that asks for more is refused.
+The image processors of transformers need torchvision, whose wheels do not load beside every torch. Their steps for
+vision backbones (resize, crop, rescale, normalise) are done here; a configuration that needs more is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Preprocessing:
     mode : "bilinear" or "bicubic", both with antialiasing
     crop : (height, width) of the centre that is kept, None for all
     scale : factor on values of 0 to 255
-    mean, std : a channel
+    mean, std : per channel
     """
 
     size: tuple[int, ...] | None
@@ -68,7 +68,7 @@ def preprocessing_of(checkpoint: str) -> Preprocessing:
     MissingDependencyError
         transformers is not installed
     InputError
-        it has no preprocessor_config.json, or one with steps that are not known here
+        it has no preprocessor_config.json, or one with unknown steps
     """
     try:
         from transformers.image_processing_base import ImageProcessingMixin

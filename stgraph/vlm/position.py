@@ -1,4 +1,4 @@
-"""A place in an opened video that moves forward, frame by frame or from key frame to key frame."""
+"""A forward-moving position in an opened video, by frame or by key frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stgraph.errors import InputError
 from stgraph.vlm.timeline import Timeline
 from stgraph.vlm.video_open import CONVERT, Path, decoded, opened
 
-_WORTH = 12  # frames that a jump has to save: it costs what the decoder's threads had in work
+_WORTH = 12  # frames a jump must save: it discards the work of the decoder's threads
 
 
 class Position:
@@ -98,7 +98,7 @@ class Position:
             # Files are sought by decoding times: a key frame may be found that is displayed after the instant.
             back = 2 * back + 1
         if back:
-            self._seeks = False  # this file cannot be sought in: from now on everything is decoded
+            self._seeks = False  # this file is not seekable: from now on everything is decoded
             reached = self._index
             self._begin()
             while self._next is not None and self._next_index <= reached:

@@ -1,4 +1,4 @@
-"""A video file as Hugging Face processors take it: sampled frames and where they lie in time."""
+"""Videos as Hugging Face processors take them: sampled frames and their times."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
 
     Parameters
     ----------
-    frames : how many, at even distances; all that the video shows, each once, where these are fewer. Processors whose
+    frames : how many, at even distances; if the video shows fewer, each once. Processors whose
         models take frames in pairs (Qwen2-VL to Qwen3-VL) repeat the last of an odd number themselves
-    fps : that many a second instead. Given both, ``fps`` holds as long as it gives no more than ``frames``, as
-        LLaVA-Video samples
+    fps : that many per second instead. With both, ``fps`` applies unless it gives more than ``frames``, as LLaVA-Video
+        samples
 
     Raises
     ------
     InputError
-        ``path`` is no path, neither of the two is given, or see :func:`stgraph.vlm.video.read_frames`
+        ``path`` is not a path, neither of the two is given, or see :func:`stgraph.vlm.video.read_frames`
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"video is a {type(path).__name__}; expected the path of a file")
@@ -87,11 +87,11 @@ def prompt_inputs(
     device: Any,
     dtype: Any,
 ) -> Any:
-    """What a Hugging Face processor makes of prompts and their videos, ready for the model.
+    """A Hugging Face processor's output for prompts and their videos, ready for the model.
 
     Parameters
     ----------
-    texts : one a prompt; see :func:`chat_text`
+    texts : one per prompt; see :func:`chat_text`
     videos : (frames [T, h, w, 3] uint8, metadata) of each video, in the order of the prompts
     images : of all prompts, in their order
     device, dtype : of the model
@@ -104,7 +104,7 @@ def prompt_inputs(
     if videos:
         given["videos"] = [rgb for rgb, _ in videos]
         given["video_metadata"] = [dict(metadata) for _, metadata in videos]
-        given["do_sample_frames"] = False  # they are sampled already
+        given["do_sample_frames"] = False  # they are already sampled
     if len(texts) > 1:
         given["padding"] = True
     return processor(text=list(texts), return_tensors="pt", **given).to(device=device, dtype=dtype)

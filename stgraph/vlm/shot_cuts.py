@@ -1,4 +1,4 @@
-"""Shot changes between the frames that are sampled, from how much their pictures change."""
+"""Shot changes between sampled frames, detected by picture change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Array = np.ndarray[Any, Any]
 
 VERSION = 1
 THRESHOLD = 0.4
-"""Mean change of the cells from which on a new shot begins. In the bundled sample, at a frame a second, the eight shot
-changes lie at 0.46 to 0.79 and all other steps at 0.37 or below."""
+"""Mean change of the cells from which on a new shot begins. In the bundled sample, at one frame per second, the eight
+shot changes lie at 0.46 to 0.79 and all other steps at 0.37 or below."""
 _GRID = (8, 8)
 
 
 class ShotCuts:
-    """Finds shot changes as frames pass by.
+    """Detects shot changes as frames pass by.
 
     Every frame is described on a grid of 8 x 8 cells by colour and gradients
     (:class:`stgraph.vlm.patches.PatchEncoder`), whatever encoder makes the tokens. Its change is the mean over the

@@ -1,4 +1,4 @@
-"""What a compression did: one record a video."""
+"""Records of a compression: one per video."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class VideoRecord:
     Attributes
     ----------
     call : the prompt it belongs to, counted from 0 since compression began
-    sample : row of the batch; of equal rows (beams, returned sequences) the first
+    sample : row of the batch; the first of equal rows (beams, returned sequences)
     index : which video of that row
     n_rows : rows that share this selection
     selector : its name
     grid : (T, H, W)
     n_visual : tokens the budget refers to
     n_kept : of them, tokens that entered the LLM
-    n_candidates : tokens the last cut was made from, None where the selector makes none
+    n_candidates : tokens before the last cut, None if the selector makes none
     n_extra : separators and final newlines among the video's tokens, which no selector counts and which always stay
     account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
     kind, positions : of the selection
@@ -35,8 +35,8 @@ class VideoRecord:
     select_s : seconds in the selector, its work on a GPU included; for the first videos of a process the loading of
         libraries and the compiling of kernels too
     probe_s : seconds in the probe pass, which all videos of the prompt share; 0 without one
-    host_copy : why the features were copied to host memory, None where the selector read them in place
-    graph_host_copy : why edges or labels were copied to host memory, None where they were not, or were there
+    host_copy : reason the features were copied to host memory, None if the selector read them in place
+    graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were there already
     nodes : [K'] int64, kept lattice nodes, in host memory
     report : of the selection
     """
@@ -93,7 +93,7 @@ class LeftAlone:
 
 @dataclass
 class Stats:
-    """What has been compressed so far, in order, and what was left alone; all lists may be emptied by the caller."""
+    """Everything compressed so far, in order, and everything left alone; the caller may empty all lists."""
 
     videos: list[VideoRecord] = field(default_factory=list)
     prompts: list[PromptRecord] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Small JPEG pictures of frames, which ride along in a dump so that tokens can be looked at without the video."""
+"""Thumbnails: small JPEG pictures of frames in a dump, so that tokens can be viewed without the video."""
 
 from __future__ import annotations
 

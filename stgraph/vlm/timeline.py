@@ -1,4 +1,4 @@
-"""When each frame of a video is shown: from the times of its packets, checked against decoding, or from decoding it."""
+"""Timelines: when each frame of a video is shown, from packet times checked against decoding, or from decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stgraph.vlm.video_open import Path, decoded, opened
 Array = np.ndarray[Any, Any]
 
 _HELD_S = 10.0  # the last frame is held as long as is said, up to this or what all before it take
-_SPLICE_S = 0.5  # times that fall back further were not reordered: another recording begins there
+_SPLICE_S = 0.5  # larger jumps back are not reordering: another recording begins there
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def timeline(path: Path, first: Sequence[int | None]) -> Timeline:
 
 
 def _from_packets(packets: Packets, first: Sequence[int | None]) -> Timeline | None:
-    """From the packets' times; None where these are not the frames'."""
+    """From the packets' times; None if these are not the frames'."""
     if packets.pts is None or first[0] is None or _is_spliced(packets):
         return None
     order = np.argsort(packets.pts, kind="stable")

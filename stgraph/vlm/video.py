@@ -17,7 +17,7 @@ from stgraph.vlm.video_open import CONVERT, Path
 
 Array = np.ndarray[Any, Any]
 
-MAX_FRAMES = 1_000_000  # of one sample: 11 hours at 24 a second
+MAX_FRAMES = 1_000_000  # per sample: 11 hours at 24 frames per second
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +26,9 @@ class Frames:
 
     Attributes
     ----------
-    rgb : [T, h, w, 3] uint8; T is what was asked for, or all that are shown where these are fewer
+    rgb : [T, h, w, 3] uint8; T as requested, or all frames if the video shows fewer
     times : [T] float64, presentation time of each frame in seconds from the first frame of the video
-    fps : average frames a second of the whole video, not of the sample
+    fps : average frames per second of the whole video, not of the sample
     size : (h, w)
     """
 
@@ -58,7 +58,7 @@ def sample_times(info: VideoInfo, n_frames: int | None = None, fps: float | None
     else:
         assert fps is not None
         if not 0 < fps < float("inf"):
-            raise InputError(f"fps is {fps!r}; it must be a positive number of frames a second")
+            raise InputError(f"fps is {fps!r}; it must be a positive number of frames per second")
         count = max(1, ceil(min(info.duration_s * fps, 2.0 * MAX_FRAMES) - 1e-6))
     taken = min(count, info.n_frames)
     if taken > MAX_FRAMES:
@@ -116,9 +116,9 @@ def read_frames(
     seek: bool | None = None,
     info: VideoInfo | None = None,
 ) -> Frames:
-    """Frames at even distances: the centres of ``n_frames`` equal spans, or ``fps`` a second from the first on.
+    """Frames at even distances: the centres of ``n_frames`` equal spans, or ``fps`` per second from the first on.
 
-    Where more are asked for than the video shows, each of its frames is taken once, never a copy.
+    If more are requested than the video shows, each of its frames is taken once.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from stgraph.vlm.dump_video import Progress, Sampling, TokenSource, is_present, 
 
 ENVIRONMENT = "STGRAPH_CACHE_DIR"
 LIMIT_BYTES = 2 << 30
-"""What the cache may take; the entries that were not used for longest go first."""
+"""Size limit of the cache; the least recently used entries go first."""
 
 _log = logging.getLogger("stgraph")
 
@@ -37,7 +37,7 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """Where tokens of videos are cached: in ``$STGRAPH_CACHE_DIR``, or in the user's cache folder."""
+    """The cache folder: ``$STGRAPH_CACHE_DIR``, or the user's cache folder."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         return Path(named)
@@ -90,7 +90,7 @@ def cached_tokens(
 
 
 def entries() -> list[Entry]:
-    """What the cache holds, the last used first."""
+    """Entries of the cache, last used first."""
     found = []
     for path in _files():
         try:
@@ -104,7 +104,7 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Empty the cache; the number of bytes that became free. Files that are not the cache's stay."""
+    """Empty the cache and return the number of bytes freed. Other files stay."""
     freed = 0
     for path in _files():
         freed += _removed(path)
@@ -112,7 +112,7 @@ def clear() -> int:
 
 
 def _trim() -> None:
-    """Remove the entries that were not used for longest until the rest is within the limit; the newest stays."""
+    """Remove least recently used entries until the rest is within the limit; the newest stays."""
     kept = 0
     for i, path in enumerate(_files()):
         try:
@@ -125,7 +125,7 @@ def _trim() -> None:
 
 
 def _files() -> list[Path]:
-    """Entries, the last used first."""
+    """Entries, last used first."""
 
     def used(path: Path) -> float:
         try:

@@ -1,4 +1,4 @@
-"""What a video file shows: how long, how many frames, of which size. What it says about itself is only a hint."""
+"""Facts about a video file as decoded: length, number and size of frames. Its own statements are only hints."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from stgraph.vlm.file_kind import missing_bytes
 from stgraph.vlm.timeline import Timeline, timeline
 from stgraph.vlm.video_open import CONVERT, Path, decoded, opened
 
-_CHECKED = 12  # frames that are decoded to see whether the packets' times are theirs
+_CHECKED = 12  # frames decoded to check that the packets' times are theirs
 _SAME_RATE = 0.01  # times are rounded, in Matroska to milliseconds: nearer than this, the rate that is said is meant
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file shows.
+    """Facts about a video as decoded.
 
     Attributes
     ----------
     duration_s : from the first frame shown to the end of the last
-    fps : average frames a second
+    fps : average frames per second
     size : (height, width) in pixels as displayed, after rotation; of the first frame, to which others are scaled
-    codec : FFmpeg's name of it
+    codec : FFmpeg's name for it
     n_frames : how many frames are shown
     sample_aspect_ratio : width of a pixel by its height as displayed; 1 where the file does not say. Frames are not
         stretched by it
@@ -78,7 +78,7 @@ def probe_video(path: Path) -> VideoInfo:
 
 
 def _said_s(container: Any, stream: Any) -> float:
-    """How long a file says its video is."""
+    """The video's length as stated by the file."""
     counted = stream.frames / float(stream.average_rate) if stream.average_rate else 0.0  # FFmpeg cuts durations of AVI
     known = stream.duration is not None
     return max(float(stream.duration * stream.time_base) if known else (container.duration or 0) / 1e6, counted)

@@ -1,4 +1,4 @@
-"""Video files, opened by PyAV (FFmpeg): what is opened, what is refused and as what, and the frames in order."""
+"""Opening video files with PyAV (FFmpeg): accepted and refused formats, and frames in order."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _video(container: Any, path: Path) -> Any:
             f"cannot read {path}: its frames have {coder.width} x {coder.height} pixels; at most {MAX_PIXELS:,} "
             "are read. Scale it down first: ffmpeg -i INPUT -vf scale=1920:-2 OUTPUT.mp4"
         )
-    coder.options = {"max_pixels": str(MAX_PIXELS)}  # frames can grow on the way
+    coder.options = {"max_pixels": str(MAX_PIXELS)}  # frames can grow midway
     coder.thread_type = "AUTO"
     return streams[0]
 
