@@ -1,0 +1,112 @@
+"""The contract of compress() on LLaVA-Video (its four layouts of newlines) and NVILA, as on every other family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+import test_vlm_families as contract
+import vlm_oracle
+from vlm_models import FRAMES, IMAGE, TEXT, VIDEO, Case, finished, noise, padded, row_of, torch, transformers
+
+from stgraph.vlm.checkpoints.modeling_llava_video import LlavaVideoForConditionalGeneration
+from stgraph.vlm.checkpoints.modeling_nvila import NvilaConfig, NvilaForConditionalGeneration
+
+# Newlines -> (tokens of a row of a frame, of a frame, of a video) that are no patches.
+LAYOUTS = {"grid": (1, 0, 0), "frame": (0, 1, 0), "one_token": (0, 0, 1), "no_token": (0, 0, 0)}
+
+
+@dataclass(frozen=True, eq=False)
+class NewlineCase(Case):
+    """A case with newlines among the placeholders."""
+
+    newlines: str = "grid"
+
+    def columns(self, row: int) -> Any:
+        """Columns of patches alone."""
+        T, H, W = self.grids[row]
+        a_row, a_frame, _ = LAYOUTS[self.newlines]
+        columns = (self.inputs["input_ids"][row] == self.token).nonzero()[:, 0]
+        frames = columns[: T * (H * (W + a_row) + a_frame)].view(T, -1)[:, : H * (W + a_row)]
+        return frames.reshape(T * H, W + a_row)[:, :W].reshape(-1)
+
+
+def kept_columns(case: NewlineCase, stats: Any) -> Any:
+    """Newlines of rows, which these selectors leave out, go; all others stay."""
+    keep = vlm_oracle.kept_columns(case, stats)
+    if case.newlines == "grid":
+        for row in range(len(keep)):
+            newline = case.inputs["input_ids"][row] == case.token
+            newline[case.columns(row)] = False
+            keep[row, newline] = False
+    return keep
+
+
+def options(side: int) -> dict[str, Any]:
+    vision = transformers.SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=side * 8,
+        patch_size=8,
+        vision_use_head=False,
+    )
+    text = transformers.Qwen2Config(**TEXT, tie_word_embeddings=False)
+    return dict(vision_config=vision, text_config=text, image_token_index=IMAGE, video_token_index=VIDEO)
+
+
+@cache
+def llava_video_model(newlines: str) -> Any:
+    config = transformers.LlavaOnevisionConfig(**options(7), vision_feature_select_strategy="full")
+    config.mm_newline_position, config.mm_spatial_pool_mode = newlines, "average"
+    return finished(LlavaVideoForConditionalGeneration(config))
+
+
+def llava_video(newlines: str, batch: int) -> NewlineCase:
+    a_row, a_frame, a_video = LAYOUTS[newlines]
+    n = FRAMES * (3 * (3 + a_row) + a_frame) + a_video  # 7 x 7 patches are 3 x 3 tokens by average
+    rows = [row_of([[VIDEO] * n], b) for b in range(batch)]
+    inputs = {**padded(rows), "pixel_values_videos": noise(batch, FRAMES, 3, 56, 56)}
+    return NewlineCase(llava_video_model(newlines), inputs, [(FRAMES, 3, 3)] * batch, VIDEO, newlines=newlines)
+
+
+@cache
+def nvila_model(downsample: int, frames: int) -> Any:
+    kinds = dict(nvila_downsample=downsample, nvila_scales=3, nvila_pool=[frames, 1, 1], nvila_newline_ids=[3])
+    return finished(NvilaForConditionalGeneration(NvilaConfig(**options(7), **kinds)))
+
+
+def nvila(downsample: int, frames: int, batch: int) -> NewlineCase:
+    side = -(-7 // downsample)
+    T = 2 * FRAMES // frames
+    rows = [row_of([[VIDEO] * (T * (side * side + 1))], b) for b in range(batch)]
+    inputs = {**padded(rows), "pixel_values_videos": noise(batch, 2 * FRAMES, 3, 56, 56)}
+    grids = [(T, side, side)] * batch
+    return NewlineCase(nvila_model(downsample, frames), inputs, grids, VIDEO, newlines="frame")
+
+
+MADE = {
+    **{f"llava_video {name}": lambda batch, name=name: llava_video(name, batch) for name in LAYOUTS},
+    "nvila": lambda batch: nvila(2, 1, batch),
+    "nvila video": lambda batch: nvila(2, 4, batch),
+    "nvila lite": lambda batch: nvila(3, 1, batch),
+}
+TESTS = {
+    "r = 1": contract.test_everything_kept_is_bit_identical,
+    "as masked": contract.test_dropped_tokens_are_as_if_masked,
+    "forward": contract.test_forward_alone_is_as_if_masked,
+    "probe": lambda family, batch: contract.test_the_probe_is_eager_attention(family, batch, 2),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("family", MADE)
+def test_the_contract(family: str, test: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(contract.CASES, family, MADE[family])
+    monkeypatch.setattr(contract, "kept_columns", kept_columns)
+    TESTS[test](family, batch)
+    assert torch.get_num_threads() == 1
