@@ -28,7 +28,7 @@ def run(
     """Answer what ``store`` holds no answer to yet; rows are saved even if the run is interrupted.
 
     Each video is decoded once and each prompt processed once for all trials. A question that fails becomes a
-    row with its error, and the run goes on; the next run tries it again.
+    row with its error, and the run continues; the next run retries it.
 
     Parameters
     ----------

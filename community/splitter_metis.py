@@ -1,4 +1,4 @@
-"""METIS: balanced pieces with little weight cut between them (Karypis and Kumar 1998), through pymetis."""
+"""METIS splitter: balanced pieces with little weight between them (Karypis and Kumar 1998), through pymetis."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stgraph.kernels.cpu.tree_split import split_trees
 Array = np.ndarray[Any, Any]
 
 _UNITS = 1000  # METIS takes integer weights
-_MORE_PARTS = 1.5  # its pieces are balanced within a few percent, so that some need a part more to fit
+_MORE_PARTS = 1.5  # its pieces are balanced within a few percent, so some communities need one more part to fit
 
 
 class MetisSplitter:
-    """The fewest balanced pieces that fit, with little similarity between them; the tree cuts what does not come out.
+    """The fewest balanced pieces that fit, with little similarity between them; the tree splits any rest above the cap.
 
-    METIS starts from a fixed seed, so that the same graph is always divided in the same way.
+    METIS uses a fixed seed, so that the same graph is always divided the same way.
     """
 
     name = "metis"
     connected = True
 
     def unavailable(self) -> str | None:
-        """None, or the reason why it cannot run here."""
+        """None, or the reason it cannot run here."""
         return missing_package("pymetis", "pymetis", "fast")
 
     def split(self, edges: EdgeList, labels: Array, cap: int, redetect: Redetect) -> tuple[Array, list[str]]:

@@ -61,7 +61,7 @@ class Waiting:
     stage : the one that waits
     rows : [k] int64, ascending: rows of the tokens that are left until then, and take part in the attention that is
         read; None: all
-    resume : goes on with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
+    resume : continues with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
         tokens are, None where the stage reads none. Gives the selection, or what waits for the next stage
     assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums
     """

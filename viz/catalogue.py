@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 def selector_table(rows: Sequence[Row]) -> Table:
-    """A row a selector."""
+    """One row per selector."""
     table = new_table("Selectors")
     for title in ("selector", "paper", "venue", "year", "signals", "cuts", "count"):
         table.add_column(title, overflow="fold", no_wrap=title == "selector")

@@ -1,4 +1,4 @@
-"""Encoded training videos: a ring that is refilled as training goes on, the same for the same step."""
+"""Encoded training videos: a ring refilled during training, the same at the same step."""
 
 from __future__ import annotations
 

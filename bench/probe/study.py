@@ -1,7 +1,7 @@
 """The clustering study behind ``stgraph probe --study DIR`` and ``make study``.
 
 Thresholds are chosen on the dev videos, everything else is measured on the test videos, with every model. The rows go
-into files of their own, which later runs go on from; ``docs/what-clustering-changes.md`` is written from them.
+into separate files, from which later runs resume; ``docs/what-clustering-changes.md`` is written from them.
 """
 
 from __future__ import annotations

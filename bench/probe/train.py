@@ -1,7 +1,7 @@
 """Train the probe's models: ``python -m stgraph.bench.probe.train --out DIR``.
 
 First the encoder, by the labels of its patches; then, with the encoder frozen, one projector and decoder for each seed.
-Interrupted, the same command goes on where it was. On a CPU matrix products are computed in bfloat16 where that is
+An interrupted run resumes with the same command. On a CPU matrix products are computed in bfloat16 where that is
 faster; weights and their updates are float32 everywhere.
 """
 

@@ -24,7 +24,7 @@ _INTEGERS = range(-(2**63), 2**63)  # what a column of integers holds, here as i
 
 
 def read_rows(path: str | os.PathLike[str], fmt: str, table: Table) -> list[Row]:
-    """The rows of a file that holds one table, in one of the formats a run goes on from.
+    """The rows of a file that holds one table, in one of the formats a run can resume from.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from stgraph.files import atomic_path
 
 Row = Mapping[str, Any]
 FORMATS = ("json", "csv", "parquet")
-ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, which a later run can go on from
+ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, which a later run can resume from
 
 
 def format_of(path: str | os.PathLike[str] | None, named: str | None, formats: Sequence[str] = FORMATS) -> str | None:

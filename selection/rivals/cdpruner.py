@@ -1,4 +1,4 @@
-"""CDPruner: tokens that are unlike each other and like what is asked, by a determinantal point process."""
+"""CDPruner: tokens diverse and relevant to the prompt, by a determinantal point process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DART: a few pivots, and the tokens least like them."""
+"""DART: a few pivots, and the tokens least similar to them."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class FlashVid(FittedMethod):
     segments : cut into at least so many (every frame is one where there are fewer)
     true_means : whether merged tokens are the means of all tokens in them; False: as released, where a tree is divided
         by one more than the tokens merged into its root directly, and a cluster counts each tree once
-    exact_count : False: ceil(1.25 P r) tokens a frame, and ceil(their share) clusters
+    exact_count : False: ceil(1.25 P r) tokens per frame, and ceil(their share) clusters
     """
 
     alpha: float = 0.7

@@ -1,4 +1,4 @@
-"""Cutting a video into windows of frames that cluster together (PruneVid's temporal segmentation)."""
+"""Windows of frames that cluster together (PruneVid's temporal segmentation)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def command(
             help="LLaVA-Video or NVILA in its authors' layout: a folder, or its name on the hub.", metavar="IN"
         ),
     ],
-    output: Annotated[Path, typer.Argument(help="The output folder; not there yet, or empty.", metavar="OUT")],
+    output: Annotated[Path, typer.Argument(help="Output folder; new or empty.", metavar="OUT")],
     dtype: Annotated[
         str | None,
         typer.Option("--dtype", help="float32, float16 or bfloat16; default: as stored.", show_default=False),
@@ -32,7 +32,7 @@ def command(
         typer.Option(
             "--tower-heads",
             min=1,
-            help="Attention heads of LLaVA-Video's vision tower, where it is not one of SigLIP's.",
+            help="Attention heads of LLaVA-Video's vision tower, if it is not one of SigLIP's.",
             show_default=False,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Write a checkpoint in its authors' layout as a folder that transformers' from_pretrained reads.
 
-    Other commands read both layouts as they are (--model).
+    Other commands read both layouts directly (--model).
     """
     from stgraph.vlm.checkpoints.conversion import convert
 

@@ -17,7 +17,7 @@ stgraph selectors --format json
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(help="One selector, with its parameters; by default all.", show_default=False)
+        str | None, typer.Argument(help="One selector, with its parameters; default: all.", show_default=False)
     ] = None,
     fmt: options.TableOrJson = None,
     quiet: options.Quiet = False,
