@@ -143,3 +143,19 @@ def test_study_repeats_no_setting() -> None:
     )
     assert {s.parameters.get("split") for s in settings} >= {"tree", "raster", "redetect"}
     assert {str(s.parameters.get("max_size")) for s in settings} >= {"sqrt", "None"}
+
+
+def test_all_are_those_that_the_probes_model_can_serve() -> None:
+    """Others need signals it does not give, or attention of layers that are not read."""
+    from stgraph.bench.probe.plan import ProbeSetting, probe_selectors
+    from stgraph.errors import MissingSignalError
+    from stgraph.selection.base import SELECTORS
+
+    served = probe_selectors()
+    assert {"random", "fastv", "divprune", "prunevid", "st-simdiff-attention"} <= set(served)
+    assert {"flashvid", "cdpruner", "prunevid-attention", "dart", "pyramiddrop"}.isdisjoint(served)
+    for name in set(SELECTORS.names()) - set(served):
+        with pytest.raises(MissingSignalError, match="leave this selector out"):
+            ProbeSetting(name).check(0.3)
+    with pytest.raises(MissingSignalError, match="decoder layer 8; the probe's model gives that of layer 1"):
+        ProbeSetting("pyramiddrop").check(0.3)

@@ -12,7 +12,8 @@ from stgraph.bench.probe.splits import N_VIDEOS, seed_of
 from stgraph.bench.probe.weights import asked_families, model_names
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.selection.base import parameters_of
+from stgraph.selection.attention import SHALLOW_LAYER
+from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
 
@@ -44,6 +45,13 @@ class ProbeSetting(Setting):
         made = self.build(Budget(retain_ratio=ratio))
         if "backend" in self.parameters:
             usable_backend(self.parameters["backend"])
+        reads = [stage.attention for stage in made.stages() if stage.attention is not None]
+        deep = [read.layer for read in reads if read.fixed and read.layer != SHALLOW_LAYER]
+        if deep:
+            raise MissingSignalError(
+                f"{self.selector} reads the attention of decoder layer {deep[0]}; the probe's model gives that of layer "
+                f"{SHALLOW_LAYER}: leave this selector out"
+            )
         missing = sorted(made.requires - SIGNALS)
         if missing:
             raise MissingSignalError(
@@ -102,6 +110,18 @@ class ProbePlan:
     def n_videos(self) -> int:
         """Videos that hold ``n_questions``."""
         return -(-self.n_questions // self.questions_a_video)
+
+
+def probe_selectors() -> list[str]:
+    """The selectors that can be used and need no more than the probe's model gives."""
+    found = []
+    for name in SELECTORS.usable():
+        try:
+            ProbeSetting(name).check(0.5)
+        except MissingSignalError:
+            continue
+        found.append(name)
+    return found
 
 
 def probe_settings(

@@ -14,6 +14,7 @@ EXAMPLES = """
 stgraph probe -o rows.csv
 stgraph probe -s st-simdiff -b igraph-leiden -b lattice-components --split tree --split raster
 stgraph probe --preset table-3
+stgraph probe -s all -o all-selectors.csv
 """
 
 
@@ -149,7 +150,7 @@ def _study(folder: Path, n_questions: int, quiet: bool) -> None:
 
 
 def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, method: dict[str, Any]) -> Any:
-    from stgraph.bench.probe.plan import ProbePlan, probe_settings
+    from stgraph.bench.probe.plan import ProbePlan, probe_selectors, probe_settings
     from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_RATIOS, DEFAULT_SELECTORS
     from stgraph.bench.probe.weights import model_names
 
@@ -160,6 +161,8 @@ def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, metho
         _refuse({**method, "features": features}, "--preset has its own")
         return ProbePlan(settings=preset.settings, retain_ratios=ratios or preset.retain_ratios, **common)
     selectors = method.pop("selector", None)
+    if selectors is not None and "all" in selectors:
+        selectors = tuple(probe_selectors())
     axes = {name: value if isinstance(value, tuple) else (value,) for name, value in method.items()}
     if selectors is None:
         axes.setdefault("backend", DEFAULT_BACKENDS)
