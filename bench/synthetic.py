@@ -62,7 +62,9 @@ def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n
 
     features, keys = projected(d_encoder), projected(d_encoder)
     index = tokens.signals.get("seq_index", 10 + np.arange(grid.n_tokens, dtype=np.int64))
-    llm = rng.random((3, int(index.max()) + 11)).astype(np.float32)  # ten text tokens on either side
+    read = tokens.signals.get("llm_attn_last")
+    n_positions = int(index.max()) + 11 if read is None else read.shape[1]  # ten text tokens on either side
+    llm = rng.random((3, n_positions)).astype(np.float32)
     for layer in llm:
         layer[index[grid.rows]] += 20 * attention(x.reshape(1, T * P, d))[0] * T * P / 100
         layer /= layer.sum()
@@ -93,5 +95,12 @@ def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n
     made["llm_hidden"] = hidden[None]
     made["llm_keys"] = (hidden @ rng.standard_normal((d, 2 * 8)).astype(np.float32)).reshape(1, -1, 2, 8).swapaxes(1, 2)
     made["text_embeds"] = hidden[int(index.max()) + 1 :]
+    others = [layer for layer in range(29) if layer not in made["llm_attn_layers"]]
+    more = rng.random((len(others), n_positions)).astype(np.float32)
+    made["llm_attn_last"] = np.concatenate([made["llm_attn_last"], more / more.sum(axis=1, keepdims=True)])
+    made["llm_attn_layers"] = np.append(made["llm_attn_layers"], others)
+    n_saved = len(tokens.signals.get("llm_attn_layers", made["llm_attn_layers"]))
+    for name in ("llm_attn_text_sum", "llm_attn_visual_mean"):
+        made[name] = rng.random((n_saved, n_positions)).astype(np.float32)
     metadata = {**tokens.metadata, "synthetic_signals": ", ".join(sorted(set(made) - set(tokens.signals)))}
     return VideoTokens(tokens.features, grid, {**made, **tokens.signals}, metadata)

@@ -27,14 +27,14 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
     """
     saved = tokens.signal("llm_attn_last", needed_by)
     layers = tokens.signal("llm_attn_layers", needed_by)
-    position = tokens.signal("seq_index", needed_by)
+    tokens.signal("seq_index", needed_by)
     place = np.flatnonzero(layers == layer)
     if place.size == 0:
         raise MissingSignalError(
             f"{needed_by} needs the signal 'llm_attn_last' of decoder layer {layer}; saved are layers "
             f"{', '.join(map(str, layers.tolist()))}"
         )
-    return _at_nodes(tokens, saved[place[0]], position, "llm_attn_last", f"signal 'llm_attn_last' of layer {layer}")
+    return at_nodes(tokens, saved[place[0]], "llm_attn_last", needed_by, layer)
 
 
 def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:
@@ -47,19 +47,26 @@ def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:
     InputError
         it holds NaN or Inf, or ``seq_index`` points outside the sequence
     """
-    values, position = tokens.signal(name, needed_by), tokens.signal("seq_index", needed_by)
-    return _at_nodes(tokens, values, position, name, f"signal {name!r}")
+    return at_nodes(tokens, tokens.signal(name, needed_by), name, needed_by)
 
 
-def _at_nodes(tokens: VideoTokens, values: Array, position: Array, name: str, what: str) -> Array:
-    """[N] float64: ``values`` ([seq]) at the nodes' positions, refused where they are not finite."""
-    at = position[tokens.grid.rows]
+def at_nodes(tokens: VideoTokens, values: Array, name: str, needed_by: str, layer: int | None = None) -> Array:
+    """[N] float64: ``values`` ([seq]) of the signal ``name``, of a ``layer`` or whole, at the nodes of ``tokens``.
+
+    Raises
+    ------
+    MissingSignalError
+        no ``seq_index``
+    InputError
+        values that are NaN or Inf, or ``seq_index`` points outside the sequence
+    """
+    at = tokens.signal("seq_index", needed_by)[tokens.grid.rows]
     if at.min() < 0 or at.max() >= values.size:
         raise InputError(
             f"signal 'seq_index' runs from {at.min()} to {at.max()}, but {name!r} has {values.size} positions"
         )
     found: Array = values.astype(np.float64)[at]
-    check_finite(what, found)
+    check_finite(f"signal {name!r}" if layer is None else f"signal {name!r} of layer {layer}", found)
     return found
 
 

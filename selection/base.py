@@ -130,6 +130,7 @@ SELECTORS = Registry(
         "prunevid": "stgraph.selection.rivals.prunevid:PruneVid",
         "prunevid-attention": "stgraph.selection.rivals.prunevid_attention:PruneVidAttention",
         "fastv": "stgraph.selection.rivals.fastv:FastV",
+        "fitprune": "stgraph.selection.rivals.fitprune:FitPrune",
         "cdpruner": "stgraph.selection.rivals.cdpruner:CdPruner",
         "dart-embedding": "stgraph.selection.rivals.dart:DartEmbedding",
         "dart": "stgraph.selection.rivals.dart:Dart",

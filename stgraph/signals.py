@@ -49,6 +49,12 @@ SIGNALS: dict[str, Signal] = {
         ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, one row per layer", True
     ),
     "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of llm_attn_last", True),
+    "llm_attn_text_sum": Signal(
+        ("saved", "seq"), FLOATS, "attention from the text behind the video, head maximum, summed, a layer a row", True
+    ),
+    "llm_attn_visual_mean": Signal(
+        ("saved", "seq"), FLOATS, "attention from the visual tokens, head maximum, mean over them, a layer a row", True
+    ),
     "llm_attn_textmax": Signal(("seq",), FLOATS, "attention at one layer, maximum over heads and text queries", True),
     "llm_q_last": Signal(("qsaved", "qheads", "dh_llm"), FLOATS, "post-RoPE query of the last prompt token", True),
     "llm_keys": Signal(("qsaved", "kvheads", "seq", "dh_llm"), FLOATS, "post-RoPE keys of the sequence", True),

@@ -34,3 +34,28 @@ def pyramiddrop(layers: tuple[int, ...] = (8, 16, 24), ratios: tuple[float, ...]
         return Expected(left)
 
     return restate
+
+
+def fitprune(deletions: dict[int, int], exact_count: bool = True) -> Restatement:
+    """``LlamaAttention`` of the release: a stable ascending sort of the product, of which the first tokens go."""
+
+    def restate(video: Video, n_keep: int, ratio: Fraction) -> Expected:
+        layers = sorted(deletions)
+        total = sum(deletions.values())
+        if exact_count:
+            exact = {layer: Fraction((video.n - n_keep) * deletions[layer], total) for layer in layers}
+            gone = {layer: math.floor(value) for layer, value in exact.items()}
+            by_rest = sorted(layers, key=lambda layer: (gone[layer] - exact[layer], layer))
+            for layer in by_rest[: video.n - n_keep - sum(gone.values())]:
+                gone[layer] += 1
+        else:
+            gone = {layer: deletions[layer] * video.n // 576 for layer in layers}
+        left = list(range(video.n))
+        for layer in layers:
+            cross = row_of_layer(video, "llm_attn_text_sum", layer)
+            own = row_of_layer(video, "llm_attn_visual_mean", layer)
+            ascending = sorted(left, key=lambda i: (cross[i] * own[i], -i))
+            left = sorted(ascending[min(gone[layer], len(left) - 1) :])
+        return Expected(left)
+
+    return restate

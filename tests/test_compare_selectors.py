@@ -61,6 +61,9 @@ def test_every_selector_runs_at_every_ratio(everything: Comparison) -> None:
         layers = row["n_input"] * row["prune_layer"] + row["n_kept"] * (row["n_layers"] - row["prune_layer"])
         if row["selector"] == "pyramiddrop":  # cut in two layers before that
             layers = 8 * N + 8 * min(N, 4 * target) + 8 * min(N, 2 * target) + 4 * target
+        if row["selector"] == "fitprune":  # in 26
+            assert row["mean_layer_tokens"] < layers / row["n_layers"]
+            continue
         assert row["mean_layer_tokens"] == pytest.approx(layers / row["n_layers"])
     assert {row["selector"] for row in everything.rows if row["kind"] == "merge"} >= {"sttm", "framefusion", "holitom"}
     assert {row["selector"] for row in everything.rows if row["prune_layer"]} >= {"fastv", "st-simdiff-released"}

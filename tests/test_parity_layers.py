@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracles_layers import pyramiddrop
+from oracles_layers import fitprune, pyramiddrop
 from parity_cases import CASES, parity
 
 from stgraph import Budget, VideoTokens, selector
+from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError, MissingSignalError
+from stgraph.selection.rivals.fitprune import TABLE
 from stgraph.selection.stages import Waiting
 
 MODEST = [case for case in CASES if case.T * case.H * case.W < 700]
@@ -81,8 +83,10 @@ def test_pyramiddrop_in_a_running_model() -> None:
 
 
 def test_a_layer_that_was_not_saved() -> None:
-    with pytest.raises(MissingSignalError, match="layer 9"):
-        selector("pyramiddrop", n_keep=3, layers=(8, 9, 24)).select(CASES[0].tokens())
+    with pytest.raises(MissingSignalError, match="layer 31"):
+        selector("pyramiddrop", n_keep=3, layers=(8, 24, 31), n_layers=40).select(CASES[0].tokens())
+    with pytest.raises(MissingSignalError, match="'llm_attn_text_sum' and 'llm_attn_visual_mean' of decoder layer 30"):
+        selector("fitprune", n_keep=3, deletions={8: 1, 30: 2}).select(CASES[0].tokens())
 
 
 @pytest.mark.parametrize(
@@ -108,3 +112,47 @@ def test_the_budget_of_one_call() -> None:
     chosen = selector("pyramiddrop", retain_ratio=0.5)
     found = chosen.select(tokens, Budget(0.4, measured="layers"))
     assert len(found) == chosen.count(tokens.grid, Budget(0.4, measured="layers"))
+
+
+@pytest.mark.parametrize("deletions", [None, {2: 1}, {0: 3, 5: 1, 6: 0, 28: 2}])
+@pytest.mark.parametrize("exact_count", [True, False])
+def test_fitprune(deletions: dict[int, int] | None, exact_count: bool) -> None:
+    restate = fitprune(dict(deletions or TABLE), exact_count)
+    found = parity("fitprune", restate, deletions=deletions, exact_count=exact_count)
+    assert found.equal == len(CASES)
+
+
+def test_the_table_of_fitprune() -> None:
+    """Of 576 tokens in 32 layers, 60 % go by the mean over the layers, and 127 are left."""
+    left, per_layer, behind = 576, [], []
+    for layer in range(32):
+        per_layer.append(left)
+        left -= TABLE.get(layer, 0)
+        behind.append(left)
+    assert left == 127
+    assert sum(behind) / 32 / 576 == pytest.approx(0.401, abs=0.0005)
+    tokens = VideoTokens.from_array(np.random.default_rng(0).standard_normal((1, 24, 24, 4)).astype(np.float32))
+    found = selector("fitprune", retain_ratio=0.4, exact_count=False).select(synthetic_signals(tokens))
+    assert len(found) == 127
+    assert found.account.per_layer == per_layer
+
+
+def test_fitprune_keeps_what_is_attended_to() -> None:
+    """The tokens of largest product stay; UniPruneBench's port keeps those of smallest."""
+    tokens = CASES[16].tokens()
+    found = selector("fitprune", n_keep=100, deletions={2: 1}).select(tokens)
+    at = tokens.signals["llm_attn_layers"].tolist().index(2)
+    product = (tokens.signals["llm_attn_text_sum"][at] * tokens.signals["llm_attn_visual_mean"][at].astype(np.float64))[
+        tokens.signals["seq_index"][tokens.grid.rows]
+    ]
+    kept = product[found.nodes]
+    assert kept.min() >= np.delete(product, found.nodes).max()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"deletions": {}}, {"deletions": {1: 0}}, {"deletions": {1: -1}}, {"deletions": {31: 4}}, {"n_layers": 1}],
+)
+def test_fitprune_parameters(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        selector("fitprune", n_keep=1, **options)

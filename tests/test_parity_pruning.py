@@ -119,8 +119,8 @@ def test_fastv_measured_over_the_layers() -> None:
 
 
 def test_fastv_asks_for_a_layer_that_was_saved() -> None:
-    with pytest.raises(MissingSignalError, match="layer 6"):
-        stgraph.selector("fastv", n_keep=3, layer=7).select(CASES[0].tokens())
+    with pytest.raises(MissingSignalError, match="layer 36"):
+        stgraph.selector("fastv", n_keep=3, layer=37, n_layers=40).select(CASES[0].tokens())
 
 
 @pytest.mark.parametrize("name", ["random", "random-per-frame"])

@@ -23,7 +23,10 @@ Array = np.ndarray[Any, Any]
 
 NAMES = SELECTORS.names()
 RATIOS = (0.1, 0.15, 0.3, 0.5, 1.0)
-READ_THE_LLM = {"fastv", "pyramiddrop", "dart", "st-simdiff-released", "framefusion-attention", "prunevid-attention"}
+READ_THE_LLM = {
+    *("fastv", "fitprune", "pyramiddrop", "dart", "prunevid-attention"),
+    *("st-simdiff-released", "framefusion-attention"),
+}
 FREE_COUNT = {"st-simdiff-released"}  # its count is its authors' formula over the features
 GRIDS = [(1, 1, 1), (1, 7, 7), (2, 1, 6), (3, 5, 1), (5, 4, 6), (9, 5, 5), (33, 2, 3)]
 
@@ -202,14 +205,7 @@ def test_newlines_are_no_patches_unless_they_count(name: str, kinds: Any) -> Non
 
 def chosen_by_sequence(name: str) -> bool:
     """Methods that read LLM attention, whose positions in the sequence the newlines shift."""
-    return name in (
-        "fastv",
-        "pyramiddrop",
-        "dart",
-        "st-simdiff-released",
-        "framefusion-attention",
-        "prunevid-attention",
-    )
+    return name in READ_THE_LLM
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -49,8 +49,8 @@ class ProbeSetting(Setting):
         deep = [read.layer for read in reads if read.fixed and read.layer != SHALLOW_LAYER]
         if deep:
             raise MissingSignalError(
-                f"{self.selector} reads the attention of decoder layer {deep[0]}; the probe's model gives that of layer "
-                f"{SHALLOW_LAYER}: leave this selector out"
+                f"{self.selector} reads the attention of decoder layer {deep[0]}; the probe's model gives that of "
+                f"layer {SHALLOW_LAYER}: leave this selector out"
             )
         missing = sorted(made.requires - SIGNALS)
         if missing:

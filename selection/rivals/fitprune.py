@@ -1,0 +1,154 @@
+"""FitPrune: tokens deleted layer by layer, by a fixed table, where neither text nor the other tokens attend to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError, MissingSignalError
+from stgraph.selection.attention import at_nodes
+from stgraph.selection.budget import Budget
+from stgraph.selection.choice import Choice
+from stgraph.selection.method import FittedMethod, approximate
+from stgraph.selection.reasons import ATTENTION
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+# The authors' table for a ratio of 60 %, of LLaVA-1.5: tokens deleted of 576, by layer.
+TOKENS_OF_TABLE = 576
+TABLE: Mapping[int, int] = {
+    0: 14,
+    1: 33,
+    2: 89,
+    3: 36,
+    4: 36,
+    5: 20,
+    6: 55,
+    7: 21,
+    8: 18,
+    9: 4,
+    10: 7,
+    11: 5,
+    12: 2,
+    13: 5,
+    14: 7,
+    15: 4,
+    16: 26,
+    17: 5,
+    18: 11,
+    19: 24,
+    20: 4,
+    21: 18,
+    22: 2,
+    23: 1,
+    26: 1,
+    28: 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPrune(FittedMethod):
+    """FitPrune (AAAI 2025, arXiv 2409.10197; ``LLaVA_1.5/llava/model/language_model/modeling_llama.py``): in each of
+    several layers the tokens of smallest self x cross attention are deleted.
+
+    Cross attention of a token is the sum over the text behind the video, self attention the mean over the visual
+    tokens, both of the maximum over heads. Layers behind a deletion do not see what it took. Scores are the products
+    in the last layer that deletes.
+
+    Attributes
+    ----------
+    deletions : decoder layer, from 0 -> tokens deleted there, in proportion to each other; None for the authors' table
+        of 60 %, made for the 576 tokens and 32 layers of LLaVA-1.5
+    n_layers : decoder layers of the LLM
+    exact_count : True: deletions are scaled so that K tokens are left, by largest remainder; False: to N / 576 of the
+        table, rounded down
+    """
+
+    deletions: Mapping[int, int] | None = None
+    n_layers: int = 32
+
+    name: ClassVar[str] = "fitprune"
+    paper: ClassVar[str] = "FitPrune, AAAI 2025"
+    requires: ClassVar[frozenset[str]] = frozenset(
+        {"llm_attn_text_sum", "llm_attn_visual_mean", "llm_attn_layers", "seq_index"}
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_layers, (int, np.integer)) or isinstance(self.n_layers, bool) or self.n_layers < 2:
+            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
+        given = TABLE if self.deletions is None else self.deletions
+        try:
+            table = {int(layer): int(count) for layer, count in dict(given).items()}
+        except (TypeError, ValueError):
+            table = {}
+        if not table or min(table) < 0 or min(table.values()) < 0 or sum(table.values()) == 0:
+            raise InputError(
+                f"deletions is {self.deletions!r}; it must be None or a mapping of layers to tokens, some above 0"
+            )
+        if max(table) >= self.n_layers - 1:
+            raise InputError(
+                f"deletions names layer {max(table)}; an LLM of {self.n_layers} layers (n_layers) has none behind it"
+            )
+
+    @property
+    def _table(self) -> dict[int, int]:
+        given = TABLE if self.deletions is None else self.deletions
+        return {int(layer): int(given[layer]) for layer in sorted(given, key=int) if int(given[layer])}
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The first layer that sees no more than K tokens."""
+        return max(self._table) + 1
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack the attention of a layer that deletes."""
+        super().check_signals(tokens)
+        saved = tokens.signals["llm_attn_layers"].tolist()
+        lost = [layer for layer in self._table if layer not in saved]
+        if lost:
+            raise MissingSignalError(
+                f"{self.name} needs the signals 'llm_attn_text_sum' and 'llm_attn_visual_mean' of decoder layer "
+                f"{lost[0]}; saved are layers {', '.join(map(str, saved))}"
+            )
+
+    def _deleted(self, n: int, n_keep: int) -> dict[int, int]:
+        """Tokens to delete in each layer."""
+        table = self._table
+        if not self.exact_count:
+            return {layer: count * n // TOKENS_OF_TABLE for layer, count in table.items()}
+        counts, total = np.array(list(table.values()), np.int64), sum(table.values())
+        scaled = (n - n_keep) * counts
+        found = scaled // total
+        order = np.argsort(-(scaled % total), kind="stable")
+        found[order[: n - n_keep - int(found.sum())]] += 1
+        return dict(zip(table, found.tolist(), strict=True))
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """What the deletions leave."""
+        from stgraph.kernels.cpu.top import top_of
+
+        n = tokens.grid.n_nodes
+        saved = tokens.signal("llm_attn_layers", self.name).tolist()
+        nodes, cuts = np.arange(n), []
+        for layer, count in self._deleted(n, n_keep).items():
+            cross, own = (
+                at_nodes(tokens, tokens.signal(name, self.name)[saved.index(layer)], name, self.name, layer)
+                for name in ("llm_attn_text_sum", "llm_attn_visual_mean")
+            )
+            product = cross * own
+            nodes = np.flatnonzero(top_of(product, nodes, max(1, nodes.size - count)))
+            cuts.append((layer + 1, int(nodes.size)))
+        return Choice(
+            nodes,
+            ATTENTION,
+            product[nodes],
+            exactness=approximate("attention of the sequence before the first deletion"),
+            n_input=n,
+            prune_layer=self.prune_layer,
+            cuts=tuple(cuts) if len(cuts) > 1 else (),
+            report={"left": [left for _, left in cuts]},
+        )
