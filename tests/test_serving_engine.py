@@ -40,14 +40,14 @@ def python(*arguments: str, timeout: int = 900) -> subprocess.CompletedProcess[s
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Logs and answers of a whole check, and its rows."""
     made = tmp_path_factory.mktemp("serving")
-    done = python("-m", "stgraph", "serve-check", "--keep", str(made), "-o", str(made / "rows.jsonl"), "--quiet")
-    assert (made / "rows.jsonl").exists(), done.stdout + done.stderr
+    done = python("-m", "stgraph", "serve-check", "--keep", str(made), "-o", str(made / "rows.json"), "--quiet")
+    assert (made / "rows.json").exists(), done.stdout + done.stderr
     return made
 
 
 @pytest.fixture(scope="module")
 def promises(folder: Path) -> dict[str, dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))["rows"]
     return {row["promise"]: row for row in rows}
 
 

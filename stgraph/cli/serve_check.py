@@ -12,6 +12,7 @@ from stgraph.cli import options, results
 EXAMPLES = """
 stgraph serve-check
 stgraph serve-check --quick --keep logs
+stgraph serve-check --throughput -o rows.csv
 """
 
 
@@ -21,6 +22,10 @@ def command(
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Keep logs and answers in this folder.", show_default=False)
     ] = None,
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Instead: requests per second with and without pruning.")
+    ] = False,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of --throughput.")] = 3,
     fmt: options.Format = None,
     output: options.Output = None,
     quiet: options.Quiet = False,
@@ -32,7 +37,7 @@ def command(
     """
     from tempfile import TemporaryDirectory
 
-    from stgraph.serving.check.run import check_installed, read_all, run_all
+    from stgraph.serving.check.run import check_installed, run_all
     from stgraph.serving.check.verdicts import verdicts
 
     chosen = results.check_output(output, fmt)
@@ -40,11 +45,14 @@ def command(
     with TemporaryDirectory() as temporary, options.progress_bar(quiet) as progress:
         folder = Path(temporary) if keep is None else keep
         folder.mkdir(parents=True, exist_ok=True)
-        run_all(folder, family, quick, progress)
-        rows = [
-            {"promise": one.promise, "holds": one.holds, "seen": one.seen, **versions}
-            for one in verdicts(read_all(folder))
-        ]
+        if throughput:
+            from stgraph.serving.check.throughput import measure
+
+            measured = measure(folder, "st-simdiff", 0.7, rounds, progress)
+            results.deliver({"rows": [{**row, **versions} for row in measured]}, output, chosen or "json", quiet)
+            return
+        answers = run_all(folder, family, quick, progress)
+        rows = [{"promise": one.promise, "holds": one.holds, "seen": one.seen, **versions} for one in verdicts(answers)]
     if results.wants_table(output, chosen, quiet):
         _show(rows, versions)
     results.deliver({"rows": rows}, output, chosen, quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,30 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 FAMILIES = ("qwen2_5_vl", "qwen2_vl")
-_HIDDEN = 128  # two heads of 64, the smallest the attention of vLLM takes on a CPU
 
 
-def write_checkpoint(folder: Path, family: str = "qwen2_5_vl") -> None:
+@dataclass(frozen=True)
+class Size:
+    """Layers and widths. Heads are 64 wide, the least the attention of vLLM takes on a CPU.
+
+    Attributes
+    ----------
+    hidden, layers : of the language model, whose heads share one pair of keys and values
+    vision, depth : width and layers of the encoder
+    """
+
+    hidden: int
+    layers: int
+    vision: int
+    depth: int
+
+
+TINY = Size(128, 2, 64, 2)
+# The encoder's work per token of the language model is to the language model's as in the 7B model: about 0.4.
+PROPORTIONED = Size(384, 8, 192, 3)
+
+
+def write_checkpoint(folder: Path, family: str = "qwen2_5_vl", size: Size = TINY) -> None:
     """Write configuration, weights (fixed seed), tokenizer and processor of ``family`` into ``folder``."""
     import torch
     import transformers
@@ -49,8 +70,8 @@ def write_checkpoint(folder: Path, family: str = "qwen2_5_vl") -> None:
     ).save_pretrained(folder)
     config_class = transformers.Qwen2_5_VLConfig if newer else transformers.Qwen2VLConfig
     config = config_class(
-        text_config=_text_config(ids),
-        vision_config=_vision_config(newer),
+        text_config=_text_config(ids, size),
+        vision_config=_vision_config(newer, size),
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
@@ -85,13 +106,13 @@ def _tokenizer() -> Any:
     )
 
 
-def _text_config(ids: dict[str, int]) -> dict[str, Any]:
+def _text_config(ids: dict[str, int], size: Size) -> dict[str, Any]:
     return {
         "vocab_size": 320,
-        "hidden_size": _HIDDEN,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
+        "hidden_size": size.hidden,
+        "intermediate_size": 2 * size.hidden,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.hidden // 64,
         "num_key_value_heads": 1,
         "max_position_embeddings": 8192,
         "tie_word_embeddings": False,
@@ -102,17 +123,18 @@ def _text_config(ids: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _vision_config(newer: bool) -> dict[str, Any]:
-    patches = {"depth": 2, "num_heads": 2, "in_channels": 3, "spatial_merge_size": 2, "temporal_patch_size": 2}
+def _vision_config(newer: bool, size: Size) -> dict[str, Any]:
+    patches = {"depth": size.depth, "num_heads": max(2, size.vision // 64), "in_channels": 3}
+    patches |= {"spatial_merge_size": 2, "temporal_patch_size": 2}
     if not newer:
-        return {**patches, "patch_size": 14, "embed_dim": 64, "hidden_size": _HIDDEN, "mlp_ratio": 2}
+        return {**patches, "patch_size": 14, "embed_dim": size.vision, "hidden_size": size.hidden, "mlp_ratio": 2}
     return {
         **patches,
         "patch_size": 14,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "out_hidden_size": _HIDDEN,
+        "hidden_size": size.vision,
+        "intermediate_size": 2 * size.vision,
+        "out_hidden_size": size.hidden,
         "window_size": 112,
-        "fullatt_block_indexes": [1],
+        "fullatt_block_indexes": [size.depth - 1],
         "tokens_per_second": 2,
     }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import IO, Any
 
 from stgraph.errors import InputError, MissingDependencyError, UnavailableError
 from stgraph.serving.check.checkpoint import FAMILIES, write_checkpoint
@@ -58,64 +60,75 @@ def check_installed(family: str) -> dict[str, str]:
     return {"vllm": vllm_version, "torch": torch.__version__, "transformers": transformers.__version__}
 
 
-def run_all(folder: Path, family: str, quick: bool, told: Callable[[str, float], None]) -> None:
+def run_all(folder: Path, family: str, quick: bool, told: Callable[[str, float], None]) -> dict[str, Mapping[str, Any]]:
     """Write the checkpoint and the answers of every engine below ``folder``, a JSON file each.
 
     An engine that fails leaves a file whose "error" is the end of its log.
+
+    Returns
+    -------
+    the answers by the name of the engine
 
     Parameters
     ----------
     quick : see :func:`stgraph.serving.check.plans.plans`
     told : called with what is being done, and the share that is done
     """
-    for left in folder.glob("*.json"):
-        left.unlink()
     checkpoint = folder / "checkpoint"
     write_checkpoint(checkpoint, family)
-    todo = plans(quick)
+    todo, found = plans(quick), {}
     for i, (name, plan) in enumerate(todo.items()):
         told(f"engine: {name}", i / (len(todo) + 2))
         written = plan.written(str(checkpoint), family)
-        answers(folder, name, "engine", written, {"VLLM_ENABLE_V1_MULTIPROCESSING": str(int(plan.multiprocess))})
+        processes = {"VLLM_ENABLE_V1_MULTIPROCESSING": str(int(plan.multiprocess))}
+        found[name] = answers(folder, name, "engine", written, processes)
     told("Hugging Face with stgraph.compress", len(todo) / (len(todo) + 2))
     asked = {"st-simdiff": SELECTORS["st-simdiff"]} if quick else {**SELECTORS, **MERGING}
-    cases = reference_cases(asked)
-    answers(folder, "reference", "reference", {"checkpoint": str(checkpoint), "n_tokens": N_TOKENS, "cases": cases}, {})
+    cases = {"checkpoint": str(checkpoint), "n_tokens": N_TOKENS, "cases": reference_cases(asked)}
+    found["reference"] = answers(folder, "reference", "reference", cases)
     if not quick:
         told("server", (len(todo) + 1) / (len(todo) + 2))
-        answers(folder, "server", "server", {"checkpoint": str(checkpoint), "family": family}, {})
+        found["server"] = answers(folder, "server", "server", {"checkpoint": str(checkpoint), "family": family})
+    return found
 
 
-def answers(folder: Path, name: str, script: str, plan: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Run one of the scripts beside this file on a plan; its answers, or why there are none, in ``folder``."""
+def answers(
+    folder: Path, name: str, script: str, plan: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
+    """Run one of the scripts beside this file on a plan; its answers, or why there are none, in ``folder`` too."""
     stem = name.replace(" ", "-")
     asked, out, log = (folder / f"{stem}{suffix}" for suffix in (".plan.json", ".json", ".log"))
     asked.write_text(json.dumps(plan), encoding="utf-8")
     out.unlink(missing_ok=True)
     start = perf_counter()
     with log.open("w", encoding="utf-8") as stream:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", f"stgraph.serving.check.{script}", str(asked), str(out)],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **OFFLINE, **environment},
-                timeout=_LIMIT_S,
-            )
-            failed = f"ended with status {done.returncode}" if done.returncode else None
-        except subprocess.TimeoutExpired:
-            failed = f"did not end within {_LIMIT_S} s"
+        failed = _failure(
+            [sys.executable, "-m", f"stgraph.serving.check.{script}", str(asked), str(out)], stream, environment or {}
+        )
     if failed is None and out.exists():
-        return
+        found: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        return found
     tail = log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
-    error = f"{failed or 'wrote nothing'} after {perf_counter() - start:.0f} s; {log} ends: {tail}"
-    out.write_text(json.dumps({"error": error}), encoding="utf-8")
+    error = {"error": f"{failed or 'wrote nothing'} after {perf_counter() - start:.0f} s; {log} ends: {tail}"}
+    out.write_text(json.dumps(error), encoding="utf-8")
+    return error
 
 
-def read_all(folder: Path) -> dict[str, dict[str, Any]]:
-    """The answers below ``folder`` by the name of the engine's file, with "error" where an engine failed."""
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        if not path.name.endswith(".plan.json"):
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _failure(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> str | None:
+    """Run a command with all the processes it starts; None where it succeeded."""
+    process = subprocess.Popen(
+        command,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **OFFLINE, **environment},
+        start_new_session=True,
+    )
+    try:
+        status = process.wait(_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return f"did not end within {_LIMIT_S} s"
+    finally:
+        with suppress(ProcessLookupError):  # what is left of its session; nothing, where it ended well
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return f"ended with status {status}" if status else None

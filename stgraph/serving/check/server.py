@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from stgraph.serving.check.prompts import Medium
 
 FRAMES = 8
 CLIPS = {"a": Medium(T=FRAMES, seed=21), "b": Medium(T=FRAMES, seed=22)}
-_UP_S = 240
+_UP_S = 200
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str) -> Iterat
     command += ["--enforce-eager", "--max-model-len", "4096", "--limit-mm-per-prompt", '{"image":1,"video":3}']
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
-    process = subprocess.Popen([*command, *more], start_new_session=True)
+    process = subprocess.Popen([*command, *more])
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + _UP_S
@@ -55,13 +53,12 @@ def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str) -> Iterat
             time.sleep(0.5)
         yield address
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        process.terminate()  # it ends its engine
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _healthy(address: str) -> bool:
@@ -85,7 +82,9 @@ def mp4(medium: Medium) -> str:
         return "data:video/mp4;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
 
-def ask(address: str, urls: list[str], n_tokens: int = 6, rate: float | None = None) -> dict[str, Any]:
+def ask(
+    address: str, urls: list[str], n_tokens: int = 6, rate: float | None = None, text: str = "What happens?"
+) -> dict[str, Any]:
     """One chat request; tokens of the prompt and the answer, or the status and the message of an error."""
     content: list[dict[str, Any]] = [{"type": "video_url", "video_url": {"url": url}} for url in urls]
     body: dict[str, Any] = {
@@ -93,7 +92,7 @@ def ask(address: str, urls: list[str], n_tokens: int = 6, rate: float | None = N
         "temperature": 0,
         "max_tokens": n_tokens,
         "ignore_eos": True,
-        "messages": [{"role": "user", "content": [*content, {"type": "text", "text": "What happens?"}]}],
+        "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
     }
     if rate is not None:
         body["mm_processor_kwargs"] = {"video_pruning_rate": rate}

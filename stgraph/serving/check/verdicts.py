@@ -44,10 +44,10 @@ def verdicts(answers: Answers) -> list[Verdict]:
 
     Parameters
     ----------
-    answers : of :func:`stgraph.serving.check.run.read_all`
+    answers : of :func:`stgraph.serving.check.run.run_all`
     """
     judges: list[tuple[str, Callable[[Answers], str], tuple[str, ...]]] = [
-        ("rate 0 changes nothing, to the bit", _rate_zero, ("stock", "rate-0")),
+        ("rate 0 changes nothing, to the bit", _rate_zero, ("stock", "rate 0")),
         ("counts are exact", _counts, ("pruned",)),
         ("a request may have its own rate", _own_rates, ("pruned",)),
         ("requests at once answer as alone", _together, ("pruned",)),
@@ -61,10 +61,10 @@ def verdicts(answers: Answers) -> list[Verdict]:
 
         judges.append((f"{name}: equal to stgraph.compress", parity, (engine, "reference")))
     judges += [
-        ("a prefix-cache hit changes nothing", _prefix_cache, ("pruned", "prefix-cache")),
-        ("a cache that ends inside a video changes nothing", _inside, ("pruned", "prefix-cache")),
-        ("chunked prefill changes nothing", lambda a: _same(a, "chunked-prefill"), ("pruned", "chunked-prefill")),
-        ("an engine in its own process is the same", lambda a: _same(a, "two-processes"), ("pruned", "two-processes")),
+        ("a prefix-cache hit changes nothing", _prefix_cache, ("pruned", "prefix cache")),
+        ("a cache that ends inside a video changes nothing", _inside, ("pruned", "prefix cache")),
+        ("chunked prefill changes nothing", lambda a: _same(a, "chunked prefill"), ("pruned", "chunked prefill")),
+        ("an engine in its own process is the same", lambda a: _same(a, "two processes"), ("pruned", "two processes")),
         ("bfloat16: same counts", _bfloat16, ("pruned", "bfloat16")),
         ("server: two clients at once answer as one", _server, ("server",)),
         ("server: a bad rate is refused, and it serves on", _bad_request, ("server",)),
@@ -99,7 +99,7 @@ def _check(right: bool, text: str) -> None:
 
 
 def _rate_zero(answers: Answers) -> str:
-    plain, ours = _rows(answers, "stock"), _rows(answers, "rate-0")
+    plain, ours = _rows(answers, "stock"), _rows(answers, "rate 0")
     for name, row in plain.items():
         _check(ours[name]["tokens"] == row["tokens"], f"{name}: other tokens")
         _check(ours[name]["logprobs"] == row["logprobs"], f"{name}: other log probabilities")
@@ -146,7 +146,7 @@ def _parity(answers: Answers, engine: str, selector: str) -> str:
 
 
 def _prefix_cache(answers: Answers) -> str:
-    plain, cached = _rows(answers, "pruned"), _rows(answers, "prefix-cache")
+    plain, cached = _rows(answers, "pruned"), _rows(answers, "prefix cache")
     for name, row in cached.items():
         _check(row["tokens"] == plain[name.removesuffix(", again")]["tokens"], f"{name}: other tokens")
     hits = [row["cached"] for name, row in cached.items() if name.endswith(", again")]
@@ -155,7 +155,7 @@ def _prefix_cache(answers: Answers) -> str:
 
 
 def _inside(answers: Answers) -> str:
-    row = _rows(answers, "prefix-cache")["80 frames, another question"]
+    row = _rows(answers, "prefix cache")["80 frames, another question"]
     first, last = row["video"]
     _check(first < row["cached"] < last, f"{row['cached']} tokens cached, the video at {first} to {last}")
     _check(row["tokens"] == _rows(answers, "pruned")["80 frames, another question"]["tokens"], "other tokens")
