@@ -93,6 +93,14 @@ def test_positions_pass_through_the_embeddings_dtype(dtype: str) -> None:
     assert torch.equal(positions_in(wide, 3), at)
 
 
+def test_positions_of_a_prompt_are_made_in_host_memory() -> None:
+    """Also where another device is the default one, as it is while vLLM loads a model."""
+    with torch.device("meta"):
+        assert own_positions(2, 2, 2, 1.0).device.type == "cpu"
+        assert prompt_positions(7, [(2, 3, 2, 2, 2, 1.0)])[0].device.type == "cpu"
+        assert counted(3).device.type == "cpu"
+
+
 def test_counted_positions_are_recognised() -> None:
     assert is_counted(counted(7)) and counted(7).tolist() == [list(range(7))] * 3
     assert not is_counted(prompt_positions(7, [(2, 3, 2, 2, 2, 1.0)])[0])

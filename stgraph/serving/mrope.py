@@ -18,7 +18,7 @@ def own_positions(T: int, H: int, W: int, factor: float) -> Any:
     """[T*H*W, 3] int64 tensor, raster order: time, row and column within the video; time is ``int(t * factor)``."""
     import torch
 
-    axes = torch.meshgrid(torch.arange(T), torch.arange(H), torch.arange(W), indexing="ij")
+    axes = torch.meshgrid(*(torch.arange(n, device="cpu") for n in (T, H, W)), indexing="ij")
     at = torch.stack(axes, -1).reshape(-1, 3)
     at[:, 0] = (at[:, 0].double() * factor).long()  # single precision would truncate elsewhere than the engine
     return at
@@ -51,12 +51,12 @@ def prompt_positions(n_tokens: int, media: Iterable[tuple[int, int, int, int, in
 
     parts, at, start = [], 0, 0
     for offset, length, T, H, W, factor in media:
-        parts.append(torch.arange(offset - at).expand(3, -1) + start)
+        parts.append(torch.arange(offset - at, device="cpu").expand(3, -1) + start)
         start += offset - at
-        parts.append(torch.full((3, length), start))
+        parts.append(torch.full((3, length), start, device="cpu"))
         start += max(int((T - 1) * factor), H - 1, W - 1) + 1
         at = offset + length
-    parts.append(torch.arange(n_tokens - at).expand(3, -1) + start)
+    parts.append(torch.arange(n_tokens - at, device="cpu").expand(3, -1) + start)
     return torch.cat(parts, dim=1), start - at
 
 
@@ -64,7 +64,7 @@ def counted(n_tokens: int) -> Any:
     """[3, n_tokens] int64: positions of a prompt that is renumbered, as some methods do: 0, 1, ... on all axes."""
     import torch
 
-    return torch.arange(n_tokens).expand(3, -1).clone()
+    return torch.arange(n_tokens, device="cpu").expand(3, -1).clone()
 
 
 def is_counted(positions: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,8 @@ def write_checkpoint(folder: Path, family: str = "qwen2_5_vl", size: Size = TINY
         if weight.ndim >= 2:
             weight.data = torch.randn(weight.shape, generator=generator) * weight[0].numel() ** -0.5
     model.generation_config.eos_token_id = ids["<|im_end|>"]
-    model.save_pretrained(folder)
+    with redirect_stderr(StringIO()):  # a progress bar
+        model.save_pretrained(folder)
 
 
 def _tokenizer() -> Any:

