@@ -19,6 +19,14 @@ MERGING = {"framefusion": RATE, "sttm": RATE}  # merge tokens; the second renumb
 CHUNK, BLOCK = 40, 32  # tokens of a prefill step, and of a block of the prefix cache: a multiple of 32 on a CPU
 FEW = {name: PROMPTS[name] for name in ("one video", "two videos", "image, video", "text")}
 
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
 
 @dataclass(frozen=True)
 class EnginePlan:

@@ -17,16 +17,9 @@ from typing import IO, Any
 
 from stgraph.errors import InputError, MissingDependencyError, UnavailableError
 from stgraph.serving.check.checkpoint import FAMILIES, write_checkpoint
-from stgraph.serving.check.plans import MERGING, N_TOKENS, SELECTORS, plans, reference_cases
+from stgraph.serving.check.plans import MERGING, N_TOKENS, OFFLINE, SELECTORS, plans, reference_cases
 from stgraph.serving.releases import TESTED
 
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 _LIMIT_S = 300  # for one engine; an idle core takes a tenth of it
 _TAIL = 400  # characters of a log that are shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stgraph.serving.check.plans import RATE, overrides
+from stgraph.serving.check.plans import OFFLINE, RATE, overrides
 from stgraph.serving.check.prompts import Medium
 
 FRAMES = 8
@@ -41,7 +42,7 @@ def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str) -> Iterat
     command += ["--enforce-eager", "--max-model-len", "4096", "--limit-mm-per-prompt", '{"image":1,"video":3}']
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
-    process = subprocess.Popen([*command, *more])
+    process = subprocess.Popen([*command, *more], env={**os.environ, **OFFLINE})
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + _UP_S

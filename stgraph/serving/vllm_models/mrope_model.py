@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from vllm import __version__
 from vllm.logger import init_logger
-from vllm.model_executor.models.interfaces import SupportsMultiModalPruning
 from vllm.multimodal.inputs import MultiModalFieldConfig
 from vllm.multimodal.processing import PromptReplacement
 
@@ -115,8 +114,13 @@ def _without_rate(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name != RATE}
 
 
-class PruningModel(SupportsMultiModalPruning):
+class PruningModel:
     """Mixin of a Qwen-VL model. Where the server's pruning rate is 0 or absent, everything is as in the base."""
+
+    # What vLLM's protocol SupportsMultiModalPruning asks for. It is not inherited: a protocol's __init__ would come
+    # before the model's.
+    supports_multimodal_pruning = True
+    supported_video_pruning_methods = ("evs",)
 
     config: Any
     visual: Any
@@ -127,7 +131,7 @@ class PruningModel(SupportsMultiModalPruning):
             logger.warning("stgraph: %s", note)
         self.settings = Settings.of(getattr(vllm_config.model_config.hf_config, "stgraph", None))  # before the weights
         multimodal = vllm_config.model_config.get_multimodal_config()
-        super().__init__(vllm_config=vllm_config, prefix=prefix)
+        super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg]
         self.is_multimodal_pruning_enabled = multimodal.is_multimodal_pruning_enabled()
         name = self.settings.selector.name
         if not self.is_multimodal_pruning_enabled:
@@ -150,11 +154,11 @@ class PruningModel(SupportsMultiModalPruning):
         """The rows of each image and video; with pruning, each with its positions behind it."""
         n_keep = kwargs.pop(N_KEEP, None)
         if not self.is_multimodal_pruning_enabled:
-            return super().embed_multimodal(**kwargs)
+            return super().embed_multimodal(**kwargs)  # type: ignore[misc]
         out: tuple[Any, ...] = ()
-        for modality, given in self._parse_and_validate_multimodal_inputs(**kwargs).items():
+        for modality, given in self._parse_and_validate_multimodal_inputs(**kwargs).items():  # type: ignore[attr-defined]
             if modality.startswith("image"):
-                rows = self._process_image_input(given)
+                rows = self._process_image_input(given)  # type: ignore[attr-defined]
                 sizes = given["image_grid_thw"].tolist()
                 out += tuple(with_channels(*self._whole(*one)) for one in zip(rows, sizes, strict=True))
             else:
@@ -170,7 +174,7 @@ class PruningModel(SupportsMultiModalPruning):
 
     def _pruned(self, given: Any, n_keep: Any) -> tuple[Any, ...]:
         sizes = given["video_grid_thw"].tolist()
-        rows = self._process_video_input(given)
+        rows = self._process_video_input(given)  # type: ignore[attr-defined]
         per_second = getattr(self.config.vision_config, "tokens_per_second", 1.0)
         seconds = given.get("second_per_grid_ts")
         factors = [1.0] * len(sizes) if seconds is None else [float(s) for s in torch.as_tensor(seconds).reshape(-1)]
@@ -186,10 +190,10 @@ class PruningModel(SupportsMultiModalPruning):
     def get_mrope_input_positions(self, input_tokens: Any, mm_features: Any) -> tuple[Any, int]:
         """Positions of the prompt before its media are encoded; text has its final ones."""
         if not self.is_multimodal_pruning_enabled:
-            plain: tuple[Any, int] = super().get_mrope_input_positions(input_tokens, mm_features)
+            plain: tuple[Any, int] = super().get_mrope_input_positions(input_tokens, mm_features)  # type: ignore[misc]
             return plain
         ordered = sorted(mm_features, key=lambda feature: feature.mm_position.offset)
-        grids = self.iter_mm_grid_thw(mm_features)
+        grids = self.iter_mm_grid_thw(mm_features)  # type: ignore[attr-defined]
         media = [(g[0], f.mm_position.length, *g[1:]) for f, g in zip(ordered, grids, strict=True)]
         if self.renumbers and any(length < T * H * W for _, length, T, H, W, _ in media):
             return counted(len(input_tokens)), 0
@@ -210,5 +214,5 @@ class PruningModel(SupportsMultiModalPruning):
 
     def get_encoder_cudagraph_config(self) -> Any:
         """CUDA graphs of the encoder bypass :meth:`embed_multimodal`: no modality has them while videos are pruned."""
-        found = super().get_encoder_cudagraph_config()
+        found = super().get_encoder_cudagraph_config()  # type: ignore[misc]
         return replace(found, modalities=[]) if self.is_multimodal_pruning_enabled else found
