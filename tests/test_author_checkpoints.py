@@ -12,6 +12,7 @@ from author_checkpoints import HEADS, LLAVA_VIDEO, NVILA, copied, llava_video, n
 from oracles_checkpoints import joined_patches, pooled, with_newlines
 
 import stgraph
+from stgraph.errors import InputError
 from stgraph.vlm.checkpoint import load_model, plan_of
 from stgraph.vlm.families import NEWLINE_POSITIONS, POOL_MODES
 
@@ -107,6 +108,14 @@ def test_every_layout_of_llava_video(where: str, mode: str, tmp_path: Path) -> N
     side = 14 if mode == "bilinear" else 13
     assert [video.grid for video in stats.videos] == [(2, side, side)] * 2
     assert [video.n_visual for video in stats.videos] == [2 * side * side] * 2
+
+
+def test_pooling_can_be_asked_for() -> None:
+    model = load_model(LLAVA_VIDEO, vision=HEADS, pooling="average")
+    assert model.config.mm_spatial_pool_mode == "average"
+    assert features(model, torch.zeros(1, 2, 3, 384, 384)).shape == (1, 2 * 13 * 14, 64)
+    with pytest.raises(InputError, match="mm_spatial_pool_mode is 'median'"):
+        load_model(LLAVA_VIDEO, vision=HEADS, pooling="median")
 
 
 NVILAS: dict[str, tuple[int, bool, tuple[int, int, int]]] = {

@@ -52,14 +52,14 @@ def logits(model: Any, pixels: Any, n_tokens: int) -> Any:
 
 
 def test_one_newline_a_video_is_plain_llava_onevision(tmp_path: Path) -> None:
-    source = llava_video(tmp_path, mm_newline_position="one_token")
-    said = run("convert", str(source), str(tmp_path / "out"), *LLAVA)
+    source = llava_video(tmp_path, mm_newline_position="one_token", mm_spatial_pool_mode="max")
+    said = run("convert", str(source), str(tmp_path / "out"), *LLAVA, "--pooling", "bilinear")
     assert flat(said) == flat(f"Wrote {tmp_path / 'out'}: 97 weights in 1 safetensors")
     model = from_pretrained(tmp_path / "out")
     assert type(model) is transformers.LlavaOnevisionForConditionalGeneration
     assert not list((tmp_path / "out").glob("*.py"))
     pixels = torch.randn(1, 2, 3, 384, 384, generator=torch.Generator().manual_seed(1))
-    expected = logits(load_model(source, vision=HEADS), pixels, 2 * 14 * 14 + 1)
+    expected = logits(load_model(source, vision=HEADS, pooling="bilinear"), pixels, 2 * 14 * 14 + 1)
     assert (logits(model, pixels, 2 * 14 * 14 + 1) - expected).abs().max() < 1e-5
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from stgraph.cli import options
 
 EXAMPLES = """
 stgraph convert LLaVA-Video-7B-Qwen2/ llava-video-hf/
+stgraph convert LLaVA-Video-7B-Qwen2/ llava-video-average/ --pooling average
 stgraph convert NVILA-8B/ nvila-hf/ --dtype bfloat16
 """
 
@@ -26,6 +27,14 @@ def command(
     dtype: Annotated[
         str | None,
         typer.Option("--dtype", help="float32, float16 or bfloat16; default: as stored.", show_default=False),
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            "--pooling",
+            help="bilinear, average or max, of LLaVA-Video's frames; default: as its config.json says.",
+            show_default=False,
+        ),
     ] = None,
     tower_heads: Annotated[
         int | None,
@@ -44,7 +53,9 @@ def command(
     """
     from stgraph.vlm.checkpoints.conversion import convert
 
-    given = {} if tower_heads is None else {"vision": {"num_attention_heads": tower_heads}}
+    given: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
+    if tower_heads is not None:
+        given["vision"] = {"num_attention_heads": tower_heads}
     made = convert(checkpoint, output, dtype=dtype, **given)
     if quiet:
         return

@@ -49,8 +49,8 @@ def load(
         of lmms-lab's LLaVA-Video and of NVILA, which transformers has no class for
     dtype : float32, float16 or bfloat16; None: the checkpoint's
     device : where it goes; None: a GPU where one is there
-    **options : of the layout; ``vision``, keys of ``SiglipVisionConfig``, for LLaVA-Video with another tower than
-        SigLIP's own, whose number of heads is in no file
+    **options : of the layout. LLaVA-Video has two: ``pooling``, bilinear, average or max, instead of what config.json
+        says; ``vision``, keys of ``SiglipVisionConfig``, for a tower whose number of heads is in no file
 
     Raises
     ------
@@ -78,7 +78,8 @@ def load_model(
     *,
     dtype: str | None = None,
     device: str | None = None,
-    vision: Any = None,
+    pooling: str | None = None,
+    vision: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     """The model of a checkpoint alone, in evaluation mode; see :func:`load`.
@@ -86,23 +87,29 @@ def load_model(
     Parameters
     ----------
     device : None: where ``from_pretrained`` puts it
-    vision : see :func:`load`
+    pooling, vision : see :func:`load`
     **options : of ``from_pretrained``: device_map, attn_implementation, trust_remote_code, ...
     """
     name = str(name)
     check_dtype(dtype)
-    model = _model(name, plan_of(name, {} if vision is None else {"vision": vision}), dtype, device, options)
+    model = _model(name, plan_of(name, _given(pooling=pooling, vision=vision)), dtype, device, options)
     if device is not None:
         on_device(model, device)
     return model
 
 
-def load_processor(name: str | os.PathLike[str], *, vision: Any = None, **options: Any) -> Any:
+def load_processor(
+    name: str | os.PathLike[str],
+    *,
+    pooling: str | None = None,
+    vision: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
     """The processor of a checkpoint, which has to take videos and leaves all their tokens in the prompt.
 
     Parameters
     ----------
-    vision : see :func:`load`
+    pooling, vision : see :func:`load`
     **options : of ``AutoProcessor.from_pretrained``
 
     Raises
@@ -110,7 +117,11 @@ def load_processor(name: str | os.PathLike[str], *, vision: Any = None, **option
     MissingDependencyError, InputError, UnavailableError
         see :func:`load`
     """
-    return _processor(str(name), plan_of(str(name), {} if vision is None else {"vision": vision}), options)
+    return _processor(str(name), plan_of(str(name), _given(pooling=pooling, vision=vision)), options)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)

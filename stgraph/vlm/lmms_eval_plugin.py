@@ -61,6 +61,7 @@ class VideoChat:
     time_instruction : tell length, number and times of the frames before the question, as LLaVA-Video does
     dtype, device, device_map, attn_implementation, trust_remote_code : of ``from_pretrained``; under accelerate, each
         process takes its own device
+    pooling : bilinear, average or max, of LLaVA-Video's frames; None: as its config.json says
     probe_layer, positions : of :func:`stgraph.compress`
     batch_size, max_batch_size : lmms-eval's; the former must be a number
 
@@ -84,6 +85,7 @@ class VideoChat:
         device_map: str | None = None,
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
+        pooling: str | None = None,
         probe_layer: int = 1,
         positions: str = "original",
         batch_size: int | str = 1,
@@ -104,11 +106,13 @@ class VideoChat:
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         if self._world_size > 1 and device_map is not None:
             raise InputError(f"device_map is {device_map!r} in {self._world_size} processes; leave it out, or use one")
-        options = {"device_map": device_map, "attn_implementation": attn_implementation}
+        options: dict[str, Any] = {"device_map": device_map, "attn_implementation": attn_implementation}
+        layout: dict[str, Any] = {} if pooling in (None, "none") else {"pooling": pooling}
         self.model = load_model(
             pretrained,
             dtype=None if dtype == "auto" else dtype,
             trust_remote_code=trust_remote_code,
+            **layout,
             **{name: value for name, value in options.items() if value is not None},
         )
         if device_map is None:
@@ -116,7 +120,7 @@ class VideoChat:
         if self.selector is not None:
             compress(self.model, self.selector, **self.hooks)  # what the model lacks is said before any question
         self.device = self.model.device
-        self.processor = load_processor(pretrained, trust_remote_code=trust_remote_code)
+        self.processor = load_processor(pretrained, trust_remote_code=trust_remote_code, **layout)
         self.processor.tokenizer.padding_side = "left"
 
     def generate_until(self, requests: list[Any]) -> list[Any]:

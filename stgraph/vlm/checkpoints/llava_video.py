@@ -57,9 +57,12 @@ class _LlavaVideo:
         return "mm_vision_tower" in config and "mm_projector_type" in config and "llm_cfg" not in config
 
     def plan(self, folder: Path, config: Mapping[str, Any], **options: Any) -> Plan:
-        """``vision``: keys of ``SiglipVisionConfig``, for towers whose heads are in no file."""
+        """``pooling`` goes before mm_spatial_pool_mode; ``vision``: keys of ``SiglipVisionConfig``, for towers whose
+        number of heads is in no file."""
         from transformers import LlavaOnevisionConfig, Qwen2Config
 
+        if "pooling" in options:
+            config = {**config, "mm_spatial_pool_mode": options.pop("pooling")}
         refuse(folder, config, _KNOWN)
         if "siglip" not in str(config["mm_vision_tower"]).lower():
             raise InputError(
@@ -68,7 +71,9 @@ class _LlavaVideo:
         weights = stored_weights(folder)
         vision = _vision_config(config, weights, options.pop("vision", None) or {})
         if options:
-            raise InputError(f"{next(iter(options))!r} is not an option of LLaVA-Video folders; known is 'vision'")
+            raise InputError(
+                f"{next(iter(options))!r} is not an option of LLaVA-Video folders; known are 'pooling' and 'vision'"
+            )
         tied = bool(config.get("tie_word_embeddings")) or "lm_head.weight" not in weights.entries
         text = Qwen2Config(**{key: config[key] for key in _TEXT if key in config} | {"tie_word_embeddings": tied})
         tokenizer = read_tokenizer(folder)
