@@ -216,7 +216,8 @@ def selector(
     ----------
     name : see ``SELECTORS.names()``
     retain_ratio, n_keep, measured, newlines : the budget (:class:`Budget`); exactly one of the first two
-    **parameters : the selector's own
+    **parameters : the selector's own; ``preset="robust"`` (or "paper", or a row of the paper's ablation) names several
+        of st-simdiff at once, which others given beside it overrule
 
     Raises
     ------
@@ -234,6 +235,10 @@ def selector(
     Selection(3,072 of 10,240 tokens: 2,465 representative, 362 event, 245 both; by st-simdiff, lattice-components)
     """
     cls, known = SELECTORS.get(name), parameters_of(name)
+    if "preset" in parameters and "backend" in known:
+        from stgraph.selection.presets import preset
+
+        parameters = {**preset(parameters.pop("preset")), **parameters}
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise InputError(f"selector {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(known) or 'none'}")

@@ -19,7 +19,9 @@ from stgraph.tokens import VideoTokens
 Array = np.ndarray[Any, Any]
 
 NEUTRAL = "difference-then-centrality"  # no ranking if no candidate is surplus
-IMPORTANCES = ("auto", "attention", "difference-then-centrality", "coverage", "centrality", "difference", "norm")
+# "auto" and "auto-coverage" are attention if the tokens carry it, else the ranking that OFFLINE names.
+OFFLINE = {"auto": NEUTRAL, "auto-coverage": "coverage"}
+IMPORTANCES = (*OFFLINE, "attention", "difference-then-centrality", "coverage", "centrality", "difference", "norm")
 
 
 def check_importance(importance: Any) -> None:
@@ -33,15 +35,15 @@ def check_importance(importance: Any) -> None:
 
 def by_attention(importance: Any) -> bool:
     """Whether surplus candidates are ranked by a running model's attention."""
-    return isinstance(importance, str) and importance in ("auto", "attention")
+    return isinstance(importance, str) and importance in (*OFFLINE, "attention")
 
 
 def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
     """The name of the importance that will be used: "auto" is attention if the tokens carry it."""
     if not isinstance(importance, str):
         return "given"
-    if importance == "auto":
-        return "attention" if has_shallow_attention(tokens) else NEUTRAL
+    if importance in OFFLINE:
+        return "attention" if has_shallow_attention(tokens) else OFFLINE[importance]
     return importance
 
 

@@ -20,6 +20,33 @@ ABLATION: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# Named configurations of st-simdiff. "paper" is its default; "robust" is what docs/objectives.md recommends.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {},
+    "robust": {"backend": "lattice-leiden", "importance": "auto-coverage"},
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Parameters of ``st-simdiff`` under a name: "paper", "robust", or a row of the paper's ablation.
+
+    Raises
+    ------
+    UnknownNameError
+        no preset of that name
+
+    Examples
+    --------
+    >>> preset("robust")
+    {'backend': 'lattice-leiden', 'importance': 'auto-coverage'}
+    """
+    if name in PRESETS:
+        return dict(PRESETS[name])
+    if name in ABLATION:
+        return ablation(name)
+    raise UnknownNameError(f"no preset {name!r}. Known: {', '.join((*PRESETS, *ABLATION))}")
+
+
 def ablation(name: str) -> dict[str, Any]:
     """Parameters of ``st-simdiff`` for a row in the paper's tables 3 and 5; importance is attention, as in the paper.
 

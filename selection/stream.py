@@ -16,6 +16,7 @@ from stgraph.errors import FeatureError, GridError, InputError
 from stgraph.graph import FAMILIES
 from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget, ceil_share, exact_ratio
+from stgraph.selection.importance import by_attention
 from stgraph.selection.method import approximate
 from stgraph.selection.parts import Share, without_context
 from stgraph.selection.result import Selection
@@ -166,7 +167,7 @@ class Stream:
         """
         tokens = load(path, query)
         score = None
-        if self._selector.importance in ("auto", "attention") and has_shallow_attention(tokens):
+        if by_attention(self._selector.importance) and has_shallow_attention(tokens):
             score = shallow_attention(tokens, "importance").reshape(tokens.grid.shape)
         del tokens  # and the mapped file with it
         for t, frame in enumerate(iter_frames(path)):

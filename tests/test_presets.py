@@ -10,7 +10,7 @@ import pytest
 from stgraph import VideoTokens, selector
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
-from stgraph.selection.presets import ABLATION, ablation
+from stgraph.selection.presets import ABLATION, PRESETS, ablation, preset
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +31,26 @@ def test_ablation_rows_are_configurations(name: str, video: Array) -> None:
         best = np.argsort(-attention.reshape(-1), kind="stable")[:101]
         assert result.indices.tolist() == sorted(best.tolist())
     assert (result.report["n_events"] > 0) == (name == "full")
+
+
+def test_presets_are_parameters_that_others_overrule(video: Array) -> None:
+    tokens = VideoTokens.from_array(video)
+    for name, parameters in PRESETS.items():
+        chosen = selector("st-simdiff", retain_ratio=0.3, preset=name)
+        assert chosen == selector("st-simdiff", retain_ratio=0.3, **parameters)
+    assert selector("st-simdiff", retain_ratio=0.3, preset="paper") == selector("st-simdiff", retain_ratio=0.3)
+    robust = selector("st-simdiff", retain_ratio=0.3, preset="robust")
+    assert robust.select(tokens).report["importance"] == "coverage"
+    attended = VideoTokens.from_array(video, importance=np.random.default_rng(0).random(video.shape[:3], np.float32))
+    assert robust.select(attended).report["importance"] == "attention"
+    assert (
+        selector("st-simdiff", retain_ratio=0.3, preset="robust", tau_sim=0.7, backend="igraph-leiden").tau_sim == 0.7
+    )
+    assert preset("spatial") == ablation("spatial")
+    with pytest.raises(UnknownNameError, match=r"no preset 'rbust'\. Known: paper, robust, attention-only"):
+        selector("st-simdiff", retain_ratio=0.3, preset="rbust")
+    with pytest.raises(InputError, match="selector 'evs' has no parameter 'preset'"):
+        selector("evs", retain_ratio=0.3, preset="robust")
 
 
 def test_unknown_ablation_row() -> None:

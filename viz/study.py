@@ -66,7 +66,7 @@ def feature_table(features: Iterable[Row]) -> str:
         shares = [f"{100 * float(row[name]):.1f} %" for name in ("above", "below")]
         held = [f"{100 * float(row[name]):.0f} %" for name in ("largest_ratio", "oversized_ratio")]
         body.append([row["features"], *means, *shares, f"{float(row['n_components']):,.0f}", *held])
-    return _markdown(head.split("|"), body)
+    return markdown(head.split("|"), body)
 
 
 def threshold_table(dev: Sequence[Row]) -> str:
@@ -77,52 +77,52 @@ def threshold_table(dev: Sequence[Row]) -> str:
     for kind in kinds:
         mean = [_mean(row for row in rows if (row["features"], row["tau_sim"]) == (kind, tau)) for tau in taus]
         body.append([kind, *(f"**{m:.1f}**" if m == max(mean) else f"{m:.1f}" for m in mean)])
-    return _markdown(["graph built on", *taus], body)
+    return markdown(["graph built on", *taus], body)
 
 
 def method_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     """Accuracy of every method at every ratio; st-simdiff as the paper has it, at the two thresholds."""
-    ratios = _ratios(test)
+    ratios = ratios_of(test)
     body = []
     for name in dict.fromkeys(row["selector"] for row in test):
         if name not in ("full", "blind", "st-simdiff"):
-            body.append([f"`{name}`", *(_accuracy(test, ratio, selector=name) for ratio in ratios)])
+            body.append([f"`{name}`", *(accuracy(test, ratio, selector=name) for ratio in ratios)])
     for tau in taus:
-        cells = [_accuracy(test, ratio, **{**BASE, "tau_sim": tau}) for ratio in ratios]
+        cells = [accuracy(test, ratio, **{**BASE, "tau_sim": tau}) for ratio in ratios]
         body.append([f"`st-simdiff`, tau_sim {tau}", *cells])
     for name, label in (("full", "all tokens"), ("blind", "no token")):
-        (cell,) = {_accuracy([row for row in test if row["selector"] == name], None)}
+        (cell,) = {accuracy([row for row in test if row["selector"] == name], None)}
         body.append([label, *[cell] * len(ratios)])
-    return _markdown(["kept by", *(f"r = {ratio}" for ratio in ratios)], body)
+    return markdown(["kept by", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
 def ablation_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     """The rows of the paper's tables 3 and 5: which edges, and whether events."""
-    ratios, body = _ratios(test), []
+    ratios, body = ratios_of(test), []
     for tau in taus:
         for name, row in ABLATION.items():
             setting = {**BASE, "tau_sim": tau, **{switch: str(value) for switch, value in row.items()}}
-            body.append([tau, name, *(_accuracy(test, ratio, **setting) for ratio in ratios)])
-    return _markdown(["tau_sim", "row", *(f"r = {ratio}" for ratio in ratios)], body)
+            body.append([tau, name, *(accuracy(test, ratio, **setting) for ratio in ratios)])
+    return markdown(["tau_sim", "row", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
 def backend_table(test: Sequence[Row], taus: Sequence[str]) -> str:
     """Backends with and without the cap: the communities, and the accuracy."""
-    ratios = _ratios(test)
+    ratios = ratios_of(test)
     rows = [row for row in test if row["selector"] == "st-simdiff"]
     body = []
     for tau in taus:
         for cap in ("none", "sqrt"):
             for backend in _distinct(rows, "backend"):
                 setting = {**BASE, "tau_sim": tau, "max_size": cap, "backend": backend}
-                here = [row for row in rows if _is(row, setting)]
+                here = [row for row in rows if matches(row, setting)]
                 found = {name: fmean(float(row[name]) for row in here) for name in ("n_communities", "largest")}
                 share = fmean(float(row["oversized_ratio"]) for row in here)
                 counts = [f"{found['n_communities']:.0f}", f"{found['largest']:.0f}", f"{100 * share:.0f} %"]
-                accuracy = [_accuracy(rows, ratio, **setting) for ratio in ratios]
-                body.append([tau, "√N" if cap == "sqrt" else "none", f"`{backend}`", *counts, *accuracy])
+                cells = [accuracy(rows, ratio, **setting) for ratio in ratios]
+                body.append([tau, "√N" if cap == "sqrt" else "none", f"`{backend}`", *counts, *cells])
     head = ["tau_sim", "cap", "backend", "communities", "largest", "above √N before"]
-    return _markdown([*head, *(f"r = {ratio}" for ratio in ratios)], body)
+    return markdown([*head, *(f"r = {ratio}" for ratio in ratios)], body)
 
 
 def _differences(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> Differences:
@@ -133,7 +133,9 @@ def _differences(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> 
         for tau in [""] if column == "tau_sim" else taus:
             setting = {**BASE, "tau_sim": tau} if tau else dict(BASE)
             wanted = {name: value for name, value in setting.items() if name != column}
-            here = [row for row in rows if (row["contrast"], row["a"], row["b"]) == (column, a, b) and _is(row, wanted)]
+            here = [
+                row for row in rows if (row["contrast"], row["a"], row["b"]) == (column, a, b) and matches(row, wanted)
+            ]
             if here:
                 found[f"{column}: {a} over {b}", tau or "-"] = {row["retain_ratio"]: row for row in here}
     return found
@@ -141,24 +143,24 @@ def _differences(contrasts: Sequence[Row], taus: Sequence[str], family: str) -> 
 
 def contrast_table(differences: Differences, sure: Collection[int]) -> str:
     """Differences in points with 95 % intervals; bold those whose rows (by ``id``) are ``sure``."""
-    ratios = _ratios(row for line in differences.values() for row in line.values())
+    ratios = ratios_of(row for line in differences.values() for row in line.values())
     body = []
     for labels, line in differences.items():
-        body.append([*labels, *(_difference(line[ratio], id(line[ratio]) in sure) for ratio in ratios)])
-    return _markdown(["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios)], body)
+        body.append([*labels, *(difference(line[ratio], id(line[ratio]) in sure) for ratio in ratios)])
+    return markdown(["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
 def recipe_table(test: Sequence[Row], tau: str) -> str:
     """Accuracy by model: those that were trained on dropped tokens, and the one that was not."""
-    ratios = _ratios(test)
+    ratios = ratios_of(test)
     body = []
     for model in _distinct(test, "model"):
         mine = [row for row in test if row["model"] == model]
         for name, setting in (("random", {"selector": "random"}), ("st-simdiff", {**BASE, "tau_sim": tau})):
-            body.append([model, f"`{name}`", *(_accuracy(mine, ratio, **setting) for ratio in ratios)])
+            body.append([model, f"`{name}`", *(accuracy(mine, ratio, **setting) for ratio in ratios)])
         full = [row for row in mine if row["selector"] == "full"]
-        body.append([model, "all tokens", *[_accuracy(full, None)] * len(ratios)])
-    return _markdown(["model", "kept by", *(f"r = {ratio}" for ratio in ratios)], body)
+        body.append([model, "all tokens", *[accuracy(full, None)] * len(ratios)])
+    return markdown(["model", "kept by", *(f"r = {ratio}" for ratio in ratios)], body)
 
 
 def sample_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
@@ -171,7 +173,7 @@ def sample_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
             counts = [row["n_uncapped"], row["largest_uncapped"], share, row["n_communities"], changed]
             body.append([f"`{row['backend']}`", row["split"], *counts, *near])
     head = "backend|split|found|largest|above √N|after the cap|the cap changes|fidelity|its 5th percentile"
-    return _markdown(head.split("|"), body)
+    return markdown(head.split("|"), body)
 
 
 def sample_sweep_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
@@ -181,17 +183,17 @@ def sample_sweep_table(rows: Sequence[Row], ratio: str = "0.3") -> str:
     for preset in _distinct(here, "preset"):
         found = {row["tau_sim"]: f"{float(row['fidelity_mean']):.3f}" for row in here if row["preset"] == preset}
         body.append([preset, *(found.get(tau, found.get("", "")) for tau in taus)])
-    return _markdown(["edges and events", *taus], body)
+    return markdown(["edges and events", *taus], body)
 
 
-def _accuracy(rows: Iterable[Row], ratio: str | None, **setting: str) -> str:
+def accuracy(rows: Iterable[Row], ratio: str | None, **setting: str) -> str:
     """Mean over models, and half the mean width of their intervals."""
-    here = [row for row in rows if (ratio is None or row["retain_ratio"] == ratio) and _is(row, setting)]
+    here = [row for row in rows if (ratio is None or row["retain_ratio"] == ratio) and matches(row, setting)]
     half = fmean((float(row["accuracy_high"]) - float(row["accuracy_low"])) / 2 for row in here)
     return f"{_mean(here):.1f} ± {100 * half:.1f}"
 
 
-def _difference(row: Row, sure: bool) -> str:
+def difference(row: Row, sure: bool) -> str:
     value, low, high = (100 * float(row[name]) for name in ("difference", "low", "high"))
     text = f"{value:+.1f} [{low:.1f}, {high:.1f}]"
     return f"**{text}**" if sure else text
@@ -201,7 +203,7 @@ def _mean(rows: Iterable[Row]) -> float:
     return 100 * fmean(float(row["accuracy"]) for row in rows)
 
 
-def _is(row: Row, setting: Mapping[str, str]) -> bool:
+def matches(row: Row, setting: Mapping[str, str]) -> bool:
     return all(row[name] == value for name, value in setting.items())
 
 
@@ -209,11 +211,11 @@ def _distinct(rows: Iterable[Row], name: str) -> list[str]:
     return list(dict.fromkeys(row[name] for row in rows))
 
 
-def _ratios(rows: Iterable[Row]) -> list[str]:
+def ratios_of(rows: Iterable[Row]) -> list[str]:
     return sorted({row["retain_ratio"] for row in rows} - {"0.0", "1.0"}, key=float)
 
 
-def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from stgraph.bench.probe.contrasts import against, contrast
 from stgraph.bench.probe.features import probe_statistics, sample_statistics
+from stgraph.bench.probe.objectives import study_objectives
 from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
 from stgraph.bench.probe.rows import ProbeRows
@@ -169,4 +170,4 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     written = write(out / "contrasts.csv", {"rows": found}, "csv")
     written += write(out / "thresholds.csv", {"rows": chosen}, "csv")
     written += write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
-    return [out / "dev.csv", out / "test.csv", *written]
+    return [out / "dev.csv", out / "test.csv", *written, *study_objectives(out, progress)]

@@ -104,8 +104,8 @@ OPTIONS: Mapping[str, MethodOption] = {
     "importance": MethodOption(
         ("--importance",),
         str,
-        "Ranks surplus candidates: auto, attention, difference-then-centrality, coverage, centrality, difference, "
-        "norm.",
+        "Ranks surplus candidates: auto, auto-coverage, attention, difference-then-centrality, coverage, centrality, "
+        "difference, norm.",
     ),
     "protect_events": MethodOption(("--protect-events",), bool, "Drop event tokens only after all others."),
     "spatial": MethodOption(("--spatial/--no-spatial",), bool, "Spatial edges in the community graph."),
@@ -113,7 +113,7 @@ OPTIONS: Mapping[str, MethodOption] = {
     "preset": MethodOption(
         ("--preset",),
         str,
-        "Row in the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
+        "paper, robust, or a row in the paper's ablation: attention-only, spatial, temporal, spatial-temporal, full.",
         several=_names,
     ),
     "measured": MethodOption(

@@ -51,7 +51,6 @@ def command(
     from stgraph.bench.warm_up import warm_up
     from stgraph.errors import InputError
     from stgraph.files import check_suffix, check_writable
-    from stgraph.selection.presets import ablation
 
     options.check_device(device)
     if fmt not in (None, "json"):
@@ -59,10 +58,10 @@ def command(
     if output is not None:
         check_suffix(output, (".safetensors",), "a dump")
         check_writable(output)
-    name, preset = method.pop("selector", "st-simdiff"), method.pop("preset", None)
+    name = method.pop("selector", "st-simdiff")
     if n_keep is None:
         method.setdefault("retain_ratio", 0.3)
-    chosen = stgraph.selector(name, n_keep=n_keep, **({} if preset is None else ablation(preset)) | method)
+    chosen = stgraph.selector(name, n_keep=n_keep, **method)
     source, tokens = options.open_tokens(dump, query, encoder=encoder, frames=frames, quiet=quiet)
     warm_up([chosen], tokens.features.dtype, device, tokens.signals)
     kept = chosen.select(tokens.to(device)).to("cpu")
