@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from stgraph.bench.compare import compare_backends
 from stgraph.errors import InputError
 from stgraph.selection.settings import backend_settings
 from stgraph.viz.comparison import sentences
-from stgraph.viz.report import Compared, save_report
+from stgraph.viz.report import Compared, save_report, summary_tables
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +100,14 @@ def test_a_report_of_selectors_of_two_dumps(open_page: Open, tmp_path: Path) -> 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#tables tbody tr").count() == 3
     assert "framefusion ≈" in text(page, "#tables")
+    assert text(page, "#facts").startswith("All 2 videos: means over 2 videos, ± one standard deviation")
+    assert page.locator("#tables .spread").count() > 3
+    assert page.locator("#sentences li").count() > 1
+    assert page.locator("#tables .scroll").get_attribute("data-more") == "right"
+    assert page.locator("#tables .scroll .caption").count() == 0
+    page.select_option("#dump", "2")
     assert page.locator("#film canvas").count() == 15
-    page.select_option("#dump", "1")
+    assert page.locator("#tables .spread").count() == 0
     assert MARKUP.split()[0] in page.locator("#facts").text_content()
     assert page.evaluate("window.alive") is None
     assert page.locator("#facts *, #about img").count() == 0
@@ -129,3 +136,41 @@ def test_a_report_without_thumbnails_or_rows(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unopened")
 def test_a_page_that_cannot_be_written(refused: Refused) -> None:  # noqa: F811
     assert refused("compare", "--html", "nowhere/p.html").startswith("cannot write nowhere/p.html")
+
+
+def test_several_videos_as_one() -> None:
+    rows = [
+        {
+            "dump": name,
+            "retain_ratio": 0.3,
+            "n_events_kept": value,
+            "backend": "",
+            "selector": "evs",
+            "exactness": "exact",
+        }
+        | {"n_visual": 10, "kind": "subset"}
+        for name, value in (("a", 1), ("a", 3), ("b", 6))
+    ]
+    (table,) = summary_tables(rows, 2)
+    assert table.title == "Kept, means over 2 videos ± one standard deviation"
+    assert table.on_page()["rows"][0]["spreads"][0] == pytest.approx(stdev([2, 6]))
+    (alone,) = summary_tables(rows[:2], 2)
+    assert alone.on_page()["rows"][0]["spreads"] == [None]
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_heat_map_stands_out(open_page: Open, backends: tuple[str, Any]) -> None:
+    page = open_page(backends[0])
+    least = page.evaluate(
+        """() => Math.min(...Array.from({ length: 101 }, (_, i) => {
+        const light = (rgb) => rgb.map((v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4))
+          .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+        const stops = [[0, 34, 78], [87, 93, 109], [124, 123, 120], [187, 175, 113], [254, 232, 56]];
+        const at = Math.min(3.9996, i / 25), k = Math.floor(at);
+        const ground = light(stops[k].map((v, j) => v + (at - k) * (stops[k + 1][j] - v)));
+        return Math.max((ground + 0.05) / 0.05, 1.05 / (ground + 0.05));
+      }))"""
+    )
+    assert least >= 4.5
+    cells = page.locator("#overlap td[title]").evaluate_all("all => all.map((c) => getComputedStyle(c).color)")
+    assert set(cells) <= {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}

@@ -153,7 +153,7 @@ def test_what_is_said_of_a_token(
     community, before = int(partition.labels[node]), int(partition.uncapped_labels[node])
     size, was = int(partition.sizes[community]), int(partition.uncapped_sizes[before])
     members = "alone" if size == 1 else f"{size} tokens"
-    cut = ", not cut by the cap" if size == was else f"; before the cap {before}: {was} tokens"
+    cut = ", not cut by the cap" if size == was else f"; before the cap in community {before} of {was} tokens"
     assert f"Community {community}: {members}{cut} " in said
     mates = partition.members(community)
     rank = 1 + int(np.count_nonzero(centrality[mates] > centrality[node]))
@@ -198,6 +198,7 @@ def test_a_click_highlights_a_community_everywhere(page: Any, made: tuple[VideoT
 
 def test_the_keyboard(page: Any) -> None:
     press = page.keyboard.press
+    press("Home")
     for _ in range(3):
         press("ArrowRight")
     press("ArrowLeft")
@@ -259,10 +260,13 @@ def test_a_cap_inside_the_search_cuts_nothing(open_page: Open) -> None:
     tokens = filmed()
     one = setting(tokens, ratios=(0.3,), backend="leidenalg-leiden", split="native")
     page, partition = open_page(page_of(tokens, [one])), one.analysis.partition
+    show(page, 0)
     hover(page, 0)
     community, before = int(partition.labels[0]), int(partition.uncapped_labels[0])
     size, was = int(partition.sizes[community]), int(partition.uncapped_sizes[before])
-    assert f"Community {community}: {size} tokens; without the cap {before}: {was} tokens " in text(page, "#tip")
+    assert f"Community {community}: {size} tokens; without the cap in community {before} of {was} tokens " in text(
+        page, "#tip"
+    )
     row, top = page.locator("#pieces .row").first, int(partition.uncapped_sizes.argmax())
     under = partition.labels[partition.uncapped_labels == top]
     n = np.unique(under).size
@@ -273,3 +277,45 @@ def test_a_cap_inside_the_search_cuts_nothing(open_page: Open) -> None:
     assert titles == {
         f"community {c}: {np.count_nonzero(under == c)} of its {partition.sizes[c]} tokens" for c in np.unique(under)
     }
+
+
+def test_it_opens_where_most_happens(page: Any, made: tuple[VideoTokens, list[Shown]]) -> None:
+    events = made[1][0].analysis.events.reshape(SHAPE[0], -1).sum(axis=1)
+    assert text(page, "#clock").startswith(f"frame {events.argmax()} of")
+
+
+def test_the_address_is_a_link_to_what_is_shown(page: Any) -> None:
+    show(page, 2)
+    page.select_option("#backend", "igraph-leiden")
+    page.locator("#ratio button", has_text="0.1").click()
+    page.keyboard.press("4")
+    settle(page)
+    assert page.url.endswith("#f=2&b=igraph-leiden&s=tree&r=0.1&m=Change")
+    before = (text(page, "#clock"), text(page, "#finding"), text(page, "#kept"), pixels(page))
+    page.reload()
+    settle(page)
+    assert (text(page, "#clock"), text(page, "#finding"), text(page, "#kept"), pixels(page)) == before
+    page.evaluate("location.hash = '#f=3&b=nonsense&r=9&m=x&v=77'")
+    settle(page)
+    assert text(page, "#clock").startswith("frame 3 of")
+    assert text(page, "#finding") == before[1]
+
+
+def test_the_picture_is_saved(page: Any) -> None:
+    show(page, 1)
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    assert download.value.suggested_filename == "A-clip-frame-1-lattice-components-tree-r-0.3-Kept.png"
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_known_of_a_token_can_be_closed_on_a_phone(
+    open_page: Open, made: tuple[VideoTokens, list[Shown]]
+) -> None:
+    page = open_page(page_of(*made), 390, 844, has_touch=True)
+    page.locator("#frame").tap()
+    settle(page)
+    assert page.locator("#tip").is_visible()
+    page.locator("#tip .close").tap()
+    settle(page)
+    assert page.locator("#tip").is_hidden()

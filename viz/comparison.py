@@ -40,7 +40,7 @@ def backend_tables(rows: Sequence[Row]) -> list[RowTable]:
     return tables
 
 
-def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> RenderableType:
+def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row], *, meanings: bool = True) -> RenderableType:
     """Everything ``stgraph compare`` shows for one dump: communities, kept tokens per ratio, overlap, findings."""
     ratios = list(dict.fromkeys(row["retain_ratio"] for row in rows))
     at = 0.3 if 0.3 in ratios else ratios[len(ratios) // 2]
@@ -49,7 +49,7 @@ def comparison_tables(rows: Sequence[Row], overlap: Sequence[Row]) -> Renderable
     if overlap:
         parts.append(overlap_table([p for p in overlap if p["retain_ratio"] == at], at))
     meaning = legend(dict.fromkeys(name for table in tables for name in table.columns))
-    text = Text("\n".join([*sentences(rows, overlap), "", ARROWS, meaning]))
+    text = Text("\n".join([*sentences(rows, overlap), *(["", ARROWS, meaning] if meanings else [])]))
     return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from stgraph.tokens import VideoTokens
 from stgraph.viz.comparison import backend_label, backend_tables, sentences
 from stgraph.viz.frames import frame_pictures, frame_times, telling_frames
 from stgraph.viz.inline_page import ArrayPool, inline_page
-from stgraph.viz.row_tables import overlap_means
+from stgraph.viz.row_tables import RowTable, overlap_means
 from stgraph.viz.selector_comparison import kept_tables, selector_label
+from stgraph.viz.selector_comparison import sentences as selector_sentences
 
 Row = Mapping[str, Any]
 STYLES = ("base.css", "report.css")
@@ -89,7 +90,8 @@ def report_page(compared: Sequence[Compared]) -> str:
         raise InputError("a report needs rows of at least one video")
     pool = ArrayPool()
     data = {
-        "dumps": [_dump(one, pool) for one in compared],
+        "of": "selector" if compared[0].of_selectors else "backend",
+        "dumps": [*_summary(compared), *(_dump(one, pool) for one in compared)],
         "palette": {
             "representative": colours.REPRESENTATIVE,
             "event": colours.EVENT,
@@ -111,12 +113,43 @@ def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
         "facts": f"{grid.T} frames of {grid.H} x {grid.W} tokens, {grid.n_nodes:,} in all",
         "about": {str(key): str(value) for key, value in one.tokens.metadata.items()},
         "ratios": list(dict.fromkeys(row["retain_ratio"] for row in one.rows)),
-        "sentences": [] if one.of_selectors else sentences(one.rows, one.overlap),
+        "sentences": (selector_sentences if one.of_selectors else sentences)(one.rows, one.overlap),
         "tables": [table.on_page() for table in tables],
         "overlap": _matrices(one.overlap, label),
         "skipped": _skipped(one.skipped),
         "thumbs": _thumbs(one, pool),
     }
+
+
+def _summary(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Several videos as one: means over them and how far they spread; nothing of one video."""
+    if len(compared) < 2:
+        return []
+    rows = [row for one in compared for row in one.rows]
+    overlap = [pair for one in compared for pair in one.overlap]
+    of_selectors = compared[0].of_selectors
+    tables = summary_tables(rows, len(compared))
+    names = "; ".join(one.name for one in compared)
+    return [
+        {
+            "name": f"All {len(compared)} videos",
+            "facts": f"means over {len(compared)} videos, ± one standard deviation: {names}",
+            "about": {},
+            "ratios": list(dict.fromkeys(row["retain_ratio"] for row in rows)),
+            "sentences": (selector_sentences if of_selectors else sentences)(rows, overlap),
+            "tables": [table.on_page() for table in tables],
+            "overlap": _matrices(overlap, selector_label if of_selectors else backend_label),
+            "skipped": [],
+            "thumbs": None,
+        }
+    ]
+
+
+def summary_tables(rows: Sequence[Row], n_videos: int) -> list[RowTable]:
+    """The tables of a comparison over several videos."""
+    tables = kept_tables(rows) if "selector" in rows[0] else backend_tables(rows)
+    of = f", means over {n_videos} videos ± one standard deviation"
+    return [replace(table, title=f"{table.title.partition(':')[0].partition(' of ')[0]}{of}") for table in tables]
 
 
 def _matrices(overlap: Sequence[Row], label: Callable[[Row, str], str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from typing import Any
 
 from rich.table import Table
@@ -39,6 +40,15 @@ class RowTable:
         """A value for each column."""
         return [mean(self.groups[label], name) for name in self.columns]
 
+    def spreads(self, label: str) -> list[float | None]:
+        """For each column the standard deviation over videos of their means; None where fewer than two have one."""
+        videos: dict[Any, list[Row]] = {}
+        for row in self.groups[label]:
+            videos.setdefault(row.get("dump"), []).append(row)
+        found = ([mean(rows, name) for rows in videos.values()] for name in self.columns)
+        known = ([value for value in values if value is not None] for values in found)
+        return [stdev(values) if len(values) > 1 else None for values in known]
+
     def on_terminal(self, of: str, marks: Mapping[str, str] | None = None) -> Table:
         """The table for a terminal of 80 characters; ``of`` is the header of the labels."""
         table = new_table(self.title if self.ratio is None else f"r = {self.ratio:g}. {self.title}")
@@ -49,7 +59,8 @@ class RowTable:
         for name in self.columns:
             table.add_column(narrow_head(name), justify="right", no_wrap=True)
         for label in self.groups:
-            cells = [shown(name, value) for name, value in zip(self.columns, self.means(label), strict=True)]
+            values = zip(self.columns, self.means(label), self.spreads(label), strict=True)
+            cells = [shown(name, value) + _plus_minus(name, spread) for name, value, spread in values]
             table.add_row(Text(label), *([] if marks is None else [Text(marks[label])]), *cells)
         return table
 
@@ -76,10 +87,18 @@ class RowTable:
                         None if value is None else column.factor * value
                         for column, value in zip(described, self.means(label), strict=True)
                     ],
+                    "spreads": [
+                        None if value is None else column.factor * value
+                        for column, value in zip(described, self.spreads(label), strict=True)
+                    ],
                 }
                 for label in self.groups
             ],
         }
+
+
+def _plus_minus(name: str, spread: float | None) -> str:
+    return "" if spread is None else f" ±{shown(name, spread).removesuffix(' %')}"
 
 
 def row_table(

@@ -38,14 +38,17 @@ def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTab
     return tables
 
 
-def selector_tables(rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row]) -> RenderableType:
+def selector_tables(
+    rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row], *, meanings: bool = True
+) -> RenderableType:
     """Everything ``stgraph compare --selectors`` shows: a table per ratio, what was skipped, the legend."""
     tables = kept_tables(rows, overlap)
     parts: list[RenderableType] = [table.on_terminal("selector", _marks(table)) for table in tables]
     if skipped:
         parts.append(_skipped_table(skipped))
     text = Text("\n".join([*sentences(rows, overlap), ""])) if rows else Text()
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text, _legend(rows, tables, skipped))
+    key = _legend(rows, tables, skipped) if meanings else Text()
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text, key)
 
 
 def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from stgraph import colours
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
-from stgraph.graph import build_graph
+from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.analysis import Analysis
 from stgraph.selection.keeping import Kept
 from stgraph.selection.reasons import REASON_NAMES
@@ -77,6 +77,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         "rows": None if tokens.grid.kind is None else pool.add(tokens.grid.rows),
         "times": frame_times(tokens),
         "shots": first_frames_of_shots(tokens),
+        "first_frame": _telling_frame(graph, first),
         "pictures": None if pictures is None else [base64.b64encode(p).decode() for p in pictures],
         "similarity": pool.add(graph.similarity.reshape(-1)),
         "families": list(graph.families),
@@ -97,6 +98,17 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         },
         "arrays": pool.entries,
     }
+
+
+def _telling_frame(graph: TokenGraph, found: Analysis | None) -> int:
+    """The frame with most events; without a method that finds any, the one that differs most from that before."""
+    T, H, W = graph.grid.shape
+    if found is not None and found.events.any():
+        return int(found.events.reshape(T, -1).sum(axis=1).argmax())
+    if T == 1:
+        return 0
+    similarity = np.nan_to_num(np.asarray(graph.similarity).reshape(3, T, H * W)[2, :-1], nan=1.0)
+    return int(similarity.mean(axis=1).argmin()) + 1
 
 
 def _setting(pool: ArrayPool, s: Shown, reference: tuple[Array, Array] | None, tokens: VideoTokens) -> dict[str, Any]:

@@ -87,11 +87,13 @@ def command(
         for table, rows in found.tables.items():
             tables.setdefault(table, []).extend(rows)
         if results.wants_table(output, chosen, quiet):
-            _show(name, tokens, show(found))
+            _show(name, tokens, show(found, meanings=len(inputs) == 1))
         if html is not None:
             from stgraph.viz.report import Compared
 
             pages.append(Compared.of(name, tokens, found.rows, found.overlap, found.skipped, found.kept))
+    if len(inputs) > 1 and results.wants_table(output, chosen, quiet):
+        _show_all(tables["rows"], len(inputs))
     results.deliver(tables, output, chosen, quiet)
     if html is not None:
         from stgraph.viz.report import save_report
@@ -116,7 +118,7 @@ def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, A
     settings = backend_settings(backends, splits, seeds, method)
     check_settings(settings, ratios)
     compare = partial(compare_backends, settings=settings, ratios=ratios)
-    return compare, lambda found: comparison_tables(found.rows, found.overlap)
+    return compare, partial(_tables, comparison_tables, of_selectors=False)
 
 
 def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
@@ -138,12 +140,32 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     check_settings(settings, ratios, **budget)
     events = {"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}
     compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **budget, **events)
-    return compare, lambda found: selector_tables(found.rows, found.overlap, found.skipped)
+    return compare, partial(_tables, selector_tables, of_selectors=True)
 
 
 def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Backends, splitters and seeds, removed from the other parameters."""
     return method.pop("backend", ()), method.pop("split", ("tree",)), method.pop("seed", (0, 1, 2))
+
+
+def _tables(tables: Any, found: Any, *, meanings: bool, of_selectors: bool) -> Any:
+    skipped = (found.skipped,) if of_selectors else ()
+    return tables(found.rows, found.overlap, *skipped, meanings=meanings)
+
+
+def _show_all(rows: list[dict[str, Any]], n_dumps: int) -> None:
+    """Means over several dumps, and what all columns mean."""
+    from stgraph.viz.columns import ARROWS, legend
+    from stgraph.viz.report import summary_tables
+
+    console = options.console()
+    made = summary_tables(rows, n_dumps)
+    console.print(f"\nAll {n_dumps} dumps", style="bold")
+    for table in made:
+        console.print()
+        console.print(table.on_terminal("selector" if "selector" in rows[0] else "backend"))
+    meaning = legend(dict.fromkeys(name for table in made for name in table.columns))
+    console.print(f"\n{ARROWS}\n{meaning}", markup=False)
 
 
 def _show(name: str, tokens: Any, tables: Any) -> None:

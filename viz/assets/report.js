@@ -22,6 +22,8 @@ function tableOf(table) {
       const line = element("tr", {}, element("th", { scope: "row" }, name));
       row.cells.forEach((cell, k) => {
         const column = table.columns[k], made = element("td", { textContent: shown(cell, column) });
+        const spread = row.spreads[k];
+        if (spread !== null) made.append(element("span", { className: "spread", textContent: ` ± ${shown(spread, { ...column, unit: "" })}` }));
         const there = table.rows.map((r) => r.cells[k]).filter((v) => v !== null), top = Math.max(...there);
         // A bar where it tells rows apart: not for cosines, which are all near 1, nor where all are alike.
         if (cell !== null && column.digits < 3 && Math.min(...there) < 0.97 * top) made.style.setProperty("--share", `${(100 * cell) / top}%`);
@@ -33,7 +35,7 @@ function tableOf(table) {
       if (k > 0) head.setAttribute("aria-sort", k - 1 !== order.column ? "none" : order.down ? "descending" : "ascending");
     });
   };
-  heads.append(element("th", { scope: "col" }, element("span", { textContent: "" })));
+  heads.append(element("th", { scope: "col" }, element("span", { textContent: page.of })));
   table.columns.forEach((column, k) => {
     const button = element("button", { type: "button", textContent: column.title, title: column.meaning });
     button.addEventListener("click", () => {
@@ -44,21 +46,24 @@ function tableOf(table) {
     heads.append(element("th", { scope: "col" }, button));
   });
   fill();
-  return element("div", { className: "scroll" }, element("table", {}, element("caption", { textContent: title }), element("thead", {}, heads), body));
+  const made = element("table", { "aria-label": title }, element("thead", {}, heads), body);
+  return element("div", {}, element("p", { className: "caption", textContent: title }), tellScroll(element("div", { className: "scroll" }, made)));
 }
 
 /** The overlap of every two, light where they agree. */
 function overlapTable(matrix) {
   const known = matrix.values.flat().filter((v) => v !== null), low = Math.min(...known);
-  const head = element("tr", {}, element("th"), ...matrix.names.map((_, k) => element("th", { scope: "col", textContent: String(k + 1) })));
+  const many = matrix.names.length > 12, figures = (v) => (many ? v.toFixed(2).replace(/^0/, "") : v.toFixed(2));
+  const head = element("tr", {}, element("td"), ...matrix.names.map((_, k) => element("th", { scope: "col", textContent: String(k + 1) })));
   const lines = matrix.names.map((name, i) => {
     const line = element("tr", {}, element("th", { scope: "row", textContent: `${name}  ${i + 1}` }));
     matrix.values[i].forEach((value, j) => {
-      const cell = element("td", { textContent: value === null ? "" : value.toFixed(2) });
+      const cell = element("td", { textContent: value === null ? "" : figures(value) });
       if (value !== null) {
         const share = low < 1 ? (value - low) / (1 - low) : 1;
-        cell.style.background = mixed(share);
-        cell.style.color = share > 0.55 ? "#111418" : "#ffffff";
+        const ground = mixed(share);
+        cell.style.background = `rgb(${ground.join(" ")})`;
+        cell.style.color = inkOn(ground);
         cell.title = `${name} and ${matrix.names[j]}: ${value.toFixed(3)}`;
       }
       line.append(cell);
@@ -72,7 +77,26 @@ function overlapTable(matrix) {
 function mixed(share) {
   const stops = [[0, 34, 78], [87, 93, 109], [124, 123, 120], [187, 175, 113], [254, 232, 56]];
   const at = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1), i = Math.floor(at);
-  return `rgb(${stops[i].map((v, k) => Math.round(v + (at - i) * (stops[i + 1][k] - v))).join(" ")})`;
+  return stops[i].map((v, k) => Math.round(v + (at - i) * (stops[i + 1][k] - v)));
+}
+
+/** Black or white, whichever stands out more (WCAG's contrast). */
+function inkOn(rgb) {
+  const [r, g, b] = rgb.map((v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  const light = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  return (light + 0.05) / 0.05 > 1.05 / (light + 0.05) ? "#000000" : "#ffffff";
+}
+
+/** Tells where a box has more than it shows: its edge fades there. */
+function tellScroll(box) {
+  const tell = () => {
+    const left = box.scrollLeft > 1, right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1;
+    box.dataset.more = left && right ? "both" : left ? "left" : right ? "right" : "";
+    box.tabIndex = left || right ? 0 : -1;
+  };
+  box.addEventListener("scroll", tell);
+  new ResizeObserver(tell).observe(box);
+  return box;
 }
 
 /** Figures against the ratio: {columns, curves: label -> [[r, value]]}. */
@@ -200,4 +224,6 @@ get("figure").addEventListener("change", (event) => {
   showFigure();
 });
 themeButton(get("theme"), () => undefined);
+tellScroll(get("overlap"));
+tellScroll(get("film"));
 showDump();

@@ -184,6 +184,15 @@ function outline(pen, cell, inside, start) {
   pen.stroke();
 }
 
+/** The frame as it is shown, as a picture file. */
+function savePicture() {
+  paint(get("frame"), state.frame, get("frame").clientWidth, true);
+  const name = `${page.title} frame ${state.frame} ${nameOf(current())} r ${page.ratios[state.ratio]} ${modeNow()}`;
+  const link = element("a", { href: get("frame").toDataURL("image/png"), download: `${name.replace(/[^\p{L}\p{N}.]+/gu, "-")}.png` });
+  link.click();
+  paintFrame();
+}
+
 /** The large frame, with the token under the pointer. */
 function paintFrame() {
   const canvas = get("frame");

@@ -23,6 +23,12 @@ watch(["frame", "mode", "setting"], () => {
 });
 
 document.addEventListener("keydown", onKey);
+Object.assign(state, changeOf(location.hash));
+addEventListener("hashchange", () => location.hash !== addressNow() && update(changeOf(location.hash)));
+if (location.protocol === "file:" || location.protocol.startsWith("http")) {
+  watch(["frame", "setting", "ratio", "mode", "versus"], () => state.playing || history.replaceState(null, "", addressNow()));
+}
+get("save").addEventListener("click", savePicture);
 addEventListener("resize", () => update({ size: `${innerWidth} ${innerHeight}` }));
 document.documentElement.style.setProperty("--aspect", String(aspect()));
 themeButton(get("theme"), () => update({ theme: state.theme + 1 }));

@@ -24,7 +24,7 @@ const settings = page.settings.map(({ communities: c, ...s }) => ({
 }));
 
 const state = {
-  frame: 0, token: -1, mode: "Kept", setting: 0, ratio: Math.max(0, page.ratios.indexOf(0.3)), versus: -1,
+  frame: page.first_frame, token: -1, mode: "Kept", setting: 0, ratio: Math.max(0, page.ratios.indexOf(0.3)), versus: -1,
   focus: null, playing: false, opacity: 0.6, theme: 0, pictures: 0,
 };
 
@@ -101,6 +101,28 @@ function neighbours(i) {
 
 function clock(t) {
   return page.times === null ? "" : `${page.times[t].toFixed(1)} s`;
+}
+
+/** The state as the address has it, such as #f=8&b=igraph-leiden&s=tree&r=0.3&m=kept: a link to what is shown. */
+function addressNow() {
+  const s = current(), against = other();
+  const parts = { f: state.frame, b: s.backend, ...(s.split && { s: s.split }), r: page.ratios[state.ratio], m: modeNow() };
+  if (against) Object.assign(parts, { v: state.versus });
+  return `#${new URLSearchParams(Object.entries(parts).map(([key, value]) => [key, String(value)]))}`;
+}
+
+/** What an address asks for, as far as this page has it. */
+function changeOf(hash) {
+  const asked = new URLSearchParams(hash.slice(1)), change = {};
+  const number = (key) => (/^\d+$/.test(asked.get(key) ?? "") ? Number(asked.get(key)) : -1);
+  if (number("f") >= 0 && number("f") < T) change.frame = number("f");
+  const named = settings.findIndex((s) => s.backend === asked.get("b") && s.split === (asked.get("s") ?? s.split));
+  if (named >= 0) change.setting = named;
+  const ratio = page.ratios.findIndex((r) => String(r) === asked.get("r"));
+  if (ratio >= 0) change.ratio = ratio;
+  if (MODES.includes(asked.get("m"))) change.mode = asked.get("m");
+  if (number("v") >= 0 && number("v") < settings.length) change.versus = number("v");
+  return change;
 }
 
 /** Share of the tokens either keeps that both keep. */

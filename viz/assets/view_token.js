@@ -34,10 +34,10 @@ function memberLine(i) {
   const c = after.labels[i], b = before.labels[i];
   const size = after.sizes[c], was = before.sizes[b];
   const members = size === 1 ? "alone" : `${whole(size)} tokens`;
-  if (inSearch) return `Community ${whole(c)}: ${members}; without the cap ${whole(b)}: ${whole(was)} tokens`;
+  if (inSearch) return `Community ${whole(c)}: ${members}; without the cap in community ${whole(b)} of ${whole(was)} tokens`;
   return size === was
     ? `Community ${whole(c)}: ${members}, not cut by the cap`
-    : `Community ${whole(c)}: ${members}; before the cap ${whole(b)}: ${whole(was)} tokens`;
+    : `Community ${whole(c)}: ${members}; before the cap in community ${whole(b)} of ${whole(was)} tokens`;
 }
 
 function communityLines(i) {
@@ -80,7 +80,9 @@ function fillTip(i) {
     const there = against.codes[state.ratio][i] & KEPT ? "kept" : "dropped";
     lines.push(element("p", { className: "quiet", textContent: `${nameOf(against)}: ${there}` }));
   }
-  get("tip").replaceChildren(...lines);
+  const close = element("button", { type: "button", className: "close", textContent: "×", "aria-label": "Close" });
+  close.addEventListener("click", () => update({ token: -1 }));
+  get("tip").replaceChildren(close, ...lines);
 }
 
 /** Show the tip beside the token, inside the window. */
@@ -125,7 +127,7 @@ function startToken() {
     if (event.pointerType === "touch" && !again) return; // the first tap tells, the second highlights
     toggleFocus(i, kindOfMode());
   });
-  document.addEventListener("pointerdown", (event) => event.target !== canvas && update({ token: -1 }));
+  document.addEventListener("pointerdown", (event) => event.target !== canvas && !get("tip").contains(event.target) && update({ token: -1 }));
   watch(["token", "setting", "ratio", "versus", "mode"], showTip);
   watch(["focus", "setting", "ratio"], showFocus);
 }
