@@ -223,3 +223,25 @@ def test_signals_of_nvilas_tower_where_tokens_are_patches(tmp_path: Path) -> Non
         found = model_tokens(model, inputs, ["enc_recv_attn"])
         assert found.signals["enc_recv_attn"].shape == (4, 16)
         assert (found.metadata["encoder_grid"], found.metadata["pooling"]) == ([4, 4], "pixel-shuffle")
+
+
+def test_names_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """config.json decides; of a layout read here, configuration, tokenizer and safetensors are downloaded."""
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "transformers.PretrainedConfig.get_config_dict",
+        lambda name: (json.loads((LLAVA_VIDEO / "config.json").read_text()), {}),
+    )
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda name, allow_patterns: asked.append(name) or str(LLAVA_VIDEO)
+    )
+    assert load_model("lmms-lab/LLaVA-Video-tiny", vision=HEADS).config.mm_newline_position == "grid"
+    assert asked == ["lmms-lab/LLaVA-Video-tiny"]
+
+
+def test_where_transformers_puts_the_parts() -> None:
+    pytest.importorskip("accelerate", reason="needs accelerate")
+    model = load_model(LLAVA_VIDEO, vision=HEADS, device_map={"": "cpu"}, attn_implementation="eager")
+    assert model.config._attn_implementation == "eager"
+    expected = load_model(LLAVA_VIDEO, vision=HEADS)
+    assert all(map(torch.equal, model.state_dict().values(), expected.state_dict().values()))

@@ -5,29 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stgraph.errors import InputError
-from stgraph.vlm.checkpoints.layout import Plan, file_in, refuse
+from stgraph.vlm.checkpoints.layout import Plan, file_in
+from stgraph.vlm.checkpoints.nvila_parts import Parts, of_folders, of_one_state
 from stgraph.vlm.checkpoints.tokenizers import chat_template, placeholder, read_tokenizer
-from stgraph.vlm.checkpoints.weights import Weights, joined, stored_weights
+from stgraph.vlm.checkpoints.weights import Weights
 
-_PARTS = ("llm", "vision_tower", "mm_projector")
-_PROJECTORS = {"mlp_downsample": 2, "mlp_downsample_2x2_fix": 2, "mlp_downsample_3x3_fix": 3}
-_ENCODERS = ("BasicVideoEncoder", "TSPVideoEncoder")
 _SYSTEMS = ("You are a helpful assistant", "You are a helpful assistant.")  # VILA's qwen2.jinja; Qwen2's own
 _TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-# Of the whole; images, which s2_scales, image_encoder and image_aspect_ratio are about, are refused by the processor.
-_KNOWN: dict[str, tuple[Any, ...]] = {
-    "s2": (None, False),
-    "ps3": (None, False),
-    "mm_vision_select_feature": ("cls_patch",),
-    "mm_use_im_start_end": (None, False),
-    "mm_use_im_patch_token": (None, False),
-    "quantization_config": (None,),
-}
 _NO_CONFIG = {
     "model_type",
     "architectures",
@@ -39,21 +27,6 @@ _NO_CONFIG = {
 }
 _TOWER = re.compile(r"vision_tower\.(?:vision_tower\.)?vision_model\.")
 _TOWER_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """What both layouts say. ``layer``: the hidden state of the tower that goes on, counted from the end."""
-
-    text: Mapping[str, Any]
-    vision: Mapping[str, Any]
-    weights: Weights
-    tokenizer_folder: Path
-    layer: int
-    pool: tuple[int, int, int]
-    newline: str | None
-    downsample: int | None = None
-    scales: int | None = None
 
 
 class _Nvila:
@@ -71,7 +44,7 @@ class _Nvila:
 
         if options:
             raise InputError(f"{next(iter(options))!r} is not an option of NVILA folders")
-        parts = _folders(folder, config) if "llm_cfg" in config else _one_state(folder, config)
+        parts = of_folders(folder, config) if "llm_cfg" in config else of_one_state(folder, config)
         if parts.text.get("model_type", "qwen2") != "qwen2":
             raise InputError(
                 f"{folder}: the language model {parts.text['model_type']!r} is not read here; known is qwen2"
@@ -146,82 +119,7 @@ def _model_class() -> Any:
     return NvilaForConditionalGeneration
 
 
-def _folders(folder: Path, config: Mapping[str, Any]) -> _Parts:
-    refuse(folder, config, _KNOWN)
-    tower = config["vision_tower_cfg"]
-    if isinstance(tower, Mapping) and str(tower.get("model_type", "siglip_vision_model")) != "siglip_vision_model":
-        raise InputError(
-            f"{folder}: the vision tower {tower['model_type']!r} is not read here; known is siglip_vision_model"
-        )
-    missing = [part for part in _PARTS if not (folder / part / "config.json").is_file()]
-    if missing:
-        raise InputError(f"{folder} lacks {missing[0]}/config.json; copy the whole checkpoint")
-    layer = config.get("mm_vision_select_layer", -2)
-    if not isinstance(layer, int) or layer >= 0:
-        raise InputError(f"{folder}: mm_vision_select_layer is {layer!r}; expected a negative number, such as -2")
-    kind = _config(folder / "mm_projector").get("mm_projector_type")
-    if kind not in _PROJECTORS:
-        raise InputError(f"{folder}: the projector {kind!r} is not read here; known are {', '.join(_PROJECTORS)}")
-    pool, newline = _video_encoder(folder, config.get("video_encoder"))
-    scales = len(str(config["s2_scales"]).split(",")) if config.get("dynamic_s2") else 1
-    return _Parts(
-        text=_config(folder / "llm"),
-        vision=_config(folder / "vision_tower"),
-        weights=joined(*(stored_weights(folder / part, f"{part}.") for part in _PARTS)),
-        tokenizer_folder=folder / "llm",
-        layer=layer,
-        pool=pool,
-        newline=newline,
-        downsample=_PROJECTORS[kind],
-        scales=scales,
-    )
-
-
-def _one_state(folder: Path, config: Mapping[str, Any]) -> _Parts:
-    """NVILA-*-hf: videos are frames with a newline after each; the projector's kind is read off its weights."""
-    refuse(folder, config, {"quantization_config": (None,)})
-    return _Parts(
-        text=config["text_config"],
-        vision=config["vision_config"],
-        weights=stored_weights(folder),
-        tokenizer_folder=folder,
-        layer=-2,
-        pool=(1, 1, 1),
-        newline="\n",
-    )
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {folder / 'config.json'}: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{folder / 'config.json'} holds a {type(found).__name__}; expected an object")
-    return found
-
-
-def _video_encoder(folder: Path, value: Any) -> tuple[tuple[int, int, int], str | None]:
-    """(pool sizes, text after each frame) of the key video_encoder, which may be JSON in a string."""
-    try:
-        encoder = json.loads(value) if isinstance(value, str) else dict(value or {})
-    except (ValueError, TypeError):
-        raise InputError(f"{folder}: video_encoder is {value!r}; expected an object with '_target_'") from None
-    name = str(encoder.get("_target_", _ENCODERS[0])).rpartition(".")[2]
-    if name not in _ENCODERS:
-        raise InputError(f"{folder}: the video encoder {name!r} is not read here; known are {', '.join(_ENCODERS)}")
-    refuse(folder, encoder, {"start_tokens": (None, "None"), "sep_tokens": (None, "None")})
-    sizes = encoder.get("pool_sizes", [[1, 1, 1]]) if name == "TSPVideoEncoder" else [[1, 1, 1]]
-    if len(sizes) != 1:
-        raise InputError(
-            f"{folder}: pool_sizes is {sizes!r}; several levels are not one lattice of tokens, known is one"
-        )
-    end = encoder.get("end_tokens", "\n")
-    t, h, w = (int(size) for size in sizes[0])
-    return (t, h, w), None if end in (None, "None") else str(end)
-
-
-def _projector(folder: Path, parts: _Parts, c: int) -> tuple[int, int]:
+def _projector(folder: Path, parts: Parts, c: int) -> tuple[int, int]:
     """(patches joined along a side, repetitions along channels), checked against the projector's first norm."""
     width = parts.weights.shape("mm_projector.layers.1.weight")[0]
     n = parts.downsample or (3 if "mm_projector.layers.7.weight" in parts.weights.entries else 2)
