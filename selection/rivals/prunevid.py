@@ -123,7 +123,7 @@ def shared(sizes: Array, n: int) -> Array:
     Examples
     --------
     >>> shared(np.array([10, 1, 5]), 8).tolist()
-    [5, 1, 2]
+    [4, 1, 3]
     """
     least = int(n >= sizes.size)
     room = sizes.astype(np.int64) - least
