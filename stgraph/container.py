@@ -172,6 +172,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
     return MappedTensors(file, entries, header.stamp, unread), metadata
 
 
+def kind_of_dump(path: str | os.PathLike[str]) -> str | None:
+    """The kind a file of ours says it is, such as "tokens" or "selection"; None for any other file."""
+    try:
+        return read_header(Path(path)).text.get("stgraph")
+    except DumpFormatError:
+        return None
+
+
 def read_plain(path: str | os.PathLike[str]) -> MappedTensors:
     """The tensors of any safetensors file, mapped lazily.
 

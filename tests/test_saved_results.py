@@ -265,3 +265,17 @@ def test_each_reader_names_the_other(tmp_path: Path) -> None:
             with pytest.raises(DumpFormatError) as caught:
                 read(tmp_path / made)
             assert f"Read it with {hint}" in str(caught.value)
+
+
+def test_a_selection_file_can_be_inspected(tmp_path: Path) -> None:
+    from command_line import run, strict_json
+
+    path = str(tmp_path / "kept.safetensors")
+    run("select", "-s", "evs", "-r", "0.2", "-o", path, "-q")
+    facts = strict_json(run("inspect", path, "--format", "json"))
+    assert (facts["n_kept"], facts["grid"]) == (2048, [40, 16, 16])
+    assert sum(facts["kept_per_frame"]) == 2048
+    shown = run("inspect", path)
+    assert "kept per frame" in shown
+    assert "kept as: " in shown
+    assert run("inspect", path, "-q") == ""

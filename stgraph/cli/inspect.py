@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -30,10 +31,16 @@ def command(
     import json
 
     import stgraph
+    from stgraph.container import kind_of_dump
     from stgraph.errors import InputError
 
     if fmt not in (None, "json"):
         raise InputError(f"inspect prints a table or --format json, not {fmt!r}")
+    if dump is not None and kind_of_dump(dump) == "selection":
+        if query is not None or method or encoder is not None or frames is not None:
+            raise InputError(f"{dump} is a selection, which takes no option of tokens; leave them out")
+        _show_selection(dump, fmt, quiet)
+        return
     name, tokens = options.open_tokens(dump, query, encoder=encoder, frames=frames, quiet=quiet)
     summary = stgraph.build_graph(tokens, **method).summary()
     if fmt == "json":
@@ -57,3 +64,37 @@ def command(
     for key, value in tokens.metadata.items():
         console.print("  " + options.printable(f"{key}: {value}"), markup=False)
     console.print(graph_tables(summary.to_dict()))
+
+
+def _show_selection(path: Path, fmt: str | None, quiet: bool) -> None:
+    """What a selection file holds: how much is kept of each frame, why, and by what."""
+    import json
+
+    import stgraph
+
+    kept = stgraph.Selection.load(path)
+    per_frame, account = kept.mask.sum(axis=(1, 2)).tolist(), kept.account.to_dict()
+    if fmt == "json":
+        facts = {
+            "dump": options.printable(path),
+            "grid": list(kept.grid.shape),
+            "n_kept": len(kept),
+            "kept_per_frame": per_frame,
+            "kind": kept.kind,
+            "exactness": kept.exactness,
+            "reasons": kept.reasons(),
+            "account": account,
+            "report": dict(kept.report),
+        }
+        typer.echo(json.dumps({**facts, "provenance": dict(kept.provenance)}, indent=1))
+        return
+    if quiet:
+        return
+    from stgraph.viz.tables import selection_table
+
+    console = options.console()
+    console.print(options.printable(f"{path}: {kept!r}"), style="bold", markup=False)
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in kept.reasons().items())
+    console.print(f"kept as: {reasons}", markup=False)
+    size = kept.grid.H * kept.grid.W
+    console.print(selection_table(per_frame, size, kept.report, account, kept.exactness))
