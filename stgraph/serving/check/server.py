@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from stgraph.errors import UnavailableError
 from stgraph.serving.check.plans import OFFLINE, RATE, overrides
 from stgraph.serving.check.prompts import Medium
 
@@ -27,12 +28,18 @@ _UP_S = 200
 
 
 @contextmanager
-def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str) -> Iterator[str]:
+def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str, log: IO[str] | None = None) -> Iterator[str]:
     """A server on a free port of loopback, ended on exit; its address.
 
     Parameters
     ----------
     arguments : of :func:`stgraph.serving.check.plans.overrides`
+    log : where the server writes; None for the streams of this process
+
+    Raises
+    ------
+    UnavailableError
+        the server ends, or is not up in time
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,15 +49,15 @@ def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str) -> Iterat
     command += ["--enforce-eager", "--max-model-len", "4096", "--limit-mm-per-prompt", '{"image":1,"video":3}']
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
-    process = subprocess.Popen([*command, *more], env={**os.environ, **OFFLINE})
+    process = subprocess.Popen([*command, *more], env={**os.environ, **OFFLINE}, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + _UP_S
         while not _healthy(address):
             if process.poll() is not None:
-                raise RuntimeError(f"the server ended with status {process.returncode}")
+                raise UnavailableError(f"the server ended with status {process.returncode}")
             if time.monotonic() > end:
-                raise RuntimeError(f"the server is not up after {_UP_S} s")
+                raise UnavailableError(f"the server is not up after {_UP_S} s")
             time.sleep(0.5)
         yield address
     finally:

@@ -1,7 +1,8 @@
 """Requests per second with and without pruning, at several concurrencies, on the installed engine.
 
-Two servers run side by side, one as it is and one that prunes, and are asked in turn, so that other load of the machine
-meets both. Prompts of text alone, as long as those with a video, show what of the time is the language model's.
+Two servers run side by side, one as it is and one that prunes, and are asked in turn, in alternating order, so that
+other load of the machine meets both. Prompts of text alone, as long as those with a video, show what of the time is
+the language model's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from stgraph.errors import UnavailableError
 from stgraph.serving.check.checkpoint import PROPORTIONED, write_checkpoint
 from stgraph.serving.check.plans import overrides
 from stgraph.serving.check.prompts import Medium
@@ -43,8 +45,11 @@ def measure(
     rows = []
     with ExitStack() as stack:
         told("servers", 0.0)
-        plain = stack.enter_context(serving(str(checkpoint), {}, *common))
-        pruned = stack.enter_context(serving(str(checkpoint), overrides("qwen2_5_vl", selector, rate), *common))
+        log = stack.enter_context((folder / "servers.log").open("w", encoding="utf-8"))
+        plain = stack.enter_context(serving(str(checkpoint), {}, *common, log=log))
+        pruned = stack.enter_context(
+            serving(str(checkpoint), overrides("qwen2_5_vl", selector, rate), *common, log=log)
+        )
         kinds: Mapping[str, tuple[str, int | None]] = {
             "video": (plain, None),
             "video_pruned": (pruned, None),
@@ -60,7 +65,8 @@ def measure(
                 told(f"concurrency {concurrency}", (i + j / n_rounds) / len(CONCURRENCIES))
                 urls = [mp4(Medium(**CLIP, seed=seed + k + 1)) for k in range(N_REQUESTS[concurrency])]
                 seed += len(urls)
-                for kind, (address, length) in kinds.items():
+                ordered = list(kinds.items())
+                for kind, (address, length) in reversed(ordered) if j % 2 else ordered:
                     times[kind].append(_round(address, urls, length, concurrency, seed))
             rows.append(_row(concurrency, times, selector, rate))
     return rows
@@ -80,7 +86,7 @@ def _round(address: str, urls: list[str], length: int | None, concurrency: int, 
     seconds = (perf_counter() - start) / len(urls)
     for answer in answers:
         if "status" in answer:
-            raise RuntimeError(f"the server answered {answer}")
+            raise UnavailableError(f"the server answered {answer}")
     return seconds
 
 

@@ -77,9 +77,9 @@ class _Broken(Exception):
 
 
 def _judged(promise: str, judge: Callable[[Answers], str], needs: tuple[str, ...], answers: Answers) -> Verdict:
+    if any(name not in answers for name in needs):
+        return Verdict(promise, None, "not run")
     for name in needs:
-        if name not in answers:
-            return Verdict(promise, None, "not run")
         if error := answers[name].get("error"):
             return Verdict(promise, False, f"{name}: {error}")
     try:
