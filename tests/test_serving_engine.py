@@ -138,6 +138,16 @@ def test_the_server(folder: Path) -> None:
     assert found["after"] == alone["a"]
 
 
+def test_qwen2_vl(tmp_path: Path) -> None:
+    out = tmp_path / "rows.json"
+    done = python("-m", "stgraph", "serve-check", "--family", "qwen2_vl", "--quick", "-o", str(out), "--quiet")
+    assert out.exists(), done.stdout + done.stderr
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [f"{row['promise']}: {row['seen']}" for row in rows if row["holds"] is False] == []
+    assert sum(row["holds"] is True for row in rows) == 8
+    assert done.returncode == 0
+
+
 def test_what_is_refused() -> None:
     """Qwen3-VL, with its reason; a selector that needs more than features, before any weight is read."""
     code = """
