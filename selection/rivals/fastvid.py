@@ -38,6 +38,8 @@ class FastVid(FittedMethod):
     context : share of a frame's tokens that goes to the segment's anchors
     anchor_step : every so many frames is an anchor, counted from the segment's last
     beta : least weight of a centre in its merged token
+    pool_head : SigLIP checkpoint, by name or path, whose pooling head a running model applies where its own tower has
+        none, as the authors do; dumps carry what it gives
     """
 
     tau: float = 0.9
@@ -45,6 +47,7 @@ class FastVid(FittedMethod):
     context: float = 0.4
     anchor_step: int = 4
     beta: float = 0.6
+    pool_head: str | None = None
 
     name: ClassVar[str] = "fastvid"
     paper: ClassVar[str] = "FastVID, NeurIPS 2025"

@@ -62,8 +62,8 @@ def command(
         str | None,
         typer.Option(
             "--signals",
-            help="Signals to add, separated by commas:  enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_features, "
-            "llm_attn_last, importance, text_embeds.",
+            help="Signals to add, separated by commas:  enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_keys_full, "
+            "prumerge_cls_attn, enc_features, pool_attn, pool_feature, llm_attn_last, importance, text_embeds.",
             show_default=False,
         ),
     ] = None,
@@ -71,6 +71,14 @@ def command(
         str | None,
         typer.Option(
             "--llm-layers", help="Decoder layers for llm_attn_last, as 1,2,13.  [default: all]", show_default=False
+        ),
+    ] = None,
+    pool_head: Annotated[
+        str | None,
+        typer.Option(
+            "--pool-head",
+            help="SigLIP checkpoint with the pooling head for pool_attn and pool_feature; default: the VLM's own.",
+            show_default=False,
         ),
     ] = None,
     dtype: Annotated[
@@ -111,13 +119,13 @@ def command(
     need_av()
     named = {"layer": layer, "dtype": dtype, "device": device, "signals": _names(signals)}
     if model is None:
-        if prompt is not None or llm_layers is not None:
-            raise InputError("--prompt and --llm-layers belong to --model; name a VLM")
+        if prompt is not None or llm_layers is not None or pool_head is not None:
+            raise InputError("--prompt, --llm-layers and --pool-head belong to --model; name a VLM")
         source = _encoder_source(encoder, grid, batch, named)
     else:
         if encoder != "patches" or grid is not None or layer is not None:
             raise InputError("--encoder, --grid and --layer exclude --model, which brings its own encoder")
-        source = _model_source(model, prompt, llm_layers, named)
+        source = _model_source(model, prompt, llm_layers, {**named, "pool_head": pool_head})
     try:
         with options.progress_bar(quiet) as progress:
             if not video.is_dir():

@@ -89,7 +89,7 @@ def no_cls(signal: str, tower: str) -> MissingSignalError:
 def _probabilities(query: Any, key: Any, scale: float, mask: Any) -> Any:
     import torch
 
-    scores = (query.float() @ key.float().transpose(-1, -2)) * scale
+    scores = (query.float() * scale) @ key.float().transpose(-1, -2)  # fewer queries than scores to scale
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     return scores.softmax(-1)

@@ -26,7 +26,7 @@ class ModelSource:
     ----------
     model, processor, name : of the checkpoint
     prompt : the question; None: the chat template around the video alone
-    signals, llm_layers : see :func:`stgraph.vlm.model_tokens.model_tokens`
+    signals, llm_layers, pool_head : see :func:`stgraph.vlm.model_tokens.model_tokens`
     dtype, device : of the model
     """
 
@@ -38,6 +38,7 @@ class ModelSource:
     llm_layers: tuple[int, ...] | None
     dtype: str
     device: str
+    pool_head: str | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -48,13 +49,15 @@ class ModelSource:
             "signals": list(self.signals),
             "llm_layers": None if self.llm_layers is None else list(self.llm_layers),
             "dtype": self.dtype,
+            **({} if self.pool_head is None else {"pool_head": self.pool_head}),
             "query": any(name in (*LLM_SIGNALS, *PROMPT_SIGNALS) for name in self.signals),
         }
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
         """See :class:`stgraph.vlm.dump_video.TokenSource`."""
         rgb = list(frames)
-        found = model_tokens(self.model, self._inputs(np.stack(rgb), times, info), self.signals, self.llm_layers)
+        inputs = self._inputs(np.stack(rgb), times, info)
+        found = model_tokens(self.model, inputs, self.signals, self.llm_layers, self.pool_head)
         projector = {"pooling": "model", "projector": "model", **found.metadata}
         facts = {
             "model": self.name,
@@ -85,6 +88,7 @@ def load_model_source(
     llm_layers: tuple[int, ...] | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    pool_head: str | None = None,
 ) -> ModelSource:
     """A VLM and its processor from disk or the hub.
 
@@ -104,5 +108,13 @@ def load_model_source(
         raise InputError(f"{needing} is {what}; give the question it answers as prompt")
     loaded = load_checkpoint(checkpoint, dtype=dtype, device=device)
     return ModelSource(
-        loaded.model, loaded.processor, checkpoint, prompt, tuple(signals), llm_layers, loaded.dtype, loaded.device
+        loaded.model,
+        loaded.processor,
+        checkpoint,
+        prompt,
+        tuple(signals),
+        llm_layers,
+        loaded.dtype,
+        loaded.device,
+        pool_head,
     )

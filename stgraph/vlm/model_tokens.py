@@ -14,12 +14,11 @@ from stgraph.grid import OTHER, TokenGrid
 from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import selector
 from stgraph.vlm.dump_video import Extracted
-from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
 from stgraph.vlm.families import Parts, parts_of
 from stgraph.vlm.grids import Video
 from stgraph.vlm.hooks import Hooks
 from stgraph.vlm.llm_attention import recording
-from stgraph.vlm.model_tower import EncoderReader, Signals
+from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader, Signals
 from stgraph.vlm.padding import padding_of
 from stgraph.vlm.probe import check_layer
 from stgraph.vlm.prompt_text import text_behind, text_columns
@@ -35,7 +34,7 @@ ALWAYS = ("seq_index",)
 
 def check_signals(signals: Sequence[str]) -> None:
     """Raise for a signal that cannot be read from a running model."""
-    known = (*ALWAYS, *LLM_SIGNALS, *PROMPT_SIGNALS, *ENCODER_SIGNALS)
+    known = (*ALWAYS, *LLM_SIGNALS, *PROMPT_SIGNALS, *LIVE_SIGNALS)
     unknown = [name for name in signals if name not in known]
     if unknown:
         raise MissingSignalError(
@@ -44,7 +43,11 @@ def check_signals(signals: Sequence[str]) -> None:
 
 
 def model_tokens(
-    model: Any, inputs: Mapping[str, Any], signals: Sequence[str] = (), llm_layers: Sequence[int] | None = None
+    model: Any,
+    inputs: Mapping[str, Any],
+    signals: Sequence[str] = (),
+    llm_layers: Sequence[int] | None = None,
+    pool_head: str | None = None,
 ) -> Extracted:
     """Run a prompt with one video through a model, and read what its language model gets.
 
@@ -53,8 +56,9 @@ def model_tokens(
     model : a Hugging Face ...ForConditionalGeneration of a known family
     inputs : what its processor gives: one prompt with one video, unpadded
     signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run), of
-        :data:`PROMPT_SIGNALS` (into the query file, too) and of :data:`stgraph.vlm.encoder_signals.ENCODER_SIGNALS`
+        :data:`PROMPT_SIGNALS` (into the query file, too) and of :data:`stgraph.vlm.model_tower.LIVE_SIGNALS`
     llm_layers : decoder layers for ``llm_attn_last``; all without
+    pool_head : SigLIP checkpoint whose pooling head gives ``pool_attn`` and ``pool_feature``; without, the tower's own
 
     Raises
     ------
@@ -69,8 +73,8 @@ def model_tokens(
     parts = parts_of(model)
     layers = _layers(parts, signals, llm_layers)
     reader = _Reader(parts, ends=not layers)
-    encoded = set(signals) & set(ENCODER_SIGNALS)
-    encoder = EncoderReader(parts, encoded, "a dump") if encoded else None
+    encoded = set(signals) & set(LIVE_SIGNALS)
+    encoder = EncoderReader(parts, encoded, "a dump", pool_head) if encoded else None
     hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, "before", Stats(), encoder)
     hooks.pruner = reader
     base_inputs = {name: value for name, value in inputs.items() if name != "labels"}

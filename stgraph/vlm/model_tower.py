@@ -13,11 +13,14 @@ from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, ENCODER_SIGNALS, OF_C
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.patch_order import frames_of, sees_windows, units_of
+from stgraph.vlm.pooling_head import POOL_SIGNALS, pooling_head
 from stgraph.vlm.tower import attention_of, block_of, blocks_of, n_before_patches, tower_of
 from stgraph.vlm.tower_passes import TowerPass, watching
 
 MERGED = "pixel-shuffle"  # neighbouring patches side by side in one longer vector
 Signals = dict[str, Any]
+
+LIVE_SIGNALS = (*ENCODER_SIGNALS, *POOL_SIGNALS)
 
 # Families whose tower gets the patches of all videos as one packed sequence, with attention inside each frame.
 PACKED = frozenset(
@@ -52,8 +55,9 @@ class EncoderReader:
 
     Parameters
     ----------
-    signals : of :data:`ENCODER_SIGNALS`, at least one
+    signals : of :data:`LIVE_SIGNALS`, at least one
     needed_by : what they are needed for, in errors
+    pool_head : SigLIP checkpoint whose pooling head is applied; None: the tower's own
 
     Attributes
     ----------
@@ -65,8 +69,8 @@ class EncoderReader:
         a tower that does not see videos frame by frame, or lacks this signal
     """
 
-    def __init__(self, parts: Parts, signals: Collection[str], needed_by: str) -> None:
-        self.signals = [name for name in ENCODER_SIGNALS if name in signals]
+    def __init__(self, parts: Parts, signals: Collection[str], needed_by: str, pool_head: str | None = None) -> None:
+        self.signals = [name for name in LIVE_SIGNALS if name in signals]
         asked = f"{needed_by}: {self.signals[0]}"
         self.layout = _layout(parts, asked)
         self.called = parts.vision
@@ -87,6 +91,11 @@ class EncoderReader:
                 f"{asked} cannot be read from {self.kind}: its attention does not go through transformers' attention "
                 "interface"
             )
+        self._head = None
+        if set(self.signals) & set(POOL_SIGNALS):
+            if self.layout.packed or self._n_first:
+                raise MissingSignalError(f"{asked} is read from SigLIP's towers, of which {self.kind} is not one")
+            self._head = pooling_head(self.tower, pool_head, asked)
         self.asked = asked
         self._projector = _projector(parts)
 
@@ -96,7 +105,8 @@ class EncoderReader:
         def ended(seen: TowerPass) -> None:
             done(self._frames(seen), seen.output)
 
-        hidden = "enc_features" in self.signals and self.layout.layer is not None
+        needed = "enc_features" in self.signals or self._head is not None
+        hidden = needed and self.layout.layer is not None
         return watching(self.called, self._blocks, self.block, self.signals, ended, hidden=hidden)
 
     def modules(self) -> dict[str, Any]:
@@ -160,8 +170,9 @@ class EncoderReader:
         import torch
 
         found = {name: torch.cat(parts) for name, parts in seen.parts.items()}
+        hidden = seen.output[0].detach() if self.layout.layer is None else seen.hidden
         if "enc_features" in self.signals:
-            found["enc_features"] = seen.output[0].detach() if self.layout.layer is None else seen.hidden
+            found["enc_features"] = hidden
         found = without_first(found, self._n_first, self.kind)
         side = self._side()
         for name, x in found.items():
@@ -170,6 +181,8 @@ class EncoderReader:
                 raise MissingSignalError(
                     f"{self.asked}: the vision tower holds {n} patches a picture, expected {side[0]}x{side[1]}"
                 )
+        if self._head is not None:
+            found |= self._head.signals(hidden)
         return EncodedFrames([side] * len(next(iter(found.values()))), {n: list(x) for n, x in found.items()})
 
     def _packed(self, seen: TowerPass) -> EncodedFrames:

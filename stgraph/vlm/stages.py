@@ -11,10 +11,9 @@ from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, AttentionRead, Waiting
 from stgraph.tokens import VideoTokens
-from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
 from stgraph.vlm.families import Parts
 from stgraph.vlm.layer_kinds import check_all_attend
-from stgraph.vlm.model_tower import EncoderReader
+from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader
 from stgraph.vlm.probe import check_layer
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
@@ -33,7 +32,7 @@ def check_selector(selector: Any) -> Selector:
     if not isinstance(selector, MinimalSelector):
         raise InputError(f"selector is {type(selector).__name__}; pass stgraph.selector(name, retain_ratio=...)")
     found: Selector = checked(selector)
-    lacking = sorted(found.requires - ATTENTION_SIGNALS - PROMPT_SIGNALS - set(ENCODER_SIGNALS))
+    lacking = sorted(found.requires - ATTENTION_SIGNALS - PROMPT_SIGNALS - set(LIVE_SIGNALS))
     if lacking:
         raise MissingSignalError(
             f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model. "
@@ -50,8 +49,8 @@ def encoder_reader(selector: Selector, parts: Parts) -> EncoderReader | None:
     MissingSignalError
         the tower lacks one
     """
-    signals = selector.requires & set(ENCODER_SIGNALS)
-    return EncoderReader(parts, signals, selector.name) if signals else None
+    signals = selector.requires & set(LIVE_SIGNALS)
+    return EncoderReader(parts, signals, selector.name, getattr(selector, "pool_head", None)) if signals else None
 
 
 def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> None:
