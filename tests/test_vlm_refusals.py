@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -42,20 +41,6 @@ def test_a_second_compressor_on_the_same_model() -> None:
             pass
     with compressed(case):
         pass
-
-
-@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl", "qwen3_vl", "smolvlm"])
-def test_a_further_turn_on_a_compressed_cache(family: str) -> None:
-    """generate() slices the new turn by what the cache holds, and would feed tokens it has seen."""
-    case = CASES[family](1)
-    with compressed(case):
-        first = case.model.generate(**case.inputs, **GREEDY, return_dict_in_generate=True)
-        turn = torch.cat([first.sequences, torch.tensor([[7, 8, 9, 10, 11]])], 1)
-        cache = first[CACHE]
-        with pytest.raises(InputError, match="without past_key_values"):
-            case.model.generate(input_ids=turn, attention_mask=torch.ones_like(turn), **{CACHE: cache}, **GREEDY)
-        with pytest.raises(InputError, match="without past_key_values"):
-            case.model.generate(input_ids=turn, **{CACHE: copy.deepcopy(cache)}, **GREEDY)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -27,6 +27,9 @@ class Continuation:
     window : columns that a windowed layer looks back on, None without one
     next_position : [..., B, 1], what the first new token would have been given without the cut
     shift : [..., B, 1], by how much positions are lower than that: 0 but for compact rows
+    ids : [B, S] int64 NumPy array, the prompt's tokens
+    counted : whether positions are counted from here on, whatever the caller says: in later turns ``generate`` does
+        not know them
     levels : what decoder layers from some layer on hold, where columns went between layers; filled as the prompt
         goes through them
     """
@@ -40,6 +43,8 @@ class Continuation:
     window: int | None
     next_position: Any
     shift: Any
+    ids: Any
+    counted: bool = False
     levels: list[Level] = field(default_factory=list)
 
     @property
@@ -72,7 +77,10 @@ class Continuation:
         if inputs.get("cache_position") is not None:
             out["cache_position"] = inputs["cache_position"] - self.n_dropped
         positions = inputs.get("position_ids")
-        if positions is None:
+        if self.counted:
+            ahead = torch.arange(n_new, device=self.next_position.device)
+            positions = self.next_position + (past - self.kept_length) + ahead
+        elif positions is None:
             first = past + self.n_dropped
             positions = torch.arange(first, first + n_new, device=self.valid.device).expand(B, n_new)
         elif not given:
@@ -136,10 +144,20 @@ class Continuation:
         return left if isinstance(mask, dict) else left[""]
 
 
+def new_video(past: int) -> InputError:
+    """The refusal of a video behind a prompt that is in the cache."""
+    return InputError(
+        f"a video comes in a later turn, or in pieces, when the cache already holds {past:,} tokens of a compressed "
+        "prompt: compress() cuts whole prompts. Start this turn without past_key_values and prefill_chunk_size, with the "
+        "whole conversation and all its videos"
+    )
+
+
 def continued(past: int) -> InputError:
     """The one message for a compressed cache that is used as if it held the whole prompt."""
     return InputError(
-        f"this cache holds {past:,} tokens of a compressed prompt, but the caller counts on the whole prompt: a turn "
-        "with generate(past_key_values=cache), prefill_chunk_size, assisted decoding or a cropped cache would feed "
-        "tokens twice. Start each turn without past_key_values, or feed only the new tokens to forward"
+        f"this cache holds {past:,} tokens of a compressed prompt, but the caller counts on the whole prompt: "
+        "prefill_chunk_size, assisted decoding or a cropped cache would feed tokens twice. Go on with "
+        "generate(input_ids=all tokens of the conversation, past_key_values=cache), or feed only the new tokens to "
+        "forward"
     )

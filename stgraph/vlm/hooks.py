@@ -17,7 +17,7 @@ from stgraph.selection.base import Selector
 from stgraph.vlm.caches import is_paged, is_static, tokens_in
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
-from stgraph.vlm.continuation import Continuation, continued
+from stgraph.vlm.continuation import Continuation, new_video
 from stgraph.vlm.encoded_grids import GRIDS, grids_of_call, merged_grids
 from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
@@ -29,6 +29,7 @@ from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stages import layer_before, layers_inside
 from stgraph.vlm.stats import LeftAlone, Stats
+from stgraph.vlm.turns import new_tokens_alone
 
 Array = np.ndarray[Any, Any]
 
@@ -145,9 +146,21 @@ class Hooks:
             modules |= self._layers.modules
         check_not_compiled(modules)
 
-    def _before_model(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def _before_model(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._check_not_compiled()  # it may have been since
-        self._begin(module, sys._getframe(1), args, kwargs, asked_of(kwargs))
+        new = self._in_later_turn(module, sys._getframe(1), kwargs)
+        self._begin(module, sys._getframe(1), args, kwargs if new is None else new, asked_of(kwargs))
+        return None if new is None else (args, new)
+
+    def _in_later_turn(self, module: Any, frame: FrameType, kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """Keyword arguments without tokens that a compressed cache holds already; None where none of them come."""
+        cache = cache_of(kwargs)
+        state: Continuation | None = getattr(cache, _CUT, None)
+        past = tokens_in(cache) if state is not None else 0
+        new = new_tokens_alone(module, frame, kwargs, state, past) if state is not None and past else None
+        if new is not None and state is not None:
+            setattr(cache, _CUT, replace(state, counted=True))
+        return new
 
     def _before_base(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         outer = self._calls.current()
@@ -252,7 +265,7 @@ class Hooks:
                 "in one forward pass. Leave out prefill_chunk_size, and start without past_key_values"
             )
         if video:
-            raise continued(past)
+            raise new_video(past)
         return (), state.apply(kwargs, past, call is not None and call.positions_given)
 
     def _after_text(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:

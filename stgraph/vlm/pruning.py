@@ -174,6 +174,7 @@ class Pruner:
             window=window,
             next_position=after,
             shift=after - following(new["position_ids"]) if any(compact) else torch.zeros_like(after),
+            ids=ids,
         )
         if not inside:
             self._record(jobs, first, lengths, probe_s)  # not before the prompt can no longer be refused

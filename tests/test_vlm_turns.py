@@ -1,0 +1,105 @@
+"""Several turns: a further question on a compressed cache, by ``generate``."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from vlm_levels import hidden_run, levels_of
+from vlm_models import CACHE, CASES, VIDEO, Case, torch
+from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
+
+import stgraph
+from stgraph.errors import InputError
+
+GREEDY = dict(max_new_tokens=3, do_sample=False, output_logits=True, return_dict_in_generate=True)
+
+
+def question(case: Case, sequences: Any, seed: int) -> dict[str, Any]:
+    """The whole conversation with another question of six tokens."""
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.cat([sequences, torch.randint(2, 100, (len(sequences), 6), generator=g)], 1)
+    inputs = {"input_ids": ids}
+    for name in ("attention_mask", "mm_token_type_ids"):
+        if name in case.inputs:
+            n = ids.shape[1] - case.inputs[name].shape[1]
+            inputs[name] = torch.nn.functional.pad(case.inputs[name], (0, n), value=int(name == "attention_mask"))
+    return inputs
+
+
+def turns(case: Case, count: int, **more: Any) -> list[Any]:
+    """What each of several turns generated, on one cache."""
+    outs = [case.model.generate(**case.inputs, **GREEDY | more)]
+    for seed in range(1, count):
+        cache = outs[-1].get(CACHE, outs[-1].get("past_key_values"))
+        inputs = question(case, outs[-1].sequences, seed)
+        outs.append(case.model.generate(**inputs, **{CACHE: cache}, **GREEDY))
+    return outs
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", ["evs", "st-simdiff", "fastv"])
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_three_turns_are_as_if_masked(family: str, name: str, batch: int) -> None:
+    """Each turn's logits equal those of the whole conversation in the unmodified model, dropped tokens hidden."""
+    case = CASES[family](batch)
+    with stgraph.compress(case.model, stgraph.selector(name, retain_ratio=0.4)) as stats:
+        outs = turns(case, 3)
+    # What the unmodified model counts for the same tokens, in one go.
+    steps = outs[-1].sequences.shape[1] - case.inputs["input_ids"].shape[1]
+    with seen_by_text_model(case) as plain:
+        case.model.generate(**case.inputs, **GREEDY | {"max_new_tokens": steps})
+    positions = positions_of(plain)
+    for out in outs:
+        n = len(out.logits)
+        if name == "fastv":
+            expected = hidden_run(case, levels_of(case, stats), out.sequences[:, :-1], positions).logits
+        else:
+            expected = masked_logits(case, kept_columns(case, stats), out.sequences[:, :-1], positions)
+        assert (torch.stack(out.logits, 1) - expected[:, -n:]).abs().max() < 1e-5
+
+
+def test_a_conversation_that_begins_otherwise_is_refused() -> None:
+    case = CASES["llava_onevision"](1)
+    with stgraph.compress(case.model, stgraph.selector("evs", retain_ratio=0.4)):
+        (out,) = turns(case, 1)
+        cache = out.get(CACHE, out.get("past_key_values"))
+        inputs = question(case, out.sequences, 1)
+        inputs["input_ids"][0, 0] += 1
+        with pytest.raises(InputError, match="does not begin with the prompt that is in the cache"):
+            case.model.generate(**inputs, **{CACHE: cache}, **GREEDY)
+
+
+@pytest.mark.parametrize("name", ["evs", "fastv"])
+def test_a_video_in_a_later_turn_is_refused(name: str) -> None:
+    case = CASES["llava_onevision"](1)
+    with stgraph.compress(case.model, stgraph.selector(name, retain_ratio=0.4)):
+        (out,) = turns(case, 1)
+        cache = out.get(CACHE, out.get("past_key_values"))
+        new = [*[VIDEO] * (4 * 9 + 1), 5, 6]
+        ids = torch.cat([out.sequences, torch.tensor([new])], 1)
+        held = int(cache.get_seq_length())
+        feed = ids[:, -len(new) :]
+        with pytest.raises(
+            InputError, match=f"a video comes in a later turn, when the cache already holds {held} tokens"
+        ):
+            case.model(input_ids=feed, pixel_values_videos=case.inputs["pixel_values_videos"], **{CACHE: cache})
+        assert np.array_equal(cache.get_seq_length(), held)
+
+
+def test_a_copied_cache_goes_on_as_its_original() -> None:
+    """Two questions about one video, each on its own copy, without a mask."""
+    case = CASES["smolvlm"](1)
+    with stgraph.compress(case.model, stgraph.selector("evs", retain_ratio=0.4)):
+        (out,) = turns(case, 1)
+        cache = out.get(CACHE, out.get("past_key_values"))
+        copies = [copy.deepcopy(cache) for _ in range(2)]
+        asked = [question(case, out.sequences, seed)["input_ids"] for seed in (1, 2)]
+        found = [
+            case.model.generate(input_ids=ids, **{CACHE: one}, **GREEDY) for ids, one in zip(asked, copies, strict=True)
+        ]
+        again = case.model.generate(input_ids=asked[0], **{CACHE: cache}, **GREEDY)
+    assert torch.equal(again.sequences, found[0].sequences)
+    assert not torch.equal(found[0].logits[0], found[1].logits[0])
