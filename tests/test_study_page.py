@@ -11,6 +11,8 @@ import pytest
 from stgraph.bench.probe.rows import unpack
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import model_names, weights_digest
+from stgraph.errors import InputError
+from stgraph.viz.objectives import NAMES, objective_tables
 from stgraph.viz.study import BASE, read, study_tables
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +73,31 @@ def test_threshold_of_the_page_was_chosen_on_dev() -> None:
         if row["features"] == "projector" and row["selector"] == "st-simdiff":
             mean.setdefault(row["tau_sim"], []).append(float(row["accuracy"]))
     assert chosen["tau_sim"] == max(mean, key=lambda tau: sum(mean[tau]) / len(mean[tau]))
+
+
+@pytest.mark.parametrize("name", list(objective_tables(STUDY)))
+def test_table_stands_in_the_page_of_objectives(name: str) -> None:
+    assert objective_tables(STUDY)[name] in (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+
+
+def test_rows_of_the_objectives_are_those_of_the_study() -> None:
+    pytest.importorskip("torch", reason="needs torch: the probe's models run in it")
+    from stgraph.bench.probe.objectives import N_QUESTIONS, objective_settings
+
+    rows = read(STUDY / "objectives.csv")
+    assert {row["generator"] for row in rows} == {DIGEST} and {row["videos"] for row in rows} == {"test"}
+    wanted = {(str(one.get("backend")), str(one.get("tau_sim"))) for one in objective_settings() if one.get("backend")}
+    assert {(row["backend"], row["tau_sim"]) for row in rows if row["backend"]} == wanted
+    assert {row["n_questions"] for row in rows} == {str(N_QUESTIONS)}
+
+
+def test_figure_of_the_objectives_has_a_curve_for_each() -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'stgraph-video[viz]'")
+    from stgraph.viz.figure_objectives import objective_figure
+
+    figure = objective_figure(read(STUDY / "objectives.csv"))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["r = 0.1", "r = 0.3"]
+    for axes in figure.axes:
+        assert [line.get_label() for line in axes.lines] == [*NAMES.values(), "all tokens", "uniform", "random"]
+    with pytest.raises(InputError, match=r"give objectives\.csv of make study"):
+        objective_figure([{"backend": "x"}])

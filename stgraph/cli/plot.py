@@ -18,7 +18,7 @@ stgraph plot rows.csv --kind backends --where split=tree -o backends.svg
 """
 
 OF_A_DUMP = ("process", "sizes", "similarity", "frames")
-OF_ROWS = ("accuracy", "sweep", "backends", "selectors")
+OF_ROWS = ("accuracy", "sweep", "objectives", "backends", "selectors")
 
 
 @takes_method(
@@ -108,6 +108,7 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
     from stgraph.bench.task_summary import accuracy_rows
     from stgraph.viz.figure_accuracy import accuracy_figure
     from stgraph.viz.figure_backends import backend_figure, selector_figure
+    from stgraph.viz.figure_objectives import objective_figure
     from stgraph.viz.figure_sweep import sweep_figure
 
     tables = read_tables(source)
@@ -116,6 +117,8 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
         return accuracy_figure(accuracy_rows(found), columns or ("accuracy",))
     if kind == "sweep":
         return sweep_figure(found, columns)
+    if kind == "objectives":
+        return objective_figure(found)
     if kind == "selectors":
         return selector_figure(found, columns)
     return backend_figure(found, tables.get("overlap", []), ratio)
