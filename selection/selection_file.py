@@ -19,6 +19,7 @@ from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
+FRAMES = ("frame_jpeg", "frame_jpeg_len", "frame_time", "shot_cuts_s")
 _COUNTS = ("n_visual", "n_input", "prune_layer", "n_layers")
 _ASSIGNMENT = ("assignment_indptr", "assignment_indices", "assignment_weights")
 
@@ -38,6 +39,8 @@ def save_selection(kept: Selection, path: Path, tokens: VideoTokens | None = Non
     rows = kept.features if tokens is None else kept.gather(tokens.features)
     if rows is not None:
         tensors["features"] = to_host(rows)
+    if tokens is not None:  # so that the selection can be looked at by itself
+        tensors.update({name: tokens.signals[name] for name in FRAMES if name in tokens.signals})
     if kept.grid.kind is not None:
         tensors["grid_kind"] = kept.grid.kind
     if kept.assignment is not None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from stgraph import container
 from stgraph.bench.compare import RATIOS, Comparison, compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.writing import FORMATS, write
@@ -16,6 +19,8 @@ from stgraph.errors import InputError
 from stgraph.files import atomic_path, check_suffix
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.keeping import Kept, Progress, as_ratios, as_settings, keep
+from stgraph.selection.result import Selection
+from stgraph.selection.selection_file import FRAMES
 from stgraph.selection.settings import Setting, backend_settings, settings_of
 from stgraph.tokens import VideoTokens
 from stgraph.viz.report import Compared, report_page
@@ -105,6 +110,33 @@ def view(
     """
     chosen = usual_settings() if settings is None else settings
     return View(tokens, list(keep(tokens, chosen, ratios, device=device, progress=progress)), name)
+
+
+def view_selection(path: str | os.PathLike[str]) -> View:
+    """The interactive page of a saved selection: kept tokens and why, on the frames where the file holds them.
+
+    The file has no features of dropped tokens, so similarities are unknown.
+
+    Raises
+    ------
+    DumpFormatError
+        the file is not a selection
+    """
+    kept = Selection.load(path)
+    tensors, metadata = container.read(path, "selection")
+    signals = {name: np.array(tensors[name]) for name in FRAMES if name in tensors}
+    tokens = VideoTokens(
+        np.zeros((kept.grid.n_tokens, 1), np.float32), kept.grid, signals, dict(metadata.get("source") or {})
+    )
+    provenance = dict(kept.provenance)
+    one = Kept(
+        setting=Setting(str(provenance.get("selector", "selection"))),
+        ratio=round(len(kept) / kept.account.n_visual, 4),
+        selection=kept,
+        analysis=None,
+        seconds=0.0,
+    )
+    return View(tokens, [one], Path(path).stem)
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         "shots": first_frames_of_shots(tokens),
         "first_frame": _telling_frame(graph, first),
         "pictures": None if pictures is None else [base64.b64encode(p).decode() for p in pictures],
-        "similarity": pool.add(graph.similarity.reshape(-1)),
+        "similarity": pool.add(_known(graph).reshape(-1)),
         "families": list(graph.families),
         "tau_sim": None if first is None else graph.tau_sim,
         "event_threshold": next((e for e in events if e is not None), None),
@@ -98,6 +98,11 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         },
         "arrays": pool.entries,
     }
+
+
+def _known(graph: TokenGraph) -> Array:
+    """The similarities; NaN where no feature is known, as in a saved selection: all are zero."""
+    return np.asarray(graph.similarity) if np.any(graph.norms) else np.full_like(graph.similarity, np.nan)
 
 
 def _telling_frame(graph: TokenGraph, found: Analysis | None) -> int:

@@ -42,13 +42,22 @@ def command(
 
     The page is one file that works offline; open it in any browser.
     """
+    from stgraph.container import kind_of_dump
+    from stgraph.errors import InputError
     from stgraph.files import check_suffix, check_writable
-    from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view
+    from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view, view_selection
     from stgraph.selection.settings import can_select, check_settings
     from stgraph.viz.shown import shown
 
     check_suffix(output, (".html", ".htm"), "a page")
     check_writable(output)
+    if dump is not None and kind_of_dump(dump) == "selection":
+        if query is not None or method or encoder is not None or frames is not None:
+            raise InputError(f"{dump} is a selection, which takes no option of tokens or methods; leave them out")
+        view_selection(dump).save(output)
+        if not quiet:
+            typer.echo(f"Wrote {output}: the selection alone, without similarities; open it in a browser")
+        return
     names, ratios = method.pop("selector", ("st-simdiff",)), method.pop("retain_ratio", USUAL_RATIOS)
     backends, splits = method.pop("backend", ()), method.pop("split", USUAL_SPLITS)
     settings = usual_settings(names, backends, splits, method)

@@ -163,6 +163,7 @@ function drawPerFrame(svg, width, height) {
 const BINS = 60;
 
 function drawSimilarity(svg, width, height) {
+  if (similarity.every(Number.isNaN)) return "No similarities: the features are not known";
   const box = { ...plotBox(width, height), left: 10 };
   let low = 1;
   for (const w of similarity) if (w < low) low = w;
