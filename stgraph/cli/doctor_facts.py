@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 _PACKAGES = (
@@ -52,7 +52,7 @@ def doctor_facts() -> dict[str, Any]:
             {
                 "name": module,
                 "for": use,
-                "installed": find_spec(module) is not None,
+                "installed": importlib.util.find_spec(module) is not None,
                 "install": f"pip install 'stgraph-video[{extra}]'",
             }
             for module, use, extra in _PACKAGES
