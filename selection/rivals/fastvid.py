@@ -62,6 +62,8 @@ class FastVid(FittedMethod):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
+        if self.pool_head is not None and (not isinstance(self.pool_head, str) or not self.pool_head):
+            raise InputError(f"pool_head is {self.pool_head!r}; it must be None or the name or path of a checkpoint")
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Salient tokens and centres; what the centres cannot take goes to unkept tokens of most attention."""
