@@ -91,7 +91,7 @@ def finish(
     rows, n_kept = view.grid.rows, len(choice.nodes)
     assignment = features = None
     if choice.merge is not None:
-        assignment = _over_rows(choice.merge, rows, view.grid.n_tokens)
+        assignment = over_rows(choice.merge, rows, view.grid.n_tokens)
         with np.errstate(over="ignore"):  # overflow is refused below, with its reason
             features = merge_rows(assignment, tokens.features)
         if not np.isfinite(features).all():
@@ -137,7 +137,7 @@ def _codes(reason: Any, nodes: Any) -> Any:
     return codes
 
 
-def _over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:
+def over_rows(merge: Any, rows: Array, n_tokens: int) -> Any:
     """The assignment over nodes, converted to rows of the features."""
     from scipy.sparse import csr_array
 

@@ -63,7 +63,8 @@ class Waiting:
         read; None: all
     resume : continues with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
         tokens are, None where the stage reads none. Gives the selection, or what waits for the next stage
-    assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums
+    assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums:
+        merged once, before the language model. The selection that follows has an assignment, too
     """
 
     stage: Stage

@@ -66,7 +66,7 @@ def test_merged_tokens_stand_where_kept_ones_did(family: str, batch: int) -> Non
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "layer"), [("fastv", 1), ("framefusion-attention", 1), ("st-simdiff-released", 1)])
+@pytest.mark.parametrize(("name", "layer"), [("fastv", 1), ("st-simdiff-released", 1)])
 def test_attention_is_the_selectors_signal(name: str, layer: int) -> None:
     """Before the model: the same choice as on a dump that carries the eager attention of the sequence it wants."""
     case = CASES["qwen2_vl"](1)

@@ -21,7 +21,7 @@ from stgraph import Budget, VideoTokens
 from stgraph.errors import InputError, MissingSignalError, UnavailableError
 from stgraph.selection.base import SELECTORS, MinimalSelector, Selector
 from stgraph.selection.checked import checked
-from stgraph.selection.stages import AttentionRead, Stage, Waiting
+from stgraph.selection.stages import ATTENTION_SIGNALS, AttentionRead, Stage, Waiting
 
 Array = np.ndarray[Any, Any]
 GREEDY = dict(max_new_tokens=3, do_sample=False, output_logits=True, return_dict_in_generate=True)
@@ -146,7 +146,7 @@ def test_ours_say_all_of_it(name: str) -> None:
     stages = found.stages()
     assert [stage.layer for stage in stages] == sorted(stage.layer for stage in stages)
     reads = [stage.attention for stage in stages if stage.attention]
-    assert bool(reads) == bool(name in ("fastv", "framefusion-attention") or name.startswith("st-simdiff"))
+    assert bool(reads) == bool(found.requires & ATTENTION_SIGNALS or name.startswith("st-simdiff"))
 
 
 def test_the_models_side_knows_no_selector() -> None:

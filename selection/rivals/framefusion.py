@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stgraph.graph import check_threshold
-from stgraph.selection.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
-from stgraph.selection.method import Choice, FittedMethod, Method
+from stgraph.selection.choice import over_rows
+from stgraph.selection.finite import check_features
+from stgraph.selection.method import Choice, FittedMethod, Method, approximate
 from stgraph.selection.reasons import ATTENTION, CONTEXT, DIVERSITY
+from stgraph.selection.result import Selection
+from stgraph.selection.stages import AttentionRead, Stage, Waiting, with_attention
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
+_LEAST_SHARE = 0.1  # of tokens that a merge takes, below which the authors stop merging
 _LAYERS = 28  # the authors' constant; it cancels but for the last bit of the ratio
 
 
@@ -118,11 +123,8 @@ class FrameFusionAttention(Method):
 
         attention = shallow_attention(tokens, self.name)
         similarity = _to_frame_before(tokens)
-        n, n_frame = tokens.grid.n_nodes, tokens.grid.H * tokens.grid.W
-        taken, _ = _taken_by_the_authors(similarity, n, self.tau, budget.ratio(tokens.grid))
-        if n - np.count_nonzero(taken) < n_keep:
-            taken = _most_similar(similarity, n - n_keep)
-        heads, merge = _runs(taken, n, n_frame)
+        taken, _ = self._taken(similarity, tokens, n_keep, budget)
+        heads, merge = _runs(taken, tokens.grid.n_nodes, tokens.grid.H * tokens.grid.W)
         kept = top_of(attention, heads, n_keep)[heads]
         nodes, rows = heads[kept], np.flatnonzero(kept)
         return Choice(
@@ -139,6 +141,37 @@ class FrameFusionAttention(Method):
                 "n_pruned": int(heads.size - n_keep),
             },
         )
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The first merge before the LLM; the cut behind layer 0, by its attention and no other."""
+        return Stage(), Stage(1, AttentionRead(0, fixed=True))
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Merged tokens wait for the attention of layer 0."""
+        if self.keeps_all(tokens.grid):
+            return self.select(with_attention(tokens, np.zeros(tokens.grid.n_tokens), SHALLOW_LAYER))
+        held = tokens.to("cpu")
+        check_features(held)
+        view = self.budget.view(held, self.newlines)
+        n_keep = self.budget.count(view.grid, self.prune_layer, self.n_layers)
+        taken, finished = self._taken(_to_frame_before(view), view, n_keep, self.budget)
+        heads, merge = _runs(taken, view.grid.n_nodes, view.grid.H * view.grid.W)
+        reasons = [] if finished else ["the merges inside the LLM are left out"]
+
+        def resume(attention: Any) -> Selection:
+            found = self.select(with_attention(tokens, attention, SHALLOW_LAYER))
+            return replace(found, exactness=approximate(*reasons))
+
+        rows = view.grid.rows
+        return Waiting(self.stages()[-1], rows[heads], resume, over_rows(merge, rows, view.grid.n_tokens))
+
+    def _taken(self, similarity: Array, tokens: VideoTokens, n_keep: int, budget: Budget) -> tuple[Array, bool]:
+        """The edges that are merged, and whether the authors merge no more after them."""
+        n = tokens.grid.n_nodes
+        taken, finished = _taken_by_the_authors(similarity, n, self.tau, budget.ratio(tokens.grid))
+        if n - np.count_nonzero(taken) < n_keep:
+            return _most_similar(similarity, n - n_keep), finished
+        return taken, finished or int(np.count_nonzero(taken)) < _LEAST_SHARE * n
 
 
 def _to_frame_before(tokens: VideoTokens) -> Array:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stgraph.errors import UnavailableError
+from stgraph.selection.result import Selection
 from stgraph.selection.stages import Stage, Waiting
-from stgraph.vlm.jobs import Finish, Job
+from stgraph.vlm.jobs import Finish, Job, is_merge
 from stgraph.vlm.keywords import CACHE_NAMES, visual_of
 from stgraph.vlm.levels import Level, is_flash
 from stgraph.vlm.probe import last_token_attention_in, unreadable
@@ -99,6 +101,11 @@ class PromptPass:
                     raise unreadable(self._text.layers[read].self_attn)
                 job.probed = read
                 job.resume(found[job.video.row])
+            if is_merge(job.state) and not (state.assignment is not None and isinstance(job.state, Selection)):
+                raise UnavailableError(
+                    "a selector merges tokens between decoder layers, which compress() does before the first layer "
+                    "alone: compress(..., where='before')"
+                )
             job.note(layer)
         B, S = len(self._columns), self._length
         keep = torch.ones(B, S, dtype=torch.bool, device=hidden.device)

@@ -158,7 +158,7 @@ class Pruner:
         if any(state.stage.attention is not None for state in inside):
             _check_one_query(asked)
         for row, job in merging:
-            full = with_merged(full, row, job.video.start, job.selection)
+            full = with_merged(full, row, job.video.start, job.state)
         cut = cut_of(keep)
         compact = [any(self._policy(job) == "compact" for job in by_row[first[row]]) for row in range(len(ids))]
         renumbered = torch.tensor(compact, device=embeds.device) if any(compact) else None
