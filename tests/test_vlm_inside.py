@@ -9,7 +9,7 @@ import pytest
 from staged_selectors import Steps
 from test_vlm_generation import WAYS, first_of_copies, mixed_prompt, skip_broken_copies
 from vlm_levels import eager, hidden_run, keep_rows, levels_of
-from vlm_models import CACHE, CASES, Case, torch
+from vlm_models import CACHE, CASES, Case, torch, transformers
 from vlm_oracle import positions_of, seen_by_text_model
 from vlm_state import state_of, warm
 
@@ -275,3 +275,21 @@ def test_a_prompt_that_fails_between_layers_leaves_nothing_to_the_next() -> None
             found = case.model(**case.inputs).logits
             assert len(stats.videos) == 1
             assert torch.equal(case.model(**case.inputs).logits, found)
+
+
+def test_guesses_after_a_cut_that_reads_no_attention() -> None:
+    """The same tokens as without guesses, or a refusal where transformers crops caches to the length of the ids."""
+    case = CASES["llava_onevision"](1)
+    ids = case.inputs["input_ids"].clone()
+    ids[0, -7:] = torch.tensor([7, 8, 7, 8, 7, 8, 7])
+    greedy = dict(max_new_tokens=12, do_sample=False, eos_token_id=127)
+    inputs = case.inputs | {"input_ids": ids}
+    with stgraph.compress(case.model, Steps(Stage(1), Stage(3))):
+        expected = case.model.generate(**inputs, **greedy)
+        try:
+            found = case.model.generate(**inputs, **greedy, prompt_lookup_num_tokens=3)
+        except InputError as error:
+            assert "assisted decoding" in str(error)
+            assert transformers.__version__ < "5"
+        else:
+            assert torch.equal(found, expected)

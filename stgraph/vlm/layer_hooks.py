@@ -14,6 +14,7 @@ from typing import Any
 
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.calls import is_running, stack_of
+from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.levels import Level, is_flash
 from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.prompt_pass import PromptPass
@@ -115,6 +116,8 @@ class LayerHooks:
             level = next((one for one in reversed(under_way.levels) if one.layer <= layer), None)
             if level is None:
                 return None
+            if level.layer == layer:
+                level.check_cache(cache_of(keywords), under_way.past)
             new = level.of_new_tokens(keywords, under_way.past, under_way.n_new, is_flash(self._text))
         return ((), {**new, "hidden_states": hidden}) if named else ((hidden, *args[1:]), new)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stgraph.errors import UnavailableError
+from stgraph.errors import InputError, UnavailableError
 from stgraph.vlm.caches import is_static
 from stgraph.vlm.keywords import CACHE_NAMES, cache_of, cut_keywords, mapped
 from stgraph.vlm.masks import causal_pairs, cut_pairs, hide
@@ -101,6 +101,22 @@ class Level:
         static = is_static(cache_of(keywords))
         out["attention_mask"] = self._mask_of_new(keywords.get("attention_mask"), past, n_new, flash, static)
         return out
+
+    def check_cache(self, cache: Any, past: int) -> None:
+        """Raise InputError where this level's first layer holds other tokens than layer 0, of which ``past`` are held.
+
+        Caches that were cropped to a length, and not by a number of tokens, are cut in layer 0 alone.
+        """
+        layers = getattr(cache, "layers", None)
+        if layers is None or is_static(cache):
+            return
+        held, expected = int(layers[self.layer].get_seq_length()), self.length + past - self.entered
+        if held != expected:
+            raise InputError(
+                f"the cache was cropped after tokens were dropped inside the language model: layer 0 holds {past:,}, "
+                f"which makes {expected:,} in layer {self.layer}, but {held:,} are there. Leave out assisted decoding "
+                "(assistant_model, prompt_lookup_num_tokens), or compress(..., where='before')"
+            )
 
     def _mask_of_new(self, mask: Any, past: int, n_new: int, flash: bool, static: bool) -> Any:
         import torch
