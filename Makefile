@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+WORKERS ?= auto
 STUDY := bench/results/study
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench study fuzz lowest release venv clean
+.PHONY: help demo test quick check bench study fuzz lowest release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -22,8 +23,13 @@ demo: $(VENV)/.installed-core ## compare the community backends on the bundled s
 	@echo "  pip install '.[video]'                    # once, to read videos"
 	@echo "  stgraph view clip.mp4 -o clip.html        # the same of your own video"
 
-test: $(VENV)/.installed-test ## run the tests and doctests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-test ## run the tests and doctests, in a process per core (WORKERS=0: in one)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+quick: $(VENV)/.installed-test ## the tests of the core alone, in under a minute
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" tests/test_layout.py tests/test_arrays.py tests/test_graph.py \
+	  tests/test_edges.py tests/test_grid.py tests/test_tokens.py tests/test_partition.py tests/test_detection.py \
+	  tests/test_st_simdiff.py tests/test_budget.py tests/test_keeping.py tests/test_cli.py $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 	$(BIN)/ruff check .
@@ -44,7 +50,7 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of 
 	@PYTHONPATH=$(VENV)/atheris:tests $(BIN)/python -m fuzz.run $(ARGS)
 
 lowest: $(VENV)/.installed-lowest ## the tests on the oldest versions that pyproject.toml allows
-	@NUMBA_CACHE_DIR=$(VENV)/lowest/cache $(VENV)/lowest/bin/python -m pytest -p no:cacheprovider $(ARGS)
+	@NUMBA_CACHE_DIR=$(VENV)/lowest/cache $(VENV)/lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ARGS)
 
 release: ## wheel, sdist and SBOM into dist/, each installed and tried in a clean environment
 	@PYTHON=$(PYTHON) .ci/release

@@ -14,6 +14,8 @@ from browsers import browser, open_page  # noqa: F401 (fixtures)
 
 import stgraph
 
+os.environ.pop("COLUMNS", None)  # of a terminal, or of pytest-xdist: what commands print is tested at their own width
+
 HAS_DRIVER = find_library("cuda") is not None
 if not HAS_DRIVER:
     # Triton reads it when a kernel is defined, so it has to be there before the first is. With a GPU, set it by hand.

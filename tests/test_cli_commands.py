@@ -29,7 +29,7 @@ def test_inspect(dump: str) -> None:
     text = run("inspect", dump)
     assert flat(dump) in flat(text)
     for part in ("6x5x6", "180 tokens of dimension 12", "title: A clip", "right", "bottom", "temporal", "norm 0"):
-        assert part in text
+        assert flat(part) in flat(text)
     facts = strict_json(run("inspect", dump, "--format", "json", "--tau-sim", "0.5"))
     tokens = stgraph.load(dump)
     assert (facts["grid"], facts["n_tokens"], facts["dimension"], facts["dtype"]) == ([6, 5, 6], 180, 12, "float32")

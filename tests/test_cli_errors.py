@@ -166,7 +166,7 @@ def test_wrong_names_and_numbers(
         (("--tau-diff", "abc"), "tau_diff is 'abc'; it must be a number in [-1, 1] or a percentile like 'p95'"),
         (("--tau-diff", "nan"), "tau_diff is nan; a cosine similarity threshold lies in [-1, 1]"),
         (("--tau-diff", ""), "tau_diff is ''; it must be"),
-        (("--importance", "novelty"), "importance is 'novelty'; it must be one of auto, attention, "),
+        (("--importance", "novelty"), "importance is 'novelty'; it must be one of auto, auto-coverage, "),
     ],
 )
 @pytest.mark.usefixtures("unopened")

@@ -159,7 +159,7 @@ def test_the_sample_can_carry_made_up_signals(tmp_path: Path) -> None:
         (("select", "-s", "evs", "--tau-sim", "0.5"), "selector 'evs' has no parameter 'tau_sim'"),
         (("select", "-s", "fastervlm"), "fastervlm needs the signal 'enc_cls_attn'"),
         (("select", "-p", "seed"), "--param is 'seed'; write it as name=value"),
-        (("select", "--preset", "table-9"), "no preset 'table-9'. Known: attention-only"),
+        (("select", "--preset", "table-9"), "no preset 'table-9'. Known: paper, robust"),
         (("select", "--preset", "full"), "needs the signal 'importance'"),
     ],
 )

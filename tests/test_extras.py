@@ -34,6 +34,7 @@ MODULES_OF = {
     "numba": ("numba", "llvmlite"),
     "pillow": ("PIL",),
     "torch": ("torch", "triton"),
+    "transformers": ("transformers", "huggingface_hub"),
 }
 UNDER_LMMS_EVAL = {"lmms_eval", "accelerate", "tqdm"}  # there where the plug-in runs
 UNDER_VLLM = {"vllm", "cv2", "tokenizers", "torch", "transformers", "PIL"}
@@ -47,6 +48,7 @@ ROOMS = {
     "community*": {"fast", "cuda13"},
     "graph_views": {"arrow", "pandas", "cuda13"},
     "graph_readers": {"arrow"},
+    "array_files": {"hf"},
     "bench.batch*": {"arrow", "dask"},
     "bench.tables*": {"arrow"},
     "bench*": {"hf", "cuda13", "arrow"},

@@ -47,8 +47,7 @@ def _show(facts: dict[str, Any]) -> None:
     folder = facts["kernel_cache"]
     where = f"in {folder}" if folder else "nowhere: set NUMBA_CACHE_DIR to a writable folder"
     console.print(Text(options.printable(f"Compiled kernels are cached {where}")), soft_wrap=True)
-    videos = f"Tokens of videos are cached in {facts['video_cache']} (STGRAPH_CACHE_DIR; stgraph cache)"
-    console.print(Text(options.printable(videos)), soft_wrap=True)
+    console.print(Text(options.printable(f"Tokens of videos are cached in {facts['video_cache']}")), soft_wrap=True)
     rows = [
         (
             f"{one['name']} (default)" if one["default"] else one["name"],
