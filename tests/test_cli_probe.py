@@ -114,12 +114,36 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "RATIOS", (0.1,))
     monkeypatch.setattr(module, "TAU_SIMS", (0.8, 0.95))
     monkeypatch.setattr(module, "model_names", lambda: ("dropped-1",))
+    monkeypatch.setattr(module, "study_objectives", lambda out, progress: [out / "objectives.csv"])
     made = study(tmp_path, 20)
-    assert [path.name for path in made] == ["dev.csv", "test.csv", "contrasts.csv", "thresholds.csv", "features.csv"]
+    assert [path.name for path in made] == [
+        "dev.csv",
+        "test.csv",
+        "contrasts.csv",
+        "thresholds.csv",
+        "features.csv",
+        "objectives.csv",
+    ]
     dev, test = ProbeRows(tmp_path / "dev.csv").all(), ProbeRows(tmp_path / "test.csv").all()
     assert {row["videos"] for row in dev} == {"dev"} and {row["videos"] for row in test} == {"test"}
     asked = {line.split(",")[0] for line in (tmp_path / "contrasts.csv").read_text().splitlines()[1:]}
     assert {column for column, *_ in QUESTIONS if column != "tau_sim"} <= asked
+
+
+@pytest.mark.slow
+def test_the_study_of_objectives_compares_each_with_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stgraph.bench.probe import objectives as module
+
+    for name, value in {"N_QUESTIONS": 20, "RATIOS": (0.1,), "TAU_SIMS": (0.8,), "SMALL_CAPS": (8,)}.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "model_names", lambda: ("dropped-1",))
+    rows_file, contrasts = module.study_objectives(tmp_path)
+    backends = {row["backend"] for row in ProbeRows(rows_file).all()}
+    assert {*module.OBJECTIVES, module.SEGMENTS, "control-shuffled", "control-boxes-2x2x2"} <= backends
+    asked = [line.split(",")[:3] for line in contrasts.read_text().splitlines()[1:]]
+    assert {(a, b) for column, a, b in asked if column == "backend"} >= {
+        (name, module.COMPONENTS) for name in (*module.OBJECTIVES[1:], module.SEGMENTS)
+    }
 
 
 def test_thresholds_are_those_of_the_highest_accuracy() -> None:
