@@ -37,14 +37,19 @@ class TokenAccount(Spelled):
     @property
     def per_layer(self) -> list[int]:
         """Tokens in each decoder layer."""
+        return [count for count, n_layers in self._spans for _ in range(n_layers)]
+
+    @property
+    def _spans(self) -> list[tuple[int, int]]:
+        """(tokens, layers that see them), from the first layer on."""
         steps = [(0, self.n_input), *(self.cuts or [(self.prune_layer, self.n_kept)])]
         ends = [layer for layer, _ in steps[1:]] + [self.n_layers]
-        return [count for (layer, count), end in zip(steps, ends, strict=True) for _ in range(layer, end)]
+        return [(count, max(0, end - layer)) for (layer, count), end in zip(steps, ends, strict=True)]
 
     @property
     def mean_over_layers(self) -> float:
         """Mean tokens over the decoder layers; FrameFusion's "cost"."""
-        return sum(self.per_layer) / self.n_layers
+        return sum(count * n_layers for count, n_layers in self._spans) / self.n_layers
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of a result row."""

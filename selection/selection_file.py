@@ -20,6 +20,7 @@ from stgraph.tokens import VideoTokens
 Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
 FRAMES = ("frame_jpeg", "frame_jpeg_len", "frame_time", "shot_cuts_s")
+_MOST_LAYERS = 100_000  # a list of them must not exhaust the memory
 _COUNTS = ("n_visual", "n_input", "prune_layer", "n_layers")
 _ASSIGNMENT = ("assignment_indptr", "assignment_indices", "assignment_weights")
 
@@ -128,6 +129,8 @@ def _account(facts: Mapping[str, Any], n_kept: int) -> TokenAccount:
         raise ValueError(f"its account has the cuts {cuts}, which do not end in its {n_kept} tokens")
     if account.newlines not in ("in", "out"):
         raise ValueError(f"its account says newlines = {str(account.newlines)[:60]!r}")
+    if account.n_layers > _MOST_LAYERS:
+        raise ValueError(f"its account says n_layers = {account.n_layers:,}; no model has so many")
     if not (n_kept <= account.n_input and account.n_visual > 0 and account.prune_layer < account.n_layers):
         raise ValueError(f"its account does not add up: {account}")
     return account
