@@ -114,7 +114,7 @@ def test_no_more_than_there_are() -> None:
         ({"tau_diff": "p"}, "tau_diff is 'p'; it must be"),
         ({"tau_diff": None}, "tau_diff is None; it must be"),
         ({"max_size": 0}, "max_size is 0; it must be 'sqrt', a positive integer or None"),
-        ({"importance": "novelty"}, "importance is 'novelty'; it must be one of auto, attention, .*, or an array"),
+        ({"importance": "novelty"}, "importance is 'novelty'; it must be one of auto, auto-coverage, .*, or an array"),
         ({"importance": None}, "importance is None; it must be one of auto"),
         ({"backend": "igraph-leyden"}, "Did you mean 'igraph-leiden'"),
         ({"split": "trees"}, "Did you mean 'tree'"),

@@ -24,7 +24,7 @@ def dump(tmp_path: Path) -> str:
 def test_markup_is_shown_as_it_is(tmp_path: Path) -> None:
     dump = saved(tmp_path / "[red]x[bold].safetensors", title="[bold]title[/bold]", note="[link=x]y[/link]")
     for args in (("compare", *FEW), ("inspect",), ("communities",), ("select",)):
-        assert "[red]x[bold].safetensors: " in run(args[0], dump, *args[1:]).replace("\n", "")
+        assert "[red]x[bold].safetensors:" in run(args[0], dump, *args[1:]).replace("\n", "")
     assert "[bold]title[/bold]" in run("compare", dump, *FEW)
     text = run("inspect", dump)
     assert "title: [bold]title[/bold]" in text

@@ -23,7 +23,11 @@ from stgraph.selection.base import SELECTORS
 Array = np.ndarray[Any, Any]
 LAYOUTS = ROW_LAYOUTS | SCATTERED_LAYOUTS
 TOLERANCE = 2e-6
-HERE = [name for name in BACKENDS.names() if backend(name).unavailable() is None]
+HERE = [
+    name
+    for name in BACKENDS.names()
+    if backend(name).unavailable() is None and backend(name).capabilities.reads == "edges"
+]
 COMPONENTS = [name for name in HERE if backend(name).capabilities.objective == "none"]
 DETERMINISTIC = [name for name in HERE if backend(name).capabilities.deterministic]
 

@@ -50,9 +50,10 @@ def test_a_phone(open_page: Open) -> None:
     page = open_page(page_of(tokens, settings(tokens)), 390, 844, has_touch=True, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.keyboard.press("Home")
     frame = page.locator("#frame")
     frame.tap(position={"x": 5, "y": 5})
-    assert text(page, "#tip").startswith("Token 0: frame 0")
+    assert "Token 0: frame 0" in text(page, "#tip")
     assert page.locator("#focus").is_hidden()
     frame.tap(position={"x": 5, "y": 5})
     assert text(page, "#focus p").startswith("Community 0 after the cap")
@@ -69,6 +70,7 @@ def test_tokens_of_a_sequence_with_newlines(open_page: Open) -> None:
     tokens = VideoTokens(x, stgraph.TokenGrid(*SHAPE, kind.reshape(-1)))
     assert tokens.grid.shape == SHAPE
     page = open_page(page_of(tokens, [setting(tokens)]))
+    page.keyboard.press("Home")
     hover(page, 2 * W + 1)
     assert text(page, "#tip").startswith(f"Token {2 * W + 1}, row {2 * (W + 1) + 1} of the features: frame 0, row 2")
 
