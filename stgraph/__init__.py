@@ -5,6 +5,7 @@ The names below are imported on first use, so that ``import stgraph`` stays ligh
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from stgraph.vlm.compress import compress as compress
     from stgraph.vlm.from_video import from_video as from_video
     from stgraph.vlm.opening import load as load
+
+if os.path.isfile(os.path.join(os.path.dirname(__file__), "community")):
+    raise ImportError(
+        "the links inside stgraph/ are plain files: this checkout was made without symbolic links, so that four "
+        "sub-packages are missing. Clone again with: git -c core.symlinks=true clone ..."
+    )
 
 __version__ = "0.1.0.dev0"
 

@@ -188,6 +188,15 @@ def test_import_is_light() -> None:
     assert set(out.stdout.split()) & OPTIONAL_OR_SLOW == set()
 
 
+def test_a_checkout_without_links_says_so(tmp_path: Path) -> None:
+    package = tmp_path / "stgraph"
+    package.mkdir()
+    (package / "__init__.py").write_bytes((ROOT / "stgraph" / "__init__.py").read_bytes())
+    (package / "community").write_text("../community")
+    done = subprocess.run([sys.executable, "-c", "import stgraph"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "git -c core.symlinks=true clone" in done.stderr
+
+
 def test_there_is_one_version() -> None:
     assert PYPROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "stgraph.__version__"}
     assert version("stgraph-video") == stgraph.__version__
