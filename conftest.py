@@ -1,4 +1,4 @@
-"""What imports torch, Triton or vLLM at its top is collected for doctests where these are installed."""
+"""What imports torch, Triton, transformers or vLLM at its top is collected for doctests where these are installed."""
 
 from importlib.util import find_spec
 
@@ -7,5 +7,9 @@ if not find_spec("torch"):
     collect_ignore_glob += ["*/bench/probe/*"]
 if not (find_spec("torch") and find_spec("triton")):
     collect_ignore_glob += ["*/kernels/gpu/*", "tests/compile_gpu_kernels.py"]
+if not (find_spec("torch") and find_spec("transformers")):
+    collect_ignore_glob += [
+        f"*/vlm/checkpoints/{name}.py" for name in ("modeling_*", "processing_*", "video_embeddings")
+    ]
 if not find_spec("vllm"):
     collect_ignore_glob += ["*/serving/vllm_models/*"]
