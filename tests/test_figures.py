@@ -167,3 +167,21 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = stgraph.build_graph(clip())
     with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install 'stgraph-video\[viz\]'"):
         similarity_figure(graph)
+
+
+def test_logarithmic_axes_show_plain_numbers() -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'stgraph-video[viz]'")
+    from matplotlib.figure import Figure
+
+    from stgraph.viz.figure_style import log_ticks, styled
+
+    @styled
+    def drawn() -> list[str]:
+        axes = Figure().subplots()
+        axes.plot([1, 2000], [0, 1])
+        axes.set_xscale("log")
+        log_ticks(axes.xaxis)
+        axes.figure.canvas.draw()
+        return [tick.get_text() for tick in axes.get_xticklabels()]
+
+    assert {"1", "10", "100", "1,000"} <= set(drawn())

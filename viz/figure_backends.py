@@ -13,7 +13,7 @@ from stgraph.errors import InputError
 from stgraph.viz.columns import axis_label
 from stgraph.viz.comparison import backend_label
 from stgraph.viz.figure_accuracy import draw_curve
-from stgraph.viz.figure_style import AFTER, BEFORE, new_figure, panelled, styled
+from stgraph.viz.figure_style import AFTER, BEFORE, log_ticks, new_figure, panelled, styled
 from stgraph.viz.row_curves import curves
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[float], title: str,
     axes.set(title=title, xscale="log" if log else "linear")
     axes.invert_yaxis()
     axes.margins(x=0.2 if log else 0.14)
-    if not log:
+    if log:
+        log_ticks(axes.xaxis)
+    else:
         axes.set_xlim(left=0)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from stgraph import colours
 from stgraph.community.partition import Partition
 from stgraph.errors import InputError
-from stgraph.viz.figure_style import MARK, line_style, new_figure, styled
+from stgraph.viz.figure_style import MARK, line_style, log_ticks, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +70,7 @@ def size_figure(partitions: Mapping[str, Partition]) -> Figure:
         ylabel="% of all tokens",
         title="Share of tokens in communities of some size,\nbefore the cap",
     )
+    log_ticks(left.xaxis)
     left.grid(True)
     left.legend(loc="lower left")
     _pieces(right, name, first)

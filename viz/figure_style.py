@@ -74,6 +74,14 @@ def need_matplotlib() -> Any:
     return matplotlib
 
 
+def log_ticks(axis: Any) -> None:
+    """Plain numbers at the powers of ten of a logarithmic axis: as formulas they would be shown as text here."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, size in inches; without pyplot, so nothing keeps it alive and no window opens."""
     from matplotlib.figure import Figure

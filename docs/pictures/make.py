@@ -49,7 +49,7 @@ def figures(folder: Path) -> None:
 
 def accuracy(folder: Path) -> None:
     """The synthetic probe, which takes a while, and its curves."""
-    stgraph("eval", "-o", str(folder / "probe.csv"))
+    stgraph("probe", "-o", str(folder / "probe.csv"))
     columns = ("--column", "accuracy", "--column", "evt")
     stgraph("plot", str(folder / "probe.csv"), "--kind", "accuracy", *columns, "-o", str(HERE / "accuracy.png"))
 
