@@ -69,7 +69,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     before, after = ([_mean(groups[n], key) for n in names] for key in ("uncapped_modularity", "modularity"))
     _bars(places[0], names, share, "Tokens in communities above √N, %", "{:.0f}")
     _bars(places[1], names, seconds, "Detection, ms (log)", "{:,.1f}", log=True)
-    _bars(places[2], names, cap, f"Kept tokens the cap changes, %, r = {shown:g}", "{:.0f}")
+    _bars(places[2], names, cap, f"The cap changes, %, r = {shown:g}", "{:.0f}")
     _dumbbells(places[3], names, before, after)
     for axes in (places[1], places[3]):
         axes.tick_params(labelleft=False)
