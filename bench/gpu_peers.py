@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from stgraph.bench.timing import Work
-from stgraph.community.base import BackendParams, backend
+from stgraph.community.arguments import backend_params
+from stgraph.community.base import backend
 from stgraph.community.partition import Partition
 from stgraph.edges import EdgeList
 from stgraph.graph_views import to_cupy, to_scipy
@@ -63,7 +64,7 @@ def component_libraries(edges: EdgeList) -> dict[str, Work | str]:
 
     engine = backend("cugraph-components")
     reason = engine.unavailable()
-    cugraph: Work | str = partial(engine.labels, edges, BackendParams()) if reason is None else reason
+    cugraph: Work | str = partial(engine.labels, edges, backend_params(engine)) if reason is None else reason
     # CuPy's components are cuGraph's, behind a check that fails late.
     return {"SciPy, with the copy": scipy, "CuPy": cupy if reason is None else reason, "cuGraph": cugraph}
 
@@ -73,5 +74,5 @@ def louvain_and_leiden(edges: EdgeList) -> dict[str, Work | str]:
     found: dict[str, Work | str] = {}
     for name in ("cugraph-louvain", "cugraph-leiden"):
         engine = backend(name)
-        found[name] = engine.unavailable() or partial(engine.labels, edges, BackendParams())
+        found[name] = engine.unavailable() or partial(engine.labels, edges, backend_params(engine))
     return found

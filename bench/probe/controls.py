@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.base import BACKENDS, COMPONENTS, BackendParams
+from stgraph.community.objectives import default_resolution
 from stgraph.edges import EdgeList
+from stgraph.kernels.cpu.components import canonical_labels
 from stgraph.lattice_edges import LatticeEdges
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +29,7 @@ class ShuffledSizes:
     def labels(self, edges: EdgeList, params: BackendParams) -> Array:
         from stgraph.kernels.cpu.leiden import leiden
 
-        found = leiden(edges.n_nodes, edges.src, edges.dst, edges.weight, 0.05)
+        found = leiden(edges.n_nodes, edges.src, edges.dst, edges.weight, default_resolution("cpm"))
         return np.random.default_rng(params.seed).permutation(found)
 
 
@@ -50,9 +52,7 @@ class Boxes:
         places = np.indices(shape).reshape(3, -1) // np.array(self._box)[:, None]
         counts = [-(-n // size) for n, size in zip(shape, self._box, strict=True)]
         boxes = np.ravel_multi_index(tuple(places), counts)
-        _, first, found = np.unique(boxes, return_index=True, return_inverse=True)
-        order = np.argsort(np.argsort(first))
-        return order[found].astype(np.int32)
+        return canonical_labels(boxes)[0]
 
 
 CONTROLS = (ShuffledSizes(), Boxes(2, 2, 2), Boxes(4, 2, 2), Boxes(1, 4, 4))
