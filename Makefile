@@ -27,9 +27,9 @@ test: $(VENV)/.installed-test ## run the tests and doctests, in a process per co
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 quick: $(VENV)/.installed-test ## the tests of the core alone, in under a minute
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" tests/test_layout.py tests/test_arrays.py tests/test_graph.py \
-	  tests/test_edges.py tests/test_grid.py tests/test_tokens.py tests/test_partition.py tests/test_detection.py \
-	  tests/test_st_simdiff.py tests/test_budget.py tests/test_keeping.py tests/test_cli.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" tests/promises/test_layout.py tests/core/test_arrays.py tests/core/test_graph.py \
+	  tests/core/test_edges.py tests/core/test_grid.py tests/core/test_tokens.py tests/community/test_partition.py tests/community/test_detection.py \
+	  tests/selection/test_st_simdiff.py tests/selection/test_budget.py tests/selection/test_keeping.py tests/cli/test_cli.py $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of files what breaks them, by coverage
-	@PYTHONPATH=$(VENV)/atheris:tests $(BIN)/python -m fuzz.run $(ARGS)
+	@PYTHONPATH=$(VENV)/atheris:tests/support:tests $(BIN)/python -m fuzz.run $(ARGS)
 
 lowest: $(VENV)/.installed-lowest ## the tests on the oldest versions that pyproject.toml allows
 	@NUMBA_CACHE_DIR=$(VENV)/lowest/cache $(VENV)/lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ARGS)

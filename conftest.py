@@ -6,7 +6,7 @@ collect_ignore_glob: list[str] = []
 if not find_spec("torch"):
     collect_ignore_glob += ["*/bench/probe/*"]
 if not (find_spec("torch") and find_spec("triton")):
-    collect_ignore_glob += ["*/kernels/gpu/*", "tests/compile_gpu_kernels.py"]
+    collect_ignore_glob += ["*/kernels/gpu/*", "tests/support/compile_gpu_kernels.py"]
 if not (find_spec("torch") and find_spec("transformers")):
     collect_ignore_glob += [
         f"*/vlm/checkpoints/{name}.py" for name in ("modeling_*", "processing_*", "video_embeddings")

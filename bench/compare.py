@@ -20,10 +20,10 @@ from stgraph.bench.warm_up import warm_up
 from stgraph.community.agreement import agreement
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
-from stgraph.selection.centrality import centrality
 from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.settings import Setting, backend_settings, check_settings
-from stgraph.selection.st_simdiff import StSimDiff
+from stgraph.selection.st_simdiff.centrality import centrality
+from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.tokens import VideoTokens
 
 RATIOS = (0.1, 0.3, 0.5)

@@ -16,9 +16,9 @@ from stgraph.bench.warm_up import warm_up
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.budget import Budget
-from stgraph.selection.events import event_tokens
 from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.settings import Setting, check_settings, selector_settings
+from stgraph.selection.st_simdiff.events import event_tokens
 from stgraph.tokens import VideoTokens
 
 

@@ -20,11 +20,11 @@ from stgraph.bench.warm_up import warm_up
 from stgraph.community.arguments import backend_params, resolve_max_size
 from stgraph.community.base import backend
 from stgraph.errors import MissingSignalError
-from stgraph.selection.analysis import Analysis
-from stgraph.selection.attention import has_shallow_attention
 from stgraph.selection.budget import Budget
-from stgraph.selection.importance import resolve_importance
 from stgraph.selection.keeping import Keeping, Kept
+from stgraph.selection.signals.attention import has_shallow_attention
+from stgraph.selection.st_simdiff.analysis import Analysis
+from stgraph.selection.st_simdiff.importance import resolve_importance
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -14,11 +14,11 @@ from stgraph.errors import InputError
 from stgraph.graph import check_threshold
 from stgraph.selection.base import parameters_of
 from stgraph.selection.budget import Budget
-from stgraph.selection.events import parse_tau_diff
-from stgraph.selection.importance import check_importance
-from stgraph.selection.presets import ablation
 from stgraph.selection.settings import Setting, check_axis
-from stgraph.selection.st_simdiff import StSimDiff
+from stgraph.selection.st_simdiff.events import parse_tau_diff
+from stgraph.selection.st_simdiff.importance import check_importance
+from stgraph.selection.st_simdiff.paper import StSimDiff
+from stgraph.selection.st_simdiff.presets import ablation
 
 REFERENCE = (StSimDiff.tau_sim, StSimDiff.tau_diff)  # the thresholds whose kept tokens all others are compared with
 REFERENCE_PARAMETERS = {"tau_sim": REFERENCE[0], "tau_diff": REFERENCE[1]}
@@ -96,7 +96,7 @@ class SweepPlan:
     Attributes
     ----------
     tau_sims, tau_diffs, retain_ratios, backends, splits, seeds : axes; parameters of the selector st-simdiff
-    presets : axis; rows of the paper's ablation (:data:`stgraph.selection.presets.ABLATION`), empty for "full"
+    presets : axis; rows of the ablation (:data:`stgraph.selection.st_simdiff.presets.ABLATION`), empty for "full"
     importance : ranking of surplus candidates; None is "attention", as in the paper, if presets are named, else "auto"
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
     options : further parameters of st-simdiff, the same for all: those that rows have a column for

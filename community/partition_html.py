@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stgraph import fragments
+from stgraph import notebook_html as fragments
 from stgraph.colours import ALONE, COMMUNITY
 from stgraph.community.partition import Partition
 

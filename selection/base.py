@@ -15,8 +15,8 @@ from stgraph.selection.stages import Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
-    from stgraph.selection.presets import Srts, StSimDiffAttention
-    from stgraph.selection.st_simdiff import StSimDiff
+    from stgraph.selection.st_simdiff.paper import StSimDiff
+    from stgraph.selection.st_simdiff.presets import Srts, StSimDiffAttention
 
 
 @runtime_checkable
@@ -98,11 +98,11 @@ def check_selector_class(found: Any) -> None:
 SELECTORS = Registry(
     "selector",
     {
-        "st-simdiff": "stgraph.selection.st_simdiff:StSimDiff",
-        "st-simdiff-attention": "stgraph.selection.presets:StSimDiffAttention",
-        "st-simdiff-released": "stgraph.selection.st_simdiff_released:StSimDiffReleased",
-        "srts": "stgraph.selection.presets:Srts",
-        "dets": "stgraph.selection.dets:Dets",
+        "st-simdiff": "stgraph.selection.st_simdiff.paper:StSimDiff",
+        "st-simdiff-attention": "stgraph.selection.st_simdiff.presets:StSimDiffAttention",
+        "st-simdiff-released": "stgraph.selection.st_simdiff.released:StSimDiffReleased",
+        "srts": "stgraph.selection.st_simdiff.presets:Srts",
+        "dets": "stgraph.selection.st_simdiff.dets:Dets",
         "random": "stgraph.selection.rivals.random_tokens:Random",
         "random-per-frame": "stgraph.selection.rivals.random_tokens:RandomPerFrame",
         "uniform": "stgraph.selection.rivals.uniform:Uniform",
@@ -236,7 +236,7 @@ def selector(
     """
     cls, known = SELECTORS.get(name), parameters_of(name)
     if "preset" in parameters and "backend" in known:
-        from stgraph.selection.presets import preset
+        from stgraph.selection.st_simdiff.presets import preset
 
         parameters = {**preset(parameters.pop("preset")), **parameters}
     unknown = sorted(set(parameters) - set(known))

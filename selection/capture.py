@@ -12,10 +12,10 @@ from stgraph.community.size_cap import SPLITTERS
 from stgraph.devices import reader
 from stgraph.errors import GridError, InputError, UnavailableError, bad_token
 from stgraph.graph import TokenGraph
-from stgraph.selection.analysis import Analysis, Reduced
-from stgraph.selection.importance import resolve_importance
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import StSimDiff
+from stgraph.selection.st_simdiff.analysis import Analysis, Reduced
+from stgraph.selection.st_simdiff.importance import resolve_importance
+from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.tokens import VideoTokens
 
 

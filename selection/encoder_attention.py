@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.selection.encoder_grid import exactness, on_lattice
 from stgraph.selection.method import Method
+from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +58,6 @@ class ByEncoderAttention(Method):
         return int(tokens.signals[SOURCES[self.attention]].shape[-1])
 
     def closeness(self, tokens: VideoTokens, *, merges: bool = False) -> str:
-        """The exactness of a choice by this attention, see :func:`stgraph.selection.encoder_grid.exactness`."""
+        """The exactness of a choice by this attention, see :func:`stgraph.selection.signals.encoder_grid.exactness`."""
         others = [RECEIVED] if self.attention == "received" else []
         return exactness(tokens, self.n_patches(tokens), *others, merges=merges)

@@ -12,13 +12,13 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph
-from stgraph.selection.analysis import Analysis
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
-from stgraph.selection.representatives import representative_tokens
 from stgraph.selection.result import Selection
 from stgraph.selection.settings import Setting, check_settings
-from stgraph.selection.st_simdiff import StSimDiff
+from stgraph.selection.st_simdiff.analysis import Analysis
+from stgraph.selection.st_simdiff.paper import StSimDiff
+from stgraph.selection.st_simdiff.representatives import representative_tokens
 from stgraph.tokens import VideoTokens
 
 Progress = Callable[[str, float], None]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph import fragments
+from stgraph import notebook_html as fragments
 from stgraph.arrays import answer, to_numpy
 from stgraph.colours import DROPPED, OTHER_REASON, rgb
 from stgraph.devices import beside, full, gpu_tensor, is_tensor, to_device, to_host

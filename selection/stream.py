@@ -14,14 +14,14 @@ from stgraph.devices import feature_array
 from stgraph.dump import iter_frames, load
 from stgraph.errors import FeatureError, GridError, InputError
 from stgraph.graph import FAMILIES
-from stgraph.selection.attention import has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget, ceil_share, exact_ratio
-from stgraph.selection.importance import by_attention
 from stgraph.selection.method import approximate
-from stgraph.selection.parts import Share, without_context
 from stgraph.selection.result import Selection
-from stgraph.selection.st_simdiff import StSimDiff
-from stgraph.selection.window import Window, WindowComponents
+from stgraph.selection.signals.attention import has_shallow_attention, shallow_attention
+from stgraph.selection.st_simdiff.importance import by_attention
+from stgraph.selection.st_simdiff.paper import StSimDiff
+from stgraph.selection.st_simdiff.parts import Share, without_context
+from stgraph.selection.st_simdiff.window import Window, WindowComponents
 
 Array = np.ndarray[Any, Any]
 _INCREMENTAL = "lattice-components"  # the backend whose communities grow with the frames

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph import fragments
+from stgraph import notebook_html as fragments
 from stgraph.colours import COMMUNITY
 from stgraph.graph import FAMILIES, TokenGraph
 from stgraph.spelling import Spelled

@@ -23,8 +23,8 @@ from stgraph.selection.result import Selection
 from stgraph.selection.selection_file import FRAMES
 from stgraph.selection.settings import Setting, backend_settings, settings_of
 from stgraph.tokens import VideoTokens
-from stgraph.viz.report import Compared, report_page
-from stgraph.viz.view import view_page
+from stgraph.viz.pages.report import Compared, report_page
+from stgraph.viz.pages.view import view_page
 
 USUAL_SPLITS = ("tree", "raster", "redetect")
 USUAL_RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph import fragments
+from stgraph import notebook_html as fragments
 from stgraph.arrays import answer, to_numpy
 from stgraph.devices import beside, dtype_name, feature_array, is_tensor, to_device, to_host
 from stgraph.errors import FeatureError, GridError, InputError, MissingSignalError

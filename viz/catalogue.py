@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stgraph.viz.tables import new_table
+from stgraph.viz.terminal.tables import new_table
 
 Row = Mapping[str, Any]
 

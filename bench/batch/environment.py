@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from stgraph.bench.gpu_parts import devices
+from stgraph.gpu_parts import devices
 
 THREAD_VARIABLES = (
     "STGRAPH_NUM_THREADS",

@@ -15,7 +15,7 @@ from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.experiments import COMPARED_BACKENDS
 from stgraph.community.default_backend import compared_backends
 from stgraph.selection.settings import Setting, backend_settings, check_settings
-from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
+from stgraph.video.dump import SUFFIXES as VIDEOS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.settings import Setting, check_parameters, check_settings, selector_settings
-from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
+from stgraph.video.dump import SUFFIXES as VIDEOS
 
 
 @dataclass(frozen=True, kw_only=True)

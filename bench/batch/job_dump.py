@@ -14,7 +14,7 @@ from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread, writing
 from stgraph.bench.tables.table import Table
 from stgraph.dump import save_query
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
-from stgraph.vlm.dump_video import DEFAULT_FRAMES, SUFFIXES, Sampling, query_path, video_tokens
+from stgraph.video.dump import DEFAULT_FRAMES, SUFFIXES, Sampling, query_path, video_tokens
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 
@@ -96,7 +96,7 @@ class DumpJob(Job):
 
 @lru_cache(maxsize=1)
 def _source(job: DumpJob) -> Any:
-    """The :class:`stgraph.vlm.dump_video.TokenSource` of a job, loaded once a worker."""
+    """The :class:`stgraph.video.dump.TokenSource` of a job, loaded once a worker."""
     try:
         if job.model is None:
             return job._encoder()

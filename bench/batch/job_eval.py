@@ -12,16 +12,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
+from stgraph.bench.answers.answers import Asked, answers, ready_model
+from stgraph.bench.answers.model import Clip, TaskModel
+from stgraph.bench.answers.plan import BLIND, FULL, TaskPlan
+from stgraph.bench.answers.questions import Question, read_task
 from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread
 from stgraph.bench.batch.result_file import read_results
 from stgraph.bench.tables.experiments import ANSWERS
-from stgraph.bench.task_answers import Asked, answers, ready_model
-from stgraph.bench.task_file import Question, read_task
-from stgraph.bench.task_model import Clip, TaskModel
-from stgraph.bench.task_plan import BLIND, FULL, TaskPlan
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
+from stgraph.video.dump import SUFFIXES
 from stgraph.vlm.checkpoint import load as load_checkpoint
-from stgraph.vlm.dump_video import SUFFIXES
 
 _MODEL = Lock()  # a Dask worker may have several threads, and selections hook into the one model
 
@@ -33,8 +33,8 @@ class EvalJob(Job):
     Attributes
     ----------
     model : checkpoint, as of :func:`stgraph.vlm.load`; loaded once a worker
-    task : file of questions, see :func:`stgraph.bench.task_file.read_task`; an absolute path once this is made
-    selectors, retain_ratios, backends, splits, fps, dtype, options : as of :class:`stgraph.bench.task_plan.TaskPlan`
+    task : file of questions, see :func:`stgraph.bench.answers.questions.read_task`; an absolute path once this is made
+    selectors, retain_ratios, backends, splits, fps, dtype, options : as of :class:`stgraph.bench.answers.plan.TaskPlan`
     frames : as there; 64 without ``fps``
     device : where the model runs; None: a GPU where one is there
     questions : of each video, by :func:`_place` of its path; of a worker's input alone
@@ -130,7 +130,7 @@ class EvalJob(Job):
 
 
 def answered(output: str | os.PathLike[str], parameters_digest: str | None = None) -> Iterator[Row]:
-    """The rows of questions in the folder of a batch, which :func:`stgraph.bench.task_summary.summarise` takes.
+    """The rows of questions in the folder of a batch, which :func:`stgraph.bench.answers.summary.summarise` takes.
 
     Parameters
     ----------

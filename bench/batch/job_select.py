@@ -14,7 +14,7 @@ from stgraph.bench.batch.jobs import Job, Row, writing
 from stgraph.bench.tables.table import Table
 from stgraph.bench.warm_up import warm_up
 from stgraph.selection.base import Selector
-from stgraph.vlm.dump_video import SUFFIXES as VIDEOS
+from stgraph.video.dump import SUFFIXES as VIDEOS
 
 TOKEN_COLUMNS = Table.of(("T", "H", "W", "d", "dtype")).columns
 _REASONS = ("representative", "event", "both")

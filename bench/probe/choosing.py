@@ -10,9 +10,9 @@ import numpy as np
 from stgraph.bench.probe.exam import Exam
 from stgraph.bench.probe.plan import ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES
-from stgraph.selection.analysis import Analysis
 from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.result import Selection
+from stgraph.selection.st_simdiff.analysis import Analysis
 
 _VIDEOS_A_SEED = 10_000
 

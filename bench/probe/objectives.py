@@ -17,7 +17,7 @@ from stgraph.bench.probe.rows import ProbeRows
 from stgraph.bench.probe.run import Progress, run
 from stgraph.bench.probe.weights import model_names
 from stgraph.bench.tables.writing import write
-from stgraph.selection.st_simdiff import StSimDiff
+from stgraph.selection.st_simdiff.paper import StSimDiff
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.9, 0.95)
 RATIOS = (0.1, 0.3)

@@ -12,10 +12,10 @@ from stgraph.bench.probe.splits import N_VIDEOS, seed_of
 from stgraph.bench.probe.weights import asked_families, model_names
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
+from stgraph.selection.signals.attention import SHALLOW_LAYER
 
 SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})  # what the probe's model gives
 # What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens

@@ -8,7 +8,7 @@ from typing import Any
 
 from stgraph.bench.probe.plan import ProbeSetting
 from stgraph.errors import UnknownNameError
-from stgraph.selection.presets import ABLATION, ablation
+from stgraph.selection.st_simdiff.presets import ABLATION, ablation
 
 # Ten methods: the baselines, the rivals that need no signal of a vision encoder, st-simdiff by backend.
 DEFAULT_SELECTORS = ("random", "uniform", "fastv", "framefusion", "vidcom2", "dycoke-ttm", "sttm", "st-simdiff")

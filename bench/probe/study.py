@@ -22,7 +22,7 @@ from stgraph.bench.probe.run import Progress, run
 from stgraph.bench.probe.weights import model_names
 from stgraph.bench.tables.table import Row
 from stgraph.bench.tables.writing import write
-from stgraph.selection.presets import ABLATION, ablation
+from stgraph.selection.st_simdiff.presets import ABLATION, ablation
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 RATIOS = (0.05, 0.1, 0.3, 0.5)

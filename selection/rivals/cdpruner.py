@@ -10,11 +10,11 @@ import numpy as np
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.choice import Choice
-from stgraph.selection.encoder_grid import exactness, on_lattice
 from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.selection.rivals.divprune import check_scope
 from stgraph.selection.rivals.unit_features import wide_units
+from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

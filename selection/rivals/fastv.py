@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.selection.attention import layer_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import ATTENTION
+from stgraph.selection.signals.attention import layer_attention
 from stgraph.selection.stages import AttentionRead, Stage
 from stgraph.tokens import VideoTokens
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.errors import InputError
+from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_grid import on_lattice
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
-from stgraph.selection.rivals.segments import frame_segments
+from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.selection.attention import at_nodes
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
+from stgraph.selection.signals.attention import at_nodes
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

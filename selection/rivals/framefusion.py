@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.graph import check_threshold
-from stgraph.selection.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import over_rows
 from stgraph.selection.finite import check_features
 from stgraph.selection.method import Choice, FittedMethod, Method, approximate
 from stgraph.selection.reasons import ATTENTION, CONTEXT, DIVERSITY
 from stgraph.selection.result import Selection
+from stgraph.selection.signals.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.stages import AttentionRead, Stage, Waiting, with_attention
 from stgraph.tokens import VideoTokens
 

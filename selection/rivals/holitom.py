@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.selection.algorithms.static_windows import static_windows
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
-from stgraph.selection.encoder_grid import on_lattice
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
-from stgraph.selection.rivals.static_windows import static_windows
+from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -9,10 +9,10 @@ import numpy as np
 
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_grid import exactness, on_lattice
 from stgraph.selection.method import Choice, FittedMethod
 from stgraph.selection.reasons import ATTENTION, CONTEXT, SAMPLE
 from stgraph.selection.rivals.fastervlm import attention_kept
+from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

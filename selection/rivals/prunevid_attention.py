@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.selection.attention import sequence_values
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.method import Choice, approximate
 from stgraph.selection.rivals.prunevid import PruneVid, chosen, shared
+from stgraph.selection.signals.attention import sequence_values
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -12,12 +12,12 @@ import numpy as np
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.selection.attention import layer_attention
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.result import Selection
+from stgraph.selection.signals.attention import layer_attention
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.selection.algorithms.single_linkage import merges, nearest
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import CONTEXT
-from stgraph.selection.rivals.single_linkage import merges, nearest
 from stgraph.selection.rivals.unit_features import unit_rows
 from stgraph.tokens import VideoTokens
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.selection.algorithms.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT
-from stgraph.selection.rivals.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -11,10 +11,10 @@ from stgraph.errors import GridError
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_attention import SOURCES, ByEncoderAttention
-from stgraph.selection.encoder_grid import on_lattice
 from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.fastervlm import attention_kept, most_attended
+from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

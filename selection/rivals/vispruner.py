@@ -9,10 +9,10 @@ import numpy as np
 
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_attention import ByEncoderAttention
-from stgraph.selection.encoder_grid import on_lattice
 from stgraph.selection.method import Choice, check_share
 from stgraph.selection.reasons import ATTENTION, DIVERSITY
 from stgraph.selection.rivals.fastervlm import attention_kept
+from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]

@@ -33,9 +33,9 @@ def command(
     """
     from functools import partial
 
-    from stgraph.bench.first_call import first_call
-    from stgraph.bench.selector_speed import CASE, measure_selectors
-    from stgraph.bench.speed import CASES, machine, measure
+    from stgraph.bench.speed.first_call import first_call
+    from stgraph.bench.speed.selector_speed import CASE, measure_selectors
+    from stgraph.bench.speed.stages import CASES, machine, measure
 
     options.check_device(device)
     chosen = results.check_output(output, fmt)
@@ -55,7 +55,7 @@ def command(
         progress("first call", 0.99)
         tables["first_call"] = first_call()
     if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.speed import speed_tables
+        from stgraph.viz.terminal.speed import speed_tables
 
         console = options.console()
         console.print(machine(), style="bold")
@@ -66,8 +66,8 @@ def command(
 def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: str | None, quiet: bool) -> None:
     from functools import partial
 
-    from stgraph.bench.gpu_prefill import LlmSize
-    from stgraph.bench.gpu_speed import GPU_CASES, QUICK, measure_gpu
+    from stgraph.bench.speed.gpu import GPU_CASES, QUICK, measure_gpu
+    from stgraph.bench.speed.gpu_prefill import LlmSize
 
     cases = (QUICK,) if quick else GPU_CASES
     llm = LlmSize(2, 256, 4, 2, 512) if quick else LlmSize()
@@ -78,21 +78,21 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
             if output is not None:  # keep what has been measured if a larger case fails
                 results.deliver({"rows": rows}, output, chosen, quiet=True)
     if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.speed import gpu_tables
+        from stgraph.viz.terminal.speed import gpu_tables
 
         options.console().print(gpu_tables(rows))
     results.deliver({"rows": rows}, output, chosen, quiet)
 
 
 def _prefill(n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:
-    from stgraph.bench.prefill import PrefillCase, measure_prefill
-    from stgraph.bench.speed import machine
+    from stgraph.bench.speed.prefill import PrefillCase, measure_prefill
+    from stgraph.bench.speed.stages import machine
 
     with options.progress_bar(quiet) as progress:
         case = PrefillCase(4, 4, 2, 64) if quick else PrefillCase()
         rows = measure_prefill(case, n_rounds, lambda label: progress(label, 0.5))
     if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.speed import prefill_table
+        from stgraph.viz.terminal.speed import prefill_table
 
         console = options.console()
         console.print(machine(), style="bold")

@@ -23,8 +23,8 @@ def command(
     import json
 
     from stgraph.errors import InputError
-    from stgraph.vlm.video_cache import ENVIRONMENT, LIMIT_BYTES, cache_folder, entries
-    from stgraph.vlm.video_cache import clear as empty
+    from stgraph.video.cache import ENVIRONMENT, LIMIT_BYTES, cache_folder, entries
+    from stgraph.video.cache import clear as empty
 
     if fmt not in (None, "json"):
         raise InputError(f"cache prints a table or --format json, not {fmt!r}")
@@ -45,7 +45,7 @@ def command(
         return
     from rich.text import Text
 
-    from stgraph.viz.tables import new_table
+    from stgraph.viz.terminal.tables import new_table
 
     if found:
         table = new_table("Cached tokens of videos, last used first")

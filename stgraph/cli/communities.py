@@ -56,7 +56,7 @@ def command(
         return
     if quiet:
         return
-    from stgraph.viz.tables import partition_tables
+    from stgraph.viz.terminal.tables import partition_tables
 
     console = options.console()
     console.print(options.printable(f"{name}: {partition!r}"), style="bold", markup=False)

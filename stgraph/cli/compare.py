@@ -89,14 +89,14 @@ def command(
         if results.wants_table(output, chosen, quiet):
             _show(name, tokens, show(found, meanings=len(inputs) == 1))
         if html is not None:
-            from stgraph.viz.report import Compared
+            from stgraph.viz.pages.report import Compared
 
             pages.append(Compared.of(name, tokens, found.rows, found.overlap, found.skipped, found.kept))
     if len(inputs) > 1 and results.wants_table(output, chosen, quiet):
         _show_all(tables["rows"], len(inputs))
     results.deliver(tables, output, chosen, quiet)
     if html is not None:
-        from stgraph.viz.report import save_report
+        from stgraph.viz.pages.report import save_report
 
         save_report(html, pages)
         if results.wants_table(output, chosen, quiet):
@@ -110,7 +110,7 @@ def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, A
     from stgraph.bench.compare import compare_backends
     from stgraph.errors import InputError
     from stgraph.selection.settings import backend_settings, check_settings
-    from stgraph.viz.comparison import comparison_tables
+    from stgraph.viz.terminal.comparison import comparison_tables
 
     if "measured" in method or "newlines" in method:
         raise InputError("--measured and --newlines belong to --selector; leave them out to compare backends")
@@ -128,7 +128,7 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.errors import InputError
     from stgraph.selection.settings import check_settings, selector_settings
-    from stgraph.viz.selector_comparison import selector_tables
+    from stgraph.viz.terminal.selector_comparison import selector_tables
 
     backends, splits, seeds = _axes(method)
     if len(splits) > 1:
@@ -156,7 +156,7 @@ def _tables(tables: Any, found: Any, *, meanings: bool, of_selectors: bool) -> A
 def _show_all(rows: list[dict[str, Any]], n_dumps: int) -> None:
     """Means over several dumps, and what all columns mean."""
     from stgraph.viz.columns import ARROWS, legend
-    from stgraph.viz.report import summary_tables
+    from stgraph.viz.pages.report import summary_tables
 
     console = options.console()
     made = summary_tables(rows, n_dumps)

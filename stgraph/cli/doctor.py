@@ -74,7 +74,7 @@ def _show(facts: dict[str, Any]) -> None:
 def _table(title: str, heads: tuple[str, ...], rows: list[Any]) -> None:
     from rich.text import Text
 
-    from stgraph.viz.tables import new_table
+    from stgraph.viz.terminal.tables import new_table
 
     table = new_table(title)
     for head in heads:
@@ -97,7 +97,7 @@ def _show_licences(fmt: str | None) -> None:
     from rich.text import Text
 
     from stgraph.cli.licences import licences
-    from stgraph.viz.tables import new_table
+    from stgraph.viz.terminal.tables import new_table
 
     console = options.console()
     found = licences()

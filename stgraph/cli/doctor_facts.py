@@ -25,10 +25,10 @@ def doctor_facts() -> dict[str, Any]:
     """Versions, threads and caches; backends, splitters, selectors, packages and parts for GPUs, each with why it
     cannot be used where it cannot (``reason``, ``remedy``, ``install``)."""
     import stgraph
-    from stgraph.bench.gpu_parts import gpu_parts
+    from stgraph.gpu_parts import gpu_parts
     from stgraph.kernels.cpu.compiled import cache_folder
     from stgraph.kernels.cpu.rows import HARDWARE_HALF
-    from stgraph.vlm.video_cache import cache_folder as video_folder
+    from stgraph.video.cache import cache_folder as video_folder
 
     return {
         "stgraph": stgraph.__version__,

@@ -100,8 +100,8 @@ def command(
 ) -> None:
     """Turn a video, or all videos in a folder, into token dumps; existing dumps are left unchanged."""
     from stgraph.errors import InputError
-    from stgraph.vlm.dump_video import DEFAULT_FRAMES, Sampling, check_dump_name, dump_folder, dump_video
-    from stgraph.vlm.video_open import need_av
+    from stgraph.video.dump import DEFAULT_FRAMES, Sampling, check_dump_name, dump_folder, dump_video
+    from stgraph.video.opening import need_av
 
     if n_frames is not None and fps is not None:
         raise InputError("--frames and --fps exclude each other; give one")
@@ -183,7 +183,7 @@ def _model_source(model: str, prompt: str | None, llm_layers: str | None, named:
 
 def _tell(target: Path, written: bool, source: Any) -> None:
     import stgraph
-    from stgraph.vlm.dump_video import query_path
+    from stgraph.video.dump import query_path
 
     if not written:
         typer.echo(f"Nothing to do: {target} already holds this video with these settings")

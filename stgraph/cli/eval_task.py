@@ -37,13 +37,13 @@ def evaluate(
 
     Parameters
     ----------
-    plan : arguments of :class:`stgraph.bench.task_plan.TaskPlan`
+    plan : arguments of :class:`stgraph.bench.answers.plan.TaskPlan`
     limit : number of questions to take, from the first on; None: all
     """
-    from stgraph.bench.task import run
-    from stgraph.bench.task_file import read_task
-    from stgraph.bench.task_plan import TaskPlan
-    from stgraph.bench.task_rows import TaskRows, failed
+    from stgraph.bench.answers.plan import TaskPlan
+    from stgraph.bench.answers.questions import read_task
+    from stgraph.bench.answers.rows import TaskRows, failed
+    from stgraph.bench.answers.run import run
     from stgraph.vlm.checkpoint import load as load_checkpoint
 
     chosen = results.check_row_file(output, fmt, restart)
@@ -70,8 +70,8 @@ def evaluate(
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
     """The summary table of a task's rows."""
-    from stgraph.bench.task_summary import by_family, summarise
-    from stgraph.viz.task import task_tables
+    from stgraph.bench.answers.summary import by_family, summarise
+    from stgraph.viz.terminal.answers import task_tables
 
     console = options.console()
     console.print(options.printable(title), style="bold", markup=False)

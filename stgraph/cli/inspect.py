@@ -57,7 +57,7 @@ def command(
         return
     if quiet:
         return
-    from stgraph.viz.tables import graph_tables
+    from stgraph.viz.terminal.tables import graph_tables
 
     console = options.console()
     console.print(options.printable(f"{name}: {tokens}"), style="bold", markup=False)
@@ -90,7 +90,7 @@ def _show_selection(path: Path, fmt: str | None, quiet: bool) -> None:
         return
     if quiet:
         return
-    from stgraph.viz.tables import selection_table
+    from stgraph.viz.terminal.tables import selection_table
 
     console = options.console()
     console.print(options.printable(f"{path}: {kept!r}"), style="bold", markup=False)

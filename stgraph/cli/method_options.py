@@ -226,7 +226,7 @@ def library_defaults() -> dict[str, str]:
     """Defaults for help of options that take the selector's own; imports the selector."""
     from dataclasses import fields
 
-    from stgraph.selection.st_simdiff import StSimDiff
+    from stgraph.selection.st_simdiff.paper import StSimDiff
 
     own = {field.name: field.default for field in fields(StSimDiff)}
     stated = {name: own[name] for name in OPTIONS if name in own and own[name] not in (False, None)}

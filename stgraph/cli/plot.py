@@ -78,7 +78,7 @@ def command(
     """Draw a figure of a dump or of rows with matplotlib."""
     from stgraph.errors import InputError
     from stgraph.files import check_writable
-    from stgraph.viz.figure_style import figure_format, need_matplotlib, save_figure
+    from stgraph.viz.figures.style import figure_format, need_matplotlib, save_figure
 
     if kind not in OF_A_DUMP + OF_ROWS:
         raise InputError(f"--kind is {kind!r}; it must be one of {', '.join(OF_A_DUMP + OF_ROWS)}")
@@ -103,13 +103,13 @@ def command(
 
 
 def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str], ratio: float | None) -> Any:
+    from stgraph.bench.answers.summary import accuracy_rows
     from stgraph.bench.tables.reading import read_tables
     from stgraph.bench.tables.where import matching
-    from stgraph.bench.task_summary import accuracy_rows
-    from stgraph.viz.figure_accuracy import accuracy_figure
-    from stgraph.viz.figure_backends import backend_figure, selector_figure
-    from stgraph.viz.figure_objectives import objective_figure
-    from stgraph.viz.figure_sweep import sweep_figure
+    from stgraph.viz.figures.accuracy import accuracy_figure
+    from stgraph.viz.figures.backends import backend_figure, selector_figure
+    from stgraph.viz.figures.objectives import objective_figure
+    from stgraph.viz.figures.sweep import sweep_figure
 
     tables = read_tables(source)
     found = matching(tables["rows"], where)
@@ -132,9 +132,9 @@ def _of_dump(
     from stgraph.pages import usual_settings
     from stgraph.selection.keeping import keep
     from stgraph.selection.settings import check_settings
-    from stgraph.viz.figure_process import process_figure
-    from stgraph.viz.figure_sizes import size_figure
-    from stgraph.viz.figure_video import kept_per_frame_figure, similarity_figure
+    from stgraph.viz.figures.process import process_figure
+    from stgraph.viz.figures.sizes import size_figure
+    from stgraph.viz.figures.video import kept_per_frame_figure, similarity_figure
 
     backends, split, ratio = method.pop("backend", ()), method.pop("split", "tree"), method.pop("retain_ratio", 0.3)
     if kind != "sizes":

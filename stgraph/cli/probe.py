@@ -102,7 +102,7 @@ def _probe(
     from stgraph.bench.probe.rows import ProbeRows
     from stgraph.bench.probe.run import run
     from stgraph.bench.probe.words import CHANCE
-    from stgraph.viz.probe import paper_table, probe_tables
+    from stgraph.viz.terminal.probe import paper_table, probe_tables
 
     chosen = results.check_row_file(output, fmt, restart)
     named = None if paper is None else preset(paper)

@@ -81,7 +81,7 @@ def command(
         return
     if quiet:
         return
-    from stgraph.viz.tables import selection_table
+    from stgraph.viz.terminal.tables import selection_table
 
     console = options.console()
     console.print(options.printable(f"{source}: {kept!r}"), style="bold", markup=False)

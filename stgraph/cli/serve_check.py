@@ -64,7 +64,7 @@ def _show(rows: list[dict[str, Any]], versions: dict[str, str]) -> None:
     from rich.text import Text
 
     from stgraph.serving.releases import standing
-    from stgraph.viz.tables import new_table
+    from stgraph.viz.terminal.tables import new_table
 
     console = options.console()
     console.print(", ".join(f"{name} {version}" for name, version in versions.items()))

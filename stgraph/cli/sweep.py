@@ -70,7 +70,7 @@ def command(
         return
     if quiet:
         return
-    from stgraph.viz.sweep import sweep_tables
+    from stgraph.viz.terminal.sweep import sweep_tables
 
     console = options.console()
     console.print(options.printable(", ".join(name for name, _ in inputs)), style="bold", markup=False)

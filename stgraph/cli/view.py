@@ -47,7 +47,7 @@ def command(
     from stgraph.files import check_suffix, check_writable
     from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings, view, view_selection
     from stgraph.selection.settings import can_select, check_settings
-    from stgraph.viz.shown import shown
+    from stgraph.viz.pages.shown import shown
 
     check_suffix(output, (".html", ".htm"), "a page")
     check_writable(output)

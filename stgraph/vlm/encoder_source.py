@@ -11,9 +11,9 @@ import numpy as np
 
 from stgraph.errors import InputError, UnknownNameError
 from stgraph.grid import TokenGrid
-from stgraph.vlm.dump_video import Extracted
-from stgraph.vlm.patches import PatchEncoder
-from stgraph.vlm.video_file import VideoInfo
+from stgraph.video.dump import Extracted
+from stgraph.video.file import VideoInfo
+from stgraph.video.patches import PatchEncoder
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +49,7 @@ class EncoderSource:
         return self.encoder.settings
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
-        """See :class:`stgraph.vlm.dump_video.TokenSource`."""
+        """See :class:`stgraph.video.dump.TokenSource`."""
         features: list[Array] = []
         signals: dict[str, list[Array]] = {}
         for rgb in _batches(frames, self.batch):

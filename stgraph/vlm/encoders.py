@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError, MissingSignalError, UnavailableError, missing_dependency
+from stgraph.video.pixels import Preprocessing, preprocessing_of
+from stgraph.video.tower import Tower, n_before_patches, tower_of
 from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, without_first
-from stgraph.vlm.pixels import Preprocessing, preprocessing_of
-from stgraph.vlm.tower import Tower, n_before_patches, tower_of
 from stgraph.vlm.tower_passes import TowerPass, watching
 
 Array = np.ndarray[Any, Any]

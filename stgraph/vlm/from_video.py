@@ -9,9 +9,9 @@ from typing import Any
 
 from stgraph.errors import InputError
 from stgraph.tokens import VideoTokens
-from stgraph.vlm.dump_video import DEFAULT_FRAMES, Sampling, video_tokens
+from stgraph.video.dump import DEFAULT_FRAMES, Sampling, video_tokens
+from stgraph.video.opening import need_av
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
-from stgraph.vlm.video_open import need_av
 
 
 def from_video(

@@ -14,6 +14,7 @@ import numpy as np
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import Selector
+from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.caches import is_paged, is_static, tokens_in
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
@@ -25,7 +26,6 @@ from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
 from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.layer_hooks import LayerHooks, NewTokens
 from stgraph.vlm.model_tower import EncoderReader
-from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stages import layer_before, layers_inside
 from stgraph.vlm.stats import LeftAlone, Stats

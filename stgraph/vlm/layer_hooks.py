@@ -12,11 +12,11 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.calls import is_running, stack_of
 from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.levels import Level, is_flash
-from stgraph.vlm.probe import probed, probing
 from stgraph.vlm.prompt_pass import PromptPass
 
 ATTENTION = "stgraph_row_of_the_pass"

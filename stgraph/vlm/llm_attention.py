@@ -8,9 +8,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from stgraph.errors import UnavailableError
+from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.attention_row import last_row
 from stgraph.vlm.attention_switch import models_own, register, switched
-from stgraph.vlm.probe import check_layer
 
 ATTENTION = "stgraph_recorded"
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.video.dump import Extracted
+from stgraph.video.file import VideoInfo
 from stgraph.vlm.checkpoint import load as load_checkpoint
-from stgraph.vlm.dump_video import Extracted
 from stgraph.vlm.model_tokens import LLM_SIGNALS, PROMPT_SIGNALS, check_signals, model_tokens
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
-from stgraph.vlm.video_file import VideoInfo
 
 Array = np.ndarray[Any, Any]
 
@@ -54,7 +54,7 @@ class ModelSource:
         }
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
-        """See :class:`stgraph.vlm.dump_video.TokenSource`."""
+        """See :class:`stgraph.video.dump.TokenSource`."""
         rgb = list(frames)
         inputs = self._inputs(np.stack(rgb), times, info)
         found = model_tokens(self.model, inputs, self.signals, self.llm_layers, self.pool_head)

@@ -11,16 +11,16 @@ import numpy as np
 from stgraph.arrays import to_numpy
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import OTHER, TokenGrid
-from stgraph.selection.attention import SHALLOW_LAYER
 from stgraph.selection.base import selector
-from stgraph.vlm.dump_video import Extracted
+from stgraph.selection.signals.attention import SHALLOW_LAYER
+from stgraph.video.dump import Extracted
+from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts, parts_of
 from stgraph.vlm.grids import Video
 from stgraph.vlm.hooks import Hooks
 from stgraph.vlm.llm_attention import recording
 from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader, Signals
 from stgraph.vlm.padding import padding_of
-from stgraph.vlm.probe import check_layer
 from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stats import Stats

@@ -9,12 +9,12 @@ from typing import Any
 
 from stgraph.arrays import to_numpy
 from stgraph.errors import MissingSignalError
+from stgraph.video.tower import attention_of, block_of, blocks_of, n_before_patches, tower_of
 from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, ENCODER_SIGNALS, OF_CLS, no_cls, without_first
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.patch_order import frames_of, sees_windows, units_of
 from stgraph.vlm.pooling_head import POOL_SIGNALS, pooling_head
-from stgraph.vlm.tower import attention_of, block_of, blocks_of, n_before_patches, tower_of
 from stgraph.vlm.tower_passes import TowerPass, watching
 
 MERGED = "pixel-shuffle"  # neighbouring patches side by side in one longer vector

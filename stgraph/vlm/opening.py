@@ -10,11 +10,11 @@ from stgraph import dump
 from stgraph.array_files import read_array_file
 from stgraph.errors import DumpFormatError, InputError
 from stgraph.tokens import VideoTokens
-from stgraph.vlm.dump_video import DEFAULT_FRAMES, DUMP, SUFFIXES, Progress, Sampling
+from stgraph.video.cache import cached_tokens
+from stgraph.video.dump import DEFAULT_FRAMES, DUMP, SUFFIXES, Progress, Sampling
+from stgraph.video.file_kind import kind_of
+from stgraph.video.opening import need_av
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
-from stgraph.vlm.file_kind import kind_of
-from stgraph.vlm.video_cache import cached_tokens
-from stgraph.vlm.video_open import need_av
 
 _log = logging.getLogger("stgraph")
 _ANIMATIONS = (".gif", ".apng", ".mjpeg", ".h264", ".hevc", ".y4m")

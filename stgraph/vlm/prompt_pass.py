@@ -8,10 +8,10 @@ from typing import Any
 from stgraph.errors import UnavailableError
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import Stage, Waiting
+from stgraph.vlm.attention_probe import last_token_attention_in, unreadable
 from stgraph.vlm.jobs import Finish, Job, is_merge
 from stgraph.vlm.keywords import CACHE_NAMES, visual_of
 from stgraph.vlm.levels import Level, is_flash
-from stgraph.vlm.probe import last_token_attention_in, unreadable
 from stgraph.vlm.sequence import Cut, cut_of
 
 

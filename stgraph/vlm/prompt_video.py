@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
-from stgraph.vlm.video import read_frames
-from stgraph.vlm.video_file import VideoInfo, probe_video
+from stgraph.video.file import VideoInfo, probe_video
+from stgraph.video.frames import read_frames
 
 Array = np.ndarray[Any, Any]
 
@@ -57,7 +57,7 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
     Raises
     ------
     InputError
-        ``path`` is not a path, neither of the two is given, or see :func:`stgraph.vlm.video.read_frames`
+        ``path`` is not a path, neither of the two is given, or see :func:`stgraph.video.frames.read_frames`
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"video is a {type(path).__name__}; expected the path of a file")

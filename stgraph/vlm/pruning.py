@@ -18,6 +18,7 @@ from stgraph.selection.method import host_copy
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import PROMPT_SIGNALS, Waiting
 from stgraph.tokens import VideoTokens
+from stgraph.vlm.attention_probe import last_token_attention
 from stgraph.vlm.calls import Asked
 from stgraph.vlm.continuation import Continuation
 from stgraph.vlm.families import Parts
@@ -28,7 +29,6 @@ from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
-from stgraph.vlm.probe import last_token_attention
 from stgraph.vlm.prompt_pass import DeepFeatures, PromptPass
 from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions

@@ -11,10 +11,10 @@ from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, AttentionRead, Waiting
 from stgraph.tokens import VideoTokens
+from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts
 from stgraph.vlm.layer_kinds import check_all_attend
 from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader
-from stgraph.vlm.probe import check_layer
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
 

@@ -16,10 +16,10 @@ from types import FrameType
 from typing import Any
 
 from stgraph.errors import MissingSignalError
+from stgraph.video.tower import attention_of
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.calls import is_running
 from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, attention_signals
-from stgraph.vlm.tower import attention_of
 
 ATTENTION = "stgraph_encoder"
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 import stgraph
+from stgraph.bench.answers.questions import read_task
 from stgraph.bench.tables.reading import read_rows, read_tables
 from stgraph.bench.tables.table import Table
-from stgraph.bench.task_file import read_task
 from stgraph.cli.options import printable
 from stgraph.errors import InputError, StgraphError
-from stgraph.vlm.thumbnails import jpeg
-from stgraph.vlm.video import read_frames
-from stgraph.vlm.video_file import probe_video
+from stgraph.video.file import probe_video
+from stgraph.video.frames import read_frames
+from stgraph.video.thumbnails import jpeg
 
 TABLE = Table({"name": str, "count": int, "share": float, "on": bool})
 

@@ -1,0 +1,1 @@
+"""A model's answers to questions about videos."""

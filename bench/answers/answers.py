@@ -1,0 +1,118 @@
+"""Answers of a model to the questions about one video, one row per question and trial of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import stgraph
+from stgraph.arrays import FEATURE_DTYPES
+from stgraph.bench.answers.model import Clip, TaskModel
+from stgraph.bench.answers.plan import TaskPlan, Trial
+from stgraph.bench.answers.questions import Question
+from stgraph.bench.tables.experiments import ANSWERS
+from stgraph.bench.tables.table import Key, Row
+from stgraph.bench.warm_up import warm_up
+from stgraph.errors import MissingDependencyError, StgraphError
+from stgraph.video.opening import need_av
+from stgraph.vlm.checkpoint import Checkpoint
+from stgraph.vlm.multiple_choice import LETTERS
+
+# Errors that a video, an overlong prompt or a selection can cause for one question. Anything else is a bug and stops
+# the run.
+_FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
+
+
+def ready_model(
+    plan: TaskPlan,
+    load: Callable[[], Checkpoint],
+    n_letters: int,
+    tell: Callable[[str, float], None] = lambda label, share: None,
+) -> TaskModel:
+    """The model, loaded, with all that its first answer would wait for.
+
+    Parameters
+    ----------
+    plan : what it will be asked
+    load : gives the checkpoint
+    n_letters : the most options a question has
+    tell : called with a label and 0.0
+
+    Raises
+    ------
+    StgraphError
+        PyAV is missing, the model cannot be loaded, or its tokenizer has no tokens for the letters
+    """
+    need_av()
+    tell("loading the model", 0.0)
+    checkpoint = load()
+    model = TaskModel(checkpoint, plan.trials, n_letters)
+    tell("compiling kernels, loading libraries", 0.0)
+    selectors = (one.selector for one in plan.trials if one.selector is not None)
+    warm_up(selectors, FEATURE_DTYPES[checkpoint.dtype])
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A question and what it is to be answered with."""
+
+    question: Question
+    plan: TaskPlan
+    trials: Sequence[Trial]
+
+    def columns(self, trial: Trial) -> Row:
+        """The values of the key of :data:`stgraph.bench.tables.experiments.ANSWERS`."""
+        frames = {"frames": self.plan.frames, "fps": self.plan.fps, "dtype": self.plan.dtype}
+        return {"digest": self.question.digest, **trial.columns, **frames}
+
+    @cached_property
+    def keys(self) -> dict[Trial, Key]:
+        """What its rows are known by."""
+        return {one: tuple(self.columns(one).values()) for one in self.trials}
+
+    @cached_property
+    def video_bytes(self) -> int | None:
+        """Size of the file; None where there is none."""
+        try:
+            return self.question.path.stat().st_size
+        except OSError:
+            return None
+
+
+def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Row]:
+    """A row (:data:`stgraph.bench.tables.experiments.ANSWERS`) for each question and each of its trials.
+
+    A question that fails is a row with its error.
+
+    Parameters
+    ----------
+    asked : about one video
+    clip : its frames, decoded when a question first needs them
+
+    Raises
+    ------
+    MissingDependencyError
+        a trial needs a package that is not installed
+    """
+    for one in asked:
+        question = one.question
+        known: Row = {
+            "id": question.id,
+            "video": question.video,
+            "family": question.family,
+            "stgraph": stgraph.__version__,
+            "video_bytes": one.video_bytes,
+            "n_options": len(question.options),
+            "answer": LETTERS[question.answer],
+            **model.facts,
+        }
+        for trial in one.trials:
+            try:
+                found = model.answer(question, trial, clip)
+            except MissingDependencyError:
+                raise
+            except _FAILURES as error:
+                found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            yield ANSWERS.row({**known, **one.columns(trial), **found})

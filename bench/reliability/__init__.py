@@ -1,0 +1,1 @@
+"""Long runs: batches and streams."""

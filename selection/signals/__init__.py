@@ -1,0 +1,1 @@
+"""Signals as selectors read them."""

@@ -1,0 +1,1 @@
+"""ST-SimDiff: the paper's method, its parts, and its published code."""

@@ -1,0 +1,1 @@
+"""The model that lmms-eval finds by entry point."""

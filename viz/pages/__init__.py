@@ -1,0 +1,1 @@
+"""Interactive pages: one file each, offline."""
