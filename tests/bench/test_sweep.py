@@ -34,7 +34,7 @@ PLAN = SweepPlan(
 )
 TIMES = {name for name in SWEEP.columns if name.endswith("_s")}
 WORK = {"graph": "selection.keeping.build_graph"} | {
-    name: f"selection.st_simdiff.{name}" for name in ("detect_communities", "centrality")
+    name: f"selection.st_simdiff.paper.{name}" for name in ("detect_communities", "centrality")
 }
 
 

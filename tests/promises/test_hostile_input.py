@@ -1,4 +1,4 @@
-"""Files made to break a reader, and the corpus of ``tests/fuzz``: our own errors or a right answer, in little memory."""
+"""Files made to break a reader, and the corpus of ``tests/fuzz``: our errors or a right answer, in little memory."""
 
 from __future__ import annotations
 
