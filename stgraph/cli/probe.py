@@ -108,12 +108,8 @@ def _probe(
     named = None if paper is None else preset(paper)
     plan = _plan(named, {name: value for name, value in asked.items() if value}, features, method)
     store = ProbeRows(output, chosen or "csv", restart=restart)
-    try:
-        with options.progress_bar(quiet) as progress:
-            rows = run(plan, store, progress)
-    except KeyboardInterrupt:
-        results.tell_interrupted(output, store)
-        raise typer.Exit(130) from None
+    with results.interruptible(output, store), options.progress_bar(quiet) as progress:
+        rows = run(plan, store, progress)
     if output is None and chosen is not None:
         results.deliver({"rows": rows}, output, chosen, quiet)
         return

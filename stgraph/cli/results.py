@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def tell_interrupted(output: Path | None, store: Any) -> None:
     """Report what an interrupted run leaves behind."""
     there = f"{output} holds {len(store):,} rows; run the same command again to resume"
     typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
+
+
+@contextmanager
+def interruptible(output: Path | None, store: Any) -> Iterator[None]:
+    """Ctrl-C inside the block says what is left behind and ends the command with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell_interrupted(output, store)
+        raise typer.Exit(130) from None
 
 
 def wants_table(output: Path | None, chosen: str | None, quiet: bool) -> bool:

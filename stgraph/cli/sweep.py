@@ -59,12 +59,8 @@ def command(
     store = SweepRows(output, chosen or "csv", restart=restart)
     video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
     inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
-    try:
-        with options.progress_bar(quiet) as progress:
-            rows = run(plan, inputs, store, progress, device)
-    except KeyboardInterrupt:
-        results.tell_interrupted(output, store)
-        raise typer.Exit(130) from None
+    with results.interruptible(output, store), options.progress_bar(quiet) as progress:
+        rows = run(plan, inputs, store, progress, device)
     if output is None and chosen is not None:
         results.deliver({"rows": rows}, output, chosen, quiet)
         return
