@@ -148,6 +148,7 @@ BACKENDS = Registry(
         "networkx-label-propagation": "stgraph.community.backend_networkx:NETWORKX_LABEL_PROPAGATION",
         "networkit-louvain": "stgraph.community.backend_networkit:NETWORKIT_LOUVAIN",
         "networkit-leiden": "stgraph.community.backend_networkit:NETWORKIT_LEIDEN",
+        "networkit-map-equation": "stgraph.community.backend_networkit:NETWORKIT_MAP_EQUATION",
         "networkit-label-propagation": "stgraph.community.backend_networkit:NETWORKIT_LABEL_PROPAGATION",
         "graspologic-leiden": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN",
         "graspologic-leiden-cpm": "stgraph.community.backend_graspologic:GRASPOLOGIC_LEIDEN_CPM",

@@ -67,6 +67,26 @@ def modularity(edges: EdgeList, labels: Array, resolution: float = 1.0) -> float
     return float(inside.sum() / total - resolution * np.square(volume / (2 * total)).sum())
 
 
+def map_equation(edges: EdgeList, labels: Array) -> float:
+    """Bits per step of a random walk told by community and node (two levels; Rosvall, Axelsson and Bergstrom 2009,
+    eq. 4; smaller is better): plogp(q) - 2 sum_c plogp(q_c) - sum_a plogp(p_a) + sum_c plogp(q_c + p_c), with p a share
+    of all degrees and q one of the weight that leaves. 0 if the total weight is 0."""
+    total = 2 * float(edges.weight.sum(dtype=np.float64))
+    if total == 0.0:
+        return 0.0
+    inside, volume = _inside_and_volume(edges, labels)
+    _, degree = _inside_and_volume(edges, np.arange(labels.size))
+    leaving = np.maximum(volume - 2 * inside, 0.0) / total
+    total_leaving = _plogp(leaving.sum(keepdims=True))
+    return total_leaving - 2 * _plogp(leaving) - _plogp(degree / total) + _plogp(leaving + volume / total)
+
+
+def _plogp(shares: Array) -> float:
+    """sum of p log2 p; 0 for p = 0."""
+    some = shares[shares > 0]
+    return float((some * np.log2(some)).sum())
+
+
 def cpm(edges: EdgeList, labels: Array, resolution: float = 0.5) -> float:
     """Constant Potts quality sum_c [ w_c - gamma n_c (n_c - 1) / 2 ] (Traag et al. 2011), not normalised."""
     inside, _ = _inside_and_volume(edges, labels)

@@ -10,8 +10,8 @@ from typing import Any
 _PACKAGES = (
     ("pyarrow", "Parquet output, graph.to_arrow()", "arrow"),
     ("pandas", "graph.to_pandas(), EdgeList.from_pandas()", "pandas"),
-    ("networkit", "networkit-louvain, networkit-leiden", "fast"),
-    ("graspologic_native", "graspologic-leiden", "fast"),
+    ("networkit", "networkit-louvain, -leiden, -map-equation, -label-propagation", "fast"),
+    ("graspologic_native", "graspologic-leiden, graspologic-leiden-cpm", "fast"),
     ("torch", "hand-off to a VLM", "hf"),
     ("transformers", "stgraph.compress, dumps of models and encoders", "hf"),
     ("torchvision", "processors of VLMs", "hf"),

@@ -18,7 +18,6 @@ from zoo import ZOO, bridged_cliques, graph, lattice
 from stgraph import EdgeList, Partition, detect_communities
 from stgraph.community.base import BACKENDS, CommunityBackend, backend
 from stgraph.community.objectives import OBJECTIVES, default_resolution
-from stgraph.community.quality import cpm
 from stgraph.community.size_cap import SPLITTERS
 
 CAPS: tuple[int | str | None, ...] = ("sqrt", 1, 3, None)
@@ -273,17 +272,6 @@ def test_parameters_of_its_own_are_checked_and_recorded(name: str) -> None:
                 detect_communities(edges, name, **{parameter: bad})
     with pytest.raises(ValueError, match=f"backend {name} has no parameter 'bogus'; it has: "):
         detect_communities(edges, name, bogus=1)
-
-
-@pytest.mark.parametrize("shape", ["video", "video with holes", "denser", "sample"])
-@each_engine
-def test_cpm_backends_reach_the_value_of_igraph(name: str, shape: str) -> None:
-    if backend(name).capabilities.objective != "cpm":
-        return
-    edges = edges_of(shape)
-    best = cpm(edges, detect_communities(edges, "igraph-leiden-cpm", max_size=None).labels, 0.05)
-    value = cpm(edges, detect_communities(edges, name, max_size=None).labels, 0.05)
-    assert value >= (0.95 if name.startswith("graspologic") else 0.985) * best
 
 
 @each_engine
