@@ -41,11 +41,12 @@ def command(
             "--grid", help="Height x width of the encoder patches, in tokens.  [default: 16x16]", show_default=False
         ),
     ] = None,
-    layer: Annotated[
-        int | None,
+    layers: Annotated[
+        str | None,
         typer.Option(
-            "--layer",
-            help="Hidden state to take from hf:NAME: 0 embeddings, -1 last block; default: output.",
+            "--layers",
+            help="Layers to read. hf:NAME: the hidden state that becomes the features, 0 embeddings, -1 last block; "
+            "default: output. --model: decoder layers for llm_attn_last, as 1,2,13; default: all.",
             show_default=False,
         ),
     ] = None,
@@ -65,12 +66,6 @@ def command(
             help="Signals to add, separated by commas:  enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_keys_full, "
             "prumerge_cls_attn, enc_features, pool_attn, pool_feature, llm_attn_last, importance, text_embeds.",
             show_default=False,
-        ),
-    ] = None,
-    llm_layers: Annotated[
-        str | None,
-        typer.Option(
-            "--llm-layers", help="Decoder layers for llm_attn_last, as 1,2,13.  [default: all]", show_default=False
         ),
     ] = None,
     pool_head: Annotated[
@@ -117,15 +112,15 @@ def command(
         target = output / f"{video.stem}.safetensors" if output.is_dir() else output
         check_dump_name(target)
     need_av()
-    named = {"layer": layer, "dtype": dtype, "device": device, "signals": _names(signals)}
+    named = {"dtype": dtype, "device": device, "signals": _names(signals)}
     if model is None:
-        if prompt is not None or llm_layers is not None or pool_head is not None:
-            raise InputError("--prompt, --llm-layers and --pool-head belong to --model; name a VLM")
-        source = _encoder_source(encoder, grid, batch, named)
+        if prompt is not None or pool_head is not None:
+            raise InputError("--prompt and --pool-head belong to --model; name a VLM")
+        source = _encoder_source(encoder, grid, batch, {**named, "layer": _hidden_state(layers)})
     else:
-        if encoder != "patches" or grid is not None or layer is not None:
-            raise InputError("--encoder, --grid and --layer exclude --model, which brings its own encoder")
-        source = _model_source(model, prompt, llm_layers, {**named, "pool_head": pool_head})
+        if encoder != "patches" or grid is not None:
+            raise InputError("--encoder and --grid exclude --model, which brings its own encoder")
+        source = _model_source(model, prompt, {**named, "llm_layers": _decoder_layers(layers), "pool_head": pool_head})
     try:
         with options.progress_bar(quiet) as progress:
             if not video.is_dir():
@@ -154,6 +149,25 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _hidden_state(text: str | None) -> int | None:
+    from stgraph.errors import InputError
+
+    if text is not None and not text.removeprefix("-").isdecimal():
+        raise InputError(f"--layers is {text!r}; with an encoder it names one hidden state, such as -1")
+    return None if text is None else int(text)
+
+
+def _decoder_layers(text: str | None) -> tuple[int, ...] | None:
+    from stgraph.errors import InputError
+
+    names = _names(text)
+    if names is None:
+        return None
+    if not names or not all(name.isdecimal() for name in names):
+        raise InputError(f"--layers is {text!r}; with --model write decoder layers separated by commas, such as 1,2,13")
+    return tuple(int(name) for name in names)
+
+
 def _encoder_source(encoder: str, grid: str | None, batch: int, named: dict[str, Any]) -> Any:
     from stgraph.errors import InputError
     from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
@@ -167,18 +181,10 @@ def _encoder_source(encoder: str, grid: str | None, batch: int, named: dict[str,
     return EncoderSource(frame_encoder(encoder, grid=size, **named), batch)
 
 
-def _model_source(model: str, prompt: str | None, llm_layers: str | None, named: dict[str, Any]) -> Any:
-    from stgraph.errors import InputError
+def _model_source(model: str, prompt: str | None, named: dict[str, Any]) -> Any:
     from stgraph.vlm.model_dump import load_model_source
 
-    layers = None
-    if llm_layers is not None:
-        parts = [part.strip() for part in llm_layers.split(",")]
-        if not all(part.isdecimal() for part in parts):
-            raise InputError(f"--llm-layers is {llm_layers!r}; write layer numbers separated by commas, such as 1,2,13")
-        layers = tuple(int(part) for part in parts)
-    given = {key: value for key, value in named.items() if value is not None}
-    return load_model_source(model, prompt=prompt, llm_layers=layers, **given)
+    return load_model_source(model, prompt=prompt, **{key: value for key, value in named.items() if value is not None})
 
 
 def _tell(target: Path, written: bool, source: Any) -> None:

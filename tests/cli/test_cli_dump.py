@@ -234,12 +234,13 @@ def test_time_steps_of_two_frames(n_frames: int) -> None:
         (("-e", "dino"), "no encoder 'dino'"),
         (("--grid", "16"), "--grid is '16'; write height x width"),
         (("--grid", "0x4"), "grid is (0, 4)"),
-        (("--layer", "3"), "'layer' belongs to encoders with layers"),
+        (("--layers", "3"), "'layer' belongs to encoders with layers"),
+        (("-e", "hf:x", "--layers", "1,2"), "--layers is '1,2'; with an encoder it names one hidden state"),
         (("--prompt", "why?"), "belong to --model"),
         (("--model", "x", "--encoder", "hf:y"), "exclude --model"),
         (
-            ("--model", "x", "--signals", "llm_attn_last", "--prompt", "why?", "--llm-layers", "a"),
-            "--llm-layers is 'a'",
+            ("--model", "x", "--signals", "llm_attn_last", "--prompt", "why?", "--layers", "-1"),
+            "--layers is '-1'; with --model write decoder layers",
         ),
     ],
 )
