@@ -102,5 +102,8 @@ def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n
     n_saved = len(tokens.signals.get("llm_attn_layers", made["llm_attn_layers"]))
     for name in ("llm_attn_text_sum", "llm_attn_visual_mean"):
         made[name] = rng.random((n_saved, n_positions)).astype(np.float32)
+    n_text = len(tokens.signals.get("text_embeds", made["text_embeds"]))
+    for name in ("llm_attn_text", "llm_attn_text_even"):
+        made[name] = rng.random((n_saved, n_text, n_positions), dtype=np.float32)
     metadata = {**tokens.metadata, "synthetic_signals": ", ".join(sorted(set(made) - set(tokens.signals)))}
     return VideoTokens(tokens.features, grid, {**made, **tokens.signals}, metadata)

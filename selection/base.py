@@ -134,6 +134,7 @@ SELECTORS = Registry(
         "cdpruner": "stgraph.selection.rivals.cdpruner:CdPruner",
         "dart-embedding": "stgraph.selection.rivals.dart:DartEmbedding",
         "dart": "stgraph.selection.rivals.dart:Dart",
+        "sparsevlm": "stgraph.selection.rivals.sparsevlm:SparseVlm",
         "pyramiddrop": "stgraph.selection.rivals.pyramiddrop:PyramidDrop",
     },
     group="stgraph.selectors",

@@ -55,6 +55,12 @@ SIGNALS: dict[str, Signal] = {
     "llm_attn_visual_mean": Signal(
         ("saved", "seq"), FLOATS, "attention from the visual tokens, head maximum, mean over them, a layer a row", True
     ),
+    "llm_attn_text": Signal(
+        ("saved", "m", "seq"), FLOATS, "attention of each text token behind the video, head mean, a layer a block", True
+    ),
+    "llm_attn_text_even": Signal(
+        ("saved", "m", "seq"), FLOATS, "the same over what all-ones queries and keys give, of half of the heads", True
+    ),
     "llm_attn_textmax": Signal(("seq",), FLOATS, "attention at one layer, maximum over heads and text queries", True),
     "llm_q_last": Signal(("qsaved", "qheads", "dh_llm"), FLOATS, "post-RoPE query of the last prompt token", True),
     "llm_keys": Signal(("qsaved", "kvheads", "seq", "dh_llm"), FLOATS, "post-RoPE keys of the sequence", True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate
@@ -54,18 +54,8 @@ class PyramidDrop(Method):
     requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
 
     def __post_init__(self) -> None:
-        for name in ("layers", "ratios"):
-            object.__setattr__(self, name, tuple(np.atleast_1d(getattr(self, name)).tolist()))
-        whole = all(isinstance(layer, int) and layer >= 1 for layer in self.layers)
-        if not whole or not self.layers or any(b <= a for a, b in pairwise(self.layers)):
-            raise InputError(f"layers is {self.layers!r}; it must be ascending integers of at least 1")
-        if not isinstance(self.n_layers, (int, np.integer)) or isinstance(self.n_layers, bool) or self.n_layers < 2:
-            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
-        if self.layers[-1] >= self.n_layers:
-            raise InputError(
-                f"layers is {self.layers!r}; an LLM of {self.n_layers} layers (n_layers) has none of number "
-                f"{self.layers[-1]}"
-            )
+        object.__setattr__(self, "layers", check_layers(self.layers, self.n_layers, 1))
+        object.__setattr__(self, "ratios", tuple(np.atleast_1d(self.ratios).tolist()))
         if len(self.ratios) != len(self.layers) or any(b > a for a, b in pairwise(self.ratios)):
             raise InputError(f"ratios is {self.ratios!r}; it must be as many as layers, none above the one before it")
         for ratio in self.ratios:
@@ -95,25 +85,8 @@ class PyramidDrop(Method):
         """K; for a mean over the layers the smallest that reaches it."""
         if budget.measured != "layers":
             return budget.count(grid)
-        n, wanted = grid.n_nodes, budget.ratio(grid) * grid.n_nodes
-        least = Fraction(self.layers[0] * n, self.n_layers)
-        if wanted <= least:
-            raise InputError(
-                f"retain ratio {float(budget.ratio(grid)):g}, measured over {self.n_layers} layers, cannot be met by "
-                f"cutting from layer {self.layers[0]} on: the layers before alone cost {float(least / n):.3f}. "
-                "Raise it, or measure 'kept'"
-            )
-        low, high = 1, n
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._mean(n, middle) >= wanted else (middle + 1, high)
-        return low
-
-    def _mean(self, n: int, n_keep: int) -> Fraction:
-        """Mean tokens over the layers."""
-        steps = [(0, n), *self.cuts(n, n_keep)]
-        ends = [*self.layers, self.n_layers]
-        return Fraction(sum(count * (end - at) for (at, count), end in zip(steps, ends, strict=True)), self.n_layers)
+        n = grid.n_nodes
+        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens that are left by all cuts."""

@@ -25,16 +25,27 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
     InputError
         the attention holds NaN or Inf, or ``seq_index`` points outside the sequence
     """
-    saved = tokens.signal("llm_attn_last", needed_by)
-    layers = tokens.signal("llm_attn_layers", needed_by)
+    return at_nodes(tokens, of_layer(tokens, "llm_attn_last", layer, needed_by), "llm_attn_last", needed_by, layer)
+
+
+def of_layer(tokens: VideoTokens, name: str, layer: int, needed_by: str) -> Array:
+    """What the signal ``name`` ([saved, ...]) holds of decoder layer ``layer``.
+
+    Raises
+    ------
+    MissingSignalError
+        neither the signal nor ``llm_attn_layers`` nor ``seq_index``, or that layer was not saved
+    """
+    saved, layers = tokens.signal(name, needed_by), tokens.signal("llm_attn_layers", needed_by)
     tokens.signal("seq_index", needed_by)
     place = np.flatnonzero(layers == layer)
     if place.size == 0:
         raise MissingSignalError(
-            f"{needed_by} needs the signal 'llm_attn_last' of decoder layer {layer}; saved are layers "
+            f"{needed_by} needs the signal {name!r} of decoder layer {layer}; saved are layers "
             f"{', '.join(map(str, layers.tolist()))}"
         )
-    return at_nodes(tokens, saved[place[0]], "llm_attn_last", needed_by, layer)
+    found: Array = saved[place[0]]
+    return found
 
 
 def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:

@@ -61,7 +61,7 @@ def test_every_selector_runs_at_every_ratio(everything: Comparison) -> None:
         layers = row["n_input"] * row["prune_layer"] + row["n_kept"] * (row["n_layers"] - row["prune_layer"])
         if row["selector"] == "pyramiddrop":  # cut in two layers before that
             layers = 8 * N + 8 * min(N, 4 * target) + 8 * min(N, 2 * target) + 4 * target
-        if row["selector"] == "fitprune":  # in 26
+        if row["selector"] in ("fitprune", "sparsevlm"):  # in 26, and in three with what is recycled
             assert row["mean_layer_tokens"] < layers / row["n_layers"]
             continue
         assert row["mean_layer_tokens"] == pytest.approx(layers / row["n_layers"])

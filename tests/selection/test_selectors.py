@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 NAMES = SELECTORS.names()
 RATIOS = (0.1, 0.15, 0.3, 0.5, 1.0)
 READ_THE_LLM = {
-    *("fastv", "fitprune", "pyramiddrop", "dart", "prunevid-attention"),
+    *("fastv", "fitprune", "pyramiddrop", "dart", "prunevid-attention", "sparsevlm"),
     *("st-simdiff-released", "framefusion-attention"),
 }
 FREE_COUNT = {"st-simdiff-released"}  # its count is its authors' formula over the features

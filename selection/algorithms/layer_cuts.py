@@ -1,0 +1,66 @@
+"""Cuts in several decoder layers: where they may be, and how many tokens meet a mean over all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import InputError
+
+
+def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
+    """Ascending decoder layers, from 0, as integers.
+
+    Parameters
+    ----------
+    layers : a layer, or several
+    n_layers : decoder layers of the LLM, at least 2
+    least : the first that may be among them
+
+    Raises
+    ------
+    InputError
+        there are none, or the LLM has none of that number
+    """
+    found = tuple(np.atleast_1d(layers).tolist())
+    whole = all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= least for layer in found)
+    if not whole or not found or any(b <= a for a, b in pairwise(found)):
+        raise InputError(f"layers is {layers!r}; it must be ascending integers of at least {least}")
+    if not isinstance(n_layers, (int, np.integer)) or isinstance(n_layers, bool) or n_layers < 2:
+        raise InputError(f"n_layers is {n_layers!r}; it must be an integer of at least 2")
+    if found[-1] >= n_layers:
+        raise InputError(f"layers is {layers!r}; an LLM of {n_layers} layers (n_layers) has none of number {found[-1]}")
+    return found
+
+
+def fewest_for_mean(n: int, ratio: Fraction, n_layers: int, cuts: Callable[[int], Sequence[tuple[int, int]]]) -> int:
+    """The smallest K whose mean over the layers is at least ``ratio`` of ``n`` tokens.
+
+    Parameters
+    ----------
+    cuts : (first layer that sees fewer tokens, tokens left) of each cut where the last leaves K; ascending in K
+
+    Raises
+    ------
+    InputError
+        the layers before the first cut alone cost more
+    """
+    wanted, first = ratio * n, cuts(1)[0][0]
+    least = Fraction(first * n, n_layers)
+    if wanted <= least:
+        raise InputError(
+            f"retain ratio {float(ratio):g}, measured over {n_layers} layers, cannot be met by cutting from layer "
+            f"{first} on: the layers before alone cost {float(least / n):.3f}. Raise it, or measure 'kept'"
+        )
+    low, high = 1, n
+    while low < high:
+        middle = (low + high) // 2
+        found = cuts(middle)
+        ends = [*(layer for layer, _ in found[1:]), n_layers]
+        total = first * n + sum(left * (end - at) for (at, left), end in zip(found, ends, strict=True))
+        low, high = (low, middle) if Fraction(total, n_layers) >= wanted else (middle + 1, high)
+    return low

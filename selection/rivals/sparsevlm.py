@@ -1,0 +1,208 @@
+"""SparseVLM: cuts inside the LLM by the attention of those text tokens that the video is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
+from stgraph.selection.algorithms.recycling import Left, n_recycled, recycled
+from stgraph.selection.budget import Budget
+from stgraph.selection.choice import Choice
+from stgraph.selection.method import FittedMethod, approximate
+from stgraph.selection.reasons import ATTENTION, CONTEXT
+from stgraph.selection.signals.attention import of_layer
+from stgraph.selection.signals.text_raters import rated, text_raters
+from stgraph.selection.stages import AttentionRead, Stage
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+TABLES = {"1.5": (300, 200, 110), "2.0": (300, 200, 118)}  # the authors', for 192 of 576 tokens over all layers
+TOKENS_OF_TABLE = 576
+_SIGNALS = {"1.5": "llm_attn_text", "2.0": "llm_attn_text_even"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseVlm(FittedMethod):
+    """SparseVLM (ICML 2025, arXiv 2410.04417; ``llava/model/language_model/modelling_sparse_llama.py``): behind each
+    of several decoder layers the tokens stay which the text raters attend to most in that layer, mean over raters.
+
+    Raters are the text tokens behind the video with more than the mean share of the softmax of x·t, at the LLM's
+    input. Version 1.5 takes the mean over heads, and recycles: of the tokens that go, the 30 % of most attention are
+    clustered by density peaks, ten to a cluster, and the means stay beside the others. Version 2.0 (SparseVLM+)
+    divides each weight by what all-ones queries and keys give at that distance, takes the heads whose raters attend
+    most to the video, and recycles nothing. Scores are the attention in the last layer.
+
+    Attributes
+    ----------
+    budget : how many tokens to keep
+    version : "1.5" or "2.0"
+    layers : decoder layers, from 0, ascending, behind which tokens are cut, by their own attention
+    table : tokens that stay behind each layer, in proportion to each other, not ascending; None for the authors' of
+        192 tokens
+    recycle : whether tokens are recycled; None: as the version does
+    adaptive : the paper's rule for counts, with ``exact_count=False``: behind each layer as many tokens stay as the
+        raters' attention has rank
+    n_layers : decoder layers of the LLM
+    exact_count : True: cuts are scaled so that K tokens are left, recycled ones among them; False: to N / 576 of the
+        table, rounded down, and what is recycled comes on top
+
+    Raises
+    ------
+    InputError
+        a version, layers or a table that are none
+    """
+
+    version: str = "1.5"
+    layers: tuple[int, ...] = (2, 6, 15)
+    table: tuple[int, ...] | None = None
+    recycle: bool | None = None
+    adaptive: bool = False
+    n_layers: int = 28
+
+    name: ClassVar[str] = "sparsevlm"
+    paper: ClassVar[str] = "SparseVLM, ICML 2025"
+    quadratic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.version not in TABLES:
+            raise InputError(f"version is {self.version!r}; it must be '1.5' or '2.0'")
+        object.__setattr__(self, "layers", check_layers(self.layers, self.n_layers, 0))
+        if self.layers[-1] == self.n_layers - 1:
+            raise InputError(f"layers is {self.layers!r}; no layer comes behind the last of {self.n_layers} (n_layers)")
+        if self.table is not None:
+            object.__setattr__(self, "table", tuple(np.atleast_1d(self.table).tolist()))
+        counts = self.counts_of_table
+        whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in counts)
+        if len(counts) != len(self.layers) or not whole or sorted(counts, reverse=True) != list(counts):
+            raise InputError(
+                f"table is {self.table!r}; it must be as many as layers, of at least 1, none above the one before it"
+            )
+        for name in ("recycle", "adaptive"):
+            if not isinstance(getattr(self, name), bool) and (name == "adaptive" or self.recycle is not None):
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be true or false")
+        if self.adaptive and self.exact_count:
+            raise InputError("adaptive is True, which keeps as many tokens as a rank says; pass exact_count=False")
+
+    @property
+    def counts_of_table(self) -> tuple[int, ...]:
+        """Tokens that stay behind each of ``layers``, in proportion to each other."""
+        return TABLES[self.version] if self.table is None else self.table
+
+    @property
+    def recycles(self) -> bool:
+        """Whether tokens are recycled."""
+        return self.version == "1.5" if self.recycle is None else self.recycle
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """The text at the LLM's input and its attention, as the version weighs it."""
+        return frozenset({"text_embeds", _SIGNALS[self.version], "llm_attn_layers", "seq_index"})
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The layer from which on K tokens are left."""
+        return self.layers[-1] + 1
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Behind each of ``layers``, by its own attention and no other."""
+        return tuple(Stage(layer + 1, AttentionRead(layer, fixed=True)) for layer in self.layers)
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal, or it the attention of one of ``layers``."""
+        super().check_signals(tokens)
+        for layer in self.layers:
+            of_layer(tokens, _SIGNALS[self.version], layer, self.name)
+
+    def cuts(self, n_nodes: int, n_keep: int) -> tuple[tuple[int, int], ...]:
+        """(first layer that sees fewer, tokens left) of each cut where the last leaves ``n_keep`` of ``n_nodes``."""
+        n, left = n_nodes, []
+        for layer, stay in zip(self.layers, self._stay(n_nodes, n_keep), strict=True):
+            stay = min(stay, n)
+            n = stay + (n_recycled(n - stay) if self.recycles else 0)
+            left.append((layer + 1, min(n, n_keep) if layer == self.layers[-1] else n))
+        return tuple(left)
+
+    def _stay(self, n_nodes: int, n_keep: int) -> list[int]:
+        """Tokens that stay as they are behind each layer, at most as many as there are."""
+        *before, last = self.counts_of_table
+        stay, n = [], n_nodes
+        for count in before:
+            stay.append(min(n, -(-n_keep * count // last)))
+            n = stay[-1] + (n_recycled(n - stay[-1]) if self.recycles else 0)
+        return [*stay, _stays_of(n, n_keep) if self.recycles else n_keep]
+
+    def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
+        """K; for a mean over the layers the smallest that reaches it."""
+        if budget.measured != "layers":
+            return budget.count(grid)
+        n = grid.n_nodes
+        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """The ``n_keep`` tokens that are left by all cuts, or as many as the authors' rule leaves."""
+        raters = text_raters(tokens, self.name)
+        attention = [rated(tokens, _SIGNALS[self.version], raters, layer, self.name) for layer in self.layers]
+        reasons = ["attention of the sequence before the first cut"] if len(self.layers) > 1 else []
+        left, cuts = self._cut(tokens, attention, n_keep)
+        if left.merges:
+            reasons.append("tokens recycled at the LLM's input, not by the states behind its layers")
+        if self.recycle is not None and self.recycles != (self.version == "1.5"):
+            reasons.append("tokens are recycled" if self.recycles else "no token is recycled")
+        return Choice(
+            nodes=left.nodes,
+            reason=np.where(left.sizes > 1, CONTEXT, ATTENTION),
+            scores=left.over_nodes(attention[-1]).mean(axis=0),
+            merge=left.weights if left.merges else None,
+            positions="compact" if self.recycles else "original",
+            exactness=approximate(*reasons),
+            n_input=tokens.grid.n_nodes,
+            prune_layer=self.prune_layer,
+            cuts=cuts if len(cuts) > 1 else (),
+            report={"n_raters": int(raters.size), "left": [count for _, count in cuts]},
+        )
+
+    def _cut(
+        self, tokens: VideoTokens, attention: Sequence[Array], n_keep: int
+    ) -> tuple[Left, tuple[tuple[int, int], ...]]:
+        """What is left behind the last layer of ``attention`` ([R, N] each), and (layer, tokens left) of each cut."""
+        from stgraph.kernels.cpu.top import top_of
+
+        x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
+        left, cuts = Left.all_of(len(x)), []
+        wanted = self._stay(len(x), n_keep)
+        for i, rows in enumerate(attention):
+            found = left.over_nodes(rows)
+            n, last = left.nodes.size, i == len(self.layers) - 1
+            count = min(n, wanted[i] if self.exact_count else self._theirs(i, found, len(x)))
+            if count < n:
+                score = found.mean(axis=0)
+                stays = top_of(score, np.arange(n), count)
+                most = n_keep - count if self.exact_count and last else None
+                left = recycled(left, x, stays, score, most) if self.recycles else left.only(stays)
+            cuts.append((self.layers[i] + 1, left.nodes.size))
+        return left, tuple(cuts)
+
+    def _theirs(self, i: int, found: Array, n_tokens: int) -> int:
+        """How many of the tokens with attention ``found`` ([R, n]) stay behind the i-th layer, by the authors' rule."""
+        n = found.shape[1]
+        if self.adaptive:
+            return max(1, int(np.linalg.matrix_rank(found.astype(np.float32))))
+        scaled = self.counts_of_table[i] * n_tokens // TOKENS_OF_TABLE
+        return max(1, min(scaled, int(n) - 1))
+
+
+def _stays_of(n: int, n_keep: int) -> int:
+    """The most of ``n`` tokens that can stay if recycling the others leaves ``n_keep``."""
+    low, high = 0, n_keep
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = middle + n_recycled(n - middle) <= n_keep
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low
