@@ -10,7 +10,7 @@ import numpy as np
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.kernels import kernels_for
-from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
+from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members, group_sizes
 from stgraph.kernels.cpu.tree_split import split_trees
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import Registry
@@ -46,10 +46,10 @@ class TreeSplitter:
     on_gpu = True
 
     def split(self, edges: EdgeList, labels: Any, cap: int, redetect: Redetect) -> tuple[Any, list[str]]:
-        if isinstance(edges, LatticeEdges) and edges.on_gpu:
+        if isinstance(edges, LatticeEdges):
             lattice = (edges.similarity, edges.tau, edges.switches)
             return kernels_for(labels, "tree_split").split_lattice(*lattice, labels, cap), []
-        return split_trees(edges.src, edges.dst, labels, np.bincount(labels), cap), []
+        return split_trees(edges.src, edges.dst, labels, group_sizes(labels), cap), []
 
 
 class RasterSplitter:
@@ -102,7 +102,7 @@ class RedetectSplitter:
             return result, []
         dense, count = canonical_labels(result)
         remark = f"redetect could not divide {stubborn} communities; they were split by 'tree'"
-        return split_trees(edges.src, edges.dst, dense, np.bincount(dense), cap), [remark]
+        return split_trees(edges.src, edges.dst, dense, group_sizes(dense), cap), [remark]
 
 
 class NativeSplitter(TreeSplitter):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_zoo import DTYPES, GRIDS, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
+from lattices import noise_lattice
 from tensors import same, tensor
 from zoo import ZOO
 
@@ -149,13 +150,6 @@ def test_labels_are_numbered_alike(labels: list[int]) -> None:
     for a, b in zip(kernel.group_members(found, count), components.group_members(expected, count), strict=True):
         same(a, b)
     same(kernel.group_sizes(found)[:count], components.group_sizes(expected))
-
-
-def noise_lattice(shape: tuple[int, int, int], seed: int = 0) -> Array:
-    """Similarities at random, NaN where the lattice ends."""
-    similarity = np.random.default_rng(seed).uniform(-1, 1, (3, *shape)).astype(np.float32)
-    similarity[0, :, :, -1] = similarity[1, :, -1] = similarity[2, -1] = np.nan
-    return similarity
 
 
 LATTICES = [(1, 1, 1), (1, 1, 11), (1, 5, 1), (9, 1, 1), (1, 4, 5), (3, 3, 2), (4, 5, 6)]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
+from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +45,32 @@ def _number(parent, n):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def _count_roots(parent, a, b):  # type: ignore[no-untyped-def]
+    n = 0
+    for i in range(a, b):
+        n += parent[i] == i
+    return n
+
+
+@compiled()
+def _number_roots(parent, a, b, count, labels):  # type: ignore[no-untyped-def]
+    for i in range(a, b):
+        if parent[i] == i:
+            labels[i] = count
+            count += 1
+
+
+@compiled()
+def _number_others(parent, a, b, labels):  # type: ignore[no-untyped-def]
+    for i in range(a, b):
+        root = parent[i]
+        if root != i:
+            while parent[root] != root:  # nothing is written to ``parent``: other threads read it
+                root = parent[root]
+            labels[i] = labels[root]
+
+
+@compiled()
 def _components(n, src, dst):  # type: ignore[no-untyped-def]
     parent = np.empty(n, np.int32)
     for i in range(n):
@@ -63,6 +90,14 @@ def _first_occurrence(labels, bound):  # type: ignore[no-untyped-def]
             count += 1
         out[i] = new[labels[i]]
     return out, count
+
+
+@compiled()
+def _sizes(labels, n_groups):  # type: ignore[no-untyped-def]
+    sizes = np.zeros(n_groups, np.int64)
+    for i in range(labels.size):
+        sizes[labels[i]] += 1
+    return sizes
 
 
 @compiled()
@@ -127,9 +162,25 @@ def canonical_labels(labels: Array) -> tuple[Array, int]:
     return new, int(count)
 
 
+def numbered_roots(parent: Array) -> Array:
+    """[N] int32 canonical labels of trees whose roots are their smallest nodes, on all threads.
+
+    Parameters
+    ----------
+    parent : [N] int32, the parent of each node; a root is its own
+    """
+    labels = np.empty(parent.size, np.int32)
+    ranges = even_blocks(parent.size, -(-parent.size // num_threads()) or 1)
+    starts = np.cumsum([0, *run_blocks(lambda b: int(_count_roots(parent, *b)), ranges)])
+    run_blocks(lambda i: _number_roots(parent, *ranges[i], int(starts[i]), labels), range(len(ranges)))
+    run_blocks(lambda b: _number_others(parent, *b, labels), ranges)
+    return labels
+
+
 def group_sizes(labels: Array) -> Array:
     """[n_groups] int64: nodes of each group 0..n_groups-1."""
-    return np.bincount(labels)
+    sizes: Array = _sizes(labels, int(labels.max()) + 1 if labels.size else 0)
+    return sizes
 
 
 def with_isolated(place: Array, labels: Array, count: int) -> Array:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
+from stgraph.kernels.cpu.components import group_members, group_sizes, numbered_roots
+from stgraph.kernels.cpu.lattice import BEFORE, LEFT, UP, links_above
+from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -140,3 +144,125 @@ def split_trees(src: Array, dst: Array, labels: Array, sizes: Array, cap: int) -
     """
     result: Array = _split(src, dst, labels, sizes, cap)
     return result
+
+
+@compiled()
+def _tree(links, labels, root, queue, parent, tail, seen, W, frame):  # type: ignore[no-untyped-def]
+    """Append the breadth-first tree of ``root`` to the queue, of which ``tail`` places are taken; returns its end.
+
+    Neighbours come in the order of their ids, as in the lists of :func:`_adjacency`.
+    """
+    group = labels[root]
+    queue[tail], parent[tail], seen[root] = root, -1, 0
+    head = tail
+    tail += 1
+    while head < tail:
+        v = np.int64(queue[head])
+        link = links[v]
+        for side in range(6):
+            if side == 0:
+                linked, u = link & BEFORE, v - frame
+            elif side == 1:
+                linked, u = link & UP, v - W
+            elif side == 2:
+                linked, u = link & LEFT, v - 1
+            elif side == 3:
+                linked, u = links[v + 1] & LEFT, v + 1
+            elif side == 4:
+                linked, u = links[v + W] & UP, v + W
+            else:
+                linked, u = links[v + frame] & BEFORE, v + frame
+            if linked and seen[u] < 0 and labels[u] == group:
+                seen[u] = 0
+                queue[tail], parent[tail] = u, head
+                tail += 1
+        head += 1
+    return tail
+
+
+@compiled()
+def _cut(parent, open_size, cap):  # type: ignore[no-untyped-def]
+    """Bottom up: a node takes its children's open pieces, smallest first, while they fit. The others are cut off:
+    their ``parent`` becomes -1. Children stand side by side, in the order of their parents."""
+    sizes, places = np.empty(6, np.int64), np.empty(6, np.int64)
+    end = parent.size
+    for i in range(parent.size - 1, -1, -1):
+        n = 0
+        first = end
+        while first > 0 and parent[first - 1] == i:
+            first -= 1
+        for place in range(first, end):
+            j = n
+            while j > 0 and sizes[j - 1] > open_size[place]:
+                sizes[j], places[j] = sizes[j - 1], places[j - 1]
+                j -= 1
+            sizes[j], places[j] = open_size[place], place
+            n += 1
+        end = i if parent[i] < 0 else first  # no node has a root among its children
+        size = 1
+        for j in range(n):
+            if size + sizes[j] <= cap:
+                size += sizes[j]
+            else:
+                parent[places[j]] = -1
+        open_size[i] = size
+
+
+@compiled()
+def _split_groups(links, labels, members, starts, g0, g1, cap, W, frame, queue, parent, piece, first):  # type: ignore[no-untyped-def]
+    """first[i]: the smallest node of the piece of node i, for the nodes of groups g0..g1-1. ``queue``, ``parent`` and
+    ``piece`` [N] are scratch; so is ``members``."""
+    for g in range(g0, g1):
+        a, b = starts[g], starts[g + 1]
+        if b - a <= cap:
+            for i in range(a, b):
+                first[members[i]] = members[a]
+            continue
+        for i in range(a, b):
+            first[members[i]] = -1
+        nodes, above, of = queue[a:b], parent[a:b], piece[a:b]
+        tail = 0
+        for i in range(a, b):  # a group that is not connected has several trees
+            if first[members[i]] < 0:
+                tail = _tree(links, labels, members[i], nodes, above, tail, first, W, frame)
+        _cut(above, of, cap)
+        smallest = members[a:b]
+        for i in range(b - a):
+            if above[i] < 0:
+                of[i], smallest[i] = i, nodes[i]
+            else:
+                of[i] = of[above[i]]
+                smallest[of[i]] = min(smallest[of[i]], nodes[i])
+        for i in range(b - a):
+            first[nodes[i]] = smallest[of[i]]
+
+
+def split_lattice(similarity: Array, tau: float, families: tuple[bool, bool, bool], labels: Array, cap: int) -> Array:
+    """The pieces of :func:`split_trees` for the lattice edges with weight > tau, without a list of them: canonical
+    labels ([N] int32). Groups are split side by side, each by itself.
+
+    Parameters
+    ----------
+    similarity, tau, families : as for :func:`stgraph.kernels.cpu.lattice.links_above`
+    labels : [N] int32, 0..k-1
+    cap : largest size allowed, at least 1
+    """
+    return numbered_roots(
+        _smallest_of_pieces(links_above(similarity, tau, families), labels, similarity.shape[2:], cap)
+    )
+
+
+def _smallest_of_pieces(links: Array, labels: Array, shape: tuple[int, ...], cap: int) -> Array:
+    """[N] int32: the smallest node of each node's piece."""
+    n, (H, W) = labels.size, shape
+    members, starts = group_members(labels, group_sizes(labels).size)
+    queue, parent, piece, first = (np.empty(n, np.int32) for _ in range(4))
+    # A few blocks a thread: every group is split alone, so where blocks end changes no result.
+    share = max(1, n // (4 * num_threads()))
+    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, share)), starts.size - 1))
+
+    def task(block: tuple[int, int]) -> None:
+        _split_groups(links, labels, members, starts, *block, cap, W, H * W, queue, parent, piece, first)
+
+    run_blocks(task, [(int(a), int(b)) for a, b in pairwise(cuts)])
+    return first
