@@ -17,6 +17,7 @@ from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.budget import Budget
 from stgraph.selection.keeping import Keeping, Kept
+from stgraph.selection.prefill_flops import DEFAULT_LLM, account_flops, shape_named
 from stgraph.selection.settings import Setting, check_settings, selector_settings
 from stgraph.selection.st_simdiff.events import event_tokens
 from stgraph.tokens import VideoTokens
@@ -29,6 +30,7 @@ def compare_selectors(
     *,
     measured: str = "kept",
     newlines: str | None = None,
+    llm: str = DEFAULT_LLM,
     fidelity: bool = True,
     tau_diff: float | str = 0.2,
     skip: bool | None = None,
@@ -44,6 +46,7 @@ def compare_selectors(
     settings : see :func:`stgraph.selection.settings.selector_settings`; None for every selector
     ratios : r values
     measured, newlines : for every :class:`stgraph.Budget`
+    llm : whose FLOPs are counted, see :func:`stgraph.selection.prefill_flops.shape_named`
     fidelity : whether to compute the O(N K d) nearest-kept-token figures
     tau_diff : event threshold of the figures, whatever a selector itself uses
     skip : whether settings that cannot run on these tokens are listed rather than raised; None: if no setting is named
@@ -65,6 +68,7 @@ def compare_selectors(
     at = tuple(dict.fromkeys(ratios))
     check_settings(chosen, at, measured, newlines)
     check_keys(chosen, _key)
+    shape = shape_named(llm)
     tell("compiling kernels, loading libraries", 0.0)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)
     able, lacking = _able(chosen, tokens, skipping, dump)
@@ -85,7 +89,14 @@ def compare_selectors(
     near = nearest_handed_on(tokens, graph.norms, kept) if fidelity else [None] * len(kept)
     events, cuts = event_tokens(graph, tau_diff), cut_tokens(tokens)
     rows = [
-        COMPARED_SELECTORS.row({"dump": dump, **_row(one, nearest, events, cuts)})
+        COMPARED_SELECTORS.row(
+            {
+                "dump": dump,
+                "llm": llm,
+                **_row(one, nearest, events, cuts),
+                **account_flops(shape, one.selection.account),
+            }
+        )
         for one, nearest in zip(kept, near, strict=True)
     ]
     tell("done", 1.0)

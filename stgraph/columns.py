@@ -104,6 +104,7 @@ _TEXTS = {
     "by": "implementation of the step: stgraph, or the library it is compared with",
     "machine": "processor and versions",
     "skipped": "reason it was not measured",
+    "llm": "name or configuration of the LLM whose FLOPs are counted",
     "cache": "state of the compiled-kernel cache: empty or warm",
 }
 _SWITCHES = {
@@ -192,6 +193,24 @@ _SHOWN = (
     Column("n_kept", int, "tokens kept, or handed on after merging", title="kept"),
     Column("n_visual", int, "tokens of the video in the prompt", title="of"),
     Column("mean_layer_ratio", float, "share of tokens, mean over the LLM's layers", "share", "layer mean", digits=1),
+    Column(
+        "prefill_tflop",
+        float,
+        "floating-point operations of the LLM's prefill, in 10^12",
+        "",
+        "TFLOP",
+        digits=1,
+        better="lower",
+    ),
+    Column(
+        "flops_ratio",
+        float,
+        "floating-point operations of the LLM's prefill over those with all visual tokens",
+        "share",
+        "FLOPs",
+        digits=1,
+        better="lower",
+    ),
     Column("n_representative", int, "tokens kept as representatives only", title="representatives only", head="SRTS"),
     Column("n_event", int, "tokens kept as events only", title="events only", head="DETS"),
     Column("n_both", int, "tokens kept as both", title="both"),

@@ -8,8 +8,9 @@ from functools import cached_property
 
 import stgraph
 from stgraph.arrays import FEATURE_DTYPES
-from stgraph.bench.answers.model import Clip, TaskModel
+from stgraph.bench.answers.model import TaskModel
 from stgraph.bench.answers.plan import TaskPlan, Trial
+from stgraph.bench.answers.prompts import Clip
 from stgraph.bench.answers.questions import Question
 from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.tables.table import Key, Row

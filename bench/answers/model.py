@@ -2,71 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from stgraph.bench.answers.plan import BLIND, Trial
+from stgraph.bench.answers.plan import DOWNSAMPLED, Trial
+from stgraph.bench.answers.prompts import Clip, Prompt, Prompts
 from stgraph.bench.answers.questions import Question
 from stgraph.bench.tables.table import Row
 from stgraph.errors import InputError
+from stgraph.selection.prefill_flops import TERA, prefill_flops, shape_of
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.compress import Compression, compress
+from stgraph.vlm.downsampling import token_pixels
 from stgraph.vlm.families import parts_of
-from stgraph.vlm.grids import videos_of
-from stgraph.vlm.multiple_choice import LETTERS, choice_chat, letter_scores, letter_tokens
-from stgraph.vlm.prompt_video import PromptVideo, chat_text, prompt_inputs, prompt_video
-from stgraph.vlm.stats import VideoRecord
+from stgraph.vlm.multiple_choice import LETTERS, letter_scores, letter_tokens
+from stgraph.vlm.stats import Stats, VideoRecord
 
 _REPORTED = ("n_communities", "largest_community", "oversized_ratio")  # what a selection may report
-
-
-class Clip:
-    """The frames of one video after another, each decoded once, on first access.
-
-    Parameters
-    ----------
-    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
-    """
-
-    def __init__(self, frames: int | None, fps: float | None) -> None:
-        self.frames, self.fps = frames, fps
-        self._question: Question | None = None
-        self._found: PromptVideo | InputError | None = None
-
-    def of(self, question: Question) -> PromptVideo:
-        """The frames of its video.
-
-        Raises
-        ------
-        InputError
-            the video cannot be read; the same again for each question about it
-        """
-        if self._question is None or self._question.path != question.path:
-            self._question = question
-            try:
-                self._found = prompt_video(question.path, self.frames, self.fps)
-            except InputError as error:
-                self._found = error
-        if isinstance(self._found, InputError):
-            raise self._found
-        assert self._found is not None
-        return self._found
-
-
-@dataclass(frozen=True, eq=False)
-class _Prompt:
-    """A prepared prompt: the model's inputs, its visual tokens (newlines apart), its frames and what it cost."""
-
-    inputs: Mapping[str, Any]
-    n_visual: int
-    n_frames: int
-    prepare_s: float
 
 
 class TaskModel:
@@ -80,6 +36,8 @@ class TaskModel:
     ------
     InputError
         a selector or the tokenizer does not go with this model
+    UnavailableError
+        frames are to be made smaller, but this model's come in one size
     """
 
     def __init__(self, checkpoint: Checkpoint, trials: Sequence[Trial], n_letters: int) -> None:
@@ -89,8 +47,10 @@ class TaskModel:
         self.compressions: dict[Trial, Compression] = {
             one: compress(checkpoint.model, one.selector) for one in trials if one.selector is not None
         }
-        self._prepared: dict[bool, _Prompt] = {}
-        self._prepared_for: Question | None = None
+        self._shape = shape_of(self.parts.text.config)
+        downsamples = any(one.name == DOWNSAMPLED for one in trials)
+        pixels = token_pixels(checkpoint.processor, self.parts.model_type) if downsamples else 0
+        self.prompts = Prompts(checkpoint, self.parts, pixels)
 
     @property
     def facts(self) -> Row:
@@ -110,7 +70,8 @@ class TaskModel:
         InputError
             the video cannot be read, or the selection refuses it
         """
-        prompt = self._prompt(question, clip, trial.name != BLIND)
+        prompt = self.prompts.of(question, clip, trial)
+        full = self.prompts.full(question, clip) if trial.name == DOWNSAMPLED else prompt
         compression = self.compressions.get(trial)
         if compression is not None:  # a call that failed may have left its records
             compression.stats.videos.clear()
@@ -127,32 +88,25 @@ class TaskModel:
             "p_answer": float(chances[question.answer] / chances.sum()),
             "p_letters": float(chances.sum()),
             "n_frames": prompt.n_frames,
-            "n_visual": prompt.n_visual,
+            "n_visual": full.n_visual,
             "n_kept": prompt.n_visual,
             "prepare_s": prompt.prepare_s,
             "total_s": total_s,
         }
         if compression is not None:
             row |= _selection_columns(compression.stats.videos)
-        return row
+        return {**row, "prefill_tflop": self._tflop(prompt, None if compression is None else compression.stats)}
 
-    def _prompt(self, question: Question, clip: Clip, with_video: bool) -> _Prompt:
-        """The prompt of a question, with its video or without; processed once each."""
-        if self._prepared_for is not question:
-            self._prepared, self._prepared_for = {}, question
-        if with_video not in self._prepared:
-            self._prepared[with_video] = self._prepare(question, clip, with_video)
-        return self._prepared[with_video]
-
-    def _prepare(self, question: Question, clip: Clip, with_video: bool) -> _Prompt:
-        start = perf_counter()
-        video = clip.of(question) if with_video else None
-        processor, model = self.checkpoint.processor, self.checkpoint.model
-        text = chat_text(processor, choice_chat(question.text, question.options, with_video=with_video))
-        frames = [] if video is None else [(video.rgb, video.metadata)]
-        inputs = prompt_inputs(processor, [text], frames, device=model.device, dtype=model.dtype)
-        n_visual = 0 if video is None else sum(found.grid.n_nodes for found in videos_of(self.parts, inputs))
-        return _Prompt(inputs, n_visual, 0 if video is None else len(video.rgb), perf_counter() - start)
+    def _tflop(self, prompt: Prompt, stats: Stats | None) -> float | None:
+        """FLOPs of the prompt's prefill in 10^12, a probe pass included; None for an LLM whose are not counted."""
+        if self._shape is None:
+            return None
+        if stats is None:
+            return prefill_flops(self._shape, [prompt.length] * self._shape.n_layers) / TERA
+        (video,), (passed,) = stats.videos, stats.prompts
+        # What is left at the end, and what went on the way to it.
+        tokens = [passed.kept_length + n - video.account.n_kept for n in video.account.per_layer]
+        return prefill_flops(self._shape, tokens, passed.probe_length or 0, passed.probe_layer or 0) / TERA
 
 
 def _selection_columns(records: Sequence[VideoRecord]) -> Row:

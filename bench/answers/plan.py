@@ -16,13 +16,14 @@ from stgraph.selection.settings import Setting, check_axis, check_parameters, se
 from stgraph.vlm.encoders import check_dtype
 from stgraph.vlm.stages import check_selector
 
-FULL, BLIND = "full", "blind"  # the model as it is; the model without the video
-BASELINES = (FULL, BLIND)
+# The model as it is; without the video; with smaller frames, which a retain ratio belongs to.
+FULL, BLIND, DOWNSAMPLED = "full", "blind", "downsampled"
+BASELINES = (FULL, BLIND, DOWNSAMPLED)
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One way to answer: a setting at a retain ratio, or a baseline, which has neither selector nor ratio."""
+    """One way to answer: a setting at a retain ratio, or a baseline, which has no selector."""
 
     setting: Setting
     retain_ratio: float | None = None
@@ -35,7 +36,9 @@ class Trial:
     @cached_property
     def selector(self) -> Selector | None:
         """What compresses the video; None for a baseline."""
-        return None if self.retain_ratio is None else self.setting.build(Budget(self.retain_ratio))
+        if self.retain_ratio is None or self.name in BASELINES:
+            return None
+        return self.setting.build(Budget(self.retain_ratio))
 
     @cached_property
     def columns(self) -> dict[str, Any]:
@@ -56,7 +59,8 @@ class TaskPlan:
 
     Attributes
     ----------
-    selectors : names; "full" is the model as it is, "blind" the prompt without the video
+    selectors : names; "full" is the model as it is, "blind" the prompt without the video, "downsampled" the model
+        with smaller frames
     retain_ratios : r values, for every selector
     backends, splits : for the selectors that accept them; empty for their default
     options : other parameters; each goes to the selectors that accept it
@@ -99,6 +103,11 @@ class TaskPlan:
         object.__setattr__(self, "trials", tuple(made))
 
     def _trials_of(self, name: str) -> Iterator[Trial]:
+        if name == DOWNSAMPLED:
+            for ratio in self.retain_ratios:
+                Budget(ratio)
+                yield Trial(Setting(name), float(ratio))
+            return
         if name in BASELINES:
             yield Trial(Setting(name))
             return

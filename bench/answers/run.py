@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from stgraph.bench.answers.answers import Asked, answers, ready_model
-from stgraph.bench.answers.model import Clip
 from stgraph.bench.answers.plan import TaskPlan
+from stgraph.bench.answers.prompts import Clip
 from stgraph.bench.answers.questions import Question
 from stgraph.bench.answers.rows import TaskRows
 from stgraph.bench.tables.table import Row

@@ -15,7 +15,7 @@ from stgraph.bench.tables.table import Row
 from stgraph.errors import InputError
 
 CONFIGURATION = ("selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype")
-_MEANS = ("n_visual", "n_kept", "p_letters", "select_s", "probe_s", "total_s")
+_MEANS = ("n_visual", "n_kept", "p_letters", "prefill_tflop", "select_s", "probe_s", "total_s")
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]:
@@ -34,7 +34,8 @@ def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
     list of Row
         the configuration's columns; ``n_questions`` and ``n_videos`` that were answered, and ``n_failed``;
         ``accuracy`` with ``low`` and ``high``; ``difference`` to ``against`` with its ends; ``chance``, the mean of
-        1 / options; means of ``n_visual``, ``n_kept``, ``p_letters`` and the seconds; None where nothing is known
+        1 / options; means of ``n_visual``, ``n_kept``, ``p_letters``, ``prefill_tflop`` and the seconds; None where
+        nothing is known
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:

@@ -14,6 +14,7 @@ from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
+from stgraph.selection.prefill_flops import DEFAULT_LLM, shape_named
 from stgraph.selection.settings import Setting, check_parameters, check_settings, selector_settings
 from stgraph.video.dump import SUFFIXES as VIDEOS
 
@@ -26,7 +27,7 @@ class CompareSelectorsJob(Job):
     ----------
     selectors : names; a dump that lacks a signal one of them needs is a failed input
     retain_ratios, seeds, backends : axes, see :func:`stgraph.selection.settings.selector_settings`
-    measured, newlines, fidelity : see :func:`stgraph.bench.compare_selectors.compare_selectors`; no fidelity by
+    measured, newlines, llm, fidelity : see :func:`stgraph.bench.compare_selectors.compare_selectors`; no fidelity by
         default, since its time grows with the square of the tokens
     options : further parameters; each goes to the selectors that know it
 
@@ -40,6 +41,7 @@ class CompareSelectorsJob(Job):
     retain_ratios: tuple[float, ...] = (0.1, 0.3, 0.5)
     measured: str = "kept"
     newlines: str | None = None
+    llm: str = DEFAULT_LLM
     seeds: tuple[int, ...] = (0,)
     backends: tuple[str, ...] = ()
     fidelity: bool = False
@@ -59,6 +61,7 @@ class CompareSelectorsJob(Job):
             raise InputError("batch compare-selectors lacks selectors; give it names, such as selectors=evs,sttm")
         check_parameters(self.selectors, [*self.options, *(["backend"] if self.backends else [])])
         check_settings(self._settings(), self.retain_ratios, self.measured, self.newlines)
+        shape_named(self.llm)
         for backend in self.backends:
             usable_backend(backend)
 
@@ -73,6 +76,7 @@ class CompareSelectorsJob(Job):
             self.retain_ratios,
             measured=self.measured,
             newlines=self.newlines,
+            llm=self.llm,
             fidelity=self.fidelity,
             tau_diff=self.options.get("tau_diff", Setting().get("tau_diff")),
         )
@@ -82,4 +86,5 @@ class CompareSelectorsJob(Job):
         return rows
 
     def _settings(self) -> list[Setting]:
-        return selector_settings(self.selectors, self.backends, self.seeds, self.options)
+        options = {"n_layers": shape_named(self.llm).n_layers, **self.options}
+        return selector_settings(self.selectors, self.backends, self.seeds, options)

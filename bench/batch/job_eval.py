@@ -13,8 +13,9 @@ from threading import Lock
 from typing import Any, ClassVar
 
 from stgraph.bench.answers.answers import Asked, answers, ready_model
-from stgraph.bench.answers.model import Clip, TaskModel
+from stgraph.bench.answers.model import TaskModel
 from stgraph.bench.answers.plan import BLIND, FULL, TaskPlan
+from stgraph.bench.answers.prompts import Clip
 from stgraph.bench.answers.questions import Question, read_task
 from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread
 from stgraph.bench.batch.result_file import read_results

@@ -27,7 +27,8 @@ _SELECTOR_KEY = ("dump", "selector", "backend", "seed", "retain_ratio")
 COMPARED_SELECTORS = Table.of(
     (
         *(*_SELECTOR_KEY, "kind", "exactness", "positions", "n_kept", "n_visual", *_INPUT, "prune_layer", "n_layers"),
-        *("newlines", "measured", "select_s", "n_events_kept", "n_frames_kept", "frame_evenness", *FIDELITY),
+        *("llm", "prefill_tflop", "flops_ratio", "newlines", "measured", "select_s", "n_events_kept", "n_frames_kept"),
+        *("frame_evenness", *FIDELITY),
     ),
     _SELECTOR_KEY,
 )
@@ -53,7 +54,7 @@ ANSWERS = Table.of(
         *("id", "video", "family", *_ANSWER_KEY, "model", "stgraph", "transformers", "device", "computed_in"),
         *("video_bytes", "n_frames", "n_options", "answer", "prediction", "correct", "p_answer", "p_letters"),
         *("n_visual", "n_candidates", "n_kept", "exactness", "n_communities", "largest_community", "oversized_ratio"),
-        *("select_s", "probe_s", "total_s", "prepare_s", "error"),
+        *("prefill_tflop", "select_s", "probe_s", "total_s", "prepare_s", "error"),
     ),
     _ANSWER_KEY,
 )

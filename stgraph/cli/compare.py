@@ -39,6 +39,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            "--llm",
+            help="With --selector: the LLM whose FLOPs are counted, by name or by its config.json.  "
+            "[default: qwen2-7b]",
+            show_default=False,
+        ),
+    ] = None,
     fidelity: Annotated[
         bool, typer.Option("--fidelity/--no-fidelity", help="Nearest-kept-token figures; time grows with N squared.")
     ] = True,
@@ -75,8 +84,10 @@ def command(
         check_writable(html)
     if query is not None and len(dumps or ()) > 1:
         raise InputError("--query belongs to one dump; compare one at a time")
+    if llm is not None and selectors is None:
+        raise InputError("--llm belongs to --selector; backends keep the same number of tokens, and cost the same")
     ratios = method.pop("retain_ratio", (0.1, 0.3, 0.5))
-    run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method)
+    run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method, llm)
     video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
     inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -121,12 +132,13 @@ def _backends(ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, A
     return compare, partial(_tables, comparison_tables, of_selectors=False)
 
 
-def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, Any]) -> tuple[Any, Any]:
-    """Selector comparison and its display."""
+def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, Any], llm: str | None) -> tuple[Any, Any]:
+    """Selector comparison and its display; selectors that drop tokens inside the LLM are told its layers."""
     from functools import partial
 
     from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.errors import InputError
+    from stgraph.selection.prefill_flops import DEFAULT_LLM, shape_named
     from stgraph.selection.settings import check_settings, selector_settings
     from stgraph.viz.terminal.selector_comparison import selector_tables
 
@@ -135,11 +147,14 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
         raise InputError("--selector takes one --split")
     chosen = [name.strip() for text in names for name in text.split(",")]
     named = () if "all" in chosen else tuple(chosen)
-    budget = {name: method.pop(name) for name in ("measured", "newlines") if name in method}
+    if llm is not None:
+        method.setdefault("n_layers", shape_named(llm).n_layers)
+    budget: dict[str, Any] = {name: method.pop(name) for name in ("measured", "newlines") if name in method}
     settings = selector_settings(named, backends, seeds, {**method, "split": splits[0]})
     check_settings(settings, ratios, **budget)
     events = {"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}
-    compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **budget, **events)
+    asked: dict[str, Any] = {"llm": llm or DEFAULT_LLM, **budget, **events}
+    compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **asked)
     return compare, partial(_tables, selector_tables, of_selectors=True)
 
 

@@ -21,7 +21,7 @@ _AXES = {"selector": "selectors", "retain_ratio": "retain_ratios", "backend": "b
     *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
     "param",
     repeatable={
-        "selector": "full blind st-simdiff; full: no compression, blind: no video",
+        "selector": "full blind st-simdiff; full: no compression, blind: no video, downsampled: smaller frames",
         "retain_ratio": "0.3",
         "backend": "lattice-components",
         "split": "tree",

@@ -84,6 +84,7 @@ def prompt_inputs(
     videos: Sequence[tuple[Array, Mapping[str, Any]]] = (),
     images: Sequence[Any] = (),
     *,
+    resize: bool = True,
     device: Any,
     dtype: Any,
 ) -> Any:
@@ -94,6 +95,7 @@ def prompt_inputs(
     texts : one per prompt; see :func:`chat_text`
     videos : (frames [T, h, w, 3] uint8, metadata) of each video, in the order of the prompts
     images : of all prompts, in their order
+    resize : False hands frames on in their own size
     device, dtype : of the model
 
     Returns
@@ -105,6 +107,7 @@ def prompt_inputs(
         given["videos"] = [rgb for rgb, _ in videos]
         given["video_metadata"] = [dict(metadata) for _, metadata in videos]
         given["do_sample_frames"] = False  # they are already sampled
+        given |= {} if resize else {"do_resize": False}
     if len(texts) > 1:
         given["padding"] = True
     return processor(text=list(texts), return_tensors="pt", **given).to(device=device, dtype=dtype)

@@ -279,4 +279,5 @@ class Pruner:
                     report=chosen.report,
                 )
                 self.stats.videos.append(record)
-            self.stats.prompts.append(PromptRecord(call, len(first), *lengths, probe_s))
+            layer = None if lengths[2] is None else layer_before(self.selector, self.probe_layer, self.where)
+            self.stats.prompts.append(PromptRecord(call, len(first), *lengths, probe_s, layer))

@@ -72,7 +72,8 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class PromptRecord:
-    """One prompt (a batch): its padded length before and after, and that of the probe pass (None without one)."""
+    """One prompt (a batch): its padded length before and after, and those of the probe pass: length, seconds and the
+    layer whose attention was read (None without one)."""
 
     call: int
     n_rows: int
@@ -80,6 +81,7 @@ class PromptRecord:
     kept_length: int
     probe_length: int | None
     probe_s: float
+    probe_layer: int | None = None
 
 
 @dataclass(frozen=True)

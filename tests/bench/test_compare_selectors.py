@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from clips import CUT_FRAME, SHAPE, clip, nearest, unit_rows
+from command_line import run
+from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 
 import stgraph
 from stgraph import Budget, VideoTokens
@@ -18,6 +22,7 @@ from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.selection.base import SELECTORS
+from stgraph.selection.prefill_flops import SHAPES
 from stgraph.selection.settings import selector_settings
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +32,8 @@ N = math.prod(SHAPE)
 COLUMNS = {
     *("dump", "selector", "backend", "seed", "retain_ratio", "kind", "exactness", "positions", "n_kept", "n_visual"),
     *("n_input", "mean_layer_tokens", "mean_layer_ratio", "prune_layer", "n_layers", "newlines", "measured"),
-    *("select_s", "n_events_kept", "n_frames_kept", "frame_evenness", "fidelity_mean", "fidelity_p5"),
+    *("llm", "prefill_tflop", "flops_ratio", "select_s", "n_events_kept", "n_frames_kept", "frame_evenness"),
+    *("fidelity_mean", "fidelity_p5"),
     *("event_fidelity_mean", "event_fidelity_p5", "cut_fidelity_mean", "cut_fidelity_p5"),
 }
 
@@ -169,3 +175,33 @@ def test_settings_are_checked_before_any_work(axes: Any, error: type[Exception],
     others = {name: axes.pop(name) for name in ("ratios", "measured") if name in axes}
     with pytest.raises(error, match=message):
         compare_selectors(clip(), selector_settings(**axes), **others)
+
+
+def test_flops_are_those_of_the_named_llm(tokens: VideoTokens, everything: Comparison) -> None:
+    ours = SHAPES["qwen2-7b"]
+    for row in everything.rows:
+        assert row["llm"] == "qwen2-7b"
+        if row["selector"] == "fitprune":  # counts on 32 layers
+            assert row["prefill_tflop"] is None and row["flops_ratio"] is None
+        elif row["prune_layer"] == 0:
+            assert row["prefill_tflop"] * 1e12 == pytest.approx(28 * ours.layer(row["n_kept"]))
+            assert row["flops_ratio"] == pytest.approx(ours.layer(row["n_kept"]) / ours.layer(N))
+    settings = selector_settings(("evs",))
+    (other,) = compare_selectors(tokens, settings, (0.3,), llm="llama-7b").rows
+    assert other["prefill_tflop"] * 1e12 == pytest.approx(32 * SHAPES["llama-7b"].layer(other["n_kept"]))
+    with pytest.raises(UnknownNameError, match="no LLM 'llama'"):
+        compare_selectors(tokens, settings, (0.3,), llm="llama")
+
+
+def test_the_command_tells_methods_the_depth_of_the_llm(refused: Refused, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "clip.safetensors"
+    synthetic_signals(clip()).save(path)
+    asked = ("compare", str(path), "-s", "fastv,fitprune", "-r", "0.3", "-q", "--no-fidelity", "--format", "json")
+    rows = json.loads(run(*asked, "--llm", "llama-7b"))["rows"]
+    assert [(row["selector"], row["n_layers"], row["llm"]) for row in rows] == [
+        ("fastv", 32, "llama-7b"),
+        ("fitprune", 32, "llama-7b"),
+    ]
+    assert all(row["prefill_tflop"] > 0 for row in rows)
+    assert refused("compare", str(path), "--llm", "llama-7b").startswith("--llm belongs to --selector")
+    assert refused("compare", str(path), "-s", "evs", "--llm", "qwen2-8b").startswith("no LLM 'qwen2-8b'")

@@ -14,7 +14,7 @@ from stgraph.viz.columns import legend, narrow_head, shown
 from stgraph.viz.terminal.tables import new_table
 
 Row = Mapping[str, Any]
-_MEANS = ("n_kept", "n_visual", "total_s")
+_MEANS = ("n_kept", "prefill_tflop", "total_s")
 _FEW = 20  # videos below which a percentile bootstrap is known to be too narrow
 
 

@@ -16,7 +16,8 @@ from stgraph.viz.terminal.row_tables import RowTable, row_table
 from stgraph.viz.terminal.tables import new_table
 
 Row = Mapping[str, Any]
-_KEPT = ("n_kept", "mean_layer_ratio", "n_events_kept", *NEAREST, "frame_evenness", "jaccard", "select_s")
+_COST = ("n_kept", "mean_layer_ratio", "flops_ratio")
+_KEPT = (*_COST, "n_events_kept", *NEAREST, "frame_evenness", "jaccard", "select_s")
 
 
 def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTable]:

@@ -1,0 +1,68 @@
+"""Downsampling: frames made smaller until the vision tower gives fewer tokens, the plainest way to have fewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stgraph.errors import InputError, UnavailableError
+from stgraph.grid import TokenGrid
+from stgraph.selection.rivals.pool import pooled_grid
+
+Array = np.ndarray[Any, Any]
+
+
+def token_pixels(processor: Any, model_type: str) -> int:
+    """Pixels per side of a token, for checkpoints that take frames of any size.
+
+    Raises
+    ------
+    UnavailableError
+        the processor brings all frames to one size, so that smaller ones give as many tokens
+    """
+    video = getattr(processor, "video_processor", None)
+    patch, merge = getattr(video, "patch_size", None), getattr(video, "merge_size", None)
+    if not isinstance(patch, int) or not isinstance(merge, int):
+        raise UnavailableError(
+            f"'downsampled' needs a vision tower that takes frames of any size, as Qwen's do; that of {model_type} "
+            "gets all frames in one size. Take the selector pool, which averages its tokens, or fewer frames (-n)"
+        )
+    return patch * merge
+
+
+def smaller_grid(grid: TokenGrid, n_keep: int) -> tuple[int, int]:
+    """(h, w) of the largest grid of the frames' aspect with which the video has at most ``n_keep`` tokens.
+
+    Raises
+    ------
+    InputError
+        fewer tokens than frames
+
+    Examples
+    --------
+    >>> smaller_grid(TokenGrid(32, 14, 20), 2688)
+    (8, 10)
+    """
+    T, H, W = grid.shape
+    if n_keep < T:
+        raise InputError(
+            f"{n_keep:,} tokens are fewer than the {T:,} frames the vision tower sees; raise retain_ratio, or take "
+            "fewer frames"
+        )
+    return pooled_grid(H, W, n_keep // T)
+
+
+def resized(rgb: Array, height: int, width: int) -> Array:
+    """Frames [T, height, width, 3] uint8 of [T, h, w, 3] uint8, bicubic with antialiasing, as processors resize."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    frames = [
+        interpolate(
+            torch.from_numpy(frame).permute(2, 0, 1)[None].float(), (height, width), mode="bicubic", antialias=True
+        )
+        for frame in rgb
+    ]
+    made: Array = torch.cat(frames).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return made
