@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 import pytest
 from browsers import browser, open_page  # noqa: F401 (fixtures)
+from refusals import refused, unopened  # noqa: F401 (fixtures)
 
 import stgraph
 

@@ -10,6 +10,7 @@ import pytest
 from batch_inline import here, summary  # noqa: F401 (fixture)
 from batch_jobs import rows
 from batch_questions import answers, arguments, offline
+from refusals import Refused
 from task_clips import N_CONFIGURATIONS, Processor, questions
 from task_runs import (  # noqa: F401 (fixtures)
     N_ROWS,
@@ -22,7 +23,6 @@ from task_runs import (  # noqa: F401 (fixtures)
     the_whole,
     the_whole_file,
 )
-from test_cli_errors import Refused, refused  # noqa: F401 (fixture)
 from vlm_models import transformers
 
 from stgraph.bench.answers import model as task_model
@@ -153,7 +153,7 @@ def test_a_question_that_changes_has_its_video_done_again(model: str, task: Path
 def test_of_a_folder_the_videos_that_are_asked_about_are_taken(
     model: str,
     task: Path,
-    refused: Refused,  # noqa: F811
+    refused: Refused,
 ) -> None:
     clips = task.parent / "clips"
     other = clips / "other.mp4"
@@ -208,7 +208,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_batch(
     task: Path,
     model: str,
     processor: Processor,
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stopped = "Stopped with 0 of 3 inputs done; run the same command again to resume"

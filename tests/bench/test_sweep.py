@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import SHAPE, clip, nearest
-from test_tables import render
+from terminal_tables import render
 
 import stgraph
 from stgraph import VideoTokens

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import Refused
 from task_clips import N_CONFIGURATIONS, Processor, arguments, questions, save_task
 from task_runs import (  # noqa: F401 (fixtures)
     N_ROWS,
@@ -25,7 +26,6 @@ from task_runs import (  # noqa: F401 (fixtures)
     the_whole,
     the_whole_file,
 )
-from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 
 import stgraph
 from stgraph.bench.answers import model as task_model
@@ -132,7 +132,7 @@ def test_other_frames_are_other_rows(model: str, task: Path, processor: Processo
 
 
 def test_rows_of_another_model_or_version(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     model: str,
     task: Path,
     processor: Processor,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_tables import ELLIPSIS, cells, render
+from terminal_tables import ELLIPSIS, cells, render
 
 from stgraph.bench.answers.summary import by_family, summarise
 from stgraph.bench.intervals import accuracy_by_video, paired_difference

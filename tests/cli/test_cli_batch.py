@@ -10,7 +10,7 @@ import pytest
 from batch_inline import here  # noqa: F401 (fixture)
 from batch_jobs import rows
 from clips import clip, saved
-from test_cli_errors import Refused, refused  # noqa: F401 (fixture)
+from refusals import Refused
 from typer.testing import CliRunner
 
 import stgraph
@@ -136,7 +136,7 @@ def test_dump(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused: Refused) -> None:  # noqa: F811
+def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused: Refused) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("av", reason="PyAV is not installed")
     from videos import CLIP
@@ -177,7 +177,7 @@ def test_a_network_that_cannot_be_loaded_stops_the_batch(tmp_path: Path, refused
     ],
 )
 def test_wrong_command_lines(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     folder: Path,
     tmp_path: Path,
     args: tuple[str, ...],

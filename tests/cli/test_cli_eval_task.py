@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from lmms_eval_offline import WORDS, save_checkpoint
+from refusals import Refused
 from task_clips import N_CONFIGURATIONS, TOKENS_A_FRAME, Processor, Tokenizer, arguments, questions, save_task
 from task_runs import N_ROWS, Row, call, read, run, the_model, the_processor, the_task, the_whole, the_whole_file  # noqa: F401 (fixtures)
-from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 from vlm_models import FRAMES, torch, transformers
 
 import stgraph
@@ -228,7 +228,7 @@ def test_names_from_the_file_do_not_steer_the_terminal(model: str, task: Path, p
     ],
 )
 def test_wrong_command_lines(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     task: Path,
     args: tuple[str, ...],
     message: str,
@@ -236,19 +236,19 @@ def test_wrong_command_lines(
     assert refused("eval", "--model", "m", "--task", str(task), *args).startswith(message)
 
 
-def test_both_or_none(refused: Refused, tmp_path: Path) -> None:  # noqa: F811
+def test_both_or_none(refused: Refused, tmp_path: Path) -> None:
     assert refused("eval", "--model", "m").startswith("--model and --task belong together")
     assert "`stgraph probe`" in refused("eval")
     assert refused("eval", "--task", str(tmp_path / "none.jsonl")).startswith("--model and --task belong together")
 
 
-def test_a_checkpoint_that_is_none(refused: Refused, task: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_checkpoint_that_is_none(refused: Refused, task: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert refused(*arguments(str(tmp_path / "empty"), task)).startswith("cannot load the processor of ")
 
 
 def test_a_tokenizer_without_letters(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     model: str,
     task: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs torch")
 
 from command_line import run as stgraph
-from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
+from refusals import Refused
 
 from stgraph.bench.probe.presets import PRESETS, preset
 from stgraph.bench.probe.rows import PROBE, ProbeRows, unpack
@@ -78,7 +78,7 @@ def test_presets_are_the_papers_tables_and_figures() -> None:
         (["--restart"], "--restart replaces the output file"),
     ],
 )
-def test_what_does_not_fit_is_refused(refused: Refused, words: list[str], message: str) -> None:  # noqa: F811
+def test_what_does_not_fit_is_refused(refused: Refused, words: list[str], message: str) -> None:
     assert message in refused("probe", *words)
 
 

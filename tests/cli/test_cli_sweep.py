@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clips import SHAPE, clip, saved
 from command_line import flat, run
-from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
+from refusals import Refused
 from typer.testing import CliRunner
 
 from stgraph import VideoTokens
@@ -173,7 +173,7 @@ def test_a_table_of_one_cell(dump: str) -> None:
 )
 @pytest.mark.usefixtures("unopened")
 def test_wrong_command_lines(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     args: tuple[str, ...],
     message: str,
 ) -> None:
@@ -181,7 +181,7 @@ def test_wrong_command_lines(
 
 
 def test_a_file_of_something_else_is_left_alone(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     dump: str,
     tmp_path: Path,
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_file_of_something_else_is_left_alone(
 
 
 def test_rows_of_another_version_or_a_broken_value(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     dump: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -223,7 +223,7 @@ def test_rows_of_another_version_or_a_broken_value(
 
 
 def test_a_dump_without_attention_is_named(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     dump: str,
     tmp_path: Path,
 ) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from clips import clip, saved
 from command_line import FEW, run, strict_json
-from test_cli_errors import Refused, refused  # noqa: F401 (a fixture)
-from test_tables import BACKENDS, ELLIPSIS, pair, render, row
+from refusals import Refused
+from terminal_tables import BACKENDS, ELLIPSIS, pair, render, row
 
 from stgraph import VideoTokens
 from stgraph.bench.compare import compare_backends
@@ -44,7 +44,7 @@ SAMPLE = {
     ],
 )
 def test_wrong_usage_is_one_line(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     args: tuple[str, ...],
 ) -> None:
     refused(*args)
@@ -89,7 +89,7 @@ def test_a_missing_signal_is_found_before_work(monkeypatch: Any) -> None:
 
 
 def test_an_error_does_not_steer_the_terminal(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     tmp_path: Path,
 ) -> None:
     assert (

@@ -11,9 +11,10 @@ import pytest
 from feature_zoo import features
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_dumps import header, tensors
 from safetensors.numpy import save_file
 
-from stgraph import TokenGrid, VideoTokens, load, save_query
+from stgraph import VideoTokens, load, save_query
 from stgraph.container import write
 from stgraph.errors import DumpFormatError, DumpVersionError, FeatureError, InputError, StgraphError
 from stgraph.files import atomic_path
@@ -23,18 +24,6 @@ Array = np.ndarray[Any, Any]
 
 def tokens() -> VideoTokens:
     return VideoTokens.from_array(features((2, 2, 3, 4)), importance=np.ones(12), metadata={"source": "a test"})
-
-
-def tensors() -> dict[str, Array]:
-    """What every dump of a 2x2x3 video holds."""
-    t, y, x = TokenGrid(2, 2, 3).coordinates()
-    kind = np.zeros(12, np.uint8)
-    return {"features": features((12, 4)), "token_t": t, "token_y": y, "token_x": x, "token_kind": kind}
-
-
-def header(**changes: str | None) -> dict[str, str]:
-    text = {"stgraph": "tokens", "schema_version": "1", "metadata": "{}"} | changes
-    return {key: value for key, value in text.items() if value is not None}
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plain_dumps import header, tensors
 from safetensors.numpy import save_file
-from test_dump_errors import header, tensors
 
 from stgraph import iter_frames, load, save_query
 from stgraph.errors import DumpFormatError, MissingSignalError

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from module_files import MODULES
 from only_extras import PROJECT, closure, hidden
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_layout import MODULES
 
 TESTS = Path(__file__).parents[1]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -177,7 +177,7 @@ def test_video_and_hf_are_all_that_the_lines_for_a_vlm_need(tmp_path: Path) -> N
         if find_spec(module) is None:
             pytest.skip(f"the extra hf needs {module}")
     from lmms_eval_offline import save_checkpoint, save_clip
-    from test_vlm_readme import readme_lines
+    from readme_lines import readme_lines
 
     clip = tmp_path / "clip.mp4"
     save_checkpoint(tmp_path / "checkpoint")

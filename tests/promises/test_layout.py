@@ -12,11 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from module_files import FOLDERS, MODULES, ROOT
 
 import stgraph
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("community", "selection", "viz", "bench")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 
@@ -64,24 +63,6 @@ OPTIONAL_OR_SLOW = {
 }
 WRAPPED = OPTIONAL_OR_SLOW | {"graspologic_native", "networkit", "numpy", "rich", "safetensors", "scipy", "typer"}
 VAGUE = {"common", "core", "helpers", "misc", "utils"}
-
-
-def module_files() -> dict[str, Path]:
-    """Every Python file of the package by its dotted name below ``stgraph``, each through its real path."""
-    files = {}
-    for base, prefix in [(ROOT / "stgraph", ()), *((ROOT / folder, (folder,)) for folder in FOLDERS)]:
-        for path in sorted(base.rglob("*.py")):
-            inside = path.relative_to(base)
-            if base.name == "stgraph" and inside.parts[0] in FOLDERS:  # reached through a link
-                continue
-            parts = (*prefix, *inside.with_suffix("").parts)
-            if parts[-1] == "__init__" and len(parts) > 1:
-                parts = parts[:-1]
-            files[".".join(parts)] = path
-    return files
-
-
-MODULES = module_files()
 
 
 def top(module: str) -> str:
@@ -209,3 +190,12 @@ def test_public_list_is_what_the_module_holds() -> None:
     assert missing == []
     own = {name for name, value in vars(stgraph).items() if getattr(value, "__module__", "").startswith("stgraph")}
     assert {name for name in own if not name.startswith("_")} <= set(stgraph.__all__)
+
+
+def test_tests_share_through_support_alone() -> None:
+    """What several test files need stands in tests/support/, so that any of them runs by itself."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.startswith("test_") for name in names), f"{path} imports {names}"

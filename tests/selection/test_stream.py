@@ -12,21 +12,16 @@ import pytest
 from feature_zoo import DTYPES, GRIDS, LOOKS, disguise, features, irregular, newline_per_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streams import parts_of
 
 import stgraph
-from stgraph import Selection, TokenGrid, VideoTokens
+from stgraph import TokenGrid, VideoTokens
 from stgraph.dump import iter_frames
 from stgraph.errors import DumpFormatError, InputError
 from stgraph.selection.st_simdiff.parts import join_selections
 from stgraph.selection.st_simdiff.window import Window
-from stgraph.selection.stream import Stream
 
 Array = np.ndarray[Any, Any]
-
-
-def parts_of(stream: Stream, x: Array, importance: Array | None = None) -> list[Selection]:
-    pushed = [stream.push(frame, None if importance is None else importance[t]) for t, frame in enumerate(x)]
-    return [part for part in [*pushed, stream.finish()] if part is not None]
 
 
 def look(shape: tuple[int, ...], dtype: Any, seed: int, kind: str) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_zoo import features
-from test_stream import parts_of
+from streams import parts_of
 
 import stgraph
 from stgraph.errors import FeatureError, GridError, InputError

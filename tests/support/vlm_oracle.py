@@ -8,6 +8,8 @@ from typing import Any
 
 from vlm_models import Case, torch
 
+import stgraph
+from stgraph.vlm.sequence import with_positions
 from stgraph.vlm.stats import Stats
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
@@ -28,6 +30,21 @@ def seen_by_text_model(case: Case, change: Change | None = None) -> Iterator[lis
         yield calls
     finally:
         handle.remove()
+
+
+@torch.no_grad()
+def plain_inputs(case: Case) -> dict[str, Any]:
+    """What reaches the text model without compression."""
+    with seen_by_text_model(case) as calls:
+        case.model(**case.inputs)
+    return with_positions(calls[0])
+
+
+def video_tokens(case: Case, row: int = 0) -> stgraph.VideoTokens:
+    """The row's video as a selector sees it."""
+    T, H, W = case.grids[row]
+    features = plain_inputs(case)["inputs_embeds"][row, case.columns(row)[: T * H * W]]
+    return stgraph.VideoTokens.from_array(features.view(T, H, W, -1))
 
 
 def kept_columns(case: Case, stats: Stats) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from clips import clip
-from test_view import data_of
+from view_pages import data_of
 
 import stgraph
 from stgraph import Setting, VideoTokens

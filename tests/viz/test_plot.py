@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from clips import saved
 from command_line import FEW, run
-from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
-from test_row_figures import PROBE
+from probe_rows import PROBE
+from refusals import Refused
 
 from stgraph.bench.tables.reading import FORMATS, read_tables
 from stgraph.bench.tables.where import matching
@@ -108,7 +108,7 @@ def test_a_name_is_drawn_as_it_is(tmp_path: Path) -> None:
 )
 @pytest.mark.usefixtures("unopened")
 def test_every_figure_of_rows_has_the_guarded_reader(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     tmp_path: Path,
     kind: str,
     name: str,
@@ -154,7 +154,7 @@ def test_plot_of_a_dump(tmp_path: Path, kind: str) -> None:
 )
 @pytest.mark.usefixtures("unopened")
 def test_wrong_command_lines(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     args: tuple[str, ...],
     message: str,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from clips import saved
 from command_line import run
-from test_row_figures import PROBE
+from probe_rows import PROBE
 
 from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.bench.tables.reading import read_tables

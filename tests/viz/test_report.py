@@ -12,10 +12,9 @@ import pytest
 from browsers import Open, pixels, settle, text
 from clips import clip, saved
 from command_line import FEW, run
+from refusals import Refused
 from settings_of import filmed
-from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
-from test_view import array, data_of
-from test_view_odd import MARKUP
+from view_pages import MARKUP, array, data_of
 
 import stgraph
 from stgraph.bench.compare import compare_backends
@@ -134,7 +133,7 @@ def test_a_report_without_thumbnails_or_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unopened")
-def test_a_page_that_cannot_be_written(refused: Refused) -> None:  # noqa: F811
+def test_a_page_that_cannot_be_written(refused: Refused) -> None:
     assert refused("compare", "--html", "nowhere/p.html").startswith("cannot write nowhere/p.html")
 
 

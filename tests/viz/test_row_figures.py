@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import clip
-from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
+from probe_rows import PROBE, probe_row
 
 from stgraph.bench.answers.summary import accuracy_rows
 from stgraph.bench.compare import compare_backends
@@ -21,27 +21,6 @@ from stgraph.viz.figures.sweep import sweep_figure
 pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 Row = dict[str, Any]
-
-
-def probe_row(selector: str, ratio: float, accuracy: float, **changed: Any) -> Row:
-    """A row as ``stgraph eval`` makes it."""
-    settings = {"features": "probe", "backend": None, "split": None, "tau_sim": None, "tau_diff": None, "seed": None}
-    row: Row = {"model": "m", "selector": selector, **settings, "retain_ratio": ratio}
-    for name, value in (("accuracy", accuracy), ("bg", accuracy - 0.1)):
-        row |= {name: value, f"{name}_low": value - 0.02, f"{name}_high": value + 0.03}
-    return row | changed
-
-
-PROBE = [
-    probe_row("full", 1.0, 0.9),
-    probe_row("blind", 0.0, 0.4),
-    *(probe_row("random", r, 0.5 + r / 4) for r in (0.5, 0.1)),
-    *(
-        probe_row("st-simdiff", r, 0.6 + r / 4, backend=b)
-        for b in ("lattice-components", "igraph-leiden")
-        for r in (0.1, 0.5)
-    ),
-]
 
 
 def test_accuracy_against_the_ratio() -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from clips import SHAPE, clip, saved
 from command_line import run
+from refusals import Refused
 from settings_of import filmed, page_of, setting, settings
-from test_cli_errors import Refused, refused, unopened  # noqa: F401 (fixtures)
+from view_pages import array, data_of
 
 import stgraph
 from stgraph import VideoTokens, keep
@@ -29,17 +28,6 @@ from stgraph.viz.pages.frames import first_frames_of_shots, frame_pictures, tell
 from stgraph.viz.pages.inline_page import ArrayPool, json_text
 from stgraph.viz.pages.shown import shown
 from stgraph.viz.pages.view import view_page
-
-
-def data_of(page: str) -> Any:
-    """What the page's scripts read."""
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    return json.loads(text)
-
-
-def array(data: Any, place: int) -> Any:
-    entry = data["arrays"][place]
-    return np.frombuffer(base64.b64decode(entry["data"]), "<" + entry["dtype"])
 
 
 def test_the_page_holds_what_was_computed() -> None:
@@ -264,7 +252,7 @@ def test_the_page_of_the_sample_is_small() -> None:
 )
 @pytest.mark.usefixtures("unopened")
 def test_wrong_command_lines(
-    refused: Refused,  # noqa: F811
+    refused: Refused,
     args: tuple[str, ...],
     message: str,
 ) -> None:

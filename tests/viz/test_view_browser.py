@@ -9,14 +9,13 @@ import pytest
 from browsers import Open, pixels, settle, text
 from clips import SHAPE
 from settings_of import filmed, page_of, setting, settings
+from view_pages import H, W, hover, show
 
 import stgraph
 from stgraph import VideoTokens, colours
 from stgraph.viz.pages.shown import Shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-_, H, W = SHAPE
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +27,6 @@ def made() -> tuple[VideoTokens, list[Shown]]:
 @pytest.fixture
 def page(open_page: Open, made: tuple[VideoTokens, list[Shown]]) -> Any:
     return open_page(page_of(*made))
-
-
-def hover(page: Any, node: int) -> None:
-    """Point at a token of the frame shown."""
-    box = page.locator("#frame").bounding_box()
-    x, y = node % W, node // W % H
-    page.mouse.move(box["x"] + (x + 0.5) * box["width"] / W, box["y"] + (y + 0.5) * box["height"] / H)
-    settle(page)
-
-
-def show(page: Any, frame: int) -> None:
-    page.locator("#time").fill(str(frame))
-    settle(page)
 
 
 def why(setting: Shown, ratio: float, node: int) -> str:

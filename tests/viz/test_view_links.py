@@ -9,7 +9,7 @@ import pytest
 from browsers import Open, pixels, settle, text
 from clips import SHAPE
 from settings_of import filmed, page_of, settings
-from test_view_browser import hover, show
+from view_pages import hover, show
 
 import stgraph
 from stgraph import VideoTokens

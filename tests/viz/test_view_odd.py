@@ -7,7 +7,7 @@ import pytest
 from browsers import Open, pixels, text
 from clips import SHAPE, clip
 from settings_of import filmed, page_of, setting, settings, with_pictures
-from test_view_browser import H, W, hover, show
+from view_pages import MARKUP, H, W, hover, show
 
 import stgraph
 from stgraph import VideoTokens, keep
@@ -16,8 +16,6 @@ from stgraph.selection.reasons import REASON_NAMES
 from stgraph.viz.pages.view import view_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-MARKUP = "<img src=x onerror='window.alive=1'></script><script>window.alive=1</script>&lt;\u2028"
 
 
 def test_markup_is_text(open_page: Open) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-import test_vlm_families as contract
+import vlm_contract as contract
 import vlm_oracle
 from vlm_models import FRAMES, IMAGE, TEXT, VIDEO, Case, finished, noise, padded, row_of, torch, transformers
 
@@ -94,19 +94,17 @@ MADE = {
     "nvila video": lambda batch: nvila(2, 4, batch),
     "nvila lite": lambda batch: nvila(3, 1, batch),
 }
-TESTS = {
-    "r = 1": contract.test_everything_kept_is_bit_identical,
-    "as masked": contract.test_dropped_tokens_are_as_if_masked,
-    "forward": contract.test_forward_alone_is_as_if_masked,
-    "probe": lambda family, batch: contract.test_the_probe_is_eager_attention(family, batch, 2),
+CHECKS = {
+    "r = 1": contract.everything_kept_is_bit_identical,
+    "as masked": lambda case: contract.dropped_tokens_are_as_if_masked(case, kept_columns),
+    "forward": lambda case: contract.forward_alone_is_as_if_masked(case, kept_columns),
+    "probe": lambda case: contract.the_probe_is_eager_attention(case, 2),
 }
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("family", MADE)
-def test_the_contract(family: str, test: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(contract.CASES, family, MADE[family])
-    monkeypatch.setattr(contract, "kept_columns", kept_columns)
-    TESTS[test](family, batch)
+def test_the_contract(family: str, check: str, batch: int) -> None:
+    CHECKS[check](MADE[family](batch))
     assert torch.get_num_threads() == 1

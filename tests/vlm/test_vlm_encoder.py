@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from encoder_oracle import FAMILIES, Recording, blocks_of, eager_signals, seen, signals_of
-from test_vlm_threads import last_logits, other_video, skip_shared_state, together
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from vlm_models import (
     CASES,
@@ -28,6 +27,7 @@ from vlm_models import (
 )
 from vlm_more_models import ALL
 from vlm_state import state_of, warm
+from vlm_threads import last_logits, other_video, skip_shared_state, together
 
 import stgraph
 from stgraph import VideoTokens

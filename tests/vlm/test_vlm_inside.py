@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from staged_selectors import Steps
-from test_vlm_generation import WAYS, first_of_copies, mixed_prompt, skip_broken_copies
+from vlm_generating import WAYS, first_of_copies, mixed_prompt, skip_broken_copies
 from vlm_levels import eager, hidden_run, keep_rows, levels_of
 from vlm_models import CACHE, CASES, Case, torch, transformers
 from vlm_oracle import positions_of, seen_by_text_model

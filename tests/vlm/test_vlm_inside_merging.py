@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from staged_selectors import Steps
-from test_vlm_selectors import video_tokens
 from vlm_levels import hidden_run, keep_rows
 from vlm_models import CASES, torch
-from vlm_oracle import positions_of, seen_by_text_model
+from vlm_oracle import positions_of, seen_by_text_model, video_tokens
 
 import stgraph
 from stgraph.errors import UnavailableError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,22 +10,12 @@ from typing import Any
 import pytest
 import torchvision_on_cpu
 from lmms_eval_offline import save_checkpoint, save_clip
+from readme_lines import README, readme_lines
 from vlm_models import FRAMES, VIDEO, noise, onevision_model, row_of, torch, transformers
 
 torchvision_on_cpu.define_operators()
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-
 pytestmark = pytest.mark.skipif(not README.exists(), reason="README.md is not here: not a checkout")
-
-
-def readme_lines(checkpoint: Path, clip: Path) -> str:
-    """The block under "In a VLM", with the checkpoint and the clip of the test."""
-    section = README.read_text(encoding="utf-8").partition("## In a VLM\n")[2]
-    code = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert code is not None
-    lines = code[1].replace("clip.mp4", str(clip)).replace("frames=64", f"frames={FRAMES}")
-    return re.sub(r'^name = ".*"$', f"name = {str(checkpoint)!r}", lines, flags=re.MULTILINE)
 
 
 class HandMade:

@@ -7,29 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vlm_models import CACHE, CASES, Case, torch
-from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
+from vlm_models import CACHE, CASES, torch
+from vlm_oracle import kept_columns, masked_logits, plain_inputs, positions_of, seen_by_text_model, video_tokens
 
 import stgraph
 from stgraph.errors import InputError, MissingSignalError
-from stgraph.vlm.sequence import with_positions
 
 GREEDY = dict(max_new_tokens=3, do_sample=False, output_logits=True, return_dict_in_generate=True)
-
-
-@torch.no_grad()
-def plain_inputs(case: Case) -> dict[str, Any]:
-    """What reaches the text model without compression."""
-    with seen_by_text_model(case) as calls:
-        case.model(**case.inputs)
-    return with_positions(calls[0])
-
-
-def video_tokens(case: Case, row: int = 0) -> stgraph.VideoTokens:
-    """The row's video as a selector sees it."""
-    T, H, W = case.grids[row]
-    features = plain_inputs(case)["inputs_embeds"][row, case.columns(row)[: T * H * W]]
-    return stgraph.VideoTokens.from_array(features.view(T, H, W, -1))
 
 
 @pytest.mark.parametrize("batch", [1, 2])

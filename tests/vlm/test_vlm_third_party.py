@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from module_files import MODULES
 from staged_selectors import ByImportance, Staged, Twice, selection_of, top
-from test_layout import MODULES
-from test_vlm_selectors import plain_inputs
 from vlm_models import CACHE, CASES, Case, torch
-from vlm_oracle import kept_columns, masked_logits, positions_of, seen_by_text_model
+from vlm_oracle import kept_columns, masked_logits, plain_inputs, positions_of, seen_by_text_model
 
 import stgraph
 from stgraph import Budget, VideoTokens
