@@ -17,6 +17,7 @@ from stgraph.bench.probe.features import probe_statistics, sample_statistics
 from stgraph.bench.probe.objectives import study_objectives
 from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
+from stgraph.bench.probe.rankings import study_rankings
 from stgraph.bench.probe.rows import ProbeRows
 from stgraph.bench.probe.run import Progress, run
 from stgraph.bench.probe.weights import model_names
@@ -170,4 +171,5 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     written = write(out / "contrasts.csv", {"rows": found}, "csv")
     written += write(out / "thresholds.csv", {"rows": chosen}, "csv")
     written += write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
-    return [out / "dev.csv", out / "test.csv", *written, *study_objectives(out, progress)]
+    written += [*study_objectives(out, progress), *study_rankings(out, progress)]
+    return [out / "dev.csv", out / "test.csv", *written]

@@ -13,6 +13,7 @@ from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import model_names, weights_digest
 from stgraph.errors import InputError
 from stgraph.viz.markdown.objectives import NAMES, objective_tables
+from stgraph.viz.markdown.rankings import choice_tables
 from stgraph.viz.markdown.study import BASE, read, study_tables
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +102,8 @@ def test_figure_of_the_objectives_has_a_curve_for_each() -> None:
         assert [line.get_label() for line in axes.lines] == [*NAMES.values(), "all tokens", "uniform", "random"]
     with pytest.raises(InputError, match=r"give objectives\.csv of make study"):
         objective_figure([{"backend": "x"}])
+
+
+@pytest.mark.parametrize("name", list(choice_tables(STUDY)))
+def test_table_of_the_offline_ranking_stands_in_the_page(name: str) -> None:
+    assert choice_tables(STUDY)[name] in (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
