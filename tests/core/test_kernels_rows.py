@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from feature_zoo import DTYPES, ROW_LAYOUTS, SCATTERED_LAYOUTS, features
 
-from stgraph import VideoTokens, build_graph
+from stgraph import VideoTokens, build_graph, selector
+from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.kernels.cpu.centrality import group_centrality
 from stgraph.kernels.cpu.components import group_members
 from stgraph.kernels.cpu.rows import widen
@@ -100,3 +101,8 @@ def test_centrality_copies_no_features(dtype: np.dtype[Any]) -> None:
     members, starts = group_members(np.repeat(np.arange(2, dtype=np.int32), 84), 2)
     peak = peak_memory(group_centrality, tokens.lattice, norms, members, starts)
     assert peak < 0.1 * tokens.features.nbytes
+
+
+def test_a_selection_takes_at_most_60_bytes_a_token() -> None:
+    tokens = VideoTokens.from_array(synthetic_tokens(60, 16, 16, 16))
+    assert peak_memory(selector("st-simdiff", retain_ratio=0.3).select, tokens) <= 60 * tokens.grid.n_tokens

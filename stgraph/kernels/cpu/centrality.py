@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
+from stgraph.kernels.cpu.components import group_blocks
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
-from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
+from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -152,11 +152,9 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     source, flat = row_source(x), norms.reshape(-1)
     out = np.empty(members.size, np.float32)
     sizes = np.diff(starts)
-    # A few blocks a thread: every group is computed alone, so where blocks end changes no result.
-    share = max(1, members.size // (4 * num_threads()))
-    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, members.size, share)), sizes.size))
-    blocks = [(int(a), int(b)) for a, b in pairwise(cuts)]
-    run_blocks(lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, _LARGE, out), blocks)
+    run_blocks(
+        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, _LARGE, out), group_blocks(starts)
+    )
     for g in np.flatnonzero(sizes > _LARGE):
         _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, out)
     return np.clip(out, -1.0, 1.0, out=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,16 @@ def group_members(labels: Array, n_groups: int) -> tuple[Array, Array]:
     """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
     members, starts = _group(labels, n_groups)
     return members, starts
+
+
+def group_blocks(starts: Array) -> list[tuple[int, int]]:
+    """Ranges of groups with about as many members each, a few a thread. For work that treats every group alone, so
+    that where blocks end changes no result.
+
+    Parameters
+    ----------
+    starts : as :func:`group_members` returns it
+    """
+    share = max(1, int(starts[-1]) // (4 * num_threads()))
+    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, starts[-1], share)), starts.size - 1))
+    return [(int(a), int(b)) for a, b in pairwise(cuts)]

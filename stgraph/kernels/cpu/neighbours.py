@@ -10,7 +10,7 @@ import numpy as np
 from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
-from stgraph.kernels.cpu.threads import num_threads, run_blocks
+from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
@@ -60,40 +60,86 @@ def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _cosines(x, square, products, weights, norms):  # type: ignore[no-untyped-def]
-    """Turn products (token to its left / upper / previous neighbour) into weights stored at the smaller index.
-
-    Returns the first token with a NaN or Inf, or -1.
-    """
-    T, H, W = square.shape
-    for t in range(T):
+def _norms(x, square, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
+    """Norms of frames t0..t1-1, and whether a frame has squares to be redone. Returns the first token with a NaN or
+    Inf, or -1."""
+    _, H, W = square.shape
+    for t in range(t0, t1):
+        odd[t] = False
         for h in range(H):
             for w in range(W):
-                s = square[t, h, w]
-                if _SMALLEST <= s <= _LARGEST:
-                    norms[t, h, w] = np.sqrt(np.float64(s))
-                else:
+                norms[t, h, w] = np.sqrt(np.float64(square[t, h, w]))
+        for h in range(H):
+            for w in range(W):
+                if not _SMALLEST <= square[t, h, w] <= _LARGEST:
+                    odd[t] = True
                     exact = _exact_dot(x, t, h, w, t, h, w)
                     if not np.isfinite(exact):
                         return (t * H + h) * W + w
                     norms[t, h, w] = np.sqrt(exact)
-    for t in range(T):
-        for h in range(H):
-            for w in range(W):
-                for family in range(3):
-                    t2, h2, w2 = t - (family == TEMPORAL), h - (family == BOTTOM), w - (family == RIGHT)
-                    if t2 < 0 or h2 < 0 or w2 < 0:
-                        continue
-                    scale = norms[t, h, w] * norms[t2, h2, w2]
-                    cosine = 0.0
-                    if scale > 0.0:
-                        safe = _SMALLEST <= square[t, h, w] <= _LARGEST and _SMALLEST <= square[t2, h2, w2] <= _LARGEST
-                        dot = np.float64(products[family, t, h, w])
-                        if not safe:
-                            dot = _exact_dot(x, t, h, w, t2, h2, w2)
-                        cosine = min(1.0, max(-1.0, dot / scale))
-                    weights[family, t2, h2, w2] = cosine
     return -1
+
+
+@compiled(error_model="numpy", fastmath={"nnan", "nsz"})
+def _divide(dots, norms, other_norms, out):  # type: ignore[no-untyped-def]
+    for i in range(dots.size):
+        out[i] = min(1.0, max(-1.0, np.float64(dots[i]) / (norms[i] * other_norms[i])))
+
+
+@compiled()
+def _cosine(x, square, dot, scale, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
+    if not scale > 0.0:
+        return 0.0
+    if not (_SMALLEST <= square[t, h, w] <= _LARGEST and _SMALLEST <= square[t2, h2, w2] <= _LARGEST):
+        dot = _exact_dot(x, t, h, w, t2, h2, w2)
+    return min(1.0, max(-1.0, dot / scale))
+
+
+@compiled()
+def _weights(x, square, products, norms, odd, weights, t0, t1):  # type: ignore[no-untyped-def]
+    """Turn products (token to its left / upper / previous neighbour) into weights, stored at the smaller index."""
+    T, H, W = square.shape
+    for t in range(t0, t1):
+        ours = norms[t].reshape(-1)
+        for family in range(3):
+            t2, down, step = t - (family == TEMPORAL), int(family == BOTTOM), int(family == RIGHT)
+            if t2 < 0:
+                continue
+            dots, out = products[family, t].reshape(-1), weights[family, t2].reshape(-1)
+            if not (odd[t] or odd[t2]):
+                # A frame at a time; what stands across its edge is overwritten below.
+                skip = down * W + step
+                _divide(dots[skip:], ours[skip:], norms[t2].reshape(-1)[: H * W - skip], out[: H * W - skip])
+                continue
+            for h in range(down, H):
+                for w in range(step, W):
+                    scale = norms[t, h, w] * norms[t2, h - down, w - step]
+                    dot = np.float64(products[family, t, h, w])
+                    found = _cosine(x, square, dot, scale, t, h, w, t2, h - down, w - step)
+                    weights[family, t2, h - down, w - step] = found
+        weights[RIGHT, t, :, W - 1] = np.nan
+        weights[BOTTOM, t, H - 1] = np.nan
+        if t == T - 1:
+            weights[TEMPORAL, t] = np.nan
+
+
+def cosines_of_products(source: Any, square: Array, products: Array) -> tuple[Array, Array] | int:
+    """Weights and norms as :func:`neighbour_cosines` returns them, or the first token with a NaN or Inf.
+
+    Parameters
+    ----------
+    source : of the features, [T, H, W, d] (:func:`stgraph.kernels.cpu.rows.row_source`)
+    square : [T, H, W] float32, each token's product with itself
+    products : [3, T, H, W] float32, with the left, upper and previous one; whatever stands where there is none
+    """
+    T = len(square)
+    weights, norms, odd = np.empty_like(products), np.empty(square.shape, np.float64), np.empty(T, np.bool_)
+    ranges = even_blocks(T, -(-T // num_threads()))
+    bad = [b for b in run_blocks(lambda r: int(_norms(source, square, norms, odd, *r)), ranges) if b >= 0]
+    if bad:
+        return bad[0]
+    run_blocks(lambda r: _weights(source, square, products, norms, odd, weights, *r), ranges)
+    return weights, norms
 
 
 def neighbour_cosines(x: Array) -> tuple[Array, Array]:
@@ -124,12 +170,10 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
         _products(source, square, *products, *block, W)
 
     run_blocks(task, _blocks(T, H))
-    weights = np.full((3, T, H, W), np.nan, np.float32)
-    norms = np.empty((T, H, W), np.float64)
-    bad = _cosines(source, square, products, weights, norms)
-    if bad >= 0:
-        raise bad_token(bad, H, W)
-    return weights, norms
+    found = cosines_of_products(source, square, products)
+    if isinstance(found, int):
+        raise bad_token(found, H, W)
+    return found
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:

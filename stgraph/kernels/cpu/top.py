@@ -7,47 +7,62 @@ from typing import Any
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
+from stgraph.kernels.cpu.components import group_blocks
+from stgraph.kernels.cpu.threads import run_blocks
 
 Array = np.ndarray[Any, Any]
 
-_SMALL = 256  # members up to which insertion sort beats selection, and compiles in no time
+
+@compiled()
+def _kth_key(keys, k):  # type: ignore[no-untyped-def]
+    """A key that k keys reach, or the k-th largest where it is not alone: bisection, whose counts run on vector units
+    and branch nowhere."""
+    low, high = np.int64(keys[0]), np.int64(keys[0])
+    bound = np.empty(1, keys.dtype)  # of the keys' type: half as wide, twice as many at a time
+    for i in range(keys.size):
+        low, high = min(low, np.int64(keys[i])), max(high, np.int64(keys[i]))
+    while low < high:
+        middle = (low | high) - ((low ^ high) >> 1)  # their mean, rounded up; the sum might overflow
+        bound[0] = middle
+        least, n = bound[0], 0
+        for i in range(keys.size):
+            n += keys[i] >= least
+        if n == k:
+            return middle
+        if n > k:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 @compiled()
-def _keep_above(values, members, a, b, bound, k, keep):  # type: ignore[no-untyped-def]
-    """Keep the values above ``bound``, the k-th largest, and the first of those equal to it."""
-    for i in range(a, b):
-        if values[members[i]] > bound:
-            keep[members[i]] = True
-            k -= 1
-    for i in range(a, b):
-        if k == 0:
-            break
-        if values[members[i]] == bound:
-            keep[members[i]] = True
-            k -= 1
-
-
-@compiled()
-def _keep_top_small(values, members, starts, counts, small, keep):  # type: ignore[no-untyped-def]
-    ordered = np.empty(small, np.float64)
-    for g in range(counts.size):
+def _keep_top(values, members, starts, counts, g0, g1, held, keys, keep):  # type: ignore[no-untyped-def]
+    """``held`` and ``keys`` are the same memory, as floats and as integers of their size; as long as any group."""
+    bits = 8 * keys.itemsize - 1
+    flip = (np.int64(1) << (bits - 1)) - 1 + (np.int64(1) << (bits - 1))  # all bits but the sign
+    for g in range(g0, g1):
         a, b, k = starts[g], starts[g + 1], counts[g]
-        n = b - a
-        if k >= n:
+        if k >= b - a:
             for i in range(a, b):
                 keep[members[i]] = True
-        elif k > 0 and n <= small:
-            for i in range(n):
-                value = values[members[a + i]]
-                if i >= k and value <= ordered[k - 1]:
-                    continue
-                j = min(i, k - 1)
-                while j > 0 and ordered[j - 1] < value:
-                    ordered[j] = ordered[j - 1]
-                    j -= 1
-                ordered[j] = value
-            _keep_above(values, members, a, b, ordered[k - 1], k, keep)
+        elif k > 0:
+            for i in range(a, b):
+                held[i - a] = values[members[i]] + 0.0  # -0 and 0 are equal, and so must their keys be
+            here = keys[: b - a]
+            for i in range(b - a):  # integers in the order of the floats
+                here[i] ^= (here[i] >> bits) & flip
+            bound = _kth_key(here, k)
+            for i in range(b - a):
+                if here[i] > bound:
+                    keep[members[a + i]] = True
+                    k -= 1
+            for i in range(b - a):
+                if k == 0:
+                    break
+                if here[i] == bound:
+                    keep[members[a + i]] = True
+                    k -= 1
 
 
 def top_of_groups(values: Array, members: Array, starts: Array, counts: Array) -> Array:
@@ -60,14 +75,26 @@ def top_of_groups(values: Array, members: Array, starts: Array, counts: Array) -
     counts : [n_groups] int64
     """
     keep = np.zeros(values.size, np.bool_)
-    values = values.astype(np.float64, copy=False)  # one compiled version serves both
-    _keep_top_small(values, members, starts, counts, _SMALL, keep)
-    sizes = np.diff(starts)
-    for g in np.flatnonzero((sizes > _SMALL) & (counts > 0) & (counts < sizes)):
-        a, b, k = int(starts[g]), int(starts[g + 1]), int(counts[g])
-        bound = np.partition(values[members[a:b]], b - a - k)[b - a - k]
-        _keep_above(values, members, a, b, bound, k, keep)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    largest = int(np.diff(starts).max(initial=0))
+
+    def task(block: tuple[int, int]) -> None:
+        held = np.empty(largest, values.dtype)
+        keys = held.view(f"i{values.itemsize}")
+        _keep_top(values, members, starts, counts, *block, held, keys, keep)
+
+    run_blocks(task, group_blocks(starts))
     return keep
+
+
+@compiled()
+def _places(mask, out):  # type: ignore[no-untyped-def]
+    n = 0
+    for i in range(mask.size):
+        if mask[i]:
+            out[n] = i
+            n += 1
 
 
 def top_of(values: Array, candidates: Array, k: int) -> Array:
@@ -78,4 +105,6 @@ def top_of(values: Array, candidates: Array, k: int) -> Array:
 
 def top_of_mask(values: Array, mask: Array, k: int) -> Array:
     """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; among equals the smaller index wins."""
-    return top_of(values, np.flatnonzero(mask), k)
+    candidates = np.empty(np.count_nonzero(mask), np.int32)
+    _places(mask, candidates)
+    return top_of(values, candidates, k)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
-from stgraph.kernels.cpu.components import group_members, group_sizes, numbered_roots
+from stgraph.kernels.cpu.components import group_blocks, group_members, group_sizes, numbered_roots
 from stgraph.kernels.cpu.lattice import BEFORE, LEFT, UP, links_above
-from stgraph.kernels.cpu.threads import num_threads, run_blocks
+from stgraph.kernels.cpu.threads import run_blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -257,12 +256,9 @@ def _smallest_of_pieces(links: Array, labels: Array, shape: tuple[int, ...], cap
     n, (H, W) = labels.size, shape
     members, starts = group_members(labels, group_sizes(labels).size)
     queue, parent, piece, first = (np.empty(n, np.int32) for _ in range(4))
-    # A few blocks a thread: every group is split alone, so where blocks end changes no result.
-    share = max(1, n // (4 * num_threads()))
-    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, share)), starts.size - 1))
 
     def task(block: tuple[int, int]) -> None:
         _split_groups(links, labels, members, starts, *block, cap, W, H * W, queue, parent, piece, first)
 
-    run_blocks(task, [(int(a), int(b)) for a, b in pairwise(cuts)])
+    run_blocks(task, group_blocks(starts))
     return first
