@@ -7,6 +7,7 @@ import pytest
 from lattices import noise_lattice
 
 from stgraph import set_num_threads
+from stgraph.kernels.cpu import threads as threads_module
 from stgraph.kernels.cpu.components import canonical_labels, connected_components
 from stgraph.kernels.cpu.edge_list import edges_above
 from stgraph.kernels.cpu.lattice import components
@@ -16,7 +17,13 @@ Families = tuple[bool, bool, bool]
 
 SHAPES = [(1, 1, 1), (1, 1, 11), (1, 5, 1), (9, 1, 1), (1, 4, 5), (3, 3, 2), (6, 5, 4), (2, 9, 9)]
 ALL = (True, True, True)
-pytestmark = pytest.mark.usefixtures("threads")
+pytestmark = pytest.mark.usefixtures("threads", "small_ranges")
+
+
+@pytest.fixture
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread's work for the smallest lattice."""
+    monkeypatch.setattr(threads_module, "_WORTH_A_THREAD", 1)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
-from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
+from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
 
 Array = np.ndarray[Any, Any]
 
@@ -171,7 +171,7 @@ def numbered_roots(parent: Array) -> Array:
     parent : [N] int32, the parent of each node; a root is its own
     """
     labels = np.empty(parent.size, np.int32)
-    ranges = even_blocks(parent.size, -(-parent.size // num_threads()) or 1)
+    ranges = thread_ranges(parent.size)
     starts = np.cumsum([0, *run_blocks(lambda b: int(_count_roots(parent, *b)), ranges)])
     run_blocks(lambda i: _number_roots(parent, *ranges[i], int(starts[i]), labels), range(len(ranges)))
     run_blocks(lambda b: _number_others(parent, *b, labels), ranges)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, numbered_roots
-from stgraph.kernels.cpu.threads import num_threads, run_blocks
+from stgraph.kernels.cpu.threads import run_blocks, thread_ranges
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +97,7 @@ def links_above(similarity: Array, tau: float, families: tuple[bool, bool, bool]
     bound, on = np.float64(tau), np.array(families)
     links = np.empty((T + 1) * H * W, np.uint8)
     links[T * H * W :] = 0
-    run_blocks(lambda b: _links(similarity, bound, on, links, *b), frame_ranges(T))
+    run_blocks(lambda b: _links(similarity, bound, on, links, *b), thread_ranges(T, H * W))
     return links
 
 
@@ -114,15 +113,9 @@ def components(similarity: Array, tau: float, families: tuple[bool, bool, bool])
     """
     _, T, H, W = similarity.shape
     links = links_above(similarity, tau, families)
-    ranges = [(a * H * W, b * H * W) for a, b in frame_ranges(T)]
+    ranges = [(a * H * W, b * H * W) for a, b in thread_ranges(T, H * W)]
     parent = np.empty(T * H * W, np.int32)
     run_blocks(lambda b: _join(links, parent, W, H * W, *b), ranges)
     for a, _ in ranges[1:]:
         _join_seam(links, parent, H * W, a, a + H * W)
     return numbered_roots(parent)
-
-
-def frame_ranges(T: int) -> list[tuple[int, int]]:
-    """T frames cut evenly into a range for each thread."""
-    parts = max(1, min(num_threads(), T))
-    return list(pairwise([T * i // parts for i in range(parts + 1)]))

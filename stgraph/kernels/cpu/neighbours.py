@@ -10,7 +10,7 @@ import numpy as np
 from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
-from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
+from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
@@ -132,9 +132,9 @@ def cosines_of_products(source: Any, square: Array, products: Array) -> tuple[Ar
     square : [T, H, W] float32, each token's product with itself
     products : [3, T, H, W] float32, with the left, upper and previous one; whatever stands where there is none
     """
-    T = len(square)
+    T, H, W = square.shape
     weights, norms, odd = np.empty_like(products), np.empty(square.shape, np.float64), np.empty(T, np.bool_)
-    ranges = even_blocks(T, -(-T // num_threads()))
+    ranges = thread_ranges(T, H * W)
     bad = [b for b in run_blocks(lambda r: int(_norms(source, square, norms, odd, *r)), ranges) if b >= 0]
     if bad:
         return bad[0]

@@ -53,7 +53,7 @@ def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | 
     run_blocks(lambda h: _products(source, square, *products, at, n, *h, W), rows)
     found = cosines_of_products(source, square, products)
     if isinstance(found, int):
-        return found - at * H * W
+        return int(found - at * H * W)
     weights, norms = found
     before = weights[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
     return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at], square[at])

@@ -17,6 +17,8 @@ from stgraph.errors import InputError
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
+_WORTH_A_THREAD = 10_000  # tokens
+
 _pool: ThreadPoolExecutor | None = None
 _n_threads: int | None = None
 
@@ -55,6 +57,19 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
 def even_blocks(n: int, size: int) -> list[tuple[int, int]]:
     """[0, n) cut into half-open ranges of ``size``, the last one shorter."""
     return [(a, min(a + size, n)) for a in range(0, n, size)]
+
+
+def thread_ranges(n: int, tokens_each: int = 1) -> list[tuple[int, int]]:
+    """[0, n) cut evenly into half-open ranges, at most one a thread. Light work a token is not worth a thread for fewer
+    than some ten thousand of them: handing it over takes as long.
+
+    Parameters
+    ----------
+    n : things to share out, such as frames
+    tokens_each : tokens in each of them
+    """
+    parts = max(1, min(num_threads(), n, n * tokens_each // _WORTH_A_THREAD))
+    return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def _available_cpus() -> int:
