@@ -114,7 +114,7 @@ SELECTORS = Registry(
         "pool": "stgraph.selection.rivals.pool:Pool",
         "tome": "stgraph.selection.rivals.tome:ToMe",
         "framefusion": "stgraph.selection.rivals.framefusion:FrameFusion",
-        "framefusion-attention": "stgraph.selection.rivals.framefusion:FrameFusionAttention",
+        "framefusion-attention": "stgraph.selection.rivals.framefusion_attention:FrameFusionAttention",
         "vidcom2": "stgraph.selection.rivals.vidcom2:VidCom2",
         "dycoke-ttm": "stgraph.selection.rivals.dycoke:DyCokeTtm",
         "llava-scissor": "stgraph.selection.rivals.scissor:LlavaScissor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,10 +46,25 @@ class Stage:
     ----------
     layer : decoder layer, from 0, before which the authors cut; 0 is before the language model
     attention : what the tokens are ranked by there; None: by nothing that the language model knows
+    states : hidden states that are read, too, and may be merged: "input", those that enter ``layer``, or "mlp", those
+        that enter the feed-forward block of the layer before; None: none. Not where ``layer`` is 0
+    onwards : whether there may be such a stage before each deeper layer, too, by the attention of as much deeper a one
     """
 
     layer: int = 0
     attention: AttentionRead | None = None
+    states: str | None = None
+    onwards: bool = False
+
+    def unrolled(self, n_layers: int) -> tuple[Stage, ...]:
+        """This stage, and those that may follow it in a language model of ``n_layers`` where it goes on."""
+        found: tuple[Stage, ...] = (replace(self, onwards=False),)
+        read = self.attention
+        for deeper in range(1, n_layers - self.layer if self.onwards else 1):
+            if read is not None and read.layer is not None:
+                read = replace(read, layer=read.layer + 1)
+            found += (Stage(self.layer + deeper, read, self.states),)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +77,30 @@ class Waiting:
     rows : [k] int64, ascending: rows of the tokens that are left until then, and take part in the attention that is
         read; None: all
     resume : continues with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
-        tokens are, None where the stage reads none. Gives the selection, or what waits for the next stage
+        tokens are, None where the stage reads none. Where it reads states, they are a second argument, [k, d] of
+        ``rows``. Gives the selection, or what waits for the next stage; a :class:`Merged` of one where it merges states
     assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums:
         merged once, before the language model. The selection that follows has an assignment, too
     """
 
     stage: Stage
     rows: Any
-    resume: Callable[[Any], Selection | Waiting]
+    resume: Callable[..., Selection | Waiting | Merged]
     assignment: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """What goes on with hidden states that a stage has merged.
+
+    Attributes
+    ----------
+    state : the selection, or what waits for the next stage. A selection has an assignment
+    weights : [k', k] scipy.sparse.csr_array: the rows that are left now as weighted sums of those that were
+    """
+
+    state: Selection | Waiting
+    weights: Any
 
 
 class _Selecting(Protocol):
@@ -122,6 +152,12 @@ def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
     for layer in [*layers, *(read.layer for read in reads if read.layer is not None)]:
         if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or layer < 0:
             raise InputError(f"{by}: a stage names the layer {layer!r}; it must be an integer from 0 on")
+    for stage in stages:
+        if stage.states not in (None, "input", "mlp") or (stage.states is not None and not stage.layer):
+            raise InputError(
+                f"{by}: a stage before layer {stage.layer} reads the states {stage.states!r}; they must be 'input' or "
+                "'mlp', before a layer from 1 on, or None"
+            )
     if layers != sorted(layers):
         raise InputError(f"{by}: stages() name the layers {layers}; they must be in the order in which they are run")
     return stages

@@ -58,7 +58,7 @@ class Hooks:
         self.grids = grids
         self.pruner = Pruner(parts, selector, probe_layer, positions, where, stats)
         self._probe_layer = layer_before(selector, probe_layer, where)
-        inside = layers_inside(selector, probe_layer, where)
+        inside = layers_inside(selector, len(parts.text.layers), probe_layer, where)
         self._layers = None if inside is None else LayerHooks(parts.text, *inside)
         self._calls = Calls()
         self._encoded_signals = None if encoder is None else EncodedSignals(encoder, parts, self._calls)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from stgraph.devices import beside, to_host
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.result import Selection
-from stgraph.selection.stages import Waiting
+from stgraph.selection.stages import Merged, Waiting
 from stgraph.vlm.grids import Video
 
 
@@ -21,6 +23,7 @@ class Job:
     Attributes
     ----------
     state : the selection, or what it waits for
+    merged : whether the rows of the state are weighted sums already
     layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
     probed : the layer whose attention was read last, None where none was
     """
@@ -33,6 +36,7 @@ class Job:
     n_candidates: int | None = None
     probe_s: float = 0.0
     probed: int | None = None
+    merged: bool = False
     layers: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -50,15 +54,35 @@ class Job:
         kept.index_fill_(0, beside(rows, keep), True)
         keep[self.video.start : self.video.stop] &= kept
 
-    def resume(self, attention: Any) -> None:
-        """Go on with the attention of the whole row of the batch, [S]; None where the stage reads none."""
+    @property
+    def rows(self) -> Any:
+        """[k] int64: rows of the video that are left."""
+        rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
+        return np.arange(self.video.grid.n_tokens) if rows is None else rows
+
+    def resume(self, attention: Any, states: Any = None) -> Any:
+        """Go on with the attention of the whole row of the batch, [S], and the states of :attr:`rows`, [k, d]; None
+        where the stage reads none.
+
+        Returns
+        -------
+        [k', k] scipy.sparse.csr_array: :attr:`rows` as sums of those before, where states are merged; else None
+        """
         assert isinstance(self.state, Waiting)
         start = perf_counter()
+        self.merged |= is_merge(self.state)
         found = None if attention is None else attention[self.video.start : self.video.stop]
         if found is not None and self.n_candidates is None:
             self.n_candidates = self.video.grid.n_nodes if self.state.rows is None else len(self.state.rows)
-        self.state = self.state.resume(found if found is None or self.on_gpu else to_host(found))
+        reads = [found] if self.state.stage.states is None else [found, states]
+        went_on: Selection | Waiting | Merged = self.state.resume(
+            *(one if one is None or self.on_gpu else to_host(one) for one in reads)
+        )
+        weights = went_on.weights if isinstance(went_on, Merged) else None
+        self.state = went_on.state if isinstance(went_on, Merged) else went_on
+        self.merged |= weights is not None
         self.select_s += perf_counter() - start
+        return weights
 
     def note(self, layer: int) -> None:
         """Note how many tokens are left before ``layer``, where that is not all of them."""

@@ -16,6 +16,7 @@ from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.calls import is_running, stack_of
 from stgraph.vlm.keywords import cache_of
+from stgraph.vlm.layer_kinds import mlp_norm
 from stgraph.vlm.levels import Level, is_flash
 from stgraph.vlm.prompt_pass import PromptPass
 
@@ -47,11 +48,15 @@ class LayerHooks:
     text : the text model
     recorded : layers whose attention may be wanted from the running pass
     probed : layers whose attention may be wanted before they run
+    before_mlp : layers whose states may be wanted on their way to the feed-forward block
     """
 
-    def __init__(self, text: Any, recorded: Iterable[int], probed: Iterable[int]) -> None:
+    def __init__(
+        self, text: Any, recorded: Iterable[int], probed: Iterable[int], before_mlp: Iterable[int] = ()
+    ) -> None:
         self._text = text
         self._recorded, self._probed = sorted(set(recorded)), sorted(set(probed))
+        self._norms = {layer: mlp_norm(text, layer) for layer in sorted(set(before_mlp))}
         self._of_thread: dict[int, tuple[FrameType, Pass]] = {}
 
     @property
@@ -59,7 +64,8 @@ class LayerHooks:
         """Those that must not be compiled, by the names users would write."""
         found = {f"decoder layer {i}": layer for i, layer in enumerate(self._text.layers)}
         attention = {f"the attention of {name}": getattr(layer, "self_attn", None) for name, layer in found.items()}
-        return {**found, **{name: module for name, module in attention.items() if module is not None}}
+        norms = {f"post_attention_layernorm of decoder layer {layer}": norm for layer, norm in self._norms.items()}
+        return {**found, **{name: module for name, module in attention.items() if module is not None}, **norms}
 
     def attach(self, stack: ExitStack) -> None:
         """Register the hooks, and what takes them away on ``stack``."""
@@ -72,6 +78,8 @@ class LayerHooks:
         for i, module in enumerate(self._text.layers):
             handle = module.register_forward_pre_hook(partial(self._before_layer, i), with_kwargs=True)
             stack.callback(handle.remove)
+        for layer, norm in self._norms.items():
+            stack.callback(norm.register_forward_pre_hook(partial(self._before_mlp, layer), with_kwargs=True).remove)
         stack.callback(self._of_thread.clear)
 
     def begin(self, frame: FrameType, under_way: Pass) -> None:
@@ -120,6 +128,11 @@ class LayerHooks:
                 level.check_cache(cache_of(keywords), under_way.past)
             new = level.of_new_tokens(keywords, under_way.past, under_way.n_new, is_flash(self._text))
         return ((), {**new, "hidden_states": hidden}) if named else ((hidden, *args[1:]), new)
+
+    def _before_mlp(self, layer: int, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        under_way = None if probing() else self._current()
+        if isinstance(under_way, PromptPass):
+            under_way.before_mlp(layer, args[0] if args else kwargs["hidden_states"])
 
 
 def _is_wanted(attention: Any) -> bool:

@@ -50,6 +50,25 @@ def check_all_attend(text: Any) -> None:
         )
 
 
+def mlp_norm(text: Any, layer: int) -> Any:
+    """The module of a decoder layer that what its attention leaves behind enters on its way to the feed-forward block.
+
+    Raises
+    ------
+    UnavailableError
+        the layer is built in another way, so that what enters its feed-forward block cannot be changed
+    """
+    module = text.layers[layer]
+    found = getattr(module, "post_attention_layernorm", None)
+    if found is None or hasattr(module, "pre_feedforward_layernorm") or hasattr(module, "post_feedforward_layernorm"):
+        raise UnavailableError(
+            f"decoder layer {layer} of {type(text).__name__} ({type(module).__name__}) does not normalise what its "
+            "attention leaves behind by post_attention_layernorm, where this selector merges tokens inside the "
+            "language model: compress(..., where='before')"
+        )
+    return found
+
+
 def departure_of(text: Any) -> str | None:
     """Why a cut prompt is not what the whole prompt with hidden tokens would be; None where it is."""
     kinds = getattr(text.config, "layer_types", None) or ()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stgraph.devices import beside
 from stgraph.errors import UnavailableError
-from stgraph.selection.result import Selection
+from stgraph.selection.result import merge_tensor
 from stgraph.selection.stages import Stage, Waiting
 from stgraph.vlm.attention_probe import last_token_attention_in, unreadable
+from stgraph.vlm.deep_features import DeepFeatures
+from stgraph.vlm.grids import Video
 from stgraph.vlm.jobs import Finish, Job, is_merge
-from stgraph.vlm.keywords import CACHE_NAMES, visual_of
+from stgraph.vlm.keywords import CACHE_NAMES
 from stgraph.vlm.levels import Level, is_flash
 from stgraph.vlm.sequence import Cut, cut_of
 
@@ -49,6 +52,7 @@ class PromptPass:
         self._attention: dict[int, Any] = {}
         self._made: dict[str, Any] = {}
         self._of: tuple[Any, ...] = ()
+        self._resumed: list[Job] = []  # by states ahead of a feed-forward block; their columns go behind it
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,42 +81,77 @@ class PromptPass:
         """What enters a decoder layer: its input ([B, L, d]) and keyword arguments, shorter where columns go."""
         if self._deep is not None:
             hidden = self._deep.added(layer, hidden, self._level)
-        while due := [(job, state) for job, state in self._waiting if state.stage.layer == layer]:
-            hidden = self._cut(layer, module, due, hidden, keywords)
+        if self._resumed:
+            hidden, self._resumed = self._shortened(layer, self._resumed, hidden), []
+        while due := self._due(layer):
+            if any(state.stage.states for _, state in due):
+                hidden = hidden.clone()
+            for job, state in due:
+                read = _read_of(state.stage, self._probe_layer)
+                found = None
+                if read is not None:
+                    found = self._probe(module, hidden, keywords) if read == layer else self._noted(read)
+                self._resume(job, state, layer, found, read, hidden)
+            hidden = self._shortened(layer, [job for job, _ in due], hidden)
         if not self.levels:
             return hidden, dict(keywords)
         return hidden, self._keywords(keywords)
 
-    def _cut(
-        self, layer: int, module: Any, due: Sequence[tuple[Job, Waiting]], hidden: Any, keywords: Mapping[str, Any]
-    ) -> Any:
+    def before_mlp(self, layer: int, hidden: Any) -> None:
+        """What enters a layer's feed-forward block ([B, L, d]), where stages read it: rows are merged in place, since
+        the layer holds the same tensor to add it to what the block makes."""
+        while due := [(job, state) for job, state in self._due(layer + 1) if state.stage.states == "mlp"]:
+            for job, state in due:
+                read = _read_of(state.stage, self._probe_layer)
+                self._resume(job, state, layer + 1, None if read is None else self._noted(read), read, hidden)
+                if not any(job is one for one in self._resumed):
+                    self._resumed.append(job)
+
+    def _due(self, layer: int) -> list[tuple[Job, Waiting]]:
+        return [(job, state) for job, state in self._waiting if state.stage.layer == layer]
+
+    def _noted(self, layer: int) -> Any:
+        if layer not in self._attention:
+            raise unreadable(self._text.layers[layer].self_attn)
+        return self._attention[layer]
+
+    def _resume(self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any) -> None:
+        """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so."""
         import torch
 
-        here = None
-        for job, state in due:
-            read = _read_of(state.stage, self._probe_layer)
-            if read is None:
-                job.resume(None)
-            else:
-                if read == layer and here is None:
-                    here = self._probe(module, hidden, keywords)
-                found = here if read == layer else self._attention.get(read)
-                if found is None:
-                    raise unreadable(self._text.layers[read].self_attn)
-                job.probed = read
-                job.resume(found[job.video.row])
-            if is_merge(job.state) and not (state.assignment is not None and isinstance(job.state, Selection)):
-                raise UnavailableError(
-                    "a selector merges tokens between decoder layers, which compress() does before the first layer "
-                    "alone: compress(..., where='before')"
-                )
-            job.note(layer)
+        attention = None if found is None else found[job.video.row]
+        job.probed = job.probed if read is None else read
+        columns, rows, at = torch.gather(self._columns, 1, self._level.at), job.rows, None
+        if state.stage.states is not None:
+            at = _places(columns[job.video.row], self._level.valid[job.video.row], job.video, rows)
+        weights = job.resume(attention, None if at is None else hidden[job.video.row, at].detach())
+        if is_merge(job.state) and not job.merged:
+            raise UnavailableError(
+                f"a selector merges tokens before decoder layer {layer} without a stage that reads their states: its "
+                "resume() must return Merged(...), or compress(..., where='before')"
+            )
+        job.note(layer)
+        if weights is None:
+            return
+        for row, jobs in enumerate(self._by_row):
+            if any(job is one for one in jobs):
+                valid = self._level.valid[row]
+                old, new = (_places(columns[row], valid, job.video, of) for of in (rows, job.rows))
+                hidden[row, new] = merge_tensor(weights, hidden[row, old])
+                if self._deep is not None:
+                    first = layer - (state.stage.states == "mlp")
+                    self._deep.merge(first, row, self._level.at[row, old], self._level.at[row, new], weights)
+
+    def _shortened(self, layer: int, jobs: Sequence[Job], hidden: Any) -> Any:
+        """The columns that are left before ``layer``, once these videos go on with fewer."""
+        import torch
+
         B, S = len(self._columns), self._length
         keep = torch.ones(B, S, dtype=torch.bool, device=hidden.device)
         columns = torch.gather(self._columns, 1, self._level.at)
-        for row, jobs in enumerate(self._by_row):
-            for job in jobs:
-                if any(job is one for one, _ in due):
+        for row, of_row in enumerate(self._by_row):
+            for job in of_row:
+                if any(job is one for one in jobs):
                     job.keep_in(keep[row])
         within = keep.gather(1, columns) & self._level.valid
         if not torch.equal(within, self._level.valid):
@@ -147,35 +186,19 @@ class PromptPass:
         return spread.scatter_add_(1, columns, torch.where(self._level.valid.to(found.device), found.double(), 0.0))
 
 
-class DeepFeatures(list[Any]):
-    """Visual features that a text model adds behind its first layers (DeepStack): a list of them for the text model,
-    which holds none any more once columns went; from then on they are added here, to the columns that are left."""
-
-    def __init__(self, keywords: Mapping[str, Any], levels: list[Level]) -> None:
-        super().__init__(keywords["deepstack_visual_embeds"])
-        self._visual, self._cut = visual_of(keywords), levels
-
-    def __len__(self) -> int:
-        return 0 if self._cut else super().__len__()
-
-    def added(self, layer: int, hidden: Any, level: Level) -> Any:
-        """What enters ``layer``, with the features of the layer before, if the text model did not add them."""
-        import torch
-
-        if not self._cut or not 0 < layer <= super().__len__():
-            return hidden
-        there = torch.gather(self._visual, 1, level.at) & level.valid
-        entry = self._visual.reshape(-1).cumsum(0).view(self._visual.shape) - 1
-        hidden = hidden.clone()
-        hidden[there] += self[layer - 1].to(hidden)[torch.gather(entry, 1, level.at)[there]]
-        return hidden
-
-
 def _counted(columns: Any) -> Any:
     """[B, L] int64: 0, 1, ... in each row."""
     import torch
 
     return torch.arange(columns.shape[1], device=columns.device).expand(len(columns), -1).contiguous()
+
+
+def _places(columns: Any, valid: Any, video: Video, rows: Any) -> Any:
+    """[k] int64: where rows of a video are among the columns that are left of one row of the batch ([L] each)."""
+    import torch
+
+    wanted = beside(rows, columns) + video.start
+    return torch.searchsorted(columns[valid], wanted) + int((~valid).sum())
 
 
 def _read_of(stage: Stage, probe_layer: int) -> int | None:

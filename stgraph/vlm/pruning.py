@@ -21,6 +21,7 @@ from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import last_token_attention
 from stgraph.vlm.calls import Asked
 from stgraph.vlm.continuation import Continuation
+from stgraph.vlm.deep_features import DeepFeatures
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.jobs import Job, is_merge, is_whole
@@ -29,10 +30,10 @@ from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
-from stgraph.vlm.prompt_pass import DeepFeatures, PromptPass
+from stgraph.vlm.prompt_pass import PromptPass
 from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
-from stgraph.vlm.stages import begin, exactness_of, layer_before
+from stgraph.vlm.stages import begin, exactness_of, layer_before, stages_inside
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
 Array = np.ndarray[Any, Any]
@@ -184,7 +185,7 @@ class Pruner:
             self._record(jobs, first, (lengths[0], kept_length, probe_length), probe_s)
 
         rows = [by_row[first[row]] for row in range(len(ids))]
-        stages, levels = self.selector.stages(), continuation.levels
+        stages, levels = stages_inside(self.selector, len(self.parts.text.layers)), continuation.levels
         deep = None if visual_of(new) is None else DeepFeatures(new, levels)
         layers = PromptPass(self.parts.text, cut, rows, stages, self.probe_layer, deep, finish, levels)
         return Shortened(new if deep is None else {**new, "deepstack_visual_embeds": deep}, continuation, layers)
@@ -213,6 +214,8 @@ class Pruner:
             span = to_host(span)
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index, **facts}
+        if self.where == "inside":
+            metadata["llm_layers"] = len(self.parts.text.layers)
         tokens = VideoTokens(span, video.grid, signals, metadata)
         state = begin(self.selector, tokens, self.probe_layer)
         return Job(video, state, perf_counter() - start, why, tokens.on_gpu)
@@ -270,7 +273,9 @@ class Pruner:
                     account=job.account(n_layers),
                     kind=chosen.kind,
                     positions=self._policy(job),
-                    exactness=exactness_of(chosen, job.probed, self.selector, self.where, None if whole else departure),
+                    exactness=exactness_of(
+                        chosen, job.probed, self.selector, self.where, n_layers, None if whole else departure
+                    ),
                     select_s=job.select_s,
                     probe_s=job.probe_s,
                     host_copy=job.host_copy,

@@ -9,11 +9,11 @@ from stgraph.selection.base import MinimalSelector, Selector
 from stgraph.selection.checked import checked
 from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
-from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, AttentionRead, Waiting
+from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, Stage, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts
-from stgraph.vlm.layer_kinds import check_all_attend
+from stgraph.vlm.layer_kinds import check_all_attend, mlp_norm
 from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
@@ -67,7 +67,7 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
     if where not in ("inside", "before"):
         raise InputError(f"where is {where!r}; it must be 'inside', at the layers the selector names, or 'before'")
     stages, n_layers = selector.stages(), len(text.layers)
-    inside = [stage for stage in stages if stage.layer and where == "inside"]
+    inside = stages_inside(selector, n_layers) if where == "inside" else []
     measured = getattr(getattr(selector, "budget", None), "measured", None) == "layers"
     if measured and where == "before" and any(stage.layer for stage in stages):
         raise InputError(
@@ -97,8 +97,15 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
                 f"{selector.name} drops tokens before decoder layer {stage.layer} by the attention of layer {read}, "
                 "which comes later: name a lower probe_layer"
             )
+        if stage.states == "mlp":
+            mlp_norm(text, stage.layer - 1)
     if inside:
         check_all_attend(text)
+
+
+def stages_inside(selector: Selector, n_layers: int) -> list[Stage]:
+    """The stages between decoder layers, those that go on before each deeper layer as one a layer."""
+    return [one for stage in selector.stages() if stage.layer for one in stage.unrolled(n_layers)]
 
 
 def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None:
@@ -123,36 +130,40 @@ def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None
     return layers[0] if layers else None
 
 
-def layers_inside(selector: Selector, probe_layer: int, where: str) -> tuple[set[int], set[int]] | None:
-    """Layers whose attention is read from the running pass, and those in which it is read before they run; None where
-    nothing is cut between layers."""
-    stages = [stage for stage in selector.stages() if stage.layer and where == "inside"]
+def layers_inside(
+    selector: Selector, n_layers: int, probe_layer: int, where: str
+) -> tuple[set[int], set[int], set[int]] | None:
+    """Layers whose attention is read from the running pass, those in which it is read before they run, and those whose
+    states are read ahead of the feed-forward block; None where nothing is cut between layers."""
+    stages = stages_inside(selector, n_layers) if where == "inside" else []
     if not stages:
         return None
     reads = [(s.layer, s.attention.at(probe_layer)) for s in stages if s.attention is not None]
-    return {read for layer, read in reads if read < layer}, {read for layer, read in reads if read == layer}
+    return (
+        {read for layer, read in reads if read < layer},
+        {read for layer, read in reads if read == layer},
+        {stage.layer - 1 for stage in stages if stage.states == "mlp"},
+    )
 
 
 def begin(selector: Selector, tokens: VideoTokens, probe_layer: int) -> Selection | Waiting:
     """Select, or go as far as is possible without the attention of the layer that will be read."""
-    reads = _reads(selector)
+    reads = [stage.attention for stage in selector.stages() if stage.attention is not None]
     return selector.begin(tokens, reads[0].at(probe_layer) if reads else probe_layer)
 
 
 def exactness_of(
-    selection: Selection, layer: int | None, selector: Selector, where: str, departure: str | None = None
+    selection: Selection, layer: int | None, selector: Selector, where: str, n_layers: int, departure: str | None = None
 ) -> str:
     """The selection's exactness, and how the run departs from the authors beyond it: by ``departure``, for one."""
     reasons = [] if selection.exactness == "exact" else [selection.exactness.removeprefix("approximate: ")]
     if selection.account.prune_layer and where == "before":
         reasons.append(_BEFORE)
-    theirs = sorted({read.layer for read in _reads(selector) if read.layer is not None} - {layer})
-    if layer is not None and theirs and not any(read.layer == layer for read in _reads(selector)):
+    reads = [one for stage in selector.stages() for one in stage.unrolled(n_layers)]
+    named = {s.attention.layer for s in reads if s.attention is not None and s.attention.layer is not None}
+    theirs = sorted(named - {layer})
+    if layer is not None and theirs and layer not in named:
         reasons.append(f"attention of decoder layer {layer}; the authors take layer {theirs[0]}")
     if departure is not None:
         reasons.append(departure)
     return approximate(*reasons)
-
-
-def _reads(selector: Selector) -> list[AttentionRead]:
-    return [stage.attention for stage in selector.stages() if stage.attention is not None]

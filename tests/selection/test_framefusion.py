@@ -158,6 +158,23 @@ def test_measured_over_the_layers_the_mean_is_at_most_r(video: VideoTokens) -> N
     assert result.account.mean_over_layers <= 0.3 * 360 + 1
 
 
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.8])
+def test_the_authors_count_makes_the_ratio_the_mean_over_the_layers(video: VideoTokens, ratio: float) -> None:
+    result = fused(video, ratio, "framefusion-attention", exact_count=False, n_layers=12, tau=0.9)
+    assert abs(result.account.mean_over_layers - ratio * 360) <= 1
+    assert selector("framefusion-attention", retain_ratio=ratio, exact_count=False).count(video.grid) is None
+    with pytest.raises(InputError, match="n_layers is 1; it must be an integer of at least 2"):
+        selector("framefusion-attention", retain_ratio=ratio, n_layers=1)
+
+
+def test_similarity_to_the_token_before_skips_what_was_merged_away() -> None:
+    from stgraph.selection.rivals.framefusion_runs import to_token_before
+
+    states = np.array([[1, 0], [0, 0], [1, 1], [0, 2], [3, 0]], np.float32)
+    found = to_token_before(states, np.array([0, 1, 3, 4, 6]), 3)  # positions 0, 1, 0, 1, 0
+    assert found.tolist() == pytest.approx([-2, -2, math.sqrt(0.5), 0, math.sqrt(0.5)])
+
+
 def test_attention_may_come_from_the_saved_layers(video: VideoTokens) -> None:
     signals = {name: values for name, values in video.signals.items() if name != "importance"}
     saved = VideoTokens(video.features, video.grid, signals)

@@ -162,13 +162,11 @@ def framefusion(exact_count: bool = True, tau: float = 0.6) -> Restatement:
 
 
 def framefusion_attention(tau: float = 0.6) -> Restatement:
-    """The first merge by the authors' rule, then the survivors of most attention."""
+    """The first merge by the authors' rule, its bound the very budget, then the survivors of most attention."""
 
     def restate(video: Video, n_keep: int, ratio: Fraction) -> Expected:
         margin = Margin()
-        taken = _own_edges(video, ratio, tau, margin)
-        if video.n - len(taken) < n_keep:
-            taken = _most_similar(video, video.n - n_keep, margin)
+        taken = _own_edges(video, Fraction(n_keep, video.n), tau, margin, video.n - n_keep)
         runs = _runs(video, taken)
         kept = highest(shallow_attention(video), sorted(runs), n_keep)
         return _averaged(video, runs, kept, margin)
@@ -184,7 +182,7 @@ def _most_similar(video: Video, count: int, margin: Margin) -> set[int]:
     return {token for token, _ in edges[:count]}
 
 
-def _own_edges(video: Video, ratio: Fraction, tau: float, margin: Margin) -> set[int]:
+def _own_edges(video: Video, ratio: Fraction, tau: float, margin: Margin, most: int | None = None) -> set[int]:
     edges = temporal_edges(video)
     for _, weight in edges:
         margin.note(weight - tau)
@@ -192,7 +190,7 @@ def _own_edges(video: Video, ratio: Fraction, tau: float, margin: Margin) -> set
     bound = pruning_ratio([], float(ratio))
     if len(similar) / video.n < bound:
         return similar
-    return _most_similar(video, int(bound * video.n), margin)
+    return _most_similar(video, int(bound * video.n) if most is None else most, margin)
 
 
 def _runs(video: Video, taken: set[int]) -> dict[int, list[int]]:
