@@ -12,6 +12,7 @@ from stgraph.cli import options, results
 EXAMPLES = """
 stgraph bench -o rows.csv
 stgraph bench --quick
+stgraph bench --selectors --rounds 5
 """
 
 
@@ -22,6 +23,7 @@ def command(
         bool,
         typer.Option("--prefill", help="Only the prefill of a randomly initialised 28-layer VLM, full and compressed."),
     ] = False,
+    selectors: Annotated[bool, typer.Option("--selectors", help="Only the selectors, beside one plain read.")] = False,
     device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
@@ -35,7 +37,7 @@ def command(
 
     from stgraph.bench.speed.first_call import first_call
     from stgraph.bench.speed.selector_speed import CASE, measure_selectors
-    from stgraph.bench.speed.stages import CASES, machine, measure
+    from stgraph.bench.speed.stages import CASES, Case, machine, measure
 
     options.check_device(device)
     chosen = results.check_output(output, fmt)
@@ -45,21 +47,24 @@ def command(
     if prefill:
         _prefill(n_rounds, quick, output, chosen, quiet)
         return
-    cases = [case for case in CASES if case.d == 128][:1] if quick else CASES
-    tables: dict[str, list[dict[str, object]]] = {"rows": [], "first_call": []}
+    cases: tuple[Case, ...] = () if selectors else CASES
+    if quick:
+        cases = tuple(case for case in cases if case.d == 128)[:1]
+    tables: dict[str, list[dict[str, object]]] = {"rows": []}
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
             tables["rows"] += measure(case, n_rounds, partial(progress, share=0.9 * i / len(cases)))
-        selector_case = cases[0] if quick else CASE
+        selector_case = next(case for case in CASES if case.d == 128) if quick else CASE
         tables["rows"] += measure_selectors(selector_case, n_rounds, partial(progress, share=0.9))
-        progress("first call", 0.99)
-        tables["first_call"] = first_call()
+        if not selectors:
+            progress("first call", 0.99)
+            tables["first_call"] = first_call()
     if results.wants_table(output, chosen, quiet):
         from stgraph.viz.terminal.speed import speed_tables
 
         console = options.console()
         console.print(machine(), style="bold")
-        console.print(speed_tables(tables["rows"], tables["first_call"]))
+        console.print(speed_tables(tables["rows"], tables.get("first_call", [])))
     results.deliver(tables, output, chosen, quiet)
 
 

@@ -145,3 +145,6 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick = strict_json(run("bench", "--quick", "--rounds", "1", "--format", "json"))
     assert {row["case"] for row in quick["rows"]} == {"2x2x3x128 float32"}
     assert quick["first_call"] == first
+    alone = strict_json(run("bench", "--selectors", "--rounds", "1", "--format", "json"))
+    assert [row["by"] for row in alone["rows"]] == SELECTORS.names()
+    assert {row["stage"] for row in alone["rows"]} == {"selector"}

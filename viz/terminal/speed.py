@@ -24,6 +24,8 @@ def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     selectors = [row for row in rows if row["stage"] == "selector"]
     if selectors:
         parts.append(_selector_table(selectors))
+    if not first:
+        return Group(*parts, Text(legend(_TIMES)))
     table = new_table("First call (kernels compile once, then come from the cache)")
     for head in ("compiled kernels", "import s", "first selection s", "second selection s"):
         table.add_column(head, justify="right")
