@@ -9,7 +9,7 @@ STUDY := bench/results/study
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check bench study fuzz lowest release venv clean
+.PHONY: help demo test quick check bench study docs fuzz lowest release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -45,6 +45,12 @@ study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe
 	  --split tree --split raster --split redetect -o $(STUDY)/sample.csv
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
+
+docs: $(VENV)/.installed-docs ## build the documentation site into build/site and check its links
+	@$(BIN)/python docs/site/make.py
+	@PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python docs/site/check.py build/site
+	@echo "build/site/index.html: open it in a browser; it needs no server and no network"
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of files what breaks them, by coverage
 	@PYTHONPATH=$(VENV)/atheris:tests/support:tests $(BIN)/python -m fuzz.run $(ARGS)
