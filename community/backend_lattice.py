@@ -13,15 +13,20 @@ from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
 
 
-class LatticeComponents:
-    """Connected components by union-find with path halving, near-linear in the edges."""
+class _Lattice:
+    """What all of them share: they come with the package."""
 
-    name = "lattice-components"
     package = "stgraph-video"
-    capabilities = replace(COMPONENTS, device="any", canonical=True)
 
     def unavailable(self) -> str | None:
         return None
+
+
+class LatticeComponents(_Lattice):
+    """Connected components by union-find with path halving, near-linear in the edges."""
+
+    name = "lattice-components"
+    capabilities = replace(COMPONENTS, device="any", canonical=True)
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         if isinstance(edges, LatticeEdges):
@@ -29,29 +34,28 @@ class LatticeComponents:
         return kernels_for(edges.src, "components").connected_components(edges.n_nodes, edges.src, edges.dst)[0]
 
 
-class LatticeLeiden:
+_COMPILED = Capabilities(
+    device="cpu",
+    objective="cpm",
+    weighted=True,
+    seeded=False,
+    deterministic=True,
+    native_cap=True,
+    canonical=True,
+    ignores=("seed",),
+)
+
+
+class LatticeLeiden(_Lattice):
     """Leiden in compiled loops, linear in the edges, without randomness; communities are connected."""
 
-    package = "stgraph-video"
     parameters: Mapping[str, Parameter] = {
         "n_iterations": Parameter(3, "passes, each starting from the communities of the last", least=1, most=1_000)
     }
 
     def __init__(self, name: str, objective: str) -> None:
         self.name = name
-        self.capabilities = Capabilities(
-            device="cpu",
-            objective=objective,
-            weighted=True,
-            seeded=False,
-            deterministic=True,
-            native_cap=True,
-            canonical=True,
-            ignores=("seed",),
-        )
-
-    def unavailable(self) -> str | None:
-        return None
+        self.capabilities = replace(_COMPILED, objective=objective)
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         from stgraph.kernels.cpu.leiden import leiden
@@ -68,29 +72,15 @@ class LatticeLeiden:
         )
 
 
-class LatticeSegments:
+class LatticeSegments(_Lattice):
     """Felzenszwalb and Huttenlocher's segmentation over every lattice edge, without a threshold."""
 
     name = "lattice-segments"
-    package = "stgraph-video"
-    capabilities = Capabilities(
-        device="cpu",
-        objective="segmentation",
-        weighted=True,
-        seeded=False,
-        deterministic=True,
-        native_cap=True,
-        canonical=True,
-        thresholded=False,
-        ignores=("resolution", "seed"),
-    )
+    capabilities = replace(_COMPILED, objective="segmentation", thresholded=False, ignores=("resolution", "seed"))
     parameters: Mapping[str, Parameter] = {
         "scale": Parameter(0.2, "larger gives larger segments; in units of 1 - cosine", least=0.0),
         "min_size": Parameter(1, "smaller segments join the neighbour most like them", least=1, most=2**31 - 1),
     }
-
-    def unavailable(self) -> str | None:
-        return None
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
         from stgraph.kernels.cpu.segments import segment_labels

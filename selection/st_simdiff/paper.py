@@ -15,10 +15,10 @@ from stgraph.community.detect import detect_communities
 from stgraph.devices import beside, counts, full, numbers, true_places
 from stgraph.graph import TokenGraph, build_graph, check_threshold
 from stgraph.selection.budget import Budget
-from stgraph.selection.method import Choice, Method
+from stgraph.selection.method import Choice
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
-from stgraph.selection.signals.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
+from stgraph.selection.signals.attention import SHALLOW_LAYER
 from stgraph.selection.st_simdiff.analysis import Analysis, Reduced
 from stgraph.selection.st_simdiff.centrality import centrality
 from stgraph.selection.st_simdiff.events import find_events, parse_tau_diff, temporal_difference
@@ -30,6 +30,7 @@ from stgraph.selection.st_simdiff.importance import (
     reduction_exactness,
     resolve_importance,
 )
+from stgraph.selection.st_simdiff.ranked import RankedMethod
 from stgraph.selection.st_simdiff.reduction import reduce_candidates
 from stgraph.selection.st_simdiff.representatives import representative_tokens
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
@@ -39,7 +40,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StSimDiff(Method):
+class StSimDiff(RankedMethod):
     """The paper's selector.
 
     Attributes
@@ -93,17 +94,6 @@ class StSimDiff(Method):
         parse_tau_diff(self.tau_diff)
         check_importance(self.importance)
         check_detection(self.backend, self.max_size, self.split, self.resolution, self.seed, self.backend_options)
-
-    @property
-    def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Signals this configuration requires."""
-        named = isinstance(self.importance, str) and self.importance == "attention"
-        return frozenset({"importance"}) if named else frozenset()
-
-    def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
-        if self.requires and not has_shallow_attention(tokens):
-            shallow_attention(tokens, "importance='attention'")
 
     @property
     def fits_budget(self) -> bool:  # type: ignore[override]

@@ -11,10 +11,10 @@ from stgraph.errors import InputError
 from stgraph.graph import build_graph, check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.finite import check_features
-from stgraph.selection.method import Choice, Method, check_share, keep_everything
+from stgraph.selection.method import Choice, check_share, keep_everything
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
-from stgraph.selection.signals.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
+from stgraph.selection.signals.attention import SHALLOW_LAYER
 from stgraph.selection.st_simdiff.events import temporal_difference
 from stgraph.selection.st_simdiff.importance import (
     NEUTRAL,
@@ -24,13 +24,14 @@ from stgraph.selection.st_simdiff.importance import (
     reduction_exactness,
     resolve_importance,
 )
+from stgraph.selection.st_simdiff.ranked import RankedMethod
 from stgraph.selection.st_simdiff.released_merge import ReleasedMerge, final_count, released_merge
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class StSimDiffReleased(Method):
+class StSimDiffReleased(RankedMethod):
     """The authors' code (``simdiff/new_topk.py``, strategy 3): communities drop their least central tokens, and the
     survivors are cut by the LLM's attention in layer 1 so that the mean over the layers is r.
 
@@ -75,17 +76,6 @@ class StSimDiffReleased(Method):
         whole = isinstance(self.n_layers, (int, np.integer)) and not isinstance(self.n_layers, bool)
         if not whole or self.n_layers < 2:
             raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
-
-    @property
-    def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Signals this configuration requires."""
-        named = isinstance(self.importance, str) and self.importance == "attention"
-        return frozenset({"importance"}) if named else frozenset()
-
-    def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal this configuration requires."""
-        if self.requires and not has_shallow_attention(tokens):
-            shallow_attention(tokens, "importance='attention'")
 
     def stages(self) -> tuple[Stage, ...]:
         """Communities drop tokens before the LLM; the survivors are cut behind the attention of layer 1, and by it."""

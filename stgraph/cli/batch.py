@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 from stgraph.cli.method_options import parameters
 
 EXAMPLES = """
@@ -73,22 +73,18 @@ def command(
     from stgraph.bench.batch.run import run_batch
 
     made = _job(job, pairs or [])
-    try:
-        with options.progress_bar(quiet) as progress:
-            report = run_batch(
-                made,
-                inputs,
-                output,
-                runner=runner,
-                n_workers=workers or _n_workers(made, runner),
-                retries=retries,
-                scheduler_address=scheduler_address,
-                scheduler_file=scheduler_file,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        typer.echo("Interrupted: run the same command again to resume", err=True)
-        raise typer.Exit(130) from None
+    with results.resumable(), options.progress_bar(quiet) as progress:
+        report = run_batch(
+            made,
+            inputs,
+            output,
+            runner=runner,
+            n_workers=workers or _n_workers(made, runner),
+            retries=retries,
+            scheduler_address=scheduler_address,
+            scheduler_file=scheduler_file,
+            progress=progress,
+        )
     if job == "eval" and not quiet:
         _show_answers(made, output)
     if not quiet:

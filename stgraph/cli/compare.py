@@ -18,7 +18,8 @@ stgraph compare clip.safetensors -s all -r 0.1 -o rows.csv
 
 
 @takes_method(
-    *(name for name in (*COMMUNITIES, *REDUCTION) if name not in ("split", "seed")),
+    *COMMUNITIES,
+    *REDUCTION,
     *("measured", "newlines"),
     repeatable={
         "backend": "one per objective; all: every one that runs here",

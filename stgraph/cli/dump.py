@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stgraph.cli import options
+from stgraph.cli import options, results
 
 EXAMPLES = """
 stgraph dump clip.mp4 -o clip.safetensors --frames 64
@@ -121,15 +121,11 @@ def command(
         if encoder != "patches" or grid is not None:
             raise InputError("--encoder and --grid exclude --model, which brings its own encoder")
         source = _model_source(model, prompt, {**named, "llm_layers": _decoder_layers(layers), "pool_head": pool_head})
-    try:
-        with options.progress_bar(quiet) as progress:
-            if not video.is_dir():
-                written = dump_video(video, target, source, sampling, progress)
-            else:
-                report = dump_folder(video, output, source, sampling, progress)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted: run the same command again to resume", err=True)
-        raise typer.Exit(130) from None
+    with results.resumable(), options.progress_bar(quiet) as progress:
+        if not video.is_dir():
+            written = dump_video(video, target, source, sampling, progress)
+        else:
+            report = dump_folder(video, output, source, sampling, progress)
     if not video.is_dir():
         if not quiet:
             _tell(target, written, source)

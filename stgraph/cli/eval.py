@@ -18,7 +18,8 @@ _AXES = {"selector": "selectors", "retain_ratio": "retain_ratios", "backend": "b
 
 
 @takes_method(
-    *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
+    *COMMUNITIES,
+    *REDUCTION,
     "param",
     repeatable={
         "selector": "full blind st-simdiff; full: no compression, blind: no video, downsampled: smaller frames",

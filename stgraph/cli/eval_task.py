@@ -20,6 +20,8 @@ _SHOWN = 5  # failed questions shown on stderr; the rows list all
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, which batch systems send some seconds before they kill."""
 
+    status = 128 + signal.SIGTERM
+
 
 def evaluate(
     model: str,
@@ -51,12 +53,8 @@ def evaluate(
     questions = read_task(task)[:limit]
     store = TaskRows(model, output, chosen or "csv", restart=restart)
     load = partial(load_checkpoint, model, dtype=checked.dtype, device=device)
-    try:
-        with _sigterm_interrupts(), options.progress_bar(quiet) as progress:
-            rows = run(checked, questions, load, store, progress)
-    except KeyboardInterrupt as stop:
-        results.tell_interrupted(output, store)
-        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+    with results.interruptible(output, store), _sigterm_interrupts(), options.progress_bar(quiet) as progress:
+        rows = run(checked, questions, load, store, progress)
     if output is None and chosen is not None:
         results.deliver({"rows": rows}, output, chosen, quiet)
     elif not quiet:

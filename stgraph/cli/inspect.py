@@ -9,6 +9,7 @@ import typer
 
 from stgraph.cli import options
 from stgraph.cli.method_options import takes_method
+from stgraph.cli.selection_report import kept_per_frame, tell_facts, tell_table
 
 EXAMPLES = """
 stgraph inspect clip.safetensors
@@ -68,33 +69,12 @@ def command(
 
 def _show_selection(path: Path, fmt: str | None, quiet: bool) -> None:
     """What a selection file holds: how much is kept of each frame, why, and by what."""
-    import json
 
     import stgraph
 
     kept = stgraph.Selection.load(path)
-    per_frame, account = kept.mask.sum(axis=(1, 2)).tolist(), kept.account.to_dict()
     if fmt == "json":
-        facts = {
-            "dump": options.printable(path),
-            "grid": list(kept.grid.shape),
-            "n_kept": len(kept),
-            "kept_per_frame": per_frame,
-            "kind": kept.kind,
-            "exactness": kept.exactness,
-            "reasons": kept.reasons(),
-            "account": account,
-            "report": dict(kept.report),
-        }
-        typer.echo(json.dumps({**facts, "provenance": dict(kept.provenance)}, indent=1))
-        return
-    if quiet:
-        return
-    from stgraph.viz.terminal.tables import selection_table
-
-    console = options.console()
-    console.print(options.printable(f"{path}: {kept!r}"), style="bold", markup=False)
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in kept.reasons().items())
-    console.print(f"kept as: {reasons}", markup=False)
-    size = kept.grid.H * kept.grid.W
-    console.print(selection_table(per_frame, size, kept.report, account, kept.exactness))
+        tell_facts(options.printable(path), kept, grid=list(kept.grid.shape), kept_per_frame=kept_per_frame(kept))
+    elif not quiet:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in kept.reasons().items())
+        tell_table(str(path), kept, f"kept as: {reasons}")

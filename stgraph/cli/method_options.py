@@ -134,7 +134,8 @@ def takes_method(
     Parameters
     ----------
     names : names in :data:`OPTIONS`, one value each
-    repeatable : other options that may be repeated, with the default their help states; a tuple in ``method``
+    repeatable : options that may be repeated, even if among ``names``, with the default their help states; a tuple in
+        ``method``
     defaults : defaults stated in help that are not the selector's own
     """
     axes = {} if repeatable is None else dict(repeatable)

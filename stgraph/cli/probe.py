@@ -19,7 +19,8 @@ stgraph probe -s all -o all-selectors.csv
 
 
 @takes_method(
-    *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
+    *COMMUNITIES,
+    *REDUCTION,
     "param",
     repeatable={
         "selector": "eight",
@@ -135,12 +136,8 @@ def _study(folder: Path, n_questions: int, quiet: bool) -> None:
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"cannot write into {folder}: it is not a folder; name one with --study")
-    try:
-        with options.progress_bar(quiet) as progress:
-            made = study(folder, n_questions, progress)
-    except KeyboardInterrupt:
-        typer.echo(f"Interrupted: run the same command again to resume from {folder}", err=True)
-        raise typer.Exit(130) from None
+    with results.resumable(f" from {folder}"), options.progress_bar(quiet) as progress:
+        made = study(folder, n_questions, progress)
     if not quiet:
         typer.echo("Wrote " + ", ".join(map(str, made)))
 

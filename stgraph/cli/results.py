@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+RESUMES = "run the same command again to resume"
 
 
 def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | None = None) -> str | None:
@@ -51,20 +52,31 @@ def tell_row_file(output: Path, n_wanted: int, store: Any) -> None:
         typer.echo(f"Wrote {output}: {store.n_new:,} new rows, {len(store):,} in all")
 
 
-def tell_interrupted(output: Path | None, store: Any) -> None:
-    """Report what an interrupted run leaves behind."""
-    there = f"{output} holds {len(store):,} rows; run the same command again to resume"
-    typer.echo(f"Interrupted: {there if output and len(store) else 'no row was written'}", err=True)
+@contextmanager
+def interruptible(output: Path | None, store: Any) -> Iterator[None]:
+    """Ctrl-C inside the block says what is left behind and ends the command with status 130.
+
+    So does an interrupt of another kind, with its own ``status``.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        there = f"{output} holds {len(store):,} rows; {RESUMES}"
+        raise _interrupted(there if output and len(store) else "no row was written", stop) from None
 
 
 @contextmanager
-def interruptible(output: Path | None, store: Any) -> Iterator[None]:
-    """Ctrl-C inside the block says what is left behind and ends the command with status 130."""
+def resumable(where: str = "") -> Iterator[None]:
+    """Ctrl-C inside the block says that the same command resumes, and ends it with status 130."""
     try:
         yield
-    except KeyboardInterrupt:
-        tell_interrupted(output, store)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        raise _interrupted(f"{RESUMES}{where}", stop) from None
+
+
+def _interrupted(told: str, stop: KeyboardInterrupt) -> typer.Exit:
+    typer.echo(f"Interrupted: {told}", err=True)
+    return typer.Exit(getattr(stop, "status", 130))
 
 
 def wants_table(output: Path | None, chosen: str | None, quiet: bool) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from stgraph.cli import options
 from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+from stgraph.cli.selection_report import tell_facts, tell_table
 
 EXAMPLES = """
 stgraph select clip.safetensors -r 0.2 -o kept.safetensors
@@ -45,7 +46,6 @@ def command(
 
     Options from --backend on are for st-simdiff and its variants; -p sets a parameter of any selector.
     """
-    import json
 
     import stgraph
     from stgraph.bench.warm_up import warm_up
@@ -68,26 +68,10 @@ def command(
     if output is not None:
         kept.save(output, tokens)
     if fmt == "json":
-        facts = {
-            "dump": source,
-            "n_kept": len(kept),
-            "kind": kept.kind,
-            "exactness": kept.exactness,
-            "reasons": kept.reasons(),
-            "account": kept.account.to_dict(),
-            "report": dict(kept.report),
-        }
-        typer.echo(json.dumps({**facts, "provenance": dict(kept.provenance)}, indent=1))
+        tell_facts(source, kept)
         return
     if quiet:
         return
-    from stgraph.viz.terminal.tables import selection_table
-
-    console = options.console()
-    console.print(options.printable(f"{source}: {kept!r}"), style="bold", markup=False)
-    per_frame = kept.mask.sum(axis=(1, 2)).tolist()
-    size = tokens.grid.H * tokens.grid.W
-    table = selection_table(per_frame, size, kept.report, kept.account.to_dict(), kept.exactness)
-    console.print(table)
+    tell_table(source, kept)
     if output is not None:
         typer.echo(f"Wrote {output}")

@@ -20,7 +20,8 @@ stgraph view clip.safetensors -b igraph-leiden --split tree -r 0.1 -r 0.3
 
 @takes_method(
     "param",
-    *(name for name in (*COMMUNITIES, *REDUCTION) if name != "split"),
+    *COMMUNITIES,
+    *REDUCTION,
     repeatable={
         "selector": "st-simdiff",
         "backend": "one per objective",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stgraph.errors import InputError
 from stgraph.viz.figures.style import MARKERS, new_figure, styled
 from stgraph.viz.markdown.objectives import NAMES
+from stgraph.viz.markdown.study import matches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def objective_figure(rows: Sequence[Row]) -> Figure:
 
 
 def _curves(axes: Axes, rows: Sequence[Row], ratio: float) -> None:
-    method = [row for row in rows if _is(row, _METHOD) and float(row["retain_ratio"]) == ratio]
+    method = [row for row in rows if matches(row, _METHOD) and float(row["retain_ratio"]) == ratio]
     taus = sorted({float(row["tau_sim"]) for row in method})
     for i, (backend, name) in enumerate(NAMES.items()):
         here = [row for row in method if row["backend"] == backend]
@@ -62,7 +63,3 @@ def _curves(axes: Axes, rows: Sequence[Row], ratio: float) -> None:
         if found:
             level = 100 * fmean(float(row["accuracy"]) for row in found)
             axes.axhline(level, color="#5b6270", linestyle=style, linewidth=1, label=name)
-
-
-def _is(row: Row, setting: Mapping[str, str]) -> bool:
-    return all(str(row[name]) == value for name, value in setting.items())

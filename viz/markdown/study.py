@@ -204,8 +204,9 @@ def _mean(rows: Iterable[Row]) -> float:
     return 100 * fmean(float(row["accuracy"]) for row in rows)
 
 
-def matches(row: Row, setting: Mapping[str, str]) -> bool:
-    return all(row[name] == value for name, value in setting.items())
+def matches(row: Mapping[str, object], setting: Mapping[str, str]) -> bool:
+    """Whether the row is of this setting; numbers are compared as text."""
+    return all(str(row[name]) == value for name, value in setting.items())
 
 
 def _distinct(rows: Iterable[Row], name: str) -> list[str]:

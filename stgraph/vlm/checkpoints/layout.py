@@ -81,6 +81,22 @@ def layout_of(config: Mapping[str, Any]) -> Layout | None:
     return next((layout for layout in found if layout.matches(config)), None)
 
 
+def onevision_parts(vision: Any, text: Any, image: int, video: int, tied: bool) -> dict[str, Any]:
+    """Arguments of ``LlavaOnevisionConfig``, and of what is made from it, that these layouts share.
+
+    Features are all of the tower's output, without a CLS token to leave out.
+    """
+    return {
+        "vision_config": vision,
+        "text_config": text,
+        "image_token_index": image,
+        "video_token_index": video,
+        "vision_feature_layer": -1,
+        "vision_feature_select_strategy": "full",
+        "tie_word_embeddings": tied,
+    }
+
+
 def refuse(folder: Path, config: Mapping[str, Any], wanted: Mapping[str, tuple[Any, ...]]) -> None:
     """Raise for the first key whose value is none of those that can be run; a key that is not there counts as None."""
     for key, known in wanted.items():

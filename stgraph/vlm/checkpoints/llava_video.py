@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.errors import InputError
-from stgraph.vlm.checkpoints.layout import Plan, file_in, refuse
+from stgraph.vlm.checkpoints.layout import Plan, file_in, onevision_parts, refuse
 from stgraph.vlm.checkpoints.tokenizers import chat_template, placeholder, read_tokenizer
 from stgraph.vlm.checkpoints.weights import Weights, stored_weights
 from stgraph.vlm.families import NEWLINE_POSITIONS, POOL_MODES
@@ -84,15 +84,9 @@ class _LlavaVideo:
             image, video = (placeholder(tokenizer, f"<{kind}>", text.vocab_size) for kind in ("image", "video"))
         aspect = str(config.get("image_aspect_ratio") or "anyres_max_9")
         made = LlavaOnevisionConfig(
-            vision_config=vision,
-            text_config=text,
-            image_token_index=image,
-            video_token_index=video,
-            vision_feature_layer=-1,
-            vision_feature_select_strategy="full",
+            **onevision_parts(vision, text, image, video, tied),
             vision_aspect_ratio=aspect,
             image_grid_pinpoints=_pinpoints(config.get("image_grid_pinpoints"), vision.image_size),
-            tie_word_embeddings=tied,
         )
         made.mm_newline_position = config.get("mm_newline_position") or "one_token"
         made.mm_spatial_pool_mode = config.get("mm_spatial_pool_mode") or "bilinear"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.errors import InputError
-from stgraph.vlm.checkpoints.layout import Plan, file_in
+from stgraph.vlm.checkpoints.layout import Plan, file_in, onevision_parts
 from stgraph.vlm.checkpoints.nvila_parts import Parts, of_folders, of_one_state
 from stgraph.vlm.checkpoints.tokenizers import chat_template, placeholder, read_tokenizer
 from stgraph.vlm.checkpoints.weights import Weights
@@ -72,13 +72,7 @@ class _Nvila:
         image, video = (placeholder(tokenizer, token, text.vocab_size) for token in ("<image>", "<vila/video>"))
         newline = [] if parts.newline is None else tokenizer(parts.newline, add_special_tokens=False)["input_ids"]
         made = NvilaConfig(
-            vision_config=vision,
-            text_config=text,
-            image_token_index=image,
-            video_token_index=video,
-            vision_feature_layer=-1,
-            vision_feature_select_strategy="full",
-            tie_word_embeddings=tied,
+            **onevision_parts(vision, text, image, video, tied),
             nvila_downsample=downsample,
             nvila_scales=scales,
             nvila_pool=list(parts.pool),
