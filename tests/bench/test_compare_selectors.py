@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clips import CUT_FRAME, SHAPE, clip, nearest, unit_rows
 from command_line import run
-from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
+from refusals import Refused
 
 import stgraph
 from stgraph import Budget, VideoTokens
@@ -193,7 +193,7 @@ def test_flops_are_those_of_the_named_llm(tokens: VideoTokens, everything: Compa
         compare_selectors(tokens, settings, (0.3,), llm="llama")
 
 
-def test_the_command_tells_methods_the_depth_of_the_llm(refused: Refused, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_tells_methods_the_depth_of_the_llm(refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "clip.safetensors"
     synthetic_signals(clip()).save(path)
     asked = ("compare", str(path), "-s", "fastv,fitprune", "-r", "0.3", "-q", "--no-fidelity", "--format", "json")
