@@ -104,6 +104,12 @@ _TEXTS = {
     "by": "implementation of the step: stgraph, or the library it is compared with",
     "machine": "processor and versions",
     "skipped": "reason it was not measured",
+    "table": "table or figure of the paper",
+    "row": "row of the paper's table",
+    "benchmark": "benchmark that was asked",
+    "subset": "part of the benchmark; overall for all of it",
+    "quantity": "accuracy (per cent), seconds (per question) or peak_gb (GPU memory in GB)",
+    "task": "file of questions, or name of the task in lmms-eval",
     "llm": "name or configuration of the LLM whose FLOPs are counted",
     "cache": "state of the compiled-kernel cache: empty or warm",
 }
@@ -124,6 +130,7 @@ _COUNTS = {
     "n_questions": "questions asked",
     "n_videos": "videos in the questions",
     "n_failed": "questions without an answer",
+    "limit": "questions that were to be asked; empty for all",
     "frames": "maximum frames taken per video",
     "n_frames": "frames taken from the video",
     "n_options": "number of options of the question",
@@ -163,6 +170,9 @@ _NUMBERS = {
     "ari": "adjusted Rand index of the two partitions",
     "vi": "variation of information of the two partitions, in nats",
     "uncapped_nmi": "nmi before the cap",
+    "paper": "figure in the paper; empty if it is not printed",
+    "here": "figure found here",
+    "deviation": "figure found here minus the paper's",
 }
 _TIMES = {
     "graph_s": "time to build the graph",
@@ -211,6 +221,7 @@ _SHOWN = (
         digits=1,
         better="lower",
     ),
+    Column("kept_ratio", float, "share of the visual tokens that were kept, mean over questions", "share", "tokens"),
     Column("n_representative", int, "tokens kept as representatives only", title="representatives only", head="SRTS"),
     Column("n_event", int, "tokens kept as events only", title="events only", head="DETS"),
     Column("n_both", int, "tokens kept as both", title="both"),

@@ -59,6 +59,15 @@ ANSWERS = Table.of(
     _ANSWER_KEY,
 )
 
+_REPRODUCED_KEY = ("table", "row", "benchmark", "subset", "quantity", "limit")
+REPRODUCED = Table.of(
+    (
+        *(*_REPRODUCED_KEY, "paper", "here", "deviation", "n_questions", "kept_ratio", "selector", "retain_ratio"),
+        *("parameters", "frames", "fps", "task", "model", "stgraph", "error"),
+    ),
+    _REPRODUCED_KEY,
+)
+
 # In front of the columns of a batch's job.
 BATCH = Table.of(
     (

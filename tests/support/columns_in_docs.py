@@ -9,7 +9,7 @@ from stgraph.bench.tables import experiments
 from stgraph.viz.columns import markdown
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("compare.md", "sweep.md", "eval-task.md", "batch.md")
+PAGES = ("compare.md", "sweep.md", "eval-task.md", "batch.md", "reproduce.md")
 _BETWEEN = re.compile(r"(<!-- columns: (\w+) -->\n\n)(.*?)(\n\n<!-- end -->)", re.DOTALL)
 
 

@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 from lmms_eval_offline import FRAMES, TASK, TOKENS_A_FRAME
 
+from stgraph.bench.reproduce.benchmarks import Task
+from stgraph.bench.reproduce.by_lmms_eval import LmmsEvalRunner
+from stgraph.bench.reproduce.local import LocalRunner
+from stgraph.bench.reproduce.paper import PaperRow, PaperTable
+from stgraph.bench.reproduce.run import ReproducedRows, Reproduction
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -50,10 +56,8 @@ def run(*arguments: str, home: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+def samples(home: Path) -> dict[str, list[dict[str, Any]]]:
     """The logged samples of each run, by document."""
-    home = tmp_path_factory.mktemp("lmms_eval")
-    run(str(TESTS / "support" / "lmms_eval_offline.py"), str(home), home=home)
     common = {"model": "stgraph_hf", "tasks": TASK, "include_path": str(home / "task"), "device": "cpu"}
     configs = [
         {
@@ -73,6 +77,14 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
         assert len(logs) == 1, out  # lmms-eval exits with 0 after an error, too
         rows = [json.loads(line) for line in logs[0].read_text(encoding="utf-8").splitlines()]
         found[name] = sorted(rows, key=lambda row: row["doc_id"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint and a task of lmms-eval."""
+    found = tmp_path_factory.mktemp("lmms_eval")
+    run(str(TESTS / "support" / "lmms_eval_offline.py"), str(found), home=found)
     return found
 
 
@@ -133,3 +145,40 @@ def test_a_selector_of_encoder_signals(samples: dict[str, list[dict[str, Any]]])
         (video,) = row["videos"]
         assert (video["selector"], video["n_kept"]) == ("visionzip", KEPT)
         assert "ranks by the attention each patch receives" in video["exactness"]
+
+
+def test_reproduce_runs_lmms_eval(
+    home: Path, samples: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HF_HOME", str(home / "hf"))
+    made = [
+        PaperRow("all", "full", None, {}, FRAMES, None, False, {TASK: {"overall": 50.0}}, {}),
+        PaperRow("some", "st-simdiff", 0.3, {"tau_diff": "p95"}, FRAMES, None, True, {}, {}),
+        PaperRow(
+            "timed",
+            "pyramiddrop",
+            0.3,
+            {"layers": [1], "ratios": [1], "n_layers": 2},
+            FRAMES,
+            None,
+            False,
+            {},
+            {"seconds": 4.0, "peak_gb": None},
+        ),
+    ]
+    launcher = [sys.executable, str(TESTS / "support" / "lmms_eval_command.py")]
+    checkpoint = str(home / "checkpoint")
+    runner = LmmsEvalRunner(
+        checkpoint, home / "logs", include_path=home / "task", launcher=launcher, device="cpu", dtype="float32"
+    )
+    table = PaperTable("table0", "a table", "a model", tuple(made))
+    reproduction = Reproduction(table, [Task(TASK)], LocalRunner(checkpoint), runner)
+    rows = reproduction.run(ReproducedRows(checkpoint))
+    assert [row["error"] for row in rows] == [None] * 4, rows
+    right = 100 * sum(row["acc"] for row in samples["full"]) / 3
+    assert rows[0]["here"] == pytest.approx(right) and rows[0]["deviation"] == pytest.approx(right - 50)
+    assert (rows[1]["n_questions"], rows[1]["kept_ratio"]) == (3, pytest.approx(KEPT / N))
+    assert [row["quantity"] for row in rows[2:]] == ["seconds", "peak_gb"]
+    assert rows[2]["here"] > 0 and rows[3]["here"] is None

@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stgraph.errors import InputError, UnavailableError, UnknownNameError
+from stgraph.bench.reproduce.benchmarks import Task
+from stgraph.bench.reproduce.by_lmms_eval import LmmsEvalRunner
+from stgraph.bench.reproduce.paper import paper_tables
+from stgraph.errors import InputError, MissingSignalError, UnavailableError, UnknownNameError
+from stgraph.selection.base import SELECTORS, parameters_of, selector
 from stgraph.vlm.lmms_eval import plugin as lmms_eval_plugin
 from stgraph.vlm.lmms_eval.plugin import VideoChat
 from stgraph.vlm.lmms_eval.requests import (
@@ -29,6 +33,7 @@ from stgraph.vlm.lmms_eval.requests import (
     selection_row,
 )
 from stgraph.vlm.prompt_video import prompt_video
+from stgraph.vlm.stages import check_selector
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "tests" / "data" / "bbb_6s.mp4"
@@ -36,20 +41,19 @@ needs_av = pytest.mark.skipif(find_spec("av") is None, reason="needs the package
 
 
 def documented_arguments() -> list[str]:
-    """What docs/reproduce.md tells to pass as ``--model_args``, and the rows of its ablation."""
+    """What docs/reproduce.md tells to pass as ``--model_args``, and what ``stgraph reproduce`` passes for each row."""
     page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
-    commands = re.findall(r"--model_args (\S+)", page)
-    ablation = re.findall(r"^\|[^|]*\| `([a-z]+=[a-z=,]+)` \|", page, re.MULTILINE)
-    assert len(commands) >= 4 and len(ablation) == 4
-    return commands + ablation
+    documented = re.findall(r"--model_args (\S+)", page)
+    assert documented
+    runner, task = LmmsEvalRunner("m", Path("logs")), Task("videomme")
+    commands = [runner.command(table.name, row, task) for table in paper_tables().values() for row in table.rows]
+    return list(dict.fromkeys([*documented, *(words[words.index("--model_args") + 1] for words in commands)]))
 
 
 def spelled(text: str) -> Any:
     """A value as lmms-eval reads it from the command line."""
-    if text.startswith("$"):
-        return 0.3
     try:
-        return {"true": True, "false": False}.get(text) if text in ("true", "false") else float(text)
+        return text.lower() == "true" if text.lower() in ("true", "false") else float(text)
     except ValueError:
         return text
 
@@ -104,19 +108,49 @@ def test_wrong_arguments_are_refused_before_anything_is_loaded(
 
 
 def test_the_word_none_is_none() -> None:
-    assert lmms_eval_plugin._with_none({"max_size": "none", "tau_diff": "p95"}) == {"max_size": None, "tau_diff": "p95"}
+    assert lmms_eval_plugin._values({"max_size": "none", "tau_diff": "p95"}) == {"max_size": None, "tau_diff": "p95"}
     assert lmms_eval_plugin._selector("none", {}) is None
+
+
+def test_lists_and_objects_are_json() -> None:
+    given = {"layers": "[8,16]", "backend_options": '{"trials":10}', "deletions": '{"3":40}', "attention": "received"}
+    assert lmms_eval_plugin._values(given) == {
+        "layers": [8, 16],
+        "backend_options": {"trials": 10},
+        "deletions": {3: 40},
+        "attention": "received",
+    }
+    with pytest.raises(InputError, match=r"layers is '\[8,'; write a list or an object as JSON"):
+        lmms_eval_plugin._values({"layers": "[8,"})
+    made = lmms_eval_plugin._selector("pyramiddrop", lmms_eval_plugin._values({"retain_ratio": 0.3, **PYRAMID}))
+    assert made.layers == (1, 2)
+
+
+PYRAMID = {"layers": "[1,2]", "ratios": "[0.5,0.25]", "n_layers": 4}
+
+
+@pytest.mark.parametrize("name", SELECTORS.names())
+def test_every_selector_is_taken_with_all_its_parameters(name: str) -> None:
+    own = set(inspect.signature(VideoChat.__init__).parameters)
+    assert not own & set(parameters_of(name))  # none of them would be taken for one of the model
+    try:
+        check_selector(selector(name, retain_ratio=0.3))
+    except MissingSignalError as error:  # of the LLM's inner layers, which are read from dumps alone
+        with pytest.raises(MissingSignalError, match=re.escape(str(error))):  # before anything is loaded
+            VideoChat("no-such-checkpoint", selector=name, retain_ratio=0.3)
+        return
+    assert lmms_eval_plugin._selector(name, lmms_eval_plugin._values({"retain_ratio": 0.3})).name == name
 
 
 @pytest.mark.parametrize("line", documented_arguments())
 def test_documented_arguments_make_a_selector(line: str) -> None:
     own = set(inspect.signature(VideoChat.__init__).parameters) - {"selector"}
-    given = dict(part.split("=", 1) for part in line.split(",") if not part.startswith("$"))
+    given = dict(part.split("=", 1) for part in line.split(","))
     parameters = {name: spelled(value) for name, value in given.items() if name not in own}
     name = parameters.pop("selector", "st-simdiff")
     if name != "none":
         parameters = {"retain_ratio": 0.3, **parameters}
-    lmms_eval_plugin._selector(str(name), lmms_eval_plugin._with_none(parameters))
+    lmms_eval_plugin._selector(str(name), lmms_eval_plugin._values(parameters))
 
 
 def test_what_it_cannot_do_is_said() -> None:

@@ -6,6 +6,7 @@ stgraph does not depend on it. Written for the chat models of lmms-eval 0.7.
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from functools import cache
 from time import perf_counter
@@ -25,6 +26,7 @@ from stgraph.vlm.lmms_eval.requests import (
     selection_row,
 )
 from stgraph.vlm.prompt_video import PromptVideo, chat_text, prompt_inputs, prompt_video
+from stgraph.vlm.stages import check_selector
 
 MODEL, CLASS = "stgraph_hf", "StgraphHf"
 
@@ -57,7 +59,8 @@ class VideoChat:
     ----------
     pretrained : name or folder of the checkpoint
     selector, **parameters : :func:`stgraph.selector`'s; "none" as the selector runs the model as it is
-    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`; the word none is None, here and in parameters
+    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`; the word none is None, here and in parameters,
+        where lists and objects are JSON
     time_instruction : tell length, number and times of the frames before the question, as LLaVA-Video does
     dtype, device, device_map, attn_implementation, trust_remote_code : of ``from_pretrained``; under accelerate, each
         process takes its own device
@@ -93,8 +96,8 @@ class VideoChat:
         **parameters: Any,
     ) -> None:
         super().__init__()
-        self.selector = _selector(selector, _with_none(parameters))
-        self.sampling = _with_none({"frames": frames, "fps": fps})
+        self.selector = _selector(selector, _values(parameters))
+        self.sampling = _values({"frames": frames, "fps": fps})
         self.time_instruction = time_instruction
         self.hooks: dict[str, Any] = {"probe_layer": probe_layer, "positions": positions}
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
@@ -155,7 +158,7 @@ class VideoChat:
         with hooks as stats:
             start = perf_counter()
             ids = self.model.generate(**inputs, pad_token_id=pad, **generation_arguments(generation))
-            seconds = {"generate_s": (perf_counter() - start) / len(batch)}
+            seconds = {"generate_s": (perf_counter() - start) / len(batch), **_peak_memory(self.device)}
         if stats is not None:
             seconds["probe_s"] = sum(prompt.probe_s for prompt in stats.prompts) / len(batch)
         new = ids[:, inputs["input_ids"].shape[1] :]
@@ -195,15 +198,43 @@ class VideoChat:
         raise UnavailableError(f"{MODEL} answers one round; a cache with dropped tokens cannot be continued")
 
 
-def _with_none(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, where the word none is None: ``--model_args`` has no other way to say it."""
-    return {name: None if value in ("none", "None") else value for name, value in arguments.items()}
+def _peak_memory(device: Any) -> dict[str, float]:
+    """The most bytes torch has allocated on a GPU so far; empty on a CPU."""
+    import torch
+
+    return {"peak_gpu_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
+
+
+def _values(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the values that ``--model_args`` has no other way to say: the word none is None, and what
+    begins as a list or an object is JSON, whose numerals are numbers as keys, too.
+
+    Raises
+    ------
+    InputError
+        JSON that cannot be read
+    """
+    return {name: _value(name, value) for name, value in arguments.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if value in ("none", "None"):
+        return None
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        raise InputError(f"{name} is {value!r}; write a list or an object as JSON, such as [8,16,24]") from None
+    if isinstance(found, dict):
+        return {int(key) if key.isdecimal() else key: item for key, item in found.items()}
+    return found
 
 
 def _selector(name: str, parameters: dict[str, Any]) -> Any:
-    """The selector of that name; None for "none"."""
+    """The selector of that name, which can work in a running model; None for "none"."""
     if name != "none":
-        return build_selector(name, **parameters)
+        return check_selector(build_selector(name, **parameters))
     if parameters:
         raise InputError(f"selector=none takes no {next(iter(parameters))!r}; leave it out, or name a selector")
     return None
