@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import astype, beside, full, is_tensor
+from stgraph.devices import astype, beside, full, is_tensor, isfinite
 from stgraph.errors import FeatureError, InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.budget import Budget
 from stgraph.selection.checked import check_rows
 from stgraph.selection.reasons import SAMPLE
-from stgraph.selection.result import Selection, merge_rows
+from stgraph.selection.result import Selection, merge_rows, merge_tensor
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -28,7 +28,7 @@ class Choice:
 
     Attributes
     ----------
-    nodes : [K] int64, ascending, unique
+    nodes : [K] int64, ascending, unique; in host memory or beside the features, as reasons and scores
     reason : one code for all, or [K]
     scores : [K] numbers
     merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None if nothing is merged
@@ -93,20 +93,21 @@ def finish(
     if choice.merge is not None:
         assignment = over_rows(choice.merge, rows, view.grid.n_tokens)
         with np.errstate(over="ignore"):  # overflow is refused below, with its reason
-            features = merge_rows(assignment, tokens.features)
-        if not np.isfinite(features).all():
+            features = merged_features(assignment, tokens)
+        if not bool(isfinite(features).all()):
             remedy = "pass the features as float32" if view.dtype == "float16" else "divide them by a power of two"
             raise FeatureError(f"merged features overflow {view.dtype}; {remedy}")
     newlines = "in" if view.grid.n_nodes > tokens.grid.n_nodes else "out"
     n_visual = view.grid.n_nodes
     n_input = choice.n_input or n_kept
     account = TokenAccount(n_visual, n_input, n_kept, choice.prune_layer, n_layers, newlines, choice.cuts)
+    nodes = beside(choice.nodes, tokens.features)
     times = {**seconds, "merging": perf_counter() - start} if features is not None else dict(seconds)
     return Selection(
-        indices=_rows_of(view.grid, choice.nodes),
+        indices=_rows_of(view.grid, nodes),
         grid=tokens.grid,
-        reason=_codes(choice.reason, choice.nodes),
-        scores=astype(choice.scores, "float32"),
+        reason=_codes(choice.reason, nodes),
+        scores=beside(astype(choice.scores, "float32"), nodes),
         account=account,
         kind="subset" if features is None else "merge",
         features=features,
@@ -123,6 +124,13 @@ def finish(
     )
 
 
+def merged_features(assignment: Any, tokens: VideoTokens) -> Any:
+    """[K, d] in the dtype of the tokens, where they lie: ``assignment`` [K, n] times their features."""
+    if tokens.on_gpu:
+        return merge_tensor(assignment, tokens.features.reshape(tokens.grid.n_tokens, -1))
+    return merge_rows(assignment, tokens.features)
+
+
 def _rows_of(grid: TokenGrid, nodes: Any) -> Any:
     """[K] int64: rows of the nodes; owned."""
     if is_tensor(nodes) and grid.kind is None:
@@ -133,7 +141,7 @@ def _rows_of(grid: TokenGrid, nodes: Any) -> Any:
 def _codes(reason: Any, nodes: Any) -> Any:
     """[K] uint8: one code per node; owned."""
     codes = full(len(nodes), 0, "uint8", like=nodes)
-    codes[:] = reason
+    codes[:] = beside(reason, nodes) if getattr(reason, "shape", ()) else reason
     return codes
 
 

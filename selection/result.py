@@ -250,8 +250,7 @@ def merge_tensor(assignment: Any, features: Any) -> Any:
     torch = sys.modules["torch"]
     arrays = (assignment.indptr, assignment.indices, assignment.data)
     indptr, columns, weights = (torch.from_numpy(a).to(features.device) for a in arrays)
-    members = torch.diff(indptr)
-    row = torch.repeat_interleave(torch.arange(members.numel(), device=features.device), members)
+    members = torch.diff(indptr).long()
     parts = features.index_select(0, columns).float() * weights[:, None]
-    merged = torch.zeros(members.numel(), features.shape[1], device=features.device)
-    return merged.index_add_(0, row, parts).to(features.dtype)
+    # In a fixed order, which index_add_ on a GPU does not keep.
+    return torch.segment_reduce(parts, "sum", lengths=members, axis=0).to(features.dtype)

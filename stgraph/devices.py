@@ -188,6 +188,17 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)
 
 
+def isfinite(values: Any) -> Any:
+    """``np.isfinite`` or ``torch.isfinite``."""
+    return values.isfinite() if is_tensor(values) else np.isfinite(values)
+
+
+def over_positive(numerator: Any, denominator: Any) -> Any:
+    """The quotient where the denominator is above zero, 0 elsewhere."""
+    above = denominator > 0
+    return where(above, numerator / where(above, denominator, 1.0), 0.0)
+
+
 def stable_order(values: Any) -> Any:
     """[n] int64: the places of ``values`` in ascending order, equal ones in the order they stand in."""
     return values.argsort(stable=True) if is_tensor(values) else values.argsort(kind="stable")

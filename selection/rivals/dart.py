@@ -100,6 +100,7 @@ class Dart(DartEmbedding):
     n_layers: int = 28
 
     name: ClassVar[str] = "dart"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

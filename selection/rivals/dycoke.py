@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import EVENT, SAMPLE
@@ -37,6 +38,7 @@ class DyCokeTtm(FittedMethod):
 
     name: ClassVar[str] = "dycoke-ttm"
     paper: ClassVar[str] = "DyCoke, CVPR 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -44,7 +46,6 @@ class DyCokeTtm(FittedMethod):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Whole frames, and of the others the tokens that differ most from their reference frame."""
-        from stgraph.kernels.cpu.frame_similarity import frame_cosines
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
@@ -53,7 +54,8 @@ class DyCokeTtm(FittedMethod):
             whole = np.arange(T) % group == 0
         else:
             group, whole = 4, released_whole_frames(T)
-        cosine, _ = frame_cosines(tokens.lattice, reference_frames(T))  # bad features are found at any budget
+        kernels = kernels_for(tokens.lattice, "frame_similarity")
+        cosine, _ = kernels.frame_cosines(tokens.lattice, reference_frames(T))  # bad features are found at any budget
         difference = np.where(whole[:, None, None], np.float32(WHOLE), 1 - cosine).reshape(-1)
         if self.exact_count and n_keep < P:
             nodes = even_places(P, n_keep)

@@ -9,6 +9,7 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, Method, approximate
 from stgraph.selection.reasons import EVENT, SAMPLE
@@ -27,10 +28,9 @@ def difference_before(tokens: VideoTokens, first_frame: float) -> Array:
     FeatureError
         a token holds NaN or Inf (the first one is named)
     """
-    from stgraph.kernels.cpu.frame_similarity import frame_cosines
-
-    cosine, _ = frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
-    difference = 1 - cosine
+    kernels = kernels_for(tokens.lattice, "frame_similarity")
+    cosine, _ = kernels.frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
+    difference: Array = 1 - cosine
     difference[0] = first_frame
     return difference.reshape(-1)
 
@@ -61,6 +61,7 @@ class Evs(Method):
 
     name: ClassVar[str] = "evs"
     paper: ClassVar[str] = "Efficient Video Sampling, 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -51,6 +51,7 @@ class FasterVlm(ByEncoderAttention):
 
     name: ClassVar[str] = "fastervlm"
     paper: ClassVar[str] = "FasterVLM, 2024"
+    on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, its share of ``n_keep`` with the most attention."""

@@ -42,6 +42,7 @@ class FastV(Method):
 
     name: ClassVar[str] = "fastv"
     paper: ClassVar[str] = "FastV, ECCV 2024"
+    on_gpu: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
 
     def __post_init__(self) -> None:

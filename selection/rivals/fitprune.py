@@ -73,6 +73,7 @@ class FitPrune(FittedMethod):
 
     name: ClassVar[str] = "fitprune"
     paper: ClassVar[str] = "FitPrune, AAAI 2025"
+    on_gpu: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset(
         {"llm_attn_text_sum", "llm_attn_visual_mean", "llm_attn_layers", "seq_index"}
     )

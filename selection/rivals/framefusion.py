@@ -50,6 +50,7 @@ class FrameFusion(FittedMethod):
 
     name: ClassVar[str] = "framefusion"
     paper: ClassVar[str] = "FrameFusion, ICCV 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     newlines: ClassVar[str] = "in"
 

@@ -65,6 +65,7 @@ class FrameFusionAttention(FittedMethod):
 
     name: ClassVar[str] = "framefusion-attention"
     paper: ClassVar[str] = "FrameFusion, ICCV 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"importance"})
     newlines: ClassVar[str] = "in"
@@ -99,15 +100,13 @@ class FrameFusionAttention(FittedMethod):
         (``llm_layers`` of the metadata), the cut follows."""
         if self.keeps_all(tokens.grid):
             return self.select(with_attention(tokens, np.zeros(tokens.grid.n_tokens), SHALLOW_LAYER))
-        held = tokens.to("cpu")
-        check_features(held)
-        view = self.budget.view(held, self.newlines)
+        check_features(tokens)
+        view = self.budget.view(tokens, self.newlines)
         rows, n_layers = view.grid.rows, int(tokens.metadata.get("llm_layers", 0))
         fused = self._start(view, self.budget, n_layers or self.n_layers)
 
         def selected(choice: Choice) -> Selection:
-            found = self.finish(choice, held, view, self.budget)
-            return found.beside(tokens.features) if tokens.on_gpu else found
+            return self.finish(choice, tokens, view, self.budget)
 
         def after(fused: _Fused) -> Selection | Waiting:
             layer, reason = fused.n_merges, None
@@ -127,7 +126,7 @@ class FrameFusionAttention(FittedMethod):
             return Waiting(Stage(layer, read), rows[fused.nodes], cut)
 
         def merge(fused: _Fused, states: Any) -> Merged:
-            more = fused.merge(to_token_before(to_host(states), fused.nodes, fused.n_frame))
+            more = fused.merge(to_token_before(states, fused.nodes, fused.n_frame))
             return Merged(after(more), more.last)
 
         first = fused.merge(to_frame_before(view))

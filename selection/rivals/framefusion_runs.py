@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import astype, beside, over_positive
+from stgraph.kernels import kernels_for
+from stgraph.kernels.frames import joined
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -17,31 +20,32 @@ _CHUNK = 1024  # tokens whose states are taken in float64 at a time
 
 def to_frame_before(tokens: VideoTokens) -> Array:
     """[N] float32: cosine of each node to the same position one frame earlier, -2 in the first frame."""
-    from stgraph.kernels.cpu.frame_similarity import frame_cosines
-
-    cosine, _ = frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
+    kernels = kernels_for(tokens.lattice, "frame_similarity")
+    cosine, _ = kernels.frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
     found: Array = cosine.reshape(-1).astype(np.float32, copy=True)
     found[: tokens.grid.H * tokens.grid.W] = _FIRST
     return found
 
 
-def to_token_before(states: Array, nodes: Array, n_frame: int) -> Array:
+def to_token_before(states: Any, nodes: Array, n_frame: int) -> Array:
     """[k] float32: cosine of each token to the one before it at its position, -2 where there is none; 0 beside zero.
 
     Parameters
     ----------
-    states : [k, d]
+    states : [k, d], in host memory or on a GPU
     nodes : [k] int64, ascending, of a lattice of ``n_frame`` nodes a frame
     """
     order = np.argsort(nodes % n_frame, kind="stable")
     here = np.flatnonzero(np.diff(nodes[order] % n_frame) == 0) + 1
     at, before = order[here], order[here - 1]
     found = np.full(nodes.size, _FIRST, np.float32)
+    cosines = []
     for start in range(0, at.size, _CHUNK):
-        chosen = at[start : start + _CHUNK]
-        x, y = (states[i].astype(np.float64) for i in (chosen, before[start : start + _CHUNK]))
-        norms = np.sqrt((x * x).sum(1) * (y * y).sum(1))
-        found[chosen] = np.divide((x * y).sum(1), norms, out=np.zeros(len(x)), where=norms > 0)
+        pair = (i[start : start + _CHUNK] for i in (at, before))
+        x, y = (astype(states[beside(i, states)], "float64") for i in pair)
+        cosines.append(over_positive((x * y).sum(1), ((x * x).sum(1) * (y * y).sum(1)) ** 0.5))
+    if cosines:
+        found[at] = joined(cosines)
     return found
 
 

@@ -37,6 +37,7 @@ class PruMerge(FittedMethod):
 
     name: ClassVar[str] = "prumerge"
     paper: ClassVar[str] = "LLaVA-PruMerge, ICCV 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"prumerge_cls_attn", "enc_keys_full"})
 

@@ -51,6 +51,7 @@ class PyramidDrop(Method):
 
     name: ClassVar[str] = "pyramiddrop"
     paper: ClassVar[str] = "PyramidDrop, CVPR 2025"
+    on_gpu: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ class Random(Method):
 
     name: ClassVar[str] = "random"
     paper: ClassVar[str] = "none: a baseline"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole = isinstance(self.seed, (int, np.integer)) and not isinstance(self.seed, bool)

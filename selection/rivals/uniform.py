@@ -44,6 +44,7 @@ class Uniform(Method):
 
     name: ClassVar[str] = "uniform"
     paper: ClassVar[str] = "none: a baseline"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.axis not in AXES:

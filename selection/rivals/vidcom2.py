@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate
 from stgraph.selection.reasons import DIVERSITY
@@ -33,16 +34,16 @@ class VidCom2(FittedMethod):
 
     name: ClassVar[str] = "vidcom2"
     paper: ClassVar[str] = "VidCom2, EMNLP 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The most unique tokens of each frame, fitted to ``n_keep`` over the whole video."""
-        from stgraph.kernels.cpu.centre_distances import centre_distances
-        from stgraph.kernels.cpu.channel_variance import channel_variances
         from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         x, (T, H, W) = tokens.lattice, tokens.grid.shape
-        to_frame, to_video = centre_distances(x, lowest_half(channel_variances(x)))
+        variances = kernels_for(x, "channel_variance").channel_variances(x)
+        to_frame, to_video = kernels_for(x, "centre_distances").centre_distances(x, lowest_half(variances))
         v = gaussians(to_video)
         uniqueness = -(v + gaussians(to_frame)).reshape(-1)
         counts = frame_counts(v.reshape(T, H * W).mean(axis=1), float(budget.ratio(tokens.grid)), H * W)

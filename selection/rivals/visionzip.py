@@ -38,6 +38,7 @@ class VisionZip(ByEncoderAttention):
 
     name: ClassVar[str] = "visionzip"
     paper: ClassVar[str] = "VisionZip, CVPR 2025"
+    on_gpu: ClassVar[bool] = True
     also: ClassVar[frozenset[str]] = frozenset({"enc_keys_mean"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:

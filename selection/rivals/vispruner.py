@@ -40,6 +40,7 @@ class VisPruner(ByEncoderAttention):
 
     name: ClassVar[str] = "vispruner"
     paper: ClassVar[str] = "VisPruner, ICCV 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     also: ClassVar[frozenset[str]] = frozenset({"enc_features"})
 

@@ -70,9 +70,22 @@ def test_a_cpu_backend_gets_the_graph_alone() -> None:
     assert "igraph-leiden runs on the CPU" in stats.videos[0].graph_host_copy
 
 
-@pytest.mark.parametrize("name", ["evs", "fastv", "framefusion", "st-simdiff-released"])
-def test_other_selectors_get_a_copy_and_the_statistics_say_so(name: str, on_cpu: Any) -> None:
-    selector = stgraph.selector(name, retain_ratio=0.4, **({"tau_sim": 0.0} if "released" in name else {}))
+@pytest.mark.parametrize("name", ["evs", "fastv", "framefusion", "framefusion-attention", "vidcom2", "uniform"])
+def test_other_selectors_read_the_features_in_place(name: str, on_cpu: Any) -> None:
+    selector = stgraph.selector(name, retain_ratio=0.4)
+    expected, plain = on_cpu("qwen2_vl", selector)
+    n_elements = np.prod(CASES["qwen2_vl"](1).grids[0]) * 64
+    with none_as_large_as(n_elements):
+        logits, stats = run("qwen2_vl", selector)
+    assert (logits - expected).abs().max() < 1e-5
+    assert stats.videos[0].host_copy is None and plain.videos[0].host_copy is None
+    assert stats.videos[0].nodes.tolist() == plain.videos[0].nodes.tolist()
+    assert stats.videos[0].exactness == plain.videos[0].exactness
+
+
+@pytest.mark.parametrize("name", ["st-simdiff-released"])
+def test_those_that_get_a_copy_say_so(name: str, on_cpu: Any) -> None:
+    selector = stgraph.selector(name, retain_ratio=0.4, tau_sim=0.0)
     expected, plain = on_cpu("qwen2_vl", selector)
     logits, stats = run("qwen2_vl", selector)
     assert (logits - expected).abs().max() < 1e-6

@@ -14,9 +14,11 @@ from tensors import tensor
 
 import stgraph
 from stgraph import VideoTokens
+from stgraph.bench.synthetic import synthetic_signals
 from stgraph.devices import to_host
 from stgraph.errors import FeatureError
 from stgraph.gpu_parts import devices
+from stgraph.selection.base import SELECTORS
 from stgraph.selection.st_simdiff.centrality import centrality
 
 pytestmark = pytest.mark.gpu
@@ -106,12 +108,22 @@ def test_no_host_copy() -> None:
     assert kept.indices.device == tokens.features.device
 
 
-def test_other_selectors_are_handed_out_on_the_device() -> None:
-    tokens = on_device(features(9, (4, 5, 6, 64)))
-    for name in ("evs", "framefusion"):
-        kept = stgraph.selector(name, retain_ratio=0.3).select(tokens)
+@pytest.mark.parametrize("name", SELECTORS.names())
+def test_other_selectors_stay_on_the_device(name: str) -> None:
+    """As on the CPU; a copy of the features is made by those alone that say so."""
+    host = synthetic_signals(VideoTokens.from_array(features(9, (4, 5, 6, 64))))
+    tokens = VideoTokens(tensor(host.features).cuda(), host.grid, host.signals)
+    chosen = stgraph.selector(name, retain_ratio=0.3)
+    expected = chosen.select(host)
+    if chosen.on_gpu:
+        with none_as_large_as(host.features.size):
+            kept = chosen.select(tokens)
+        assert "host_copy" not in kept.report
+    else:
+        kept = chosen.select(tokens)
         assert kept.report["host_copy"] == f"{name} does not compute on cuda:0, where the features were"
-        assert kept.indices.device.type == kept.gather(tokens.features).device.type == "cuda"
+    assert kept.indices.tolist() == expected.indices.tolist()
+    assert kept.indices.device.type == kept.gather(tokens.features).device.type == "cuda"
 
 
 def test_cupy_in_and_out() -> None:

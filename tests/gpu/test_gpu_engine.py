@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_zoo import GRIDS, newline_per_row, separator_per_frame
-from host_copies import CopiedToHost, none_as_large_as
+from host_copies import none_as_large_as
 from selection_oracles import features
 from tensors import same, tensor
 
@@ -157,20 +157,6 @@ def test_edges_of_ones_own_are_split_on_the_cpu() -> None:
     found = stgraph.detect_communities(given, "lattice-components", max_size=4)
     same(found.labels, stgraph.detect_communities(edges, "lattice-components", max_size=4).labels)
     assert found.provenance.host_copy == "splitter tree runs on the CPU: edges and labels were copied to host memory"
-
-
-def test_other_selectors_copy_features_and_say_so() -> None:
-    cpu, gpu = both(features(9, SHAPE))
-    for name in ("evs", "framefusion"):
-        selector = stgraph.selector(name, retain_ratio=0.4)
-        found, expected = selector.select(gpu), selector.select(cpu)
-        check_same(found, expected)
-        assert found.report["host_copy"] == f"{name} does not compute on cpu, where the features were"
-        gathered = to_host(found.gather(gpu.features))
-        np.testing.assert_allclose(gathered, expected.gather(cpu.features), rtol=0, atol=1e-6)
-        with pytest.raises(CopiedToHost), none_as_large_as(gpu.features.numel()):
-            selector.select(gpu)
-    assert found.kind == "merge" and is_tensor(found.features)
 
 
 def test_everything_is_kept_where_r_is_1() -> None:

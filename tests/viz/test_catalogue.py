@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from command_line import flat, run, strict_json
-from selectors_in_docs import PAGE, written_anew
+from selectors_in_docs import GPU_PAGE, PAGE, gpu_page_anew, written_anew
 from typer.testing import CliRunner
 
 import stgraph
@@ -55,6 +55,8 @@ def test_what_some_of_them_state() -> None:
 def test_the_table_in_the_documentation_is_the_classes() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert written_anew(page) == page, "run PYTHONPATH=. python tests/support/selectors_in_docs.py"
+    page_of_gpus = GPU_PAGE.read_text(encoding="utf-8")
+    assert gpu_page_anew(page_of_gpus) == page_of_gpus, "run PYTHONPATH=. python tests/support/selectors_in_docs.py"
     for name in NAMES:
         assert f"| `{name}` |" in page
         assert f"### {name}" in page or f"{name}\n" in page, f"{name} has no paragraph"

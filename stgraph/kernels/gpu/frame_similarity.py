@@ -1,0 +1,55 @@
+"""Cosine similarity of every token with the same position in another frame: the sums on the device, one number a token
+handed to the host, which ranks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from stgraph.devices import to_host
+from stgraph.errors import InputError, bad_token
+from stgraph.kernels.gpu.chunks import chunks
+
+Array = np.ndarray[Any, Any]
+
+
+def frame_cosines(x: Any, reference: Array) -> tuple[Array, Array]:
+    """Cosine of each token to the same position of its frame's reference frame, and the norms, both in host memory.
+
+    Parameters
+    ----------
+    x : [T, H, W, d] float32, float16 or bfloat16 tensor, any strides
+    reference : [T] int64 in host memory, the frame each frame is compared with, -1 for none
+
+    Returns
+    -------
+    cosine : [T, H, W] float32, in [-1, 1]; 0 without a reference and where either token has zero norm; from sums in
+        float64
+    norms : [T, H, W] float64
+
+    Raises
+    ------
+    FeatureError
+        a token holds NaN or Inf (the first one is named)
+    InputError
+        a reference that is no frame
+    """
+    T, H, W, _ = x.shape
+    if reference.shape != (T,) or reference.min() < -1 or reference.max() >= T:
+        raise InputError(f"reference frames are {reference.tolist()}; expected {T} integers from -1 to {T - 1}")
+    frames = torch.from_numpy(np.maximum(reference, 0).astype(np.int64)).to(x.device)
+    square, dot = (torch.empty((T, H, W), dtype=torch.float64, device=x.device) for _ in range(2))
+    for a, b in chunks(x):
+        wide = x[a:b].double()
+        square[a:b] = (wide * wide).sum(-1)
+        dot[a:b] = (wide * x[frames[a:b]].double()).sum(-1)
+    found = to_host(torch.stack((square, dot)))
+    norms = np.sqrt(found[0])
+    if not np.isfinite(norms).all():
+        raise bad_token(int(np.argmin(np.isfinite(norms))), H, W)
+    scale = norms * norms[np.maximum(reference, 0)]
+    scale[reference < 0] = 0
+    cosine = np.divide(found[1], scale, out=np.zeros_like(scale), where=scale > 0)
+    return np.clip(cosine, -1, 1).astype(np.float32), norms
