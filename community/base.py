@@ -164,6 +164,7 @@ BACKENDS = Registry(
     },
     group="stgraph.community_backends",
     check=check_backend,
+    instances=True,
 )
 
 

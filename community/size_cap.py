@@ -136,6 +136,7 @@ SPLITTERS = Registry(
     },
     group="stgraph.splitters",
     check=check_splitter,
+    instances=True,
 )
 
 

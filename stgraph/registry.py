@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from stgraph.errors import InputError, StgraphError, UnavailableError, UnknownNameError
 from stgraph.spelling import hint
+
+_DECORATED: Any = object()
 
 
 class Registry:
@@ -26,16 +28,23 @@ class Registry:
     entries : our own
     group : entry-point group
     check : raises InputError unless a third party's object is of the table's kind
+    instances : whether the entries are instances; a class decorated by :meth:`register` is then registered as one
     """
 
     def __init__(
-        self, kind: str, entries: Mapping[str, str], group: str, check: Callable[[Any], None] | None = None
+        self,
+        kind: str,
+        entries: Mapping[str, str],
+        group: str,
+        check: Callable[[Any], None] | None = None,
+        instances: bool = False,
     ) -> None:
         self.kind = kind
         self.group = group
         self._own = frozenset(entries)
         self._entries = dict(entries)
         self._check = check
+        self._instances = instances
         self._loaded: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
         self._faults: dict[str, str] = {}
@@ -73,21 +82,24 @@ class Registry:
         self._table()
         return dict(self._refused)
 
-    def register(self, name: str, target: Any) -> None:
-        """Add ``target`` (an object, or ``"module:attribute"``, which is imported and checked when first used).
+    def register(self, name: str, target: Any = _DECORATED) -> Any:
+        """Add ``target`` (an object, or ``"module:attribute"``, which is imported and checked when first used), until
+        the process ends; without ``target``, a decorator of the class that is added.
 
         Raises
         ------
         InputError
             the name is taken or not a string, or the object is not of the table's kind
         """
+        if target is _DECORATED:
+            return partial(self._decorated, name)
         if not isinstance(name, str) or not name:
             raise InputError(f"the name of a {self.kind} is {name!r}; it must be a non-empty string")
         if name in self._table():
             raise InputError(f"{self.kind} {name!r} is already registered; choose another name")
         if isinstance(target, str):
             self._entries[name] = target
-            return
+            return None
         if self._check is not None:
             try:
                 self._check(target)
@@ -95,6 +107,11 @@ class Registry:
                 raise InputError(f"{self.kind} {name!r} cannot be registered: {told(error)}") from error
         self._entries[name] = f"{type(target).__module__}:{type(target).__qualname__}"
         self._loaded[name] = target
+        return None
+
+    def _decorated(self, name: str, cls: Any) -> Any:
+        self.register(name, cls() if self._instances else cls)
+        return cls
 
     def unregister(self, name: str) -> None:
         """Remove ``name``."""

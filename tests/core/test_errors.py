@@ -101,6 +101,24 @@ def test_nothing_is_suggested_when_nothing_is_near(registry: Registry, asked: An
     assert str(caught.value) == f"no thing {asked!r}. Known: path, broken, queue"
 
 
+@pytest.mark.parametrize("instances", [False, True])
+def test_register_is_a_decorator(instances: bool) -> None:
+    def needs_size(found: Any) -> None:
+        if not hasattr(found, "size"):
+            raise InputError("it has no size")
+
+    table = Registry("thing", {}, "stgraph.none", needs_size, instances)
+
+    @table.register("mine")
+    class Mine:
+        size = 1
+
+    assert isinstance(table.get("mine"), Mine) if instances else table.get("mine") is Mine
+    with pytest.raises(InputError, match="thing 'other' cannot be registered: it has no size"):
+        table.register("other")(type("Other", (), {}))
+    assert table.names() == ["mine"]
+
+
 def test_register_and_unregister(registry: Registry) -> None:
     mine = object()
     registry.register("mine", mine)
