@@ -193,10 +193,23 @@ def isfinite(values: Any) -> Any:
     return values.isfinite() if is_tensor(values) else np.isfinite(values)
 
 
+def exp(values: Any) -> Any:
+    """``np.exp`` or ``torch.exp``."""
+    return values.exp() if is_tensor(values) else np.exp(values)
+
+
+def concatenated(parts: tuple[Any, ...]) -> Any:
+    """Arrays one after the other, where they lie."""
+    return sys.modules["torch"].cat(parts) if is_tensor(parts[0]) else np.concatenate(parts)
+
+
 def over_positive(numerator: Any, denominator: Any) -> Any:
     """The quotient where the denominator is above zero, 0 elsewhere."""
     above = denominator > 0
-    return where(above, numerator / where(above, denominator, 1.0), 0.0)
+    if is_tensor(denominator):
+        return where(above, numerator / where(above, denominator, 1.0), 0.0)
+    out = np.zeros(np.broadcast_shapes(numerator.shape, denominator.shape))
+    return np.divide(numerator, denominator, out=out, where=above)
 
 
 def stable_order(values: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import astype, beside, concatenated, to_host
 from stgraph.errors import InputError
+from stgraph.kernels.frames import joined
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate, check_finite
@@ -16,6 +18,8 @@ from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
+
+_ROWS = 4096  # held in float64 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,7 @@ class DartEmbedding(Method):
 
     name: ClassVar[str] = "dart-embedding"
     paper: ClassVar[str] = "DART, EMNLP 2025"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, low in (("pivots", 1), ("text_pivots", 0)):
@@ -52,14 +57,18 @@ class DartEmbedding(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """``n_keep`` tokens by the input embeddings."""
+        from stgraph.kernels.cpu.threads import even_blocks
+
         x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
         text = tokens.signal("text_embeds", self.name) if self.text_pivots else x[:0]
         check_finite("signal 'text_embeds'", text) if len(text) else None
         why = "by input embeddings, as TensorRT-Edge-LLM has it, not by the states of the LLM"
-        return self._chosen((_l1(x), x), (_l1(text), text), n_keep, exactness=approximate(why))
+        norms = joined([_l1(x[a:b]) for a, b in even_blocks(len(x), _ROWS)])
+        return self._chosen((norms, x), (to_host(_l1(text)), text), n_keep, exactness=approximate(why))
 
-    def _chosen(self, visual: tuple[Array, Array], text: tuple[Array, Array], n_keep: int, **said: Any) -> Choice:
+    def _chosen(self, visual: tuple[Array, Any], text: tuple[Array, Any], n_keep: int, **said: Any) -> Choice:
         """Pivots and what they keep, from the (norms, directions) of the visual tokens and of the text."""
+        from stgraph.kernels.cpu.threads import even_blocks
         from stgraph.kernels.cpu.top import top_of
 
         (norms, x), (text_norms, text_x) = visual, text
@@ -69,12 +78,12 @@ class DartEmbedding(Method):
         pool[mine] = False
         n_pivots = mine.size + theirs.size
         shares = (n_keep - mine.size + np.arange(n_pivots)[::-1]) // n_pivots
-        pivots = np.concatenate([wide_units(x[mine]), wide_units(text_x[theirs])])
-        for pivot, count in zip(pivots, shares.tolist(), strict=True):
+        pivots = concatenated((wide_units(x[mine]), beside(wide_units(text_x[theirs]), x)))
+        parts = [x[a:b] for a, b in even_blocks(len(x), _ROWS)]
+        alike = np.round(joined([wide_units(part) @ pivots.T for part in parts]), 12)
+        for i, count in enumerate(shares.tolist()):
             if count:
-                parts = np.array_split(x, max(1, len(x) // 4096))
-                unlike = -np.concatenate([(wide_units(part) * pivot).sum(axis=1) for part in parts])
-                pool &= ~top_of(np.round(unlike, 12), np.flatnonzero(pool), count)
+                pool &= ~top_of(-alike[:, i], np.flatnonzero(pool), count)
         nodes = np.flatnonzero(~pool)
         reason = np.where(np.isin(nodes, mine), REPRESENTATIVE, DIVERSITY)
         return Choice(nodes, reason, _scores(norms)[nodes], report={"n_text_pivots": int(theirs.size)}, **said)
@@ -100,7 +109,6 @@ class Dart(DartEmbedding):
     n_layers: int = 28
 
     name: ClassVar[str] = "dart"
-    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,10 +156,9 @@ class Dart(DartEmbedding):
         )
 
 
-def _l1(rows: Array) -> Array:
-    """[n] float64."""
-    norms: Array = np.abs(rows.astype(np.float64)).sum(axis=1)
-    return norms
+def _l1(rows: Any) -> Any:
+    """[n] float64, where the rows lie."""
+    return abs(astype(rows, "float64")).sum(axis=1)
 
 
 def _scores(norms: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import DIVERSITY
@@ -42,6 +43,7 @@ class DivPrune(Method):
 
     name: ClassVar[str] = "divprune"
     paper: ClassVar[str] = "DivPrune, CVPR 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
@@ -50,8 +52,7 @@ class DivPrune(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """``n_keep`` tokens by farthest-first traversal."""
-        from stgraph.kernels.cpu.farthest import farthest_first
-
+        farthest_first = kernels_for(tokens.lattice, "farthest").farthest_first
         n_sets = 1 if self.scope == "video" else tokens.grid.T
         sets = unit_tokens(tokens).reshape(n_sets, -1, tokens.dimension)
         distance = np.zeros(sets.shape[:2], np.float32)

@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import astype, beside, concatenated, exp, over_positive, where
 from stgraph.errors import InputError
+from stgraph.kernels import kernels_for
+from stgraph.kernels.frames import each_frame, stacked
 from stgraph.selection.budget import Budget, exact_ratio, per_frame_counts
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import REPRESENTATIVE
@@ -39,6 +42,7 @@ class GPrune(Method):
 
     name: ClassVar[str] = "gprune"
     paper: ClassVar[str] = "G-Prune, AAAI 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -48,32 +52,37 @@ class GPrune(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, its share of ``n_keep`` with the largest inflow."""
-        from stgraph.kernels.cpu.threads import run_blocks
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
         counts = per_frame_counts(n_keep, T)
         x = tokens.lattice
-        frames = run_blocks(lambda t: self._inflow(x[t].reshape(P, -1)) if counts[t] else (np.zeros(P), 0), range(T))
-        scores = np.concatenate([inflow for inflow, _ in frames])
+        used = np.flatnonzero(counts)
+        lattice = x if used.size == T else x[used.tolist()]
+        frames = each_frame(lattice, lambda i: self._inflow(lattice[i].reshape(P, -1)))
+        found = np.zeros((T, P + 1))
+        found[used] = stacked(frames)
+        scores, edges = found[:, :P].reshape(-1), found[:, P]
         kept = top_of_groups(scores, np.arange(T * P, dtype=np.int32), np.arange(T + 1) * P, counts)
         nodes = np.flatnonzero(kept)
-        n_edges = sum(edges for _, edges in frames)
-        return Choice(nodes, REPRESENTATIVE, scores[nodes], report={"n_edges": n_edges})
+        return Choice(nodes, REPRESENTATIVE, scores[nodes], report={"n_edges": int(edges.sum())})
 
-    def _inflow(self, x: Array) -> tuple[Array, int]:
-        """[P] float64: what reaches each token of a frame ([P, d]) per neighbour, and the pairs of neighbours."""
-        from stgraph.kernels.cpu.cosines import cosines
-
-        wide = x.astype(np.float64)
-        held = np.sqrt((wide * wide).sum(axis=1))
-        held /= held.max() or 1.0
-        similar = cosines(x.astype(np.float32), np.arange(len(x)))
-        np.fill_diagonal(similar, held > 0)
-        joined = similar >= np.float32(self.tau)
-        degree = np.maximum(joined.sum(axis=1), 1)
-        flow = np.where(joined, np.exp((similar.astype(np.float64) - 1) / TEMPERATURE), 0)
-        flow /= np.maximum(flow.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    def _inflow(self, x: Any) -> Any:
+        """[P + 1] float64: what reaches each token of a frame ([P, d]) per neighbour, and the pairs of neighbours."""
+        wide = astype(x, "float64")
+        held = (wide * wide).sum(axis=1) ** 0.5
+        held = over_positive(held, held.max().reshape(1))
+        similar = kernels_for(x, "cosines").cosines(astype(x, "float32"), np.arange(len(x)))
+        every = beside(np.arange(len(x)), similar)
+        similar[every, every] = astype(held > 0, "float32")
+        joined = similar >= float(np.float32(self.tau))
+        count = astype(joined, "float64").sum(axis=1)
+        degree = where(count > 1, count, 1.0)
+        powers = (astype(similar, "float64") - 1) / TEMPERATURE
+        flow = astype(joined, "float64") * exp(powers)
+        total = flow.sum(axis=1, keepdims=True)
+        flow = over_positive(flow, total)
         for _ in range(self.steps):
             held = (flow * held[:, None]).sum(axis=0)  # row by row: what ties on paper ties here
-        return held / degree, int((joined.sum() - np.count_nonzero(np.diagonal(joined))) // 2)
+        pairs = (count.sum() - astype(joined[every, every], "float64").sum()) / 2
+        return concatenated((held / degree, pairs.reshape(1)))

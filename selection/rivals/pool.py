@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import astype, beside, is_tensor, over_positive
+from stgraph.kernels.frames import each_frame, stacked
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate
@@ -31,6 +33,7 @@ class Pool(FittedMethod):
 
     name: ClassVar[str] = "pool"
     paper: ClassVar[str] = "none: a baseline"
+    on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The cells' means, and the tokens least like them."""
@@ -54,8 +57,10 @@ class Pool(FittedMethod):
         is_mean[(start + centre).reshape(-1)] = True
         own = (_place(H, h)[:, None] * w + _place(W, w)).reshape(-1)
         scores = np.zeros(n)
-        for t in frames:
-            scores[t * H * W : (t + 1) * H * W] = _difference(tokens.lattice[t].reshape(H * W, -1), owner, member, own)
+        cells = assignment(np.unique(owner), owner, member, np.ones(owner.size), H * W)
+        lattice = tokens.lattice[frames.tolist()] if frames.size < T else tokens.lattice
+        found = each_frame(lattice, lambda t: _difference(lattice[t].reshape(H * W, -1), cells, own))
+        scores.reshape(T, H * W)[frames] = stacked(found)
         scores[is_mean] = 0
         n_extra = n_keep - int(is_mean.sum()) if self.exact_count else 0
         extra = np.flatnonzero(top_of(scores, np.flatnonzero(~is_mean), n_extra))
@@ -108,15 +113,16 @@ def _place(size: int, n: int) -> Array:
     return np.arange(size) * n // size
 
 
-def _difference(x: Array, owner: Array, member: Array, own: Array) -> Array:
-    """[P]: 1 - cosine of each token of a frame ([P, d]) to the mean of its cell.
+def _difference(x: Any, cells: Any, own: Array) -> Any:
+    """[P] float64: 1 - cosine of each token of a frame ([P, d]) to the mean of its cell, where they lie.
 
-    ``owner`` and ``member`` are pairs of a cell and a token in it, cell by cell; ``own`` [P] is each token's cell.
+    Parameters
+    ----------
+    cells : [c, P] csr_array, 1 at the tokens of each cell
+    own : [P], each token's cell
     """
-    wide = x.astype(np.float64)
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    sums = np.add.reduceat(wide[member], starts, axis=0)[own]
-    scale = np.sqrt((wide * wide).sum(axis=1) * (sums * sums).sum(axis=1))
-    products = (wide * sums).sum(axis=1)
-    difference: Array = 1 - np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0)
-    return difference
+    wide = astype(x, "float64")
+    sums = (beside(cells.toarray(), wide) if is_tensor(wide) else cells) @ wide
+    sums = sums[beside(own, sums)]
+    scale = ((wide * wide).sum(axis=1) * (sums * sums).sum(axis=1)) ** 0.5
+    return 1 - over_positive((wide * sums).sum(axis=1), scale)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import astype, concatenated, over_positive
+from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -22,23 +24,22 @@ def unit_rows(rows: Array, norms: Array) -> Array:
     return (rows.astype(np.float64) * factors[:, None]).astype(np.float32)
 
 
-def unit_tokens(tokens: VideoTokens) -> Array:
-    """[N, d] float32: the patches' unit features; zero ones stay zero.
+def unit_tokens(tokens: VideoTokens) -> Any:
+    """[N, d] float32: the patches' unit features, where they lie; zero ones stay zero.
 
     Raises
     ------
     FeatureError
         a token holds NaN or Inf (the first one is named)
     """
-    from stgraph.kernels.cpu.frame_similarity import frame_cosines
+    x = tokens.lattice
+    norms = kernels_for(x, "frame_similarity").frame_cosines(x, np.full(tokens.grid.T, -1))[1]
+    if not tokens.on_gpu:
+        return unit_rows(x.reshape(-1, tokens.dimension), norms.reshape(-1))
+    return concatenated(tuple(astype(wide_units(frame.reshape(-1, tokens.dimension)), "float32") for frame in x))
 
-    norms = frame_cosines(tokens.lattice, np.full(tokens.grid.T, -1))[1]
-    return unit_rows(tokens.lattice.reshape(-1, tokens.dimension), norms.reshape(-1))
 
-
-def wide_units(rows: Array) -> Array:
-    """[n, d] float64: the rows, of any feature dtype and size, at unit length; zero ones stay zero."""
-    wide: Array = rows.astype(np.float64)
-    lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    np.divide(wide, lengths, out=wide, where=lengths > 0)
-    return wide
+def wide_units(rows: Any) -> Any:
+    """[n, d] float64: the rows, of any feature dtype and size, at unit length; zero ones stay zero. Where they lie."""
+    wide = astype(rows, "float64")
+    return over_positive(wide, (wide * wide).sum(axis=1, keepdims=True) ** 0.5)

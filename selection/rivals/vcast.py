@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import astype, over_positive
 from stgraph.errors import InputError
+from stgraph.kernels.frames import each_frame, joined, stacked
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import DIVERSITY
@@ -36,6 +38,7 @@ class VCast(Method):
 
     name: ClassVar[str] = "vcast"
     paper: ClassVar[str] = "V-CAST, arXiv 2603.27650"
+    on_gpu: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         value = self.temperature
@@ -45,14 +48,13 @@ class VCast(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Outliers of each frame, more of them where the video turns."""
-        from stgraph.kernels.cpu.threads import run_blocks
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
-        frames = run_blocks(lambda t: _frame(tokens.lattice[t].reshape(P, -1)), range(T))
-        curvature = curvatures(np.array([centre for centre, _ in frames]))
+        frames = each_frame(tokens.lattice, lambda t: _frame(tokens.lattice[t].reshape(P, -1)))
+        curvature = curvatures(stacked([centre for centre, _ in frames]))
         counts = frame_counts(curvature, self.temperature, n_keep, P)
-        scores = np.concatenate([score for _, score in frames])
+        scores = joined([score for _, score in frames])
         kept = top_of_groups(scores, np.arange(T * P, dtype=np.int32), np.arange(T + 1) * P, counts)
         nodes = np.flatnonzero(kept)
         report = {
@@ -63,16 +65,15 @@ class VCast(Method):
         return Choice(nodes, DIVERSITY, scores[nodes], report=report)
 
 
-def _frame(x: Array) -> tuple[Array, Array]:
-    """The unit mean of a frame's tokens ([P, d]), [d], and each token's score, [P]; in float64."""
-    wide = x.astype(np.float64)
-    norms = np.sqrt((wide * wide).sum(axis=1))
+def _frame(x: Any) -> tuple[Any, Any]:
+    """The unit mean of a frame's tokens ([P, d]), [d], and each token's score, [P]; in float64, where they lie."""
+    wide = astype(x, "float64")
+    norms = (wide * wide).sum(axis=1) ** 0.5
     centre = wide.mean(axis=0)
-    length = np.sqrt((centre * centre).sum())
-    centre = centre / length if length > 0 else centre
-    cosine = np.divide((wide * centre).sum(axis=1), norms, out=np.zeros_like(norms), where=norms > 0)
-    span = np.ptp(norms)
-    return centre, 1 - cosine + ((norms - norms.min()) / span if span > 0 else 0)
+    centre = over_positive(centre, ((centre * centre).sum() ** 0.5).reshape(1))
+    cosine = over_positive((wide * centre).sum(axis=1), norms)
+    lowest = norms.min()
+    return centre, 1 - cosine + over_positive(norms - lowest, (norms.max() - lowest).reshape(1))
 
 
 def curvatures(centres: Array) -> Array:
