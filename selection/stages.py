@@ -16,22 +16,28 @@ from stgraph.tokens import VideoTokens
 ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})
 """Signals that a running model gives: what its language model's last prompt token attends to."""
 
+TEXT_SIGNALS = frozenset({"llm_attn_textmax"})
+"""Signals that a running model gives to stages that read attention by text."""
+
 PROMPT_SIGNALS = frozenset({"text_embeds"})
 """Signals that lie in the prompt itself, before any layer has run."""
 
 
 @dataclass(frozen=True)
 class AttentionRead:
-    """Attention of the last prompt token to each visual token, mean over heads, in one decoder layer.
+    """Attention to each visual token in one decoder layer.
 
     Attributes
     ----------
     layer : from 0, the one the authors read; None where they do not say
     fixed : whether only that layer will do; otherwise who runs the model may name another
+    by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens behind the
+        video, which is read between decoder layers alone, from a layer before the stage's
     """
 
     layer: int | None = None
     fixed: bool = False
+    by: str = "last"
 
     def at(self, named: int) -> int:
         """The layer that is read where who runs the model names ``named``."""
@@ -48,12 +54,15 @@ class Stage:
     attention : what the tokens are ranked by there; None: by nothing that the language model knows
     states : hidden states that are read, too, and may be merged: "input", those that enter ``layer``, or "mlp", those
         that enter the feed-forward block of the layer before; None: none. Not where ``layer`` is 0
+    caches : whether what is generated does not see the tokens that go in the layers before either, as where their
+        caches are cut
     onwards : whether there may be such a stage before each deeper layer, too, by the attention of as much deeper a one
     """
 
     layer: int = 0
     attention: AttentionRead | None = None
     states: str | None = None
+    caches: bool = False
     onwards: bool = False
 
     def unrolled(self, n_layers: int) -> tuple[Stage, ...]:
@@ -63,7 +72,7 @@ class Stage:
         for deeper in range(1, n_layers - self.layer if self.onwards else 1):
             if read is not None and read.layer is not None:
                 read = replace(read, layer=read.layer + 1)
-            found += (Stage(self.layer + deeper, read, self.states),)
+            found += (replace(found[0], layer=self.layer + deeper, attention=read),)
         return found
 
 
@@ -81,12 +90,15 @@ class Waiting:
         ``rows``. Gives the selection, or what waits for the next stage; a :class:`Merged` of one where it merges states
     assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums:
         merged once, before the language model. The selection that follows has an assignment, too
+    positions : "original", or "compact" where rows are renumbered before the language model; the selection's own do
+        not count then
     """
 
     stage: Stage
     rows: Any
     resume: Callable[..., Selection | Waiting | Merged]
     assignment: Any = None
+    positions: str = "original"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +160,8 @@ def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
     reads = [stage.attention for stage in stages if stage.attention is not None]
     if not all(isinstance(read, AttentionRead) for read in reads):
         raise InputError(f"{by}: the attention of a stage must be an AttentionRead(...) or None")
+    if not all(read.by in ("last", "text") for read in reads):
+        raise InputError(f"{by}: attention must be read by 'last' or 'text'")
     layers = [stage.layer for stage in stages]
     for layer in [*layers, *(read.layer for read in reads if read.layer is not None)]:
         if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or layer < 0:

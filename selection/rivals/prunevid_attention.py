@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, exact_ratio
+from stgraph.selection.choice import over_rows
+from stgraph.selection.finite import check_features
 from stgraph.selection.method import Choice, approximate
-from stgraph.selection.rivals.prunevid import PruneVid, chosen, shared
+from stgraph.selection.result import Selection
+from stgraph.selection.rivals.prunevid import Merged, PruneVid, chosen, shared
 from stgraph.selection.signals.attention import sequence_values
+from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -23,8 +28,9 @@ class PruneVidAttention(PruneVid):
     """PruneVid in full: merged as in :class:`PruneVid`, then cut inside the LLM by the attention of the prompt's text.
 
     Merging leaves K / ``alpha`` tokens, which the layers up to ``layer`` see. Of each group then stay the merged tokens
-    whose most attended member is attended to most, by the maximum over heads and text tokens, groups sharing K in
-    proportion to what merging left of them.
+    that are attended to most, by the maximum over heads and text tokens, groups sharing K in proportion to what merging
+    left of them. What is generated sees none of the others, in no layer (``models/pllava/elastic_cache.py``). From a
+    dump, a merged token has the attention to its most attended member in the sequence before merging.
 
     Attributes
     ----------
@@ -56,32 +62,67 @@ class PruneVidAttention(PruneVid):
         """The first layer that sees K tokens."""
         return self.layer + 1
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Merging before the LLM; the cut behind ``layer``, by its attention and no other, in all caches."""
+        return Stage(), Stage(self.layer + 1, AttentionRead(self.layer, fixed=True, by="text"), caches=True)
+
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Merge, then keep what the text attends to most."""
+        attention = sequence_values(tokens, "llm_attn_textmax", self.name)
+        merged, report, _ = self._merged(tokens, n_keep)
+        most = np.full(tokens.grid.n_nodes, -np.inf)
+        np.maximum.at(most, merged.rows, attention[merged.columns])
+        choice, _ = self._cut(merged, report, most, n_keep)
+        return replace(choice, exactness=approximate("attention of the sequence before merging"))
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Merged tokens wait for the attention of ``layer``."""
+        grid = self.budget.lattice(tokens.grid, self.newlines)
+        n_keep, rows = self._n_keep(grid, self.budget), grid.rows
+        if self.exact_count and n_keep == grid.n_nodes:
+            n = tokens.grid.n_tokens
+            signals: dict[str, Array] = {"llm_attn_textmax": np.zeros(n, np.float32), "seq_index": np.arange(n)}
+            return self.select(VideoTokens(tokens.features, tokens.grid, signals, tokens.metadata))
+        held = tokens.to("cpu")
+        check_features(held)
+        view = self.budget.view(held, self.newlines)
+        merged, report, fitted = self._merged(view, n_keep)
+        whole = chosen(merged, view.grid.n_nodes)
+
+        def resume(attention: Any) -> Selection:
+            choice, other = self._cut(merged, report, to_host(attention)[rows].astype(np.float64), n_keep)
+            found = replace(choice, exactness=approximate(*fitted, *other))
+            selection = self.finish(found, held, view, self.budget)
+            return selection.beside(tokens.features) if tokens.on_gpu else selection
+
+        over = over_rows(whole.merge, rows, view.grid.n_tokens)
+        return Waiting(self.stages()[-1], rows[whole.nodes], resume, over, positions="compact")
+
+    def _merged(self, tokens: VideoTokens, n_keep: int) -> tuple[Merged, dict[str, Any], list[str]]:
+        """All tokens after merging, of which the cut leaves ``n_keep``."""
+        n_merged = min(tokens.grid.n_nodes, ceil(n_keep / exact_ratio(self.alpha, "alpha")))
+        return self.merged(tokens, n_merged if self.exact_count else None)
+
+    def _cut(self, merged: Merged, report: dict[str, Any], scores: Array, n_keep: int) -> tuple[Choice, list[str]]:
+        """Of each group the merged tokens of largest score ([n] by node), and what is not the authors' about it."""
         from stgraph.kernels.cpu.top import top_of_groups
 
-        n = tokens.grid.n_nodes
-        attention = sequence_values(tokens, "llm_attn_textmax", self.name)
-        n_merged = min(n, ceil(n_keep / exact_ratio(self.alpha, "alpha")))
-        merged, report, _ = self.merged(tokens, n_merged if self.exact_count else None)
-        most = np.full(n, -np.inf)
-        np.maximum.at(most, merged.rows, attention[merged.columns])
         at = np.array(list(merged.group))
         group = np.array(list(merged.group.values()))
         order = np.lexsort((at, group))
         sizes = np.bincount(group)
-        counts = (
-            shared(sizes, n_keep) if self.exact_count else np.maximum(1, (sizes * float(self.alpha)).astype(np.int64))
-        )
+        theirs = (sizes * float(self.alpha)).astype(np.int64)
+        counts = shared(sizes, n_keep) if self.exact_count else np.maximum(1, theirs)
         starts = np.append(0, np.cumsum(sizes))
-        kept = top_of_groups(most, at[order].astype(np.int32), starts, np.minimum(counts, sizes))
-        return chosen(
+        kept = top_of_groups(scores, at[order].astype(np.int32), starts, np.minimum(counts, sizes))
+        choice = chosen(
             merged,
-            n,
+            scores.size,
             kept=kept,
-            scores=most,
+            scores=scores,
             n_input=at.size,
             prune_layer=self.prune_layer,
-            exactness=approximate("attention of the sequence before merging"),
             report={**report, "n_merged": int(at.size)},
         )
+        other = int(np.count_nonzero(counts != theirs))
+        return choice, [f"{other:,} of {sizes.size:,} groups keep another number of tokens"] if other else []

@@ -1,4 +1,4 @@
-"""One row of a layer's attention, that of the last token, beside the attention function that a model uses."""
+"""Rows of a layer's attention, those of the prompt's text, beside the attention function that a model uses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stgraph.errors import UnavailableError
+
+_CHUNK = 64  # rows of the attention that are held at a time
 
 
 def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any]) -> Any:
@@ -24,6 +26,23 @@ def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
     UnavailableError
         an option that this row does not follow
     """
+    at = query.new_tensor([query.shape[2] - 1]).long()
+    return _weights(query, key, attention_mask, seen, options, at)[:, :, :, 0].mean((1, 2))
+
+
+def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
+    """[B, L] float32: attention of the tokens ``at`` ([Q] int64) to all of a prompt, maximum over them and heads.
+
+    Parameters are those of :func:`last_row`; tokens see none behind them.
+    """
+    import torch
+
+    chunks = [_weights(query, key, attention_mask, seen, options, some).amax((1, 2, 3)) for some in at.split(_CHUNK)]
+    return torch.stack(chunks).amax(0)
+
+
+def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
+    """[B, kv_heads, heads per kv head, Q, L] float32: rows ``at`` ([Q]) of the attention."""
     import torch
 
     unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
@@ -31,14 +50,18 @@ def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
         raise UnavailableError(f"attention with {unknown[0]!r} cannot be read; choose a selector that needs none")
     B, heads, L, c = query.shape
     kv_heads = key.shape[1]
-    last = query[:, :, -1].float().view(B, kv_heads, heads // kv_heads, c)
+    rows = query[:, :, at].float().reshape(B, kv_heads, -1, c)
     scaling, window = options.get("scaling"), options.get("sliding_window")
-    scores = torch.matmul(last, key[:, :, :L].float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
+    scores = torch.matmul(rows, key[:, :, :L].float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
+    scores = scores.view(B, kv_heads, heads // kv_heads, len(at), L)
+    columns, at = torch.arange(L, device=scores.device), at.to(scores.device)
+    within = columns <= at[:, None]
     if window is not None:
-        seen = seen & (torch.arange(L, device=seen.device) > L - 1 - window)
+        within &= columns > at[:, None] - window
     if getattr(attention_mask, "ndim", 0) == 4:
-        mask = attention_mask[:, :, -1, :L]
-        mask = mask.view(len(mask), kv_heads, -1, L) if mask.shape[1] == heads else mask[:, :, None]
+        mask = attention_mask[:, :, :, :L][:, :, at]
+        grouped = mask.shape[1] == heads
+        mask = mask.view(len(mask), kv_heads, -1, len(at), L) if grouped else mask[:, :, None]
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-    scores = scores.masked_fill(~seen.to(scores.device)[:, None, None, :], float("-inf"))
-    return scores.softmax(-1).mean((1, 2))
+    hidden = ~(seen.to(scores.device)[:, None] & within)
+    return scores.masked_fill(hidden[:, None, None], float("-inf")).softmax(-1)

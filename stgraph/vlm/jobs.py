@@ -23,6 +23,7 @@ class Job:
     Attributes
     ----------
     state : the selection, or what it waits for
+    renumbered : how rows were renumbered before the language model, once it runs; None until then
     merged : whether the rows of the state are weighted sums already
     layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
     probed : the layer whose attention was read last, None where none was
@@ -36,6 +37,7 @@ class Job:
     n_candidates: int | None = None
     probe_s: float = 0.0
     probed: int | None = None
+    renumbered: str | None = None
     merged: bool = False
     layers: list[tuple[int, int]] = field(default_factory=list)
 
@@ -53,6 +55,11 @@ class Job:
         kept = beside(self.video.stays, keep)
         kept.index_fill_(0, beside(rows, keep), True)
         keep[self.video.start : self.video.stop] &= kept
+
+    @property
+    def positions(self) -> str:
+        """By which rows are renumbered before the language model."""
+        return self.state.positions if self.renumbered is None else self.renumbered
 
     @property
     def rows(self) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
@@ -142,6 +142,18 @@ class Level:
             return new
         places = torch.arange(mask.shape[3], device=mask.device)
         return hide(torch.nn.functional.pad(new, (0, len(places) - new.shape[3])), places >= new.shape[3])
+
+
+def hidden_before(levels: Sequence[Level]) -> list[Level]:
+    """For decoding, the same levels, all of which hide what the last one lacks. The first is of layer 0."""
+    import torch
+
+    *before, last = levels
+    left = torch.zeros_like(levels[0].valid)
+    rows, places = last.valid.nonzero(as_tuple=True)
+    left[rows, last.at[rows, places]] = True
+    hiding = [replace(level, valid=level.valid & left.gather(1, level.at), padded=True) for level in before]
+    return [*({level.layer: level for level in hiding}.values()), last]
 
 
 def check_mask(mask: Any) -> None:

@@ -14,7 +14,7 @@ from stgraph.vlm.deep_features import DeepFeatures
 from stgraph.vlm.grids import Video
 from stgraph.vlm.jobs import Finish, Job, is_merge
 from stgraph.vlm.keywords import CACHE_NAMES
-from stgraph.vlm.levels import Level, is_flash
+from stgraph.vlm.levels import Level, hidden_before, is_flash
 from stgraph.vlm.sequence import Cut, cut_of
 
 
@@ -31,6 +31,7 @@ class PromptPass:
     deep : visual features for deeper layers, as the text model gets them, if it has any
     finish : called once all videos have their selection
     levels : filled as layers are reached; decoding goes on with them
+    texts : [B, S] bool, columns of text
     """
 
     def __init__(
@@ -43,13 +44,15 @@ class PromptPass:
         deep: DeepFeatures | None,
         finish: Finish,
         levels: list[Level],
+        texts: Any,
     ) -> None:
         self._text, self._columns, self._length = text, cut.columns, cut.length
         self._by_row, self._stages, self._probe_layer, self._finish = by_row, stages, probe_layer, finish
-        self._deep, self.levels = deep, levels
+        self._deep, self.levels, self._texts = deep, levels, texts
         at = _counted(cut.columns)
         self._level = Level(0, at, cut.valid, at.shape[1], not bool(cut.valid.all()))
-        self._attention: dict[int, Any] = {}
+        self._whole = self._level
+        self._attention: dict[tuple[int, int | None], Any] = {}  # by layer, and by id of the job if it is of text
         self._made: dict[str, Any] = {}
         self._of: tuple[Any, ...] = ()
         self._resumed: list[Job] = []  # by states ahead of a feed-forward block; their columns go behind it
@@ -72,10 +75,27 @@ class PromptPass:
         return any(_read_of(stage, self._probe_layer) == layer for stage in later)
 
     def note(self, layer: int, query: Any, key: Any, attention_mask: Any, options: Mapping[str, Any]) -> None:
-        """Note the attention of the last token in a layer, by columns of the whole prompt."""
-        from stgraph.vlm.attention_row import last_row
+        """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
+        import torch
 
-        self._attention[layer] = self._spread(last_row(query, key, attention_mask, self._level.valid, options))
+        from stgraph.vlm.attention_row import last_row, text_maximum
+
+        seen = self._level.valid
+        reads = [stage.attention for stage in self._stages if _read_of(stage, self._probe_layer) == layer]
+        ways = {read.by for read in reads if read is not None}
+        if "last" in ways:
+            self._attention[layer, None] = self._spread(last_row(query, key, attention_mask, seen, options))
+        if "text" not in ways:
+            return
+        columns = torch.gather(self._columns, 1, self._level.at)
+        of_rows = getattr(attention_mask, "ndim", 0) == 4 and len(attention_mask) > 1
+        for job, _ in self._waiting:
+            row = job.video.row
+            behind = self._texts[row, columns[row]] & seen[row] & (columns[row] >= job.video.stop)
+            of_row = slice(row, row + 1)
+            mask = attention_mask[of_row] if of_rows else attention_mask
+            found = text_maximum(query[of_row], key[of_row], mask, seen[of_row], options, behind.nonzero()[:, 0])
+            self._attention[layer, id(job)] = self._spread(found, of_row)
 
     def enter(self, layer: int, module: Any, hidden: Any, keywords: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """What enters a decoder layer: its input ([B, L, d]) and keyword arguments, shorter where columns go."""
@@ -86,11 +106,12 @@ class PromptPass:
         while due := self._due(layer):
             if any(state.stage.states for _, state in due):
                 hidden = hidden.clone()
-            for job, state in due:
-                read = _read_of(state.stage, self._probe_layer)
+            reads = [_read_of(state.stage, self._probe_layer) for _, state in due]
+            here: Any = self._probe(module, hidden, keywords) if layer in reads else None
+            for (job, state), read in zip(due, reads, strict=True):
                 found = None
                 if read is not None:
-                    found = self._probe(module, hidden, keywords) if read == layer else self._noted(read)
+                    found = here[job.video.row] if read == layer else self._noted(job, state, read)
                 self._resume(job, state, layer, found, read, hidden)
             hidden = self._shortened(layer, [job for job, _ in due], hidden)
         if not self.levels:
@@ -103,28 +124,31 @@ class PromptPass:
         while due := [(job, state) for job, state in self._due(layer + 1) if state.stage.states == "mlp"]:
             for job, state in due:
                 read = _read_of(state.stage, self._probe_layer)
-                self._resume(job, state, layer + 1, None if read is None else self._noted(read), read, hidden)
+                self._resume(
+                    job, state, layer + 1, None if read is None else self._noted(job, state, read), read, hidden
+                )
                 if not any(job is one for one in self._resumed):
                     self._resumed.append(job)
 
     def _due(self, layer: int) -> list[tuple[Job, Waiting]]:
         return [(job, state) for job, state in self._waiting if state.stage.layer == layer]
 
-    def _noted(self, layer: int) -> Any:
-        if layer not in self._attention:
+    def _noted(self, job: Job, state: Waiting, layer: int) -> Any:
+        by_text = state.stage.attention is not None and state.stage.attention.by == "text"
+        found = self._attention.get((layer, id(job) if by_text else None))
+        if found is None:
             raise unreadable(self._text.layers[layer].self_attn)
-        return self._attention[layer]
+        return found[0 if by_text else job.video.row]
 
     def _resume(self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any) -> None:
         """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so."""
         import torch
 
-        attention = None if found is None else found[job.video.row]
         job.probed = job.probed if read is None else read
         columns, rows, at = torch.gather(self._columns, 1, self._level.at), job.rows, None
         if state.stage.states is not None:
             at = _places(columns[job.video.row], self._level.valid[job.video.row], job.video, rows)
-        weights = job.resume(attention, None if at is None else hidden[job.video.row, at].detach())
+        weights = job.resume(found, None if at is None else hidden[job.video.row, at].detach())
         if is_merge(job.state) and not job.merged:
             raise UnavailableError(
                 f"a selector merges tokens before decoder layer {layer} without a stage that reads their states: its "
@@ -161,6 +185,8 @@ class PromptPass:
             self.levels.append(self._level)
             self._of = ()
             hidden = hidden[left.rows[:, None], left.columns]
+            if any(stage.caches for stage in self._stages if stage.layer == layer):
+                self.levels[:] = hidden_before([self._whole, *self.levels])
         if not self._waiting:
             self._finish(self._level.length)
         return hidden
@@ -177,13 +203,14 @@ class PromptPass:
             self._made, self._of = self._level.of_prompt(keywords, is_flash(self._text)), tuple(keywords.values())
         return dict(self._made)
 
-    def _spread(self, found: Any) -> Any:
+    def _spread(self, found: Any, rows: slice = slice(None)) -> Any:
         """[B, S] float64 by columns of the whole prompt, 0 at those that took no part."""
         import torch
 
-        columns = torch.gather(self._columns, 1, self._level.at).to(found.device)
+        columns = torch.gather(self._columns, 1, self._level.at).to(found.device)[rows]
         spread = torch.zeros(len(found), self._length, dtype=torch.float64, device=found.device)
-        return spread.scatter_add_(1, columns, torch.where(self._level.valid.to(found.device), found.double(), 0.0))
+        valid = self._level.valid[rows].to(found.device)
+        return spread.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))
 
 
 def _counted(columns: Any) -> Any:

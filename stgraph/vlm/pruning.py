@@ -15,7 +15,6 @@ from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
-from stgraph.selection.result import Selection
 from stgraph.selection.stages import PROMPT_SIGNALS, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import last_token_attention
@@ -162,6 +161,8 @@ class Pruner:
             full = with_merged(full, row, job.video.start, job.state)
         cut = cut_of(keep)
         compact = [any(self._policy(job) == "compact" for job in by_row[first[row]]) for row in range(len(ids))]
+        for job in jobs:
+            job.renumbered = job.positions
         renumbered = torch.tensor(compact, device=embeds.device) if any(compact) else None
         new = cut_inputs(full, cut, renumbered)
         after = following(full["position_ids"])
@@ -187,7 +188,8 @@ class Pruner:
         rows = [by_row[first[row]] for row in range(len(ids))]
         stages, levels = stages_inside(self.selector, len(self.parts.text.layers)), continuation.levels
         deep = None if visual_of(new) is None else DeepFeatures(new, levels)
-        layers = PromptPass(self.parts.text, cut, rows, stages, self.probe_layer, deep, finish, levels)
+        texts = text_columns(real, videos)
+        layers = PromptPass(self.parts.text, cut, rows, stages, self.probe_layer, deep, finish, levels, texts)
         return Shortened(new if deep is None else {**new, "deepstack_visual_embeds": deep}, continuation, layers)
 
     def _before(self, job: Job) -> Waiting | None:
@@ -198,8 +200,7 @@ class Pruner:
 
     def _policy(self, job: Job) -> str:
         """By which rows are renumbered, as the selector says, or who runs the model."""
-        chosen = job.state.positions if isinstance(job.state, Selection) else "original"
-        return "compact" if self.positions == "compact" else chosen
+        return "compact" if self.positions == "compact" else job.positions
 
     def _begin(self, video: Video, embeds: Any, signals: Signals, facts: Signals) -> Job:
         """The first stage of one video; its features are the rows of the input embeddings, read where they lie if the

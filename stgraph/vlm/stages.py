@@ -9,7 +9,7 @@ from stgraph.selection.base import MinimalSelector, Selector
 from stgraph.selection.checked import checked
 from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
-from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, Stage, Waiting
+from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, TEXT_SIGNALS, Stage, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts
@@ -32,7 +32,9 @@ def check_selector(selector: Any) -> Selector:
     if not isinstance(selector, MinimalSelector):
         raise InputError(f"selector is {type(selector).__name__}; pass stgraph.selector(name, retain_ratio=...)")
     found: Selector = checked(selector)
-    lacking = sorted(found.requires - ATTENTION_SIGNALS - PROMPT_SIGNALS - set(LIVE_SIGNALS))
+    by_text = any(stage.attention is not None and stage.attention.by == "text" for stage in found.stages())
+    running = ATTENTION_SIGNALS | PROMPT_SIGNALS | set(LIVE_SIGNALS) | (TEXT_SIGNALS if by_text else set())
+    lacking = sorted(found.requires - running)
     if lacking:
         raise MissingSignalError(
             f"{found.name} needs the signal {lacking[0]!r}, which compress() does not read from a running model. "
@@ -97,6 +99,11 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
                 f"{selector.name} drops tokens before decoder layer {stage.layer} by the attention of layer {read}, "
                 "which comes later: name a lower probe_layer"
             )
+        if stage.attention is not None and stage.attention.by == "text" and read == stage.layer:
+            raise InputError(
+                f"{selector.name} reads the attention of the prompt's text in decoder layer {read}, before which it "
+                "cuts; it is read from the running pass, in a layer before that"
+            )
         if stage.states == "mlp":
             mlp_norm(text, stage.layer - 1)
     if inside:
@@ -121,7 +128,13 @@ def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None
         it would have to be that of several layers
     """
     stages = [stage for stage in selector.stages() if where == "before" or not stage.layer]
-    layers = sorted({stage.attention.at(probe_layer) for stage in stages if stage.attention is not None})
+    reads = [stage.attention for stage in stages if stage.attention is not None]
+    if any(read.by == "text" for read in reads):
+        raise InputError(
+            f"{selector.name} reads the attention of the prompt's text, which compress() reads between decoder layers "
+            "alone: where='inside'"
+        )
+    layers = sorted({read.at(probe_layer) for read in reads})
     if len(layers) > 1:
         raise InputError(
             f"{selector.name} reads the attention of decoder layers {', '.join(map(str, layers))}; before the language "

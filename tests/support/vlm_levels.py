@@ -44,11 +44,14 @@ def eager(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def hidden_from(text: Any, levels: dict[int, Any]) -> Iterator[None]:
-    """From each layer on, the columns that are not in its level are seen by none but themselves."""
+def hidden_from(text: Any, levels: dict[int, Any], generated: Any = None) -> Iterator[None]:
+    """From each layer on, the columns that are not in its level are seen by none but themselves; where ``generated``
+    is given ([B, S] bool), what comes behind the prompt sees of it these columns alone, in every layer."""
     handles = []
     for i, layer in enumerate(text.layers):
         keep = next((levels[first] for first in sorted(levels, reverse=True) if first <= i), None)
+        if keep is None and generated is not None:
+            keep = torch.ones_like(generated)
         if keep is None:
             continue
 
@@ -58,6 +61,9 @@ def hidden_from(text: Any, levels: dict[int, Any]) -> Iterator[None]:
             lost = torch.zeros(len(keep), width, dtype=torch.bool)
             lost[:, : keep.shape[1]] = ~keep
             away = lost[:, None, None, :].expand(-1, 1, n, -1) & ~torch.eye(n, width, dtype=torch.bool)
+            if generated is not None:
+                S = generated.shape[1]
+                away[:, :, S:, :S] |= ~generated[:, None, None, :]
             return args, {**kwargs, "attention_mask": mask.masked_fill(away, torch.finfo(mask.dtype).min)}
 
         handles.append(layer.register_forward_pre_hook(hide, with_kwargs=True))
@@ -69,11 +75,13 @@ def hidden_from(text: Any, levels: dict[int, Any]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def hidden_run(case: Case, levels: dict[int, Any], sequences: Any, positions: Any, **more: Any) -> Any:
+def hidden_run(
+    case: Case, levels: dict[int, Any], sequences: Any, positions: Any, generated: Any = None, **more: Any
+) -> Any:
     """The output of the unmodified model over whole sequences, columns hidden by levels, positions explicit."""
 
     def explicit(kwargs: dict[str, Any]) -> dict[str, Any]:
         return {**kwargs, "position_ids": positions[..., : sequences.shape[1]]}
 
-    with eager(case.model), seen_by_text_model(case, explicit), hidden_from(case.text, levels):
+    with eager(case.model), seen_by_text_model(case, explicit), hidden_from(case.text, levels, generated):
         return case.model(**extended(case, sequences), **more)
