@@ -26,8 +26,7 @@ def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
     UnavailableError
         an option that this row does not follow
     """
-    at = query.new_tensor([query.shape[2] - 1]).long()
-    return _weights(query, key, attention_mask, seen, options, at)[:, :, :, 0].mean((1, 2))
+    return _weights(query, key, attention_mask, seen, options)[:, :, :, 0].mean((1, 2))
 
 
 def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
@@ -41,8 +40,8 @@ def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: 
     return torch.stack(chunks).amax(0)
 
 
-def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
-    """[B, kv_heads, heads per kv head, Q, L] float32: rows ``at`` ([Q]) of the attention."""
+def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any = None) -> Any:
+    """[B, kv_heads, heads per kv head, Q, L] float32: rows ``at`` ([Q]) of the attention, or the last one."""
     import torch
 
     unknown = [name for name in ("softcap", "s_aux") if options.get(name) is not None]
@@ -50,6 +49,7 @@ def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
         raise UnavailableError(f"attention with {unknown[0]!r} cannot be read; choose a selector that needs none")
     B, heads, L, c = query.shape
     kv_heads = key.shape[1]
+    at = torch.tensor([L - 1], device=query.device) if at is None else at
     rows = query[:, :, at].float().reshape(B, kv_heads, -1, c)
     scaling, window = options.get("scaling"), options.get("sliding_window")
     scores = torch.matmul(rows, key[:, :, :L].float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
