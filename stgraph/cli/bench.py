@@ -13,6 +13,7 @@ EXAMPLES = """
 stgraph bench -o rows.csv
 stgraph bench --quick
 stgraph bench --selectors --rounds 5
+stgraph bench --cpm --clip street.mp4
 """
 
 
@@ -24,6 +25,14 @@ def command(
         typer.Option("--prefill", help="Only the prefill of a randomly initialised 28-layer VLM, full and compressed."),
     ] = False,
     selectors: Annotated[bool, typer.Option("--selectors", help="Only the selectors, beside one plain read.")] = False,
+    cpm: Annotated[
+        bool,
+        typer.Option("--cpm", help="Only our CPM search and segmentation beside igraph-leiden-cpm: value and time."),
+    ] = False,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option("--clip", help="With --cpm, also on this dump or video; repeatable.", show_default=False),
+    ] = None,
     device: options.Device = "cpu",
     fmt: options.Format = None,
     output: options.Output = None,
@@ -41,8 +50,12 @@ def command(
 
     options.check_device(device)
     chosen = results.check_output(output, fmt)
+    _check_together(cpm, prefill, device, clips)
     if device != "cpu":
         _gpu(n_rounds, quick, device, output, chosen, quiet)
+        return
+    if cpm:
+        _cpm(clips or [], n_rounds, quick, output, chosen, quiet)
         return
     if prefill:
         _prefill(n_rounds, quick, output, chosen, quiet)
@@ -86,6 +99,33 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
         from stgraph.viz.terminal.speed import gpu_tables
 
         options.console().print(gpu_tables(rows))
+    results.deliver({"rows": rows}, output, chosen, quiet)
+
+
+def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | None) -> None:
+    """Raise InputError for options that do not go together."""
+    from stgraph.errors import InputError
+
+    if clips and not cpm:
+        raise InputError("--clip belongs to --cpm; name both")
+    if cpm and (prefill or device != "cpu"):
+        other = "--prefill" if prefill else f"--device {device}"
+        raise InputError(f"--cpm runs alone and on the CPU; leave out {other}")
+
+
+def _cpm(clips: list[Path], n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:
+    from stgraph.bench.speed.cpm import SIZES, measure_cpm
+    from stgraph.bench.speed.stages import machine
+
+    tokens = dict(options.open_tokens(path, quiet=quiet) for path in (None, *clips))
+    with options.progress_bar(quiet) as progress:
+        rows = measure_cpm(tokens, n_rounds, lambda label: progress(label, 0.5), SIZES[:1] if quick else SIZES)
+    if results.wants_table(output, chosen, quiet):
+        from stgraph.viz.terminal.speed import cpm_tables
+
+        console = options.console()
+        console.print(machine(), style="bold")
+        console.print(cpm_tables(rows))
     results.deliver({"rows": rows}, output, chosen, quiet)
 
 

@@ -148,3 +148,24 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     alone = strict_json(run("bench", "--selectors", "--rounds", "1", "--format", "json"))
     assert [row["by"] for row in alone["rows"]] == SELECTORS.names()
     assert {row["stage"] for row in alone["rows"]} == {"selector"}
+
+
+def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sizes = (Case(3, 6, 6, 8), Case(4, 6, 6, 8, peers=False))
+    monkeypatch.setattr("stgraph.bench.speed.cpm.SIZES", sizes)
+    dump, target = saved(tmp_path / "clip.safetensors"), tmp_path / "cpm.csv"
+    text = run("bench", "--cpm", "--clip", str(dump), "--rounds", "1", "-o", str(target))
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    ours = ["lattice-leiden", "lattice-leiden, 10 passes", "lattice-segments"]
+    cases = ("sample", str(dump), "synthetic 3x6x6x8 float32")
+    expected = [(case, by) for case in cases for by in ("igraph-leiden-cpm", *ours)]
+    expected += [("synthetic 4x6x6x8 float32", by) for by in ours]
+    assert [(row["case"], row["by"]) for row in rows] == expected
+    shares = {row["case"]: row["cpm_ratio"] for row in rows if row["by"] == "lattice-leiden"}
+    assert float(shares["sample"]) >= 0.99 and shares["synthetic 4x6x6x8 float32"] == ""
+    peers = {row["case"]: float(row["seconds"]) for row in rows if row["by"] == "igraph-leiden-cpm"}
+    for row in rows:
+        assert (row["cpm_total"] == "") == (row["by"] == "lattice-segments")
+        if row["times_faster"]:
+            assert float(row["times_faster"]) == pytest.approx(peers[row["case"]] / float(row["seconds"]))
+    assert "sample (10,240 tokens)" in text and "share of" in text

@@ -203,6 +203,11 @@ def test_unwritable_sample(refused: Refused, tmp_path: Path) -> None:
     assert refused("sample", "-o", str(missing)).startswith(f"cannot write {missing}: ")
 
 
+def test_options_of_bench_that_do_not_go_together(refused: Refused) -> None:
+    assert refused("bench", "--clip", "x.mp4") == "--clip belongs to --cpm; name both"
+    assert refused("bench", "--cpm", "--prefill") == "--cpm runs alone and on the CPU; leave out --prefill"
+
+
 @pytest.mark.usefixtures("unopened")
 def test_formats(refused: Refused, tmp_path: Path) -> None:
     for command in ("compare", "bench"):

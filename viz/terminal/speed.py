@@ -34,6 +34,28 @@ def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     return Group(*parts, table, Text(legend(_TIMES)))
 
 
+def cpm_tables(rows: Sequence[Row]) -> RenderableType:
+    """One table per case: our CPM search and segmentation beside igraph's search, run to its end."""
+    parts: list[RenderableType] = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        inside = [row for row in rows if row["case"] == case]
+        table = new_table(f"{case} ({inside[0]['n_tokens']:,} tokens)")
+        table.add_column("by", no_wrap=True)
+        for head in ("median ms", "times\nfaster", "communities", "share of\nigraph's CPM"):
+            table.add_column(head, justify="right")
+        for row in inside:
+            faster, share = row["times_faster"], row["cpm_ratio"]
+            table.add_row(
+                row["by"],
+                shown("seconds", row["seconds"]),
+                "" if faster is None else f"{faster:,.1f}",
+                f"{row['n_communities']:,}",
+                "" if share is None else f"{100 * share:.1f} %",
+            )
+        parts.append(table)
+    return Group(*parts)
+
+
 def prefill_table(rows: Sequence[Row]) -> RenderableType:
     """Prefill rows: tokens that enter the language model, time, and how many times faster than the full prompt."""
     table = new_table(f"Prefill of a random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens")
