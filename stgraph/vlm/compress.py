@@ -10,6 +10,7 @@ from stgraph.selection.base import Selector
 from stgraph.vlm.families import parts_of
 from stgraph.vlm.grids import Grids
 from stgraph.vlm.hooks import Hooks
+from stgraph.vlm.images import check_images
 from stgraph.vlm.stages import check_selector, check_where, encoder_reader
 from stgraph.vlm.stats import Stats
 
@@ -21,6 +22,7 @@ def compress(
     positions: str = "original",
     grids: Grids | None = None,
     where: str = "inside",
+    images: bool = False,
 ) -> Compression:
     """While the returned context is open, prompts of ``model`` go through its language model with fewer video tokens.
 
@@ -40,6 +42,8 @@ def compress(
         prompt; or a function from token ids [B, S] to such a list
     where : "inside": tokens are dropped where the selector's authors do, before the language model or between its
         layers; "before": always before it, by a probe pass where attention is needed, for ablations
+    images : whether the images of a prompt are compressed, too, each by itself as a video of one frame; of the families
+        that ``docs/vlm.md`` lists
 
     Returns
     -------
@@ -48,8 +52,8 @@ def compress(
     Raises
     ------
     InputError
-        no model or selector of the right kind, stages that this model has no layers for, or (on entering) a model that
-        is being compressed already
+        no model or selector of the right kind, images of a family that is not known, stages that this model has no
+        layers for, or (on entering) a model that is being compressed already
     UnknownNameError
         a model type that is not known, without ``grids``
     MissingSignalError
@@ -63,9 +67,11 @@ def compress(
     if positions not in ("original", "compact"):
         raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
     check_where(selector, parts.text, probe_layer, where)
+    check_images(parts, selector, images, grids)
     stats = Stats()
     encoder = encoder_reader(selector, parts)
-    return Compression(Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder), stats)
+    hooks = Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder, images)
+    return Compression(hooks, stats)
 
 
 class Compression:

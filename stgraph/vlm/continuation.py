@@ -145,11 +145,11 @@ class Continuation:
 
 
 def new_video(past: int) -> InputError:
-    """The refusal of a video behind a prompt that is in the cache."""
+    """The refusal of a video or an image behind a prompt that is in the cache."""
     return InputError(
-        f"a video comes in a later turn, or in pieces, when the cache already holds {past:,} tokens of a compressed "
-        "prompt: compress() cuts whole prompts. Start this turn without past_key_values and prefill_chunk_size, with "
-        "the whole conversation and all its videos"
+        f"a video or an image comes in a later turn, or in pieces, when the cache already holds {past:,} tokens of a "
+        "compressed prompt: compress() cuts whole prompts. Start this turn without past_key_values and "
+        "prefill_chunk_size, with the whole conversation and all its videos"
     )
 
 

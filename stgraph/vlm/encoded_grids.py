@@ -35,34 +35,34 @@ def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
     ]
 
 
-def grids_of_call(call: Call, parts: Parts) -> list[TokenGrid] | None:
-    """The grids of a prompt's videos: from the call itself, else from its encoded videos.
+def grids_of_call(call: Call, parts: Parts, medium: str = "video") -> list[TokenGrid] | None:
+    """The grids of a prompt's videos, or images: from the call itself, else from what comes encoded.
 
     Raises
     ------
     GridError
-        its videos came encoded, and their grids are unknown
+        they came encoded, and their grids are unknown
     """
-    own = _told(call.given, parts)
-    video = (call.given.get("mm_encoder_outputs") or {}).get("video")
+    own = _told(call.given, parts, medium)
+    video = (call.given.get("mm_encoder_outputs") or {}).get(medium)
     if own is None and video is not None:
         own = getattr(video, GRIDS, None)
     if own is None and video is not None:
         said = call.said_to_generate(parts.model)
         if said.get("mm_encoder_outputs") is not None and said.get("prefill_chunk_size") is None:
-            own = _told(said, parts)
+            own = _told(said, parts, medium)
     if own is None and video is not None:
         raise GridError(
-            "this video came encoded, and its grid was not seen: it was encoded before compress() was entered, "
+            f"this {medium} came encoded, and its grid was not seen: it was encoded before compress() was entered, "
             "copied by hand, or comes in pieces (prefill_chunk_size). Encode it inside the block and leave "
-            "prefill_chunk_size out, pass video_grid_thw along, or pass grids="
+            f"prefill_chunk_size out, pass {medium}_grid_thw along, or pass grids="
         )
     return own
 
 
-def _told(given: Mapping[str, Any], parts: Parts) -> list[TokenGrid] | None:
+def _told(given: Mapping[str, Any], parts: Parts, medium: str) -> list[TokenGrid] | None:
     """The grids given by keyword arguments."""
-    thw, merge = given.get("video_grid_thw"), given.get("video_merge_sizes")
+    thw, merge = given.get(f"{medium}_grid_thw"), given.get(f"{medium}_merge_sizes")
     if thw is None or (merge is None and not hasattr(parts.vision, "spatial_merge_size")):
         return None
     return merged_grids(parts.vision, thw, merge)
@@ -72,8 +72,8 @@ def split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGri
     """Grids the vision tower saw, one list per row."""
     if encoded is None:
         raise GridError(
-            f"the prompt has video tokens, but the vision tower of {parts.model_type!r} was not run on them inside "
-            "compress(): enter it before the video is encoded, or pass grids="
+            f"the prompt has {parts.family.token} tokens, but the vision tower of {parts.model_type!r} was not run on "
+            f"them inside compress(): enter it before the {parts.family.token} is encoded, or pass grids="
         )
     total, n_encoded = sum(at.size for at in columns), sum(grid.n_tokens for grid in encoded)
     if total % n_encoded:

@@ -31,6 +31,10 @@ class Family:
     newlines : newline tokens among the placeholders, see :data:`stgraph.vlm.grids.NEWLINES`
     marked : whether images have the same placeholder, and only what stands between video markers is video
     hint : what to look at when the number of placeholders does not match the grid
+    images : how images are laid out: "encoded", in the grid the vision tower was told; "anyres", whole and in tiles, as
+        LLaVA-NeXT's; "equal", all in one size; "" where it is not known
+    image_side : (H, W) of an image's tokens from the configuration, where it is not that of frames
+    images_alone : whether there are no videos
     """
 
     token: str
@@ -39,6 +43,9 @@ class Family:
     newlines: str = "none"
     marked: bool = False
     hint: str = ""
+    images: str = ""
+    image_side: Side | None = None
+    images_alone: bool = False
 
 
 def _patches(config: Any) -> tuple[int, int]:
@@ -96,12 +103,16 @@ _MARKED = Family("image", marked=True, hint="frames stand between video_start_to
 _ROW_IS_VIDEO = "images and frames share a placeholder here, so that all of a row count as one video: pass grids="
 
 FAMILIES = {
-    "llava_onevision": Family("video", _onevision, per_run=True, newlines="video"),
-    "llava_next_video": Family("video", _next_video, per_run=True),
+    "llava_onevision": Family(
+        "video", _onevision, per_run=True, newlines="video", images="anyres", image_side=_patches
+    ),
+    "llava_next_video": Family("video", _next_video, per_run=True, images="anyres", image_side=_patches),
+    "llava": Family("image", _patches, images="equal", images_alone=True),
+    "llava_next": Family("image", _patches, images="anyres", images_alone=True),
     "nvila": Family("video", _nvila, per_run=True, newlines="frame"),
-    "qwen2_vl": Family("video"),
-    "qwen2_5_vl": Family("video"),
-    "qwen3_vl": Family("video"),
+    "qwen2_vl": Family("video", images="encoded"),
+    "qwen2_5_vl": Family("video", images="encoded"),
+    "qwen3_vl": Family("video", images="encoded"),
     "qwen3_vl_moe": Family("video"),
     "qwen3_5": Family("video"),
     "qwen3_5_moe": Family("video"),
@@ -119,7 +130,7 @@ FAMILIES = {
     "cosmos3_omni": Family("video"),
     "cohere_compass": Family("video"),
     "video_llava": Family("video", _patches, per_run=True, newlines="cls"),
-    "internvl": Family("image", _internvl, hint=_ROW_IS_VIDEO),
+    "internvl": Family("image", _internvl, hint=_ROW_IS_VIDEO, images="equal"),
     "smolvlm": Family("image", _smolvlm, hint=_ROW_IS_VIDEO),
     "video_llama_3": Family(
         "video", hint="the processor must not drop tokens itself: processor(..., use_token_compression=False)"
@@ -132,7 +143,7 @@ class Parts:
     """The modules of one model that hooks go to, and what the family says about it.
 
     ``markers`` stand before and after each video, where only these tell it from images; ``instead`` is a placeholder
-    that is looked for where the prompt holds none of ``token_id``.
+    that is looked for where the prompt holds none of ``token_id``; ``image_id`` is that of images, where there is one.
     """
 
     model: Any
@@ -145,6 +156,7 @@ class Parts:
     newlines: str
     markers: tuple[int, int] | None = None
     instead: int | None = None
+    image_id: int | None = None
 
 
 def parts_of(model: Any, has_grids: bool = False) -> Parts:
@@ -200,6 +212,7 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
         newlines=family.newlines if has_grids else _newlines(config, family),
         markers=_markers(config) if family.marked and not has_grids else None,
         instead=instead,
+        image_id=_token_id(config, "image"),
     )
 
 

@@ -23,13 +23,14 @@ NEWLINES = ("none", "video", "frame", "row", "cls")
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """One video in one row of the batch.
+    """One video, or one image, in one row of the batch.
 
     Attributes
     ----------
-    row, index : of the batch; of the row's videos
+    row, index : of the batch; of the row's videos or images
     start, stop : its columns of the prompt, text between frames included
     grid : over these columns; text between frames is of kind "other"
+    medium : "video" or "image"
     """
 
     row: int
@@ -37,6 +38,7 @@ class Video:
     start: int
     stop: int
     grid: TokenGrid
+    medium: str = "video"
 
     @property
     def stays(self) -> Array:
@@ -118,7 +120,7 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
             rows = [joined(row, np.bincount(n[at]), parts) for row, n, at in zip(rows, started, columns, strict=True)]
     else:
         rows = [[] for _ in columns]
-    return [video for row, at in enumerate(columns) for video in _row_videos(row, at, rows[row], parts)]
+    return [video for row, at in enumerate(columns) for video in placed(row, at, rows[row], parts)]
 
 
 def placeholders(ids: Any, parts: Parts) -> Any:
@@ -166,7 +168,7 @@ def videos_of(parts: Parts, inputs: Mapping[str, Any]) -> list[Video]:
     return find_videos(inputs["input_ids"].cpu().numpy(), parts, encoded, None)
 
 
-def _row_videos(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list[Video]:
+def placed(row: int, columns: Array, grids: RowGrids, parts: Parts) -> list[Video]:
     """Assign the placeholders of one row to its grids, in order."""
     videos: list[Video] = []
     used = 0

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from stgraph.vlm.encoded_grids import GRIDS, grids_of_call, merged_grids
 from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Grids, find_videos, none_found, placeholders
+from stgraph.vlm.images import find_pictures
 from stgraph.vlm.keywords import cache_of
 from stgraph.vlm.layer_hooks import LayerHooks, NewTokens
 from stgraph.vlm.model_tower import EncoderReader
@@ -53,9 +55,11 @@ class Hooks:
         where: str,
         stats: Stats,
         encoder: EncoderReader | None = None,
+        images: bool = False,
     ) -> None:
         self.parts = parts
         self.grids = grids
+        self.images = images
         self.pruner = Pruner(parts, selector, probe_layer, positions, where, stats)
         self._probe_layer = layer_before(selector, probe_layer, where)
         inside = layers_inside(selector, len(parts.text.layers), probe_layer, where)
@@ -128,8 +132,9 @@ class Hooks:
         return self.grids is None and self.parts.family.side is None and self.parts.vision is not None
 
     def _video(self, ids: Any) -> Any:
-        """[B, S] bool: placeholders that may be video's."""
-        return placeholders(ids, self.parts)
+        """[B, S] bool: placeholders that may be video's, and images' where these are compressed."""
+        found = placeholders(ids, self.parts)
+        return found | (ids == self.parts.image_id) if self.images else found
 
     def _check_not_compiled(self) -> None:
         parts = self.parts
@@ -236,8 +241,11 @@ class Hooks:
                 f"{type(self.parts.base).__name__} got token ids {list(ids.shape)}, but its text model embeddings "
                 f"{list(kwargs['inputs_embeds'].shape[:2])}: compress() cannot tell which of them are video"
             )
-        encoded = grids_of_call(call, self.parts) if self._reads_encoder else None
-        videos = find_videos(ids, self.parts, encoded, self.grids)
+        encoded = partial(grids_of_call, call, self.parts) if self._reads_encoder else None
+        if self.images:
+            videos = find_pictures(ids, self.parts, kwargs["inputs_embeds"], encoded)
+        else:
+            videos = find_videos(ids, self.parts, None if encoded is None else encoded(), self.grids)
         if not videos:
             if bool(self._video(ids).any()):
                 reason = "grids= leaves all its placeholders alone"

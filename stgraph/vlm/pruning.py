@@ -214,7 +214,7 @@ class Pruner:
         if why is not None:
             span = to_host(span)
         start = perf_counter()
-        metadata = {"model_type": self.parts.model_type, "row": video.row, "video": video.index, **facts}
+        metadata = {"model_type": self.parts.model_type, "row": video.row, video.medium: video.index, **facts}
         if self.where == "inside":
             metadata["llm_layers"] = len(self.parts.text.layers)
         tokens = VideoTokens(span, video.grid, signals, metadata)
@@ -283,6 +283,7 @@ class Pruner:
                     graph_host_copy=chosen.provenance.get("community", {}).get("host_copy"),
                     nodes=to_host(chosen.nodes),
                     report=chosen.report,
+                    medium=video.medium,
                 )
                 self.stats.videos.append(record)
             layer = None if lengths[2] is None else layer_before(self.selector, self.probe_layer, self.where)

@@ -39,6 +39,7 @@ class VideoRecord:
     graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were there already
     nodes : [K'] int64, kept lattice nodes, in host memory
     report : of the selection
+    medium : "video" or "image"
     """
 
     call: int
@@ -61,11 +62,12 @@ class VideoRecord:
     graph_host_copy: str | None
     nodes: Array
     report: Mapping[str, Any]
+    medium: str = "video"
 
     def to_dict(self) -> dict[str, Any]:
         """The figures of a result row."""
         names = "call sample index n_rows selector n_visual n_kept n_candidates n_extra kind positions exactness "
-        names += "select_s probe_s host_copy graph_host_copy"
+        names += "select_s probe_s host_copy graph_host_copy medium"
         row = {name: getattr(self, name) for name in names.split()}
         return {**row, "grid": "x".join(map(str, self.grid)), **self.account.to_dict()}
 

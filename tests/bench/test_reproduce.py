@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torchvision_on_cpu
 from author_checkpoints import nvila
+from refusals import Refused
 from task_clips import Processor, questions, save_model, save_task
 from task_runs import Row, call
-from test_cli_errors import Refused, refused  # noqa: F401 (fixtures)
 from vlm_models import FRAMES, transformers
 
 from stgraph.bench.reproduce import local
@@ -274,7 +274,7 @@ def test_a_dry_run_of_local_questions_is_a_command_that_parses(model: str, task:
         (("table1", "--model", "m", "--dtype", "int4"), "dtype is 'int4'"),
     ],
 )
-def test_wrong_command_lines(refused: Refused, words: tuple[str, ...], message: str) -> None:  # noqa: F811
+def test_wrong_command_lines(refused: Refused, words: tuple[str, ...], message: str) -> None:
     assert refused("reproduce", *words).startswith(message)
 
 

@@ -83,7 +83,8 @@ def test_a_video_in_a_later_turn_is_refused(name: str) -> None:
         held = int(cache.get_seq_length())
         feed = ids[:, -len(new) :]
         with pytest.raises(
-            InputError, match=f"a video comes in a later turn, or in pieces, when the cache already holds {held} tokens"
+            InputError,
+            match=f"a video or an image comes in a later turn, or in pieces, when the cache already holds {held} ",
         ):
             case.model(input_ids=feed, pixel_values_videos=case.inputs["pixel_values_videos"], **{CACHE: cache})
         assert np.array_equal(cache.get_seq_length(), held)

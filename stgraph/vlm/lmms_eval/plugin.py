@@ -65,7 +65,7 @@ class VideoChat:
     dtype, device, device_map, attn_implementation, trust_remote_code : of ``from_pretrained``; under accelerate, each
         process takes its own device
     pooling : bilinear, average or max, of LLaVA-Video's frames; None: as its config.json says
-    probe_layer, positions : of :func:`stgraph.compress`
+    probe_layer, positions, images : of :func:`stgraph.compress`
     batch_size, max_batch_size : lmms-eval's; the former must be a number
 
     Raises
@@ -91,6 +91,7 @@ class VideoChat:
         pooling: str | None = None,
         probe_layer: int = 1,
         positions: str = "original",
+        images: bool = False,
         batch_size: int | str = 1,
         max_batch_size: int | str | None = None,
         **parameters: Any,
@@ -99,7 +100,7 @@ class VideoChat:
         self.selector = _selector(selector, _values(parameters))
         self.sampling = _values({"frames": frames, "fps": fps})
         self.time_instruction = time_instruction
-        self.hooks: dict[str, Any] = {"probe_layer": probe_layer, "positions": positions}
+        self.hooks: dict[str, Any] = {"probe_layer": probe_layer, "positions": positions, "images": images}
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise InputError(f"batch_size is {batch_size!r}; {MODEL} needs a number of at least 1")
         self.batch_size = int(batch_size)

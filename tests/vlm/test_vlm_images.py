@@ -1,0 +1,168 @@
+"""Images in compress(): each a frame of one; logits and tokens of the full prompt that hides what was dropped."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from image_prompts import GREEDY, PROMPTS, Pictures
+from vlm_models import CACHE, IMAGE, torch
+from vlm_oracle import masked_logits, positions_of, seen_by_text_model
+
+import stgraph
+from stgraph.errors import GridError, InputError, MissingSignalError
+
+SELECTORS: dict[str, dict[str, Any]] = {
+    "st-simdiff": {},
+    "st-simdiff by centrality": {"importance": "centrality"},
+    "divprune": {},
+    "fastv": {"n_layers": 4},
+}
+
+
+def made(name: str, retain_ratio: float = 0.3) -> Any:
+    return stgraph.selector(name.partition(" ")[0], retain_ratio=retain_ratio, **SELECTORS[name])
+
+
+def n_target(grid: tuple[int, int, int]) -> int:
+    return math.ceil(3 * math.prod(grid) / 10)
+
+
+def plain(prompt: Pictures) -> tuple[Any, list[dict[str, Any]]]:
+    """What the unmodified model generates, and what reaches its text model."""
+    with seen_by_text_model(prompt.case) as calls:
+        out = prompt.case.model.generate(**prompt.case.inputs, **GREEDY)
+    return out, calls
+
+
+@pytest.mark.parametrize("name", ["st-simdiff", "st-simdiff by centrality", "divprune"])
+@pytest.mark.parametrize("family", PROMPTS)
+def test_it_is_the_full_prompt_with_the_dropped_tokens_hidden(family: str, name: str) -> None:
+    prompt = PROMPTS[family]()
+    case = prompt.case
+    _, calls = plain(prompt)
+    with stgraph.compress(case.model, made(name), images=True) as stats:
+        out = case.model.generate(**case.inputs, **GREEDY)
+    assert [(record.sample, record.medium, record.grid) for record in stats.videos] == [p[:3] for p in prompt.pictures]
+    assert [record.n_kept for record in stats.videos] == [n_target(p[2]) for p in prompt.pictures]
+    keep = prompt.kept(stats)
+    assert stats.prompts[0].kept_length == int(keep.sum(1).max())
+    logits = masked_logits(case, keep, out.sequences[:, :-1], positions_of(calls))[:, keep.shape[1] - 1 :]
+    assert (torch.stack(out.logits, 1) - logits).abs().max() < 1e-5
+    logits[..., case.model.generation_config.suppress_tokens] = -torch.inf
+    assert logits.argmax(-1).tolist() == out.sequences[:, keep.shape[1] :].tolist()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", PROMPTS)
+def test_features_are_those_of_the_image_in_raster_order(family: str) -> None:
+    """What the selector is given, against the embeddings at the columns where the test says that patches lie."""
+    prompt = PROMPTS[family]()
+    given: list[Any] = []
+
+    class Watching:
+        name, requires, on_gpu = "watching", frozenset[str](), False
+
+        def count(self, grid: Any, budget: Any = None) -> int:
+            return int(grid.n_nodes)
+
+        def select(self, tokens: Any, budget: Any = None) -> Any:
+            given.append(np.array(tokens.lattice))
+            return stgraph.selector("uniform", retain_ratio=1.0).select(tokens)
+
+    with seen_by_text_model(prompt.case) as calls, stgraph.compress(prompt.case.model, Watching(), images=True):
+        prompt.case.model(**prompt.case.inputs)
+    embeds = calls[0]["inputs_embeds"]
+    assert len(given) == len(prompt.pictures)
+    for which, lattice in enumerate(given):
+        row, _, grid, _, _ = prompt.pictures[which]
+        expected = embeds[row, prompt.columns(which)].reshape(*grid, -1).numpy()
+        assert np.array_equal(lattice, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", PROMPTS)
+def test_all_tokens_kept_is_the_model_itself(family: str) -> None:
+    case = PROMPTS[family]().case
+    expected = case.model(**case.inputs).logits
+    with stgraph.compress(case.model, made("st-simdiff", 1.0), images=True) as stats:
+        assert torch.equal(case.model(**case.inputs).logits, expected)
+    assert {record.n_kept == record.n_visual for record in stats.videos} == {True}
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_onevision", "qwen2_5_vl", "internvl"])
+def test_cuts_inside_the_model(family: str) -> None:
+    prompt = PROMPTS[family]()
+    case = prompt.case
+    with stgraph.compress(case.model, made("fastv"), images=True) as stats:
+        case.model.generate(**case.inputs, **GREEDY)
+    for record in stats.videos:
+        assert record.account.per_layer[:2] == [record.n_visual] * 2
+        assert record.account.per_layer[2:] == [record.n_kept] * 2 == [n_target(record.grid)] * 2
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl"])
+def test_beams_share_a_selection(family: str) -> None:
+    prompt = PROMPTS[family]()
+    case = prompt.case
+    with stgraph.compress(case.model, made("st-simdiff"), images=True) as stats:
+        case.model.generate(**case.inputs, max_new_tokens=3, num_beams=2, do_sample=False)
+    assert [record.n_rows for record in stats.videos] == [2] * len(prompt.pictures)
+
+
+@torch.no_grad()
+def test_images_are_left_alone_unless_asked_for() -> None:
+    case = PROMPTS["qwen2_vl"]().case
+    with stgraph.compress(case.model, made("st-simdiff")) as stats:
+        case.model(**case.inputs)
+    assert [(record.medium, record.grid) for record in stats.videos] == [("video", (3, 2, 2))]
+
+
+def test_tiles_of_a_picture_without_whole_rows_are_an_error() -> None:
+    prompt = PROMPTS["llava_next"]()
+    case = prompt.case
+    ids = case.inputs["input_ids"].clone()
+    ids[0, (ids[0] == IMAGE).nonzero()[0, 0]] = 9
+    inputs = {**case.inputs, "input_ids": ids}
+    with stgraph.compress(case.model, made("st-simdiff"), images=True), pytest.raises((GridError, ValueError)):
+        case.model(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("family", "selector", "options", "error", "message"),
+    [
+        ("llava", "st-simdiff", {}, InputError, "LlavaForConditionalGeneration takes no videos; pass images=True"),
+        ("qwen2_vl", "st-simdiff", {"images": True, "grids": [[]]}, InputError, "grids= says where everything is"),
+        ("llava", "visionzip", {"images": True}, MissingSignalError, "visionzip needs the signal 'enc_"),
+    ],
+)
+def test_what_is_refused(
+    family: str, selector: str, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    model = PROMPTS[family]().case.model
+    with pytest.raises(error, match=message):
+        stgraph.compress(model, stgraph.selector(selector, retain_ratio=0.3), **options)
+
+
+def test_families_whose_images_are_not_known_are_refused() -> None:
+    from vlm_models import smolvlm_model
+
+    with pytest.raises(InputError, match="does not know the images of model type 'smolvlm'; known are llava_onevision"):
+        stgraph.compress(smolvlm_model(), made("st-simdiff"), images=True)
+
+
+def test_an_image_in_a_later_turn_is_refused() -> None:
+    case = PROMPTS["llava"]().case
+    with stgraph.compress(case.model, made("st-simdiff"), images=True):
+        out = case.model.generate(**case.inputs, **GREEDY)
+        ids = torch.cat([out.sequences, case.inputs["input_ids"]], 1)
+        with pytest.raises(InputError, match="a video or an image comes in a later turn"):
+            case.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                pixel_values=case.inputs["pixel_values"],
+                max_new_tokens=2,
+                **{CACHE: out[CACHE]},
+            )
