@@ -42,7 +42,7 @@ class EncodedSignals:
         self._ahead.clear()
 
     def of_videos(self, call: Call, videos: Sequence[Video]) -> Mapping[Video, tuple[Signals, Signals]]:
-        """Signals and metadata of each video of a prompt, from the passes that belong to its call.
+        """Signals and metadata of each video, or image, of a prompt, from the passes that belong to its call.
 
         Raises
         ------
@@ -50,31 +50,36 @@ class EncodedSignals:
             its videos came encoded, and their encoder was not seen, or on other pictures
         """
         outputs = call.given.get("mm_encoder_outputs") or {}
-        kinds = ("video", self._parts.family.token)
-        encoded = next((outputs[kind] for kind in kinds if outputs.get(kind) is not None), None)
+        media = [medium for medium in ("image", "video") if any(video.medium == medium for video in videos)]
+        kinds = tuple(dict.fromkeys([*media, self._parts.family.token]))
+        encoded = [outputs[kind] for kind in kinds if outputs.get(kind) is not None]
         generation = generation_of(self._parts.model, call.frame)
-        if encoded is None:
+        if not encoded:
             passes, copies = call.towers, 1
         else:
             passes = self._passes_of(encoded, generation, kinds)
             copies = 1 if generation is None else _copies(generation, call)
         own = [video for video in videos if video.row % copies == 0]  # copies of a row follow each other
-        found = {(v.row, v.index): x for v, x in zip(own, self.reader.of_videos(passes, own), strict=True)}
-        return {video: found[video.row - video.row % copies, video.index] for video in videos}
+        own.sort(key=lambda video: media.index(video.medium))  # a model encodes images first
+        found = {(v.row, v.medium, v.index): x for v, x in zip(own, self.reader.of_videos(passes, own), strict=True)}
+        return {video: found[video.row - video.row % copies, video.medium, video.index] for video in videos}
 
-    def _passes_of(self, encoded: Any, generation: FrameType | None, kinds: Sequence[str]) -> list[EncodedFrames]:
+    def _passes_of(
+        self, encoded: Sequence[Any], generation: FrameType | None, kinds: Sequence[str]
+    ) -> list[EncodedFrames]:
         given = {} if generation is None else generation.f_locals.get("kwargs", {}).get("mm_encoder_outputs") or {}
         if generation is not None and not any(given.get(kind) is not None for kind in kinds):
             frame, passes = self._ahead.get(threading.get_ident(), (None, []))
             if frame is generation:
                 return passes
-        carried: EncodedFrames | None = getattr(encoded, _FRAMES, None)
-        if carried is None:
+        carried: list[EncodedFrames | None] = [getattr(output, _FRAMES, None) for output in encoded]
+        seen = [frames for frames in carried if frames is not None]
+        if len(seen) < len(carried):
             raise MissingSignalError(
                 f"{self.reader.asked} is needed, but this video came encoded, and its encoder was not seen: it was "
                 "encoded before compress() was entered, or copied by hand. Encode it inside the block"
             )
-        return [carried]
+        return seen
 
     def _after_pass(self, frames: EncodedFrames, output: Any) -> None:
         if isinstance(output, Mapping):

@@ -27,7 +27,7 @@ def check_images(parts: Parts, selector: Selector, images: bool, grids: Grids | 
     InputError
         a family whose images are not read; ``grids`` beside ``images``; or a model of images that are left alone
     MissingSignalError
-        a selector that reads the vision encoder
+        a selector that reads the vision encoder, of a family whose tiles are joined behind it
     """
     if not images:
         if parts.family.images_alone:
@@ -39,10 +39,10 @@ def check_images(parts: Parts, selector: Selector, images: bool, grids: Grids | 
         known = ", ".join(name for name, family in FAMILIES.items() if family.images)
         raise InputError(f"images=True does not know the images of model type {parts.model_type!r}; known are {known}")
     signals = sorted(selector.requires & set(LIVE_SIGNALS))
-    if signals:
+    if signals and parts.family.images == "anyres":
         raise MissingSignalError(
-            f"{selector.name} needs the signal {signals[0]!r} of the vision encoder, which is read for videos alone: "
-            "leave images=True out, or take another selector"
+            f"{selector.name} needs the signal {signals[0]!r} of the vision encoder, which is not read for images that "
+            f"{parts.model_type} cuts into tiles and joins: leave images=True out, or take another selector"
         )
 
 

@@ -121,7 +121,8 @@ class EncoderReader:
 
         Parameters
         ----------
-        passes : in order, images before videos; the last ones hold the frames of all ``videos``
+        passes : in order, images before videos; the last ones hold the frames of all ``videos``, which come in the
+            same order
 
         Raises
         ------
@@ -236,13 +237,15 @@ def _layout(parts: Parts, asked: str) -> Layout:
         return Layout(layer, getattr(config, "mm_spatial_pool_mode", None) or "bilinear")
     if kind == "nvila":
         return Layout(layer, _merged_by_nvila(config, asked))
+    if kind == "llava":
+        return Layout(layer, "none")
     if kind == "llava_next_video":
         return Layout(layer, str(config.spatial_pool_mode))
     if kind == "internvl":
         return Layout(None if layer == -1 else layer, MERGED)
     if kind == "smolvlm":
         return Layout(None, MERGED)
-    known = ("llava_onevision", "nvila", "llava_next_video", "internvl", "smolvlm", *sorted(PACKED))
+    known = ("llava", "llava_onevision", "nvila", "llava_next_video", "internvl", "smolvlm", *sorted(PACKED))
     raise MissingSignalError(f"{asked} cannot be read from the vision tower of {kind}; known are {', '.join(known)}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from image_prompts import GREEDY, PROMPTS, Pictures
-from vlm_models import CACHE, IMAGE, torch
+from encoder_oracle import Recording
+from image_prompts import GREEDY, PROMPTS, Pictures, qwen
+from vlm_models import CACHE, IMAGE, START, padded, qwen_runs, row_of, torch, with_token_types
 from vlm_oracle import masked_logits, positions_of, seen_by_text_model
 
 import stgraph
@@ -112,6 +114,77 @@ def test_beams_share_a_selection(family: str) -> None:
     assert [record.n_rows for record in stats.videos] == [2] * len(prompt.pictures)
 
 
+# Signals of the vision encoder
+
+ENCODER = {
+    "llava": ("fastervlm", "visionzip", "prumerge", "vispruner", "holitom"),
+    "internvl": ("fastervlm", "visionzip"),
+    "qwen2_vl": ("holitom",),
+    "qwen2_5_vl": ("holitom",),
+    "qwen3_vl": ("holitom",),
+}
+SEEN = frozenset({"enc_recv_attn", "enc_keys_mean"})
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family in ENCODER for name in ENCODER[family]])
+def test_selectors_that_read_the_encoder(family: str, name: str) -> None:
+    prompt = PROMPTS[family]()
+    case = prompt.case
+    with stgraph.compress(case.model, stgraph.selector(name, retain_ratio=0.4), images=True) as stats:
+        case.model.generate(**case.inputs, **GREEDY)
+    assert [record.medium for record in stats.videos] == [medium for _, medium, *_ in prompt.pictures]
+    assert all(record.n_kept < record.n_visual for record in stats.videos)
+
+
+def recorded(model: Any, inputs: dict[str, Any], generate: bool) -> list[stgraph.VideoTokens]:
+    """The tokens a selector is given, in the order of the prompt."""
+    recording: Any = Recording(SEEN, every=1)
+    with torch.no_grad(), stgraph.compress(model, recording, images=True):
+        if generate:
+            model.generate(**inputs, max_new_tokens=1, do_sample=False)
+        else:
+            model(**inputs)
+    return recording.seen
+
+
+@pytest.mark.parametrize("generate", [False, True])
+@pytest.mark.parametrize("name", ["Qwen2VL", "Qwen2_5_VL", "Qwen3VL"])
+def test_each_picture_gets_its_own_signals(name: str, generate: bool) -> None:
+    """Images and a video in one prompt, against each of them alone."""
+    prompt = qwen(name)
+    inputs, model = prompt.case.inputs, prompt.case.model
+    together = recorded(model, inputs, generate)
+    images, video = inputs["image_grid_thw"], inputs["video_grid_thw"]
+    ends = images.prod(1).cumsum(0).tolist()
+    alone = []
+    for i, (t, h, w) in enumerate(images.tolist()):
+        own = padded([row_of([[START, *[IMAGE] * (h * w // 4)]], 0)])
+        own["pixel_values"] = inputs["pixel_values"][ends[i] - t * h * w : ends[i]]
+        alone += recorded(model, with_token_types(model, {**own, "image_grid_thw": images[i : i + 1]}), False)
+    own = padded([row_of(qwen_runs(name, tuple(video[0].tolist())), 0)])
+    own |= {"pixel_values_videos": inputs["pixel_values_videos"], "video_grid_thw": video}
+    (moving,) = recorded(model, with_token_types(model, own), False)
+    for found, expected in zip(together, [alone[0], moving, alone[1], alone[2]], strict=True):
+        assert found.grid.shape == expected.grid.shape
+        for signal in SEEN:
+            assert np.abs(found.signals[signal] - expected.signals[signal]).max() < 1e-6
+
+
+@pytest.mark.parametrize("generate", [False, True])
+def test_signals_of_images_are_those_of_eager_attention(generate: bool) -> None:
+    case = PROMPTS["llava"]().case
+    found = recorded(case.model, case.inputs, generate)
+    tower = case.model.model.vision_tower
+    eager = copy.deepcopy(tower)
+    eager.set_attn_implementation("eager")
+    with torch.no_grad():
+        attention = eager(case.inputs["pixel_values"], output_attentions=True).attentions
+    # hidden state -2 is what the block before the last makes; the CLS token stands first
+    received = attention[-2].mean(1)[:, :, 1:].mean(1).numpy()
+    for tokens, expected in zip(found, received, strict=True):
+        assert np.abs(tokens.signals["enc_recv_attn"].reshape(-1) - expected).max() < 1e-6
+
+
 @torch.no_grad()
 def test_images_are_left_alone_unless_asked_for() -> None:
     case = PROMPTS["qwen2_vl"]().case
@@ -135,7 +208,7 @@ def test_tiles_of_a_picture_without_whole_rows_are_an_error() -> None:
     [
         ("llava", "st-simdiff", {}, InputError, "LlavaForConditionalGeneration takes no videos; pass images=True"),
         ("qwen2_vl", "st-simdiff", {"images": True, "grids": [[]]}, InputError, "grids= says where everything is"),
-        ("llava", "visionzip", {"images": True}, MissingSignalError, "visionzip needs the signal 'enc_"),
+        ("llava_next", "visionzip", {"images": True}, MissingSignalError, "not read for images that llava_next cuts"),
     ],
 )
 def test_what_is_refused(
