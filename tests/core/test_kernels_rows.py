@@ -63,7 +63,9 @@ def test_float16_is_widened_exactly_without_hardware(tmp_path: Path) -> None:
     environment = os.environ | {
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join(path for path in (str(Path(__file__).parents[1] / "support"), *sys.path) if path),
+        "PYTHONPATH": os.pathsep.join(
+            path for path in (str(Path(__file__).parent), str(Path(__file__).parents[1] / "support"), *sys.path) if path
+        ),
     }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import group_blocks
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
+from stgraph.kernels.cpu.vectors import LANES, add_products, add_scaled
 
 Array = np.ndarray[Any, Any]
 
 _LARGE = 4096  # members; larger groups are cut into blocks so that threads can share them
 _BLOCK = 1024
+_NEAR = 384 * 1024  # bytes of a group that stay in a core's cache from the first look to the second
 _SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside lose precision in float32 and take the float64 path
 
 
@@ -24,119 +28,193 @@ def _token(x, node, H, W):  # type: ignore[no-untyped-def]
     return row(x, t, rest // W, rest % W)
 
 
+def _origin(x: Any, node: int, H: int, W: int) -> int:
+    """What :func:`_add_eight` and :func:`_sum_eight` find a token by (used inside kernels only)."""
+    raise NotImplementedError("_origin() is only meaningful inside a compiled kernel")
+
+
+def _add_eight(x: Any, origins: Array, i: int, k: int, n: int, scales: Array, H: int, W: int, total: Array) -> None:
+    """total[:n] += channels k..k+n-1 of tokens i..i+7 times their scales (used inside kernels only)."""
+    raise NotImplementedError("_add_eight() is only meaningful inside a compiled kernel")
+
+
+def _sum_eight(x: Any, origins: Array, i: int, k: int, n: int, total: Array, H: int, W: int, sums: Array) -> None:
+    """sums[i..i+7] += the products of channels k..k+n-1 of eight tokens with ``total`` (used inside kernels only)."""
+    raise NotImplementedError("_sum_eight() is only meaningful inside a compiled kernel")
+
+
+@overload(_origin, inline="always")
+def _origin_in(x: Any, node: Any, H: Any, W: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+
+        def offset(x: Any, node: Any, H: Any, W: Any) -> Any:
+            t, rest = node // (H * W), node % (H * W)
+            return x[1] + t * x[2] + rest // W * x[3] + rest % W * x[4]
+
+        return offset
+
+    def itself(x: Any, node: Any, H: Any, W: Any) -> Any:
+        return node
+
+    return itself
+
+
+@overload(_add_eight, inline="always")
+def _add_eight_of(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+
+        def of_buffer(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
+            add_scaled(x[0], origins, i, k, n, scales, total)
+
+        return of_buffer
+
+    def of_array(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
+        for j in range(i, i + 8):
+            here = _token(x, origins[j], H, W)
+            for c in range(n):
+                total[c] += widen(here[k + c]) * scales[j]
+
+    return of_array
+
+
+@overload(_sum_eight, inline="always")
+def _sum_eight_of(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+
+        def of_buffer(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
+            add_products(x[0], origins, i, k, n, total, sums)
+
+        return of_buffer
+
+    def of_array(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
+        for j in range(i, i + 8):
+            here, found = _token(x, origins[j], H, W), np.float32(0)
+            for c in range(n):
+                found += widen(here[k + c]) * total[c]
+            sums[j] += found
+
+    return of_array
+
+
 @compiled()
-def _safe(norms, members, i, n):  # type: ignore[no-untyped-def]
-    for j in range(i, i + n):
-        if not _SMALLEST <= norms[members[j]] <= _LARGEST:
-            return False
-    return True
+def _safe(norm):  # type: ignore[no-untyped-def]
+    return _SMALLEST <= norm <= _LARGEST
+
+
+@compiled()
+def _look_up(x, members, a, b, norms, H, W, origins, scales):  # type: ignore[no-untyped-def]
+    """Origins and scales of members[a:b]. Where eight at a time, and the eight after them, pass the end, the last one
+    stands in, with scale 0; so has a token of the float64 path."""
+    for i in range(b - a):
+        node = members[a + i]
+        origins[i] = _origin(x, node, H, W)
+        scales[i] = 1.0 / norms[node] if _safe(norms[node]) else 0.0
+    origins[b - a : b - a + 16] = origins[b - a - 1]
+    scales[b - a : b - a + 16] = 0
 
 
 @compiled(fastmath=FASTMATH)
-def _add_rows(x, members, a, b, norms, H, W, total):  # type: ignore[no-untyped-def]
-    """total += the unit features of members[a:b]; four rows at a time save traffic to ``total``."""
-    i = a
-    while i < b:
-        if i + 4 <= b and _safe(norms, members, i, 4):
-            m0, m1, m2, m3 = members[i], members[i + 1], members[i + 2], members[i + 3]
-            x0, x1, x2, x3 = _token(x, m0, H, W), _token(x, m1, H, W), _token(x, m2, H, W), _token(x, m3, H, W)
-            f0, f1 = np.float32(1.0 / norms[m0]), np.float32(1.0 / norms[m1])
-            f2, f3 = np.float32(1.0 / norms[m2]), np.float32(1.0 / norms[m3])
-            for k in range(total.size):
-                total[k] += widen(x0[k]) * f0 + widen(x1[k]) * f1 + widen(x2[k]) * f2 + widen(x3[k]) * f3
-            i += 4
-            continue
-        m0 = members[i]
-        x0 = _token(x, m0, H, W)
-        if _safe(norms, members, i, 1):
-            f0 = np.float32(1.0 / norms[m0])
-            for k in range(total.size):
-                total[k] += widen(x0[k]) * f0
-        elif norms[m0] > 0.0:
-            for k in range(total.size):
-                total[k] += np.float32(np.float64(widen(x0[k])) / norms[m0])
-        i += 1
+def _add_rows(x, members, a, b, norms, H, W, origins, scales, k, n, total):  # type: ignore[no-untyped-def]
+    """total[:n] += channels k..k+n-1 of the unit features of members[a:b], looked up."""
+    for i in range(0, b - a, 8):
+        _add_eight(x, origins, i, k, n, scales, H, W, total)
+    for i in range(a, b):
+        norm = norms[members[i]]
+        if norm > 0.0 and not _safe(norm):
+            here = _token(x, members[i], H, W)
+            for c in range(n):
+                total[c] += np.float32(np.float64(widen(here[k + c])) / norm)
 
 
 @compiled(fastmath=FASTMATH)
-def _mean_similarity(x, members, a, b, n, norms, H, W, total, out):  # type: ignore[no-untyped-def]
-    """out[m] = (unit(m) . total - 1) / (n - 1) for m in members[a:b] of a group of n.
+def _sum_rows(x, members, a, b, norms, H, W, origins, k, n, total, sums, wide):  # type: ignore[no-untyped-def]
+    """sums[i] += channels k..k+n-1 of members[a + i] times ``total``; wide[i], of its unit features, on the float64
+    path."""
+    for i in range(0, b - a, 8):
+        _sum_eight(x, origins, i, k, n, total, H, W, sums)
+    for i in range(a, b):
+        norm = norms[members[i]]
+        if norm > 0.0 and not _safe(norm):
+            here = _token(x, members[i], H, W)
+            for c in range(n):
+                wide[i - a] += np.float64(widen(here[k + c])) / norm * np.float64(total[c])
 
-    Fewer than four rows go through the same loop, some of them twice: rows that are equal get the same figure wherever
-    they stand, so that their ties are ties.
-    """
-    i = a
-    zero = np.float32(0)
-    while i < b:
-        step = min(4, b - i)
-        if not _safe(norms, members, i, step):
-            step = 1
-        if _safe(norms, members, i, step):
-            m0, m1 = members[i], members[i + min(1, step - 1)]
-            m2, m3 = members[i + min(2, step - 1)], members[i + step - 1]
-            x0, x1, x2, x3 = _token(x, m0, H, W), _token(x, m1, H, W), _token(x, m2, H, W), _token(x, m3, H, W)
-            s0 = s1 = s2 = s3 = zero
-            for k in range(total.size):
-                v = total[k]
-                s0 += widen(x0[k]) * v
-                s1 += widen(x1[k]) * v
-                s2 += widen(x2[k]) * v
-                s3 += widen(x3[k]) * v
-            out[m0] = (s0 / norms[m0] - 1.0) / (n - 1)
-            out[m1] = (s1 / norms[m1] - 1.0) / (n - 1)
-            out[m2] = (s2 / norms[m2] - 1.0) / (n - 1)
-            out[m3] = (s3 / norms[m3] - 1.0) / (n - 1)
-            i += step
-            continue
-        m0 = members[i]
-        x0 = _token(x, m0, H, W)
-        if norms[m0] > 0.0:
-            wide = 0.0
-            for k in range(total.size):
-                wide += np.float64(widen(x0[k])) / norms[m0] * np.float64(total[k])
-            out[m0] = (wide - 1.0) / (n - 1)
+
+@compiled()
+def _mean_similarity(members, a, b, n, norms, sums, wide, out):  # type: ignore[no-untyped-def]
+    """out[m] = (unit(m) . total - 1) / (n - 1) for m in members[a:b] of a group of n."""
+    for i in range(a, b):
+        norm = norms[members[i]]
+        if _safe(norm):
+            out[members[i]] = (sums[i - a] / norm - 1.0) / (n - 1)
         else:
-            out[m0] = 0.0
-        i += 1
+            out[members[i]] = (wide[i - a] - 1.0) / (n - 1) if norm > 0.0 else 0.0
 
 
 @compiled()
-def _small_groups(x, members, starts, g0, g1, norms, H, W, d, large, out):  # type: ignore[no-untyped-def]
-    total = np.empty(d, np.float32)
+def _small_groups(x, members, starts, g0, g1, norms, H, W, d, size, large, out):  # type: ignore[no-untyped-def]
+    """Groups of at most ``large`` members, in slabs of channels whose second look finds them in the cache. A slab's
+    width depends on the group alone."""
+    total = np.empty(d + LANES, np.float32)
+    origins, scales = np.empty(large + 16, np.int64), np.empty(large + 16, np.float32)
+    sums, wide = np.empty(large + 16, np.float64), np.empty(large + 16, np.float64)
     for g in range(g0, g1):
         a, b = starts[g], starts[g + 1]
         n = b - a
         if n == 1:
             out[members[a]] = 1.0
         elif n <= large:
-            total[:] = 0
-            _add_rows(x, members, a, b, norms, H, W, total)
-            _mean_similarity(x, members, a, b, n, norms, H, W, total, out)
+            _look_up(x, members, a, b, norms, H, W, origins, scales)
+            sums[: n + 16] = 0
+            wide[:n] = 0
+            slab = max(256, _NEAR // (n * size) // LANES * LANES)
+            for k in range(0, d, slab):
+                width = min(slab, d - k)
+                total[: width + LANES] = 0
+                _add_rows(x, members, a, b, norms, H, W, origins, scales, k, width, total)
+                _sum_rows(x, members, a, b, norms, H, W, origins, k, width, total, sums, wide)
+            _mean_similarity(members, a, b, n, norms, sums, wide, out)
             if n == 2:  # equal by symmetry; rounding must not break the tie
                 out[members[a + 1]] = out[members[a]]
+
+
+@compiled()
+def _add_block(x, members, a, b, norms, H, W, d, total):  # type: ignore[no-untyped-def]
+    origins, scales = np.empty(b - a + 16, np.int64), np.empty(b - a + 16, np.float32)
+    _look_up(x, members, a, b, norms, H, W, origins, scales)
+    _add_rows(x, members, a, b, norms, H, W, origins, scales, 0, d, total)
+
+
+@compiled()
+def _centrality_of_block(x, members, a, b, n, norms, H, W, d, total, out):  # type: ignore[no-untyped-def]
+    origins, scales = np.empty(b - a + 16, np.int64), np.empty(b - a + 16, np.float32)
+    sums, wide = np.zeros(b - a + 16, np.float64), np.zeros(b - a, np.float64)
+    _look_up(x, members, a, b, norms, H, W, origins, scales)
+    _sum_rows(x, members, a, b, norms, H, W, origins, 0, d, total, sums, wide)
+    _mean_similarity(members, a, b, n, norms, sums, wide, out)
 
 
 def _large_group(x: Any, members: Array, a: int, b: int, norms: Array, H: int, W: int, d: int, out: Array) -> None:
     blocks = [(a + i, a + j) for i, j in even_blocks(b - a, _BLOCK)]
 
     def partial(block: tuple[int, int]) -> Array:
-        total = np.zeros(d, np.float32)
-        _add_rows(x, members, *block, norms, H, W, total)
+        total = np.zeros(d + LANES, np.float32)
+        _add_block(x, members, *block, norms, H, W, d, total)
         return total
 
-    total = np.zeros(d, np.float64)
+    total = np.zeros(d + LANES, np.float64)
     for start, stop in even_blocks(len(blocks), 16):  # a bounded number of partial sums alive, added in a fixed order
         for part in run_blocks(partial, blocks[start:stop]):
             total += part
     total32 = total.astype(np.float32)
-    run_blocks(lambda block: _mean_similarity(x, members, *block, b - a, norms, H, W, total32, out), blocks)
+    run_blocks(lambda c: _centrality_of_block(x, members, *c, b - a, norms, H, W, d, total32, out), blocks)
 
 
 def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> Array:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
     S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
-    members, without an all-pairs matrix. Each row is read twice in quick succession, the second time from cache.
+    members, without an all-pairs matrix. Every channel is read twice in quick succession, the second time from cache.
 
     Parameters
     ----------
@@ -152,8 +230,10 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     source, flat = row_source(x), norms.reshape(-1)
     out = np.empty(members.size, np.float32)
     sizes = np.diff(starts)
+    large = min(_LARGE, int(sizes.max(initial=1)))
     run_blocks(
-        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, _LARGE, out), group_blocks(starts)
+        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, x.itemsize, large, out),
+        group_blocks(starts),
     )
     for g in np.flatnonzero(sizes > _LARGE):
         _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, out)

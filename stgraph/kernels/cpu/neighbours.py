@@ -6,17 +6,62 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 
 from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
+from stgraph.kernels.cpu.vectors import neighbour_sums
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
 _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
 
 Array = np.ndarray[Any, Any]
+
+
+def _eight_products(x: Any, t: int, u: int, h: int, w: int, t2: int, h2: int, w2: int) -> Any:
+    """Of tokens p = (t, h, w) and q = (u, h, w): p with p, its left, upper and previous neighbour; q with q, its left
+    and upper one, and p. The rows (t2, h2, w2) and the one a frame later come next. Used inside kernels only."""
+    raise NotImplementedError("_eight_products() is only meaningful inside a compiled kernel")
+
+
+@overload(_eight_products, inline="always")
+def _products_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+
+        def of_buffer(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
+            flat, start, frame, line, step, n = x
+            p, q = start + t * frame + h * line + w * step, start + u * frame + h * line + w * step
+            left, up, before = min(w, 1) * step, min(h, 1) * line, min(t, 1) * frame
+            ahead = start + t2 * frame + h2 * line + w2 * step
+            rows = (p, q, p - left, q - left, p - up, q - up, p - before)
+            return neighbour_sums(flat, rows, (ahead, ahead + (u - t) * frame), n)
+
+        return of_buffer
+
+    def of_array(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
+        a, b = x[t, h, w], x[u, h, w]
+        a_left, b_left = x[t, h, max(w - 1, 0)], x[u, h, max(w - 1, 0)]
+        a_up, b_up = x[t, max(h - 1, 0), w], x[u, max(h - 1, 0), w]
+        a_before = x[max(t - 1, 0), h, w]
+        s0 = np.float32(0)
+        s1 = s2 = s3 = s4 = s5 = s6 = s7 = s0
+        for k in range(a.size):
+            p, q = widen(a[k]), widen(b[k])
+            s0 += p * p
+            s1 += p * widen(a_left[k])
+            s2 += p * widen(a_up[k])
+            s3 += p * widen(a_before[k])
+            s4 += q * q
+            s5 += q * widen(b_left[k])
+            s6 += q * widen(b_up[k])
+            s7 += q * p
+        return s0, s1, s2, s3, s4, s5, s6, s7
+
+    return of_array
 
 
 @compiled(fastmath=FASTMATH)
@@ -30,24 +75,14 @@ def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: i
         u = min(t + 1, t1 - 1)
         for h in range(h0, h1):
             for w in range(W):
-                a, b = row(x, t, h, w), row(x, u, h, w)
-                a_left, b_left = row(x, t, h, max(w - 1, 0)), row(x, u, h, max(w - 1, 0))
-                a_up, b_up = row(x, t, max(h - 1, 0), w), row(x, u, max(h - 1, 0), w)
-                a_before = row(x, max(t - 1, 0), h, w)
-                s0 = np.float32(0)
-                s1 = s2 = s3 = s4 = s5 = s6 = s7 = s0
-                for k in range(a.size):
-                    p, q = widen(a[k]), widen(b[k])
-                    s0 += p * p
-                    s1 += p * widen(a_left[k])
-                    s2 += p * widen(a_up[k])
-                    s3 += p * widen(a_before[k])
-                    s4 += q * q
-                    s5 += q * widen(b_left[k])
-                    s6 += q * widen(b_up[k])
-                    s7 += q * p
-                square[u, h, w], right[u, h, w], bottom[u, h, w], temporal[u, h, w] = s4, s5, s6, s7
-                square[t, h, w], right[t, h, w], bottom[t, h, w], temporal[t, h, w] = s0, s1, s2, s3
+                t2, h2, w2 = t, h, w + 1
+                if w2 == W:
+                    h2, w2 = h + 1, 0
+                if h2 == h1:
+                    t2, h2 = min(t + 2, t1 - 1 - (u - t)), h0
+                s = _eight_products(x, t, u, h, w, t2, h2, w2)
+                square[u, h, w], right[u, h, w], bottom[u, h, w], temporal[u, h, w] = s[4], s[5], s[6], s[7]
+                square[t, h, w], right[t, h, w], bottom[t, h, w], temporal[t, h, w] = s[0], s[1], s[2], s[3]
 
 
 @compiled()

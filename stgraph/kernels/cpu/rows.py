@@ -29,29 +29,42 @@ def _widens_half_in_hardware() -> bool:
 HARDWARE_HALF = _widens_half_in_hardware()
 
 
+def widened(builder: Any, bits: Any, stored: Any) -> Any:
+    """float32 of a stored element or of a vector of them: float32 itself, float16 bits held as uint16, or bfloat16 bits
+    held as int16."""
+    if stored == types.float32:
+        return bits
+
+    def like(element: Any) -> Any:
+        return ir.VectorType(element, bits.type.count) if isinstance(bits.type, ir.VectorType) else element
+
+    def constant(element: Any, value: Any) -> Any:
+        kind = like(element)
+        return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
+
+    i32, f32 = ir.IntType(32), ir.FloatType()
+    if stored == types.int16:
+        return builder.bitcast(builder.shl(builder.zext(bits, like(i32)), constant(i32, 16)), like(f32))
+    if HARDWARE_HALF:
+        return builder.fpext(builder.bitcast(bits, like(ir.HalfType())), like(f32))
+    # Move exponent and mantissa into place and rebias by 2^112; exact for subnormals too. Exponent 31 (Inf, NaN) is
+    # mapped to the float32 exponent 255.
+    word = builder.zext(bits, like(i32))
+    magnitude = builder.and_(word, constant(i32, 0x7FFF))
+    shifted = builder.shl(magnitude, constant(i32, 13))
+    finite = builder.bitcast(builder.fmul(builder.bitcast(shifted, like(f32)), constant(f32, 2.0**112)), like(i32))
+    special = builder.or_(shifted, constant(i32, 0x7F800000))
+    is_special = builder.icmp_unsigned(">=", magnitude, constant(i32, 0x7C00))
+    sign = builder.shl(builder.and_(word, constant(i32, 0x8000)), constant(i32, 16))
+    return builder.bitcast(builder.or_(builder.select(is_special, special, finite), sign), like(f32))
+
+
 @intrinsic
 def widen(typing_context: Any, value: Any) -> Any:
-    """float32 of one stored element: float32, float16 bits held as uint16, or bfloat16 bits held as int16."""
+    """:func:`widened` of one stored element."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits, stored = args[0], signature.args[0]
-        if stored == types.float32:
-            return bits
-        i32, f32 = ir.IntType(32), ir.FloatType()
-        if stored == types.int16:
-            return builder.bitcast(builder.shl(builder.zext(bits, i32), ir.Constant(i32, 16)), f32)
-        if HARDWARE_HALF:
-            return builder.fpext(builder.bitcast(bits, ir.HalfType()), f32)
-        # Move exponent and mantissa into place and rebias by 2^112; exact for subnormals too. Exponent 31 (Inf, NaN)
-        # is mapped to the float32 exponent 255.
-        word = builder.zext(bits, i32)
-        magnitude = builder.and_(word, ir.Constant(i32, 0x7FFF))
-        shifted = builder.shl(magnitude, ir.Constant(i32, 13))
-        finite = builder.bitcast(builder.fmul(builder.bitcast(shifted, f32), ir.Constant(f32, 2.0**112)), i32)
-        special = builder.or_(shifted, ir.Constant(i32, 0x7F800000))
-        is_special = builder.icmp_unsigned(">=", magnitude, ir.Constant(i32, 0x7C00))
-        sign = builder.shl(builder.and_(word, ir.Constant(i32, 0x8000)), ir.Constant(i32, 16))
-        return builder.bitcast(builder.or_(builder.select(is_special, special, finite), sign), f32)
+        return widened(builder, args[0], signature.args[0])
 
     if value in (types.float32, types.uint16, types.int16):
         return types.float32(value), codegen
