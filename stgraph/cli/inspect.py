@@ -58,11 +58,12 @@ def command(
         return
     if quiet:
         return
+    from stgraph.viz.facts import flat_facts
     from stgraph.viz.terminal.tables import graph_tables
 
     console = options.console()
     console.print(options.printable(f"{name}: {tokens}"), style="bold", markup=False)
-    for key, value in tokens.metadata.items():
+    for key, value in flat_facts(tokens.metadata).items():
         console.print("  " + options.printable(f"{key}: {value}"), markup=False)
     console.print(graph_tables(summary.to_dict()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
@@ -46,6 +47,13 @@ def tokens() -> VideoTokens:
 @pytest.fixture(scope="module")
 def everything(tokens: VideoTokens) -> Comparison:
     return compare_selectors(tokens, selector_settings(seeds=(0, 1)), dump="a clip")
+
+
+def test_a_count_by_another_rule_is_marked() -> None:
+    text = run("compare", "-s", "st-simdiff-released,evs,uniform", "-r", "0.1", "--no-fidelity")
+    assert re.search(r"^st-simdiff-released +≈# +988 ", text, re.MULTILINE)
+    assert re.search(r"^evs +1,024 ", text, re.MULTILINE)
+    assert "#: keeps another number" in " ".join(text.split())
 
 
 def test_every_selector_runs_at_every_ratio(everything: Comparison) -> None:

@@ -38,7 +38,7 @@ def test_a_dump_does_not_steer_the_terminal(tmp_path: Path) -> None:
         text = run(args[0], dump, *args[1:])
         assert not {c for c in text if not c.isprintable()} - {"\n"}
         assert "\\x1b[31m" in text
-    assert "key\\x1b[1m: {'deep': '\\x1b[5m'}" in run("inspect", dump)
+    assert "key\\x1b[1m.deep: \\x1b[5m" in run("inspect", dump)
 
 
 def test_printable() -> None:

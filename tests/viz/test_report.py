@@ -87,6 +87,11 @@ def test_the_report_in_a_browser(open_page: Open, backends: tuple[str, Any]) -> 
     page.select_option("#figure", label="evenness")
     settle(page)
     assert page.locator("#curves").inner_html() != before
+    page.locator("#relative").check()
+    assert text(page, "#curvetitle").endswith(f", less that of {text(page, '#curvekey button >> nth=0')}")
+    first = page.locator("#curves polyline").first.get_attribute("points").split()
+    assert len({point.split(",")[1] for point in first}) == 1  # the first less itself
+    assert {cell for cell in page.locator("#overlap td.quiet").all_inner_texts()} <= {"·"}
 
 
 @pytest.mark.slow
@@ -99,6 +104,8 @@ def test_a_report_of_selectors_of_two_dumps(open_page: Open, tmp_path: Path) -> 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#tables tbody tr").count() == 3
     assert "framefusion ≈" in text(page, "#tables")
+    page.locator("#notes summary").click()  # what a finger cannot hover over
+    assert "framefusion" in page.locator("#noted dt").all_inner_texts()
     assert text(page, "#facts").startswith("All 2 videos: means over 2 videos, ± one standard deviation")
     assert page.locator("#tables .spread").count() > 3
     assert page.locator("#sentences li").count() > 1
@@ -171,5 +178,7 @@ def test_every_figure_of_the_heat_map_stands_out(open_page: Open, backends: tupl
       }))"""
     )
     assert least >= 4.5
-    cells = page.locator("#overlap td[title]").evaluate_all("all => all.map((c) => getComputedStyle(c).color)")
+    cells = page.locator("#overlap td[title]:not(.quiet)").evaluate_all(
+        "all => all.map((c) => getComputedStyle(c).color)"
+    )
     assert set(cells) <= {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}

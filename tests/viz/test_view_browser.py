@@ -57,7 +57,7 @@ def test_the_slider_changes_the_picture(page: Any) -> None:
     for frame in range(SHAPE[0]):
         show(page, frame)
         seen.add(pixels(page))
-        assert text(page, "#clock") == f"frame {frame} of 6 · {frame}.0 s"
+        assert text(page, "#clock") == f"frame {frame} of 0 to 5 · {frame}.0 s"
         assert page.locator("#strip button[aria-current=true]").get_attribute("aria-label").startswith(f"Frame {frame}")
     assert len(seen) == SHAPE[0]
 

@@ -16,6 +16,7 @@ from stgraph.files import atomic_path
 from stgraph.selection.keeping import Kept
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
+from stgraph.viz.facts import flat_facts
 from stgraph.viz.pages.frames import frame_pictures, frame_times, telling_frames
 from stgraph.viz.pages.inline_page import ArrayPool, inline_page
 from stgraph.viz.terminal.comparison import backend_label, backend_tables, sentences
@@ -111,7 +112,7 @@ def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
     return {
         "name": f"{one.name}: {title}" if title else one.name,
         "facts": f"{grid.T} frames of {grid.H} x {grid.W} tokens, {grid.n_nodes:,} in all",
-        "about": {str(key): str(value) for key, value in one.tokens.metadata.items()},
+        "about": flat_facts(one.tokens.metadata),
         "ratios": list(dict.fromkeys(row["retain_ratio"] for row in one.rows)),
         "sentences": (selector_sentences if one.of_selectors else sentences)(one.rows, one.overlap),
         "tables": [table.on_page() for table in tables],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from stgraph.selection.keeping import Kept
 from stgraph.selection.reasons import REASON_NAMES
 from stgraph.selection.st_simdiff.analysis import Analysis
 from stgraph.tokens import VideoTokens
+from stgraph.viz.facts import flat_facts
 from stgraph.viz.pages.colouring import community_colours
 from stgraph.viz.pages.frames import first_frames_of_shots, frame_pictures, frame_times
 from stgraph.viz.pages.inline_page import ArrayPool, inline_page
@@ -72,7 +73,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         reference = labels, community_colours(tokens.grid, labels)
     return {
         "title": title,
-        "about": {str(key): _text(value) for key, value in tokens.metadata.items()},
+        "about": flat_facts(tokens.metadata),
         "grid": list(tokens.grid.shape),
         "rows": None if tokens.grid.kind is None else pool.add(tokens.grid.rows),
         "times": frame_times(tokens),
@@ -173,11 +174,3 @@ def _check(tokens: VideoTokens, settings: Sequence[Shown]) -> None:
         raise InputError("the settings of a page must share tau_sim, tau_diff and edge families; make one page each")
     if any(a.graph.grid != tokens.grid for a in found):
         raise InputError("communities in which newlines count do not fit the frames; pass newlines='out'")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
-    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,8 +122,11 @@ def _note(row: Row) -> str:
 
 def _marks(table: RowTable) -> dict[str, str]:
     firsts = {label: rows[0] for label, rows in table.groups.items()}
+    usual = Counter(row["n_kept"] for row in firsts.values()).most_common(1)[0][0]
     return {
-        label: ("m" if row["kind"] == "merge" else "") + ("" if row["exactness"] == "exact" else "≈")
+        label: ("m" if row["kind"] == "merge" else "")
+        + ("" if row["exactness"] == "exact" else "≈")
+        + ("#" if row["n_kept"] != usual and row["measured"] != "layers" else "")
         for label, row in firsts.items()
     }
 
@@ -150,8 +154,8 @@ def _legend(rows: Sequence[Row], tables: Sequence[RowTable], skipped: Sequence[R
     if rows:
         meaning = legend(dict.fromkeys(name for t in tables for name in t.columns))
         lines.append(
-            "m: merges tokens; ≈: approximate, the column exactness of the rows says why. Overlap is with the first "
-            f"row, {selector_label(rows[0])}.\n{ARROWS}\n{meaning}"
+            "m: merges tokens; ≈: approximate, the column exactness of the rows says why; #: keeps another number, "
+            f"by a rule of its own. Overlap is with the first row, {selector_label(rows[0])}.\n{ARROWS}\n{meaning}"
         )
     return Text("\n".join(lines))
 

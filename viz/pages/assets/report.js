@@ -1,6 +1,6 @@
 // The comparison report: tables with bars, overlap, curves, thumbnails.
 
-const state = { dump: 0, ratio: null, figure: 0, lit: null };
+const state = { dump: 0, ratio: null, figure: 0, lit: null, relative: false };
 const dump = () => page.dumps[state.dump];
 
 function shown(value, column) {
@@ -58,7 +58,8 @@ function overlapTable(matrix) {
   const lines = matrix.names.map((name, i) => {
     const line = element("tr", {}, element("th", { scope: "row", textContent: `${name}  ${i + 1}` }));
     matrix.values[i].forEach((value, j) => {
-      const cell = element("td", { textContent: value === null ? "" : figures(value) });
+      const cell = element("td", { textContent: value === null ? "·" : figures(value) });
+      if (value === null) Object.assign(cell, { className: "quiet", title: i === j ? `${name}: one run alone` : `${name} and ${matrix.names[j]}: never in one run` });
       if (value !== null) {
         const share = low < 1 ? (value - low) / (1 - low) : 1;
         const ground = mixed(share);
@@ -115,7 +116,13 @@ function curvesNow() {
       curves.get(row.label).push([table.ratio, row.cells[k]]);
     }
   }
-  return { titles, column, curves };
+  return { titles, column, curves: state.relative ? differences(curves) : curves };
+}
+
+/** Each curve less the first one, at the ratios both have. */
+function differences(curves) {
+  const first = new Map([...curves.values()][0]);
+  return new Map([...curves].map(([name, list]) => [name, list.filter(([r]) => first.has(r)).map(([r, v]) => [r, v - first.get(r)])]));
 }
 
 const look = (i) => ({ colour: page.palette.lines[i % page.palette.lines.length], dash: ["", "6 3", "2 3"][Math.floor(i / page.palette.lines.length) % 3] });
@@ -132,7 +139,7 @@ function drawCurves(svg, width, height) {
   const y = (v) => bottom - ((v - y0) / (y1 - y0)) * (bottom - top);
   const step = roundStep((y1 - y0) / 4), digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
   for (let v = Math.ceil(y0 / step) * step; v <= y1; v += step) {
-    svg.append(line(left, y(v), right, y(v), "gridline"), label(left - 6, y(v) + 4, shown(v, { ...column, digits }), "end"));
+    svg.append(line(left, y(v), right, y(v), "gridline"), label(left - 6, y(v) + 4, shown(Math.round(v / step) * step || 0, { ...column, digits }), "end"));
   }
   for (const r of new Set(xs)) svg.append(label(x(r), bottom + 15, String(r), "middle"));
   svg.append(label((left + right) / 2, height - 3, "retain ratio r", "middle"));
@@ -169,10 +176,11 @@ function showKey() {
 }
 
 function showFigure() {
-  const { titles, column } = curvesNow();
+  const { titles, column, curves } = curvesNow();
   get("figure").replaceChildren(...titles.map((title, i) => element("option", { value: String(i), textContent: title })));
   get("figure").value = String(Math.min(state.figure, titles.length - 1));
-  get("curvetitle").textContent = column === null ? "Against the retain ratio" : column.meaning;
+  get("curvetitle").textContent = column === null ? "Against the retain ratio" : `${column.meaning}${state.relative ? `, less that of ${[...curves.keys()][0]}` : ""}`;
+  get("relative").parentElement.hidden = curves.size < 2;
   showKey();
   redrawCurves();
 }
@@ -180,7 +188,11 @@ function showFigure() {
 function showRatio() {
   const now = dump();
   pressRatio(state.ratio);
-  get("tables").replaceChildren(...now.tables.filter((t) => t.ratio === null || t.ratio === state.ratio).map(tableOf));
+  const tables = now.tables.filter((t) => t.ratio === null || t.ratio === state.ratio);
+  get("tables").replaceChildren(...tables.map(tableOf));
+  const noted = new Map(tables.flatMap((t) => t.rows).filter((row) => row.note).map((row) => [row.label, row.note]));
+  get("notes").hidden = noted.size === 0;
+  get("noted").replaceChildren(...[...noted].flatMap(([name, note]) => [element("dt", { textContent: name }), element("dd", { textContent: note })]));
   const matrix = now.overlap.find((m) => m.ratio === state.ratio);
   get("overlap").parentElement.hidden = !matrix;
   if (matrix) get("overlap").replaceChildren(overlapTable(matrix));
@@ -221,6 +233,10 @@ get("dump").addEventListener("change", (event) => {
 });
 get("figure").addEventListener("change", (event) => {
   state.figure = Number(event.target.value);
+  showFigure();
+});
+get("relative").addEventListener("change", (event) => {
+  state.relative = event.target.checked;
   showFigure();
 });
 themeButton(get("theme"), () => undefined);

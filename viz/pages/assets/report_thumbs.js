@@ -2,7 +2,7 @@
 
 const arrays = page.arrays.map(decoded);
 
-/** Draw one frame: the picture where there is one, dropped tokens dark, kept ones boxed by their reason. */
+/** Draw one frame: the picture where there is one, dropped tokens dark, a line around those kept for one reason. */
 function paintThumb(canvas, image, codes, H, W) {
   const ratio = Math.min(2, devicePixelRatio || 1), width = Math.max(80, canvas.clientWidth);
   const aspect = image ? image.naturalWidth / image.naturalHeight : W / H;
@@ -25,13 +25,16 @@ function paintThumb(canvas, image, codes, H, W) {
         pen.fillRect(l, t, w, h);
         continue;
       }
-      const box = (colour, inset) => {
-        pen.strokeStyle = colour;
-        pen.lineWidth = ratio;
-        pen.strokeRect(l + inset, t + inset, w - 2 * inset, h - 2 * inset);
+      const unlike = (dx, dy) => x + dx < 0 || x + dx >= W || y + dy < 0 || y + dy >= H || codes[(y + dy) * W + x + dx] !== code;
+      const border = (colour, inset) => {
+        pen.fillStyle = colour;
+        if (unlike(0, -1)) pen.fillRect(l, t + inset, w, ratio);
+        if (unlike(0, 1)) pen.fillRect(l, t + h - inset - ratio, w, ratio);
+        if (unlike(-1, 0)) pen.fillRect(l + inset, t, ratio, h);
+        if (unlike(1, 0)) pen.fillRect(l + w - inset - ratio, t, ratio, h);
       };
-      box(code === 1 ? representative : code <= 3 ? event : other, ratio / 2);
-      if (code === 3) box(representative, 2 * ratio);
+      border(code === 1 ? representative : code <= 3 ? event : other, 0);
+      if (code === 3) border(representative, 1.5 * ratio);
     }
   }
 }

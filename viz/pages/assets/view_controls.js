@@ -54,7 +54,7 @@ function startTime() {
   watch(["frame"], () => {
     slider.value = String(state.frame);
     const when = clock(state.frame);
-    get("clock").textContent = `frame ${state.frame} of ${T}${when && ` · ${when}`}`;
+    get("clock").textContent = `frame ${state.frame} of 0 to ${T - 1}${when && ` · ${when}`}`;
     if (state.token >= 0) update({ token: state.frame * frameSize + (state.token % frameSize) });
   });
 }
