@@ -57,6 +57,7 @@ class FlashVid(FittedMethod):
     quadratic: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_recv_attn"})
+    left_out: ClassVar[tuple[str, ...]] = ("pruning inside the LLM is left out",)
 
     def __post_init__(self) -> None:
         check_share("alpha", self.alpha)
@@ -106,7 +107,7 @@ class FlashVid(FittedMethod):
             np.where(picked.reshape(-1)[nodes], ATTENTION, CONTEXT),
             attention.reshape(-1)[nodes],
             merge=assignment(nodes, rows, columns, weights, n),
-            exactness=approximate("pruning inside the LLM is left out"),
+            exactness=approximate(*self.left_out),
             report={
                 "segments": [[first, end - 1] for first, end in segments],
                 "n_picked": int(picked.sum()),

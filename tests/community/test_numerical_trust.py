@@ -38,7 +38,15 @@ SIZES: dict[str, tuple[float, ...]] = {
     "bfloat16": (1e-40, 1e-38, 1e-30, 1e-16, 1.0, 1e15, 1e19, 1e30, 3.3e38),
 }
 # Their authors' density of a token is exp(-squared distance), which no scale leaves as it is.
-SIZE_MATTERS = {"fastvid", "flashvid", "holitom", "prunevid", "prunevid-attention"}
+SIZE_MATTERS = {
+    "fastvid",
+    "flashvid",
+    "flashvid-attention",
+    "holitom",
+    "holitom-attention",
+    "prunevid",
+    "prunevid-attention",
+}
 MERGING = {"prumerge", "prumerge+", "visionzip"}  # with weights that do not add up to 1
 shapes = st.tuples(*[st.integers(1, 5)] * 3, st.integers(1, 24))
 seeds = st.integers(0, 2**32 - 1)

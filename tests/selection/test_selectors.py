@@ -25,7 +25,7 @@ NAMES = SELECTORS.names()
 RATIOS = (0.1, 0.15, 0.3, 0.5, 1.0)
 READ_THE_LLM = {
     *("fastv", "fitprune", "pyramiddrop", "dart", "prunevid-attention", "sparsevlm"),
-    *("st-simdiff-released", "framefusion-attention"),
+    *("st-simdiff-released", "framefusion-attention", "flashvid-attention", "holitom-attention"),
 }
 FREE_COUNT = {"st-simdiff-released"}  # its count is its authors' formula over the features
 GRIDS = [(1, 1, 1), (1, 7, 7), (2, 1, 6), (3, 5, 1), (5, 4, 6), (9, 5, 5), (33, 2, 3)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from merged_reference import MergedReference
 from staged_selectors import Steps
 from vlm_generating import first_of_copies, mixed_prompt
 from vlm_levels import eager, hidden_run, keep_rows
-from vlm_models import CACHE, CASES, Case, torch
-from vlm_oracle import seen_by_text_model, video_tokens
+from vlm_models import CACHE, CASES, torch
+from vlm_oracle import seen_by_text_model
 
 import stgraph
 from stgraph.errors import InputError
@@ -19,54 +20,7 @@ GREEDY = dict(max_new_tokens=4, do_sample=False, output_logits=True, return_dict
 HOW: dict[str, Any] = dict(n_keep=5, layer=1, n_layers=4, tau=-1.0)
 
 
-class Expected:
-    """What merging leaves, by dense matrices, and where the tokens stand then."""
-
-    def __init__(self, case: Case, selector: Any) -> None:
-        self.case, self.states = case, [selector.begin(video_tokens(case, row), 0) for row in range(len(case.grids))]
-        self.merged = case.inputs["attention_mask"].bool().clone()
-        for row, state in enumerate(self.states):
-            keep_rows(case, self.merged, row, torch.from_numpy(state.rows))
-
-    def columns(self, row: int) -> Any:
-        T, H, W = self.case.grids[row]
-        return self.case.columns(row)[: T * H * W]
-
-    def inputs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        embeds, deep = kwargs["inputs_embeds"].clone(), kwargs.get("deepstack_visual_embeds")
-        deep = deep and [level.clone() for level in deep]
-        first = 0
-        for row, state in enumerate(self.states):
-            columns, weights = self.columns(row), torch.from_numpy(state.assignment.toarray())
-            rows = torch.from_numpy(state.rows)
-            embeds[row, columns[rows]] = weights @ embeds[row, columns]
-            for level in deep or []:
-                span = level[first : first + len(columns)]
-                span[rows] = weights @ span
-            first += len(columns)
-        return {**kwargs, "inputs_embeds": embeds} | ({"deepstack_visual_embeds": deep} if deep else {})
-
-    def positions(self, n_new: int, axes: int) -> Any:
-        """Merged rows are counted from 0 on every axis."""
-        counted = (self.merged.cumsum(1) - 1).clamp(min=0)
-        after = counted[:, -1:] + 1 + torch.arange(n_new)
-        found = torch.cat([counted, after], 1)
-        return found if axes == 2 else found.expand(3, *found.shape)
-
-    def text_attention(self, positions: Any, layer: int) -> list[Any]:
-        """For each row, what its video tokens get in a layer of the merged prompt: maximum over heads and text."""
-        ids = self.case.inputs["input_ids"]
-        with seen_by_text_model(self.case, self.inputs):
-            out = hidden_run(self.case, {0: self.merged}, ids, positions, output_attentions=True)
-        found = []
-        for row in range(len(ids)):
-            behind = int(self.case.columns(row)[-1]) + 1
-            found.append(out.attentions[layer][row, :, behind:].amax((0, 1))[self.columns(row)].double().numpy())
-        return found
-
-
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(("attention", "batch"), [("sdpa", 1), ("sdpa", 2), ("eager", 2)])
 @pytest.mark.parametrize("family", sorted(CASES))
 def test_cut_by_the_text_and_hidden_in_every_cache(family: str, attention: str, batch: int) -> None:
     case = CASES[family](batch)
@@ -77,11 +31,11 @@ def test_cut_by_the_text_and_hidden_in_every_cache(family: str, attention: str, 
             out = case.model.generate(**case.inputs, **GREEDY)
     finally:
         case.model.set_attn_implementation("sdpa")
-    expected = Expected(case, selector)
+    expected = MergedReference(case, selector)
     n = case.inputs["input_ids"].shape[1]
     positions = expected.positions(3, calls[0]["position_ids"].ndim if "position_ids" in calls[0] else 2)
     cut = case.inputs["attention_mask"].bool().clone()
-    for row, found in enumerate(expected.text_attention(positions, 1)):
+    for row, found in enumerate(expected.attention(positions, 1, by_text=True)):
         video = stats.videos[row]
         assert video.nodes.tolist() == expected.states[row].resume(found).nodes.tolist()
         keep_rows(case, cut, row, torch.from_numpy(video.nodes))
@@ -103,7 +57,7 @@ def test_a_further_turn_does_not_see_what_went_either(family: str) -> None:
         ids = torch.cat([first.sequences, question], 1)
         held = {CACHE: first.get(CACHE, first.get("past_key_values"))}
         again = case.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **held, **GREEDY)
-    expected = Expected(case, selector)
+    expected = MergedReference(case, selector)
     positions = expected.positions(13, calls[0]["position_ids"].ndim if "position_ids" in calls[0] else 2)
     cut = case.inputs["attention_mask"].bool().clone()
     keep_rows(case, cut, 0, torch.from_numpy(stats.videos[0].nodes))

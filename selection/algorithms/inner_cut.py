@@ -1,0 +1,168 @@
+"""A cut inside the language model that follows a selector's merging before it (FlashVID, HoliTom)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stgraph.devices import to_host
+from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.budget import Budget, exact_ratio
+from stgraph.selection.choice import Choice, keep_everything, over_rows
+from stgraph.selection.finite import check_features
+from stgraph.selection.method import FittedMethod, approximate
+from stgraph.selection.reasons import ATTENTION
+from stgraph.selection.result import Selection
+from stgraph.selection.signals.attention import layer_attention
+from stgraph.selection.stages import AttentionRead, Merged, Stage, Waiting, with_attention
+from stgraph.tokens import VideoTokens
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerCut(FittedMethod):
+    """Base of selectors that merge as the class behind them does, then cut before a decoder layer by the attention of
+    the last prompt token in the layer before, mean over heads. Scores are that attention.
+
+    Attributes
+    ----------
+    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
+    share : of the merged tokens that stays, above 0
+    n_layers : decoder layers of the LLM
+    exact_count : True: merging leaves K / ``share`` tokens, at most N, and the cut K; False: both by the authors' rule
+
+    Raises
+    ------
+    InputError
+        no such layer, or a share out of range
+    """
+
+    layer: int
+    share: float
+    n_layers: int = 28
+
+    needs: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
+    states: ClassVar[str | None] = None  # of the stage
+    departure: ClassVar[str | None] = None  # from the authors, where there is no running model
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        exact_ratio(self.share, "share")
+        for name, low in (("n_layers", 2), ("layer", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+        if self.layer >= self.n_layers:
+            raise InputError(
+                f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of that number"
+            )
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The first layer that sees K tokens."""
+        return self.layer
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Merging before the LLM; the cut before ``layer``, by the attention of the layer before and no other."""
+        return Stage(), Stage(self.layer, AttentionRead(self.layer - 1, fixed=True), states=self.states)
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal, or the attention of the layer before ``layer``."""
+        super().check_signals(tokens)
+        layer_attention(tokens, self.layer - 1, self.name)
+
+    def _n_merged(self, n: int, n_keep: int) -> int:
+        """Tokens that merging leaves of ``n`` where the cut leaves ``n_keep``."""
+        return min(n, max(n_keep, int(n_keep / exact_ratio(self.share))))
+
+    def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
+        """K; for a mean over the layers the smallest that reaches it."""
+        if budget.measured != "layers":
+            return budget.count(grid)
+        n, wanted = grid.n_nodes, budget.ratio(grid) * grid.n_nodes
+        low, high = 1, n
+        while low < high:
+            middle = (low + high) // 2
+            total = self.layer * self._n_merged(n, middle) + (self.n_layers - self.layer) * middle
+            low, high = (low, middle) if Fraction(total, self.n_layers) >= wanted else (middle + 1, high)
+        return low
+
+    @abstractmethod
+    def their_count(self, n: int) -> int:
+        """How many of ``n`` merged tokens stay by the authors' rule, at least one."""
+
+    def joined(self, states: Array, kept: Array) -> Any:
+        """[k', k] csr_array: the ``kept`` ([k] bool) of hidden states [k, d] with what goes; None: it is dropped."""
+        return None
+
+    def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """Merge, then keep the tokens of most attention where they stand."""
+        outer = self._outer(tokens, n_keep, budget)
+        attention = layer_attention(tokens, self.layer - 1, self.name)
+        choice, _ = self._cut(outer, attention[outer.nodes], n_keep, None)
+        before = [] if outer.exactness == "exact" else [outer.exactness.removeprefix("approximate: ")]
+        reasons = ["attention of the sequence before merging"] if outer.merge is not None else []
+        reasons += [] if self.departure is None else [self.departure]
+        return replace(choice, exactness=approximate(*before, *reasons))
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Merged tokens wait for the attention of the layer before ``layer``."""
+        if self.exact_count and self.keeps_all(tokens.grid):
+            return self.select(with_attention(tokens, np.zeros(tokens.grid.n_tokens), self.layer - 1))
+        held = tokens.to("cpu")
+        view = self.budget.view(held, self.newlines)
+        rows, n_keep = view.grid.rows, self._n_keep(view.grid, self.budget)
+        outer = self._outer(view, n_keep, self.budget)
+
+        def resume(attention: Any, states: Any = None) -> Selection | Merged:
+            found = to_host(attention)[rows[outer.nodes]].astype(np.float64)
+            choice, weights = self._cut(outer, found, n_keep, None if states is None else to_host(states))
+            selection = self.finish(choice, held, view, self.budget)
+            selection = selection.beside(tokens.features) if tokens.on_gpu else selection
+            return selection if weights is None else Merged(selection, weights)
+
+        over = None if outer.merge is None else over_rows(outer.merge, rows, view.grid.n_tokens)
+        return Waiting(self.stages()[-1], rows[outer.nodes], resume, over, outer.positions)
+
+    def _outer(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
+        """What merging before the LLM leaves."""
+        n_merged = self._n_merged(tokens.grid.n_nodes, n_keep)
+        if not self.exact_count:
+            return super().choose(tokens, n_keep, budget)  # type: ignore[safe-super]
+        if n_merged == tokens.grid.n_nodes:
+            check_features(tokens)
+            return keep_everything(tokens)
+        return super().choose(tokens, n_merged, Budget(n_keep=n_merged, newlines=budget.newlines))  # type: ignore[safe-super]
+
+    def _cut(self, outer: Choice, attention: Array, n_keep: int, states: Array | None) -> tuple[Choice, Any]:
+        """What stays of merged tokens by their attention ([k]), and as which sums of all of them."""
+        from scipy.sparse import csr_array, eye_array
+
+        from stgraph.kernels.cpu.top import top_of
+
+        n = len(outer.nodes)
+        count = min(n, n_keep if self.exact_count else self.their_count(n))
+        kept = top_of(attention, np.arange(n), count)
+        weights = None if states is None or count == n else self.joined(states, kept)
+        merge = outer.merge
+        if weights is not None:
+            merge = csr_array(weights @ (eye_array(n, format="csr") if merge is None else merge))
+        elif merge is not None:
+            merge = merge[np.flatnonzero(kept)]
+        choice = replace(
+            outer,
+            nodes=outer.nodes[kept],
+            reason=ATTENTION,
+            scores=attention[kept],
+            merge=merge,
+            n_input=n,
+            prune_layer=self.layer,
+            report={**outer.report, "n_merged_before": n, "attention_layer": self.layer - 1},
+        )
+        return choice, weights
