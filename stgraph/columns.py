@@ -57,7 +57,7 @@ SWITCHED = {
 
 _TEXTS = {
     "dump": "name of the input when the row was computed",
-    "digest": "hash of the content of the dump, or of the question",
+    "digest": "hash of the content of the dump, of the question, or of the file of questions",
     "backend": "community backend; empty if it is the selector's default or is not used",
     "split": "splitter of communities above the cap",
     "preset": "row in the paper's ablation",
@@ -107,6 +107,7 @@ _TEXTS = {
     "table": "table or figure of the paper",
     "row": "row of the paper's table",
     "benchmark": "benchmark that was asked",
+    "pooling": "pooling of LLaVA-Video's frames; empty: as the checkpoint says",
     "subset": "part of the benchmark; overall for all of it",
     "quantity": "accuracy (per cent), seconds (per question) or peak_gb (GPU memory in GB)",
     "task": "file of questions, or name of the task in lmms-eval",

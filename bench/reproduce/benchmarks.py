@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ class Task:
             return str(self.file)
         known = BENCHMARKS.get(self.benchmark)
         return self.benchmark if known is None else known.task
+
+    @property
+    def digest(self) -> str | None:
+        """Hash of the file's content; None for a task of lmms-eval."""
+        return None if self.file is None else blake2b(self.file.read_bytes(), digest_size=6).hexdigest()
 
 
 def read_tasks(texts: Sequence[str], default: Sequence[str]) -> list[Task]:

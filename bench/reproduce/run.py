@@ -98,18 +98,38 @@ class Reproduction:
             "frames": row.frames,
             "fps": row.fps,
             "task": task.name,
-            "model": self.local.model,
-            "stgraph": stgraph.__version__,
+            "digest": task.digest,
+            **shared_by(self.local),
         }
 
 
+def shared_by(runner: LocalRunner) -> Row:
+    """What all rows of a file share."""
+    return {
+        "model": runner.model,
+        "dtype": runner.dtype,
+        "pooling": runner.pooling,
+        "stgraph": stgraph.__version__,
+    }
+
+
 class ReproducedRows(RowFile):
-    """The rows of one model by this version of stgraph; parameters and errors are those of :class:`RowFile`."""
+    """The rows of one model by this version of stgraph; other parameters and errors are those of :class:`RowFile`.
+
+    Parameters
+    ----------
+    runner : whose model, dtype and pooling the rows have
+    """
 
     def __init__(
-        self, model: str, path: str | os.PathLike[str] | None = None, fmt: str = "csv", *, restart: bool = False
+        self,
+        runner: LocalRunner,
+        path: str | os.PathLike[str] | None = None,
+        fmt: str = "csv",
+        *,
+        restart: bool = False,
     ) -> None:
-        super().__init__(REPRODUCED, {"stgraph": stgraph.__version__, "model": model}, path, fmt, restart=restart)
+        super().__init__(REPRODUCED, shared_by(runner), path, fmt, restart=restart)
 
     def of(self, known: Row) -> list[Row]:
         """The rows of one run."""
@@ -119,7 +139,8 @@ class ReproducedRows(RowFile):
     def holds(self, known: Row) -> bool:
         """Whether that run is there, without an error and on the same questions."""
         found = self.of(known)
-        return bool(found) and all(row["error"] is None and row["task"] == known["task"] for row in found)
+        same = ("task", "digest", "error")
+        return bool(found) and all(row[name] == known.get(name) for row in found for name in same)
 
     def add(self, rows: Sequence[Row]) -> None:  # type: ignore[override]
         """Take the rows of a run in, in the place of those of an earlier run, and save."""

@@ -63,7 +63,7 @@ _REPRODUCED_KEY = ("table", "row", "benchmark", "subset", "quantity", "limit")
 REPRODUCED = Table.of(
     (
         *(*_REPRODUCED_KEY, "paper", "here", "deviation", "n_questions", "kept_ratio", "selector", "retain_ratio"),
-        *("parameters", "frames", "fps", "task", "model", "stgraph", "error"),
+        *("parameters", "frames", "fps", "task", "digest", "model", "dtype", "pooling", "stgraph", "error"),
     ),
     _REPRODUCED_KEY,
 )

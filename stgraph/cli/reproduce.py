@@ -85,7 +85,7 @@ def command(
     if dry_run:
         _tell_plan(made, start)
         return
-    store = ReproducedRows(model, output, chosen or "csv", restart=restart)
+    store = ReproducedRows(made.local, output, chosen or "csv", restart=restart)
     with results.interruptible(output, store), options.progress_bar(quiet) as progress:
         rows = made.run(store, progress)
     if output is None and chosen is not None:

@@ -157,6 +157,24 @@ def test_a_second_run_does_what_is_missing(
     assert "Nothing to do" in call(*words).stdout
 
 
+def test_changed_questions_are_asked_again_and_other_rows_are_refused(
+    small: None,
+    model: str,
+    task: Path,
+    tmp_path: Path,
+    refused: Refused,
+) -> None:
+    target, asked = tmp_path / "rows.csv", Path(task.parent, "changing.jsonl")
+    lines = task.read_text().splitlines(keepends=True)
+    asked.write_text("".join(lines[:2]))
+    words = ("reproduce", "table4", "--model", model, "--tasks", f"videomme={asked}", "-o", str(target))
+    assert "rows, 18 in all" in call(*words).stdout  # six rows: short, long, overall
+    asked.write_text(lines[0])
+    done = call(*words)
+    assert "Wrote " in done.stdout and "rows, 12 in all" in done.stdout  # nothing is left of the former answers
+    assert refused(*words, "--dtype", "float32").startswith(f"{target} holds rows of dtype None, this is float32")
+
+
 def test_costs_are_time_and_memory(small: None, model: str, task: Path) -> None:
     rows, _ = reproduce("figure3", model, "--tasks", str(task), "--limit", "3")
     assert [(row["row"], row["quantity"]) for row in rows[:4]] == [

@@ -175,7 +175,7 @@ def test_reproduce_runs_lmms_eval(
     )
     table = PaperTable("table0", "a table", "a model", tuple(made))
     reproduction = Reproduction(table, [Task(TASK)], LocalRunner(checkpoint), runner)
-    rows = reproduction.run(ReproducedRows(checkpoint))
+    rows = reproduction.run(ReproducedRows(reproduction.local))
     assert [row["error"] for row in rows] == [None] * 4, rows
     right = 100 * sum(row["acc"] for row in samples["full"]) / 3
     assert rows[0]["here"] == pytest.approx(right) and rows[0]["deviation"] == pytest.approx(right - 50)
