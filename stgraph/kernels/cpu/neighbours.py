@@ -66,7 +66,8 @@ def _products_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, 
 
 @compiled(fastmath=FASTMATH)
 def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: ignore[no-untyped-def]
-    """Dot products of each token with itself, its left, upper and previous neighbour.
+    """Dot products of each token with itself, its left, upper and previous neighbour; with a neighbour they are stored
+    at the smaller index.
 
     Two frames are taken at a time: the later one finds the earlier in registers, which halves the traffic from the
     previous frame. Where the last frame has no partner it stands in for its own, and the earlier writes last.
@@ -81,8 +82,15 @@ def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: i
                 if h2 == h1:
                     t2, h2 = min(t + 2, t1 - 1 - (u - t)), h0
                 s = _eight_products(x, t, u, h, w, t2, h2, w2)
-                square[u, h, w], right[u, h, w], bottom[u, h, w], temporal[u, h, w] = s[4], s[5], s[6], s[7]
-                square[t, h, w], right[t, h, w], bottom[t, h, w], temporal[t, h, w] = s[0], s[1], s[2], s[3]
+                square[u, h, w], square[t, h, w] = s[4], s[0]
+                if w > 0:
+                    right[u, h, w - 1], right[t, h, w - 1] = s[5], s[1]
+                if h > 0:
+                    bottom[u, h - 1, w], bottom[t, h - 1, w] = s[6], s[2]
+                if u > 0:
+                    temporal[u - 1, h, w] = s[7]
+                if t > 0:
+                    temporal[t - 1, h, w] = s[3]
 
 
 @compiled()
@@ -116,9 +124,9 @@ def _norms(x, square, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
 
 
 @compiled(error_model="numpy", fastmath={"nnan", "nsz"})
-def _divide(dots, norms, other_norms, out):  # type: ignore[no-untyped-def]
+def _divide(dots, norms, other_norms):  # type: ignore[no-untyped-def]
     for i in range(dots.size):
-        out[i] = min(1.0, max(-1.0, np.float64(dots[i]) / (norms[i] * other_norms[i])))
+        dots[i] = min(1.0, max(-1.0, np.float64(dots[i]) / (norms[i] * other_norms[i])))
 
 
 @compiled()
@@ -131,50 +139,48 @@ def _cosine(x, square, dot, scale, t, h, w, t2, h2, w2):  # type: ignore[no-unty
 
 
 @compiled()
-def _weights(x, square, products, norms, odd, weights, t0, t1):  # type: ignore[no-untyped-def]
-    """Turn products (token to its left / upper / previous neighbour) into weights, stored at the smaller index."""
+def _weights(x, square, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
+    """Turn products with the right, lower and next neighbour into weights, in place."""
     T, H, W = square.shape
     for t in range(t0, t1):
-        ours = norms[t].reshape(-1)
         for family in range(3):
-            t2, down, step = t - (family == TEMPORAL), int(family == BOTTOM), int(family == RIGHT)
-            if t2 < 0:
+            t2, down, step = t + (family == TEMPORAL), int(family == BOTTOM), int(family == RIGHT)
+            if t2 == T:
                 continue
-            dots, out = products[family, t].reshape(-1), weights[family, t2].reshape(-1)
             if not (odd[t] or odd[t2]):
-                # A frame at a time; what stands across its edge is overwritten below.
-                skip = down * W + step
-                _divide(dots[skip:], ours[skip:], norms[t2].reshape(-1)[: H * W - skip], out[: H * W - skip])
+                # A frame at a time; what stands at its edge is overwritten below.
+                n = H * W - down * W - step
+                theirs = norms[t2].reshape(-1)[H * W - n :]
+                _divide(products[family, t].reshape(-1)[:n], norms[t].reshape(-1)[:n], theirs)
                 continue
-            for h in range(down, H):
-                for w in range(step, W):
-                    scale = norms[t, h, w] * norms[t2, h - down, w - step]
+            for h in range(H - down):
+                for w in range(W - step):
+                    scale = norms[t, h, w] * norms[t2, h + down, w + step]
                     dot = np.float64(products[family, t, h, w])
-                    found = _cosine(x, square, dot, scale, t, h, w, t2, h - down, w - step)
-                    weights[family, t2, h - down, w - step] = found
-        weights[RIGHT, t, :, W - 1] = np.nan
-        weights[BOTTOM, t, H - 1] = np.nan
+                    products[family, t, h, w] = _cosine(x, square, dot, scale, t, h, w, t2, h + down, w + step)
+        products[RIGHT, t, :, W - 1] = np.nan
+        products[BOTTOM, t, H - 1] = np.nan
         if t == T - 1:
-            weights[TEMPORAL, t] = np.nan
+            products[TEMPORAL, t] = np.nan
 
 
-def cosines_of_products(source: Any, square: Array, products: Array) -> tuple[Array, Array] | int:
-    """Weights and norms as :func:`neighbour_cosines` returns them, or the first token with a NaN or Inf.
+def weights_of_products(source: Any, square: Array, products: Array) -> Array | int:
+    """Turn products into weights, in place; returns the norms, or the first token with a NaN or Inf.
 
     Parameters
     ----------
     source : of the features, [T, H, W, d] (:func:`stgraph.kernels.cpu.rows.row_source`)
     square : [T, H, W] float32, each token's product with itself
-    products : [3, T, H, W] float32, with the left, upper and previous one; whatever stands where there is none
+    products : [3, T, H, W] float32, with the right, lower and next one; whatever stands where there is none
     """
     T, H, W = square.shape
-    weights, norms, odd = np.empty_like(products), np.empty(square.shape, np.float64), np.empty(T, np.bool_)
+    norms, odd = np.empty(square.shape, np.float64), np.empty(T, np.bool_)
     ranges = thread_ranges(T, H * W)
     bad = [b for b in run_blocks(lambda r: int(_norms(source, square, norms, odd, *r)), ranges) if b >= 0]
     if bad:
         return bad[0]
-    run_blocks(lambda r: _weights(source, square, products, norms, odd, weights, *r), ranges)
-    return weights, norms
+    run_blocks(lambda r: _weights(source, square, products, norms, odd, *r), ranges)
+    return norms
 
 
 def neighbour_cosines(x: Array) -> tuple[Array, Array]:
@@ -205,10 +211,10 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
         _products(source, square, *products, *block, W)
 
     run_blocks(task, _blocks(T, H))
-    found = cosines_of_products(source, square, products)
-    if isinstance(found, int):
-        raise bad_token(found, H, W)
-    return found
+    norms = weights_of_products(source, square, products)
+    if isinstance(norms, int):
+        raise bad_token(norms, H, W)
+    return products, norms
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:

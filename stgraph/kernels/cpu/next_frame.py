@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, cosines_of_products
+from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, weights_of_products
 from stgraph.kernels.cpu.rows import row_source
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 
@@ -51,9 +51,8 @@ def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | 
     parts = min(num_threads(), H)
     rows = [(H * i // parts, H * (i + 1) // parts) for i in range(parts)]
     run_blocks(lambda h: _products(source, square, *products, at, n, *h, W), rows)
-    found = cosines_of_products(source, square, products)
-    if isinstance(found, int):
-        return int(found - at * H * W)
-    weights, norms = found
-    before = weights[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
-    return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at], square[at])
+    norms = weights_of_products(source, square, products)
+    if isinstance(norms, int):
+        return int(norms - at * H * W)
+    before = products[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
+    return FrameCosines(products[RIGHT, at], products[BOTTOM, at], before, norms[at], square[at])
