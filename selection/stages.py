@@ -16,8 +16,11 @@ from stgraph.tokens import VideoTokens
 ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})
 """Signals that a running model gives: what its language model's last prompt token attends to."""
 
-TEXT_SIGNALS = frozenset({"llm_attn_textmax"})
+TEXT_SIGNALS = frozenset({"llm_attn_textmax", "llm_attn_text", "llm_attn_text_even"})
 """Signals that a running model gives to stages that read attention by text."""
+
+READINGS = ("last", "text", "raters", "raters-even")
+"""Whose attention a stage may read; see :class:`AttentionRead`."""
 
 PROMPT_SIGNALS = frozenset({"text_embeds"})
 """Signals that lie in the prompt itself, before any layer has run."""
@@ -32,7 +35,10 @@ class AttentionRead:
     layer : from 0, the one the authors read; None where they do not say
     fixed : whether only that layer will do; otherwise who runs the model may name another
     by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens behind the
-        video, which is read between decoder layers alone, from a layer before the stage's
+        video; "raters": of each of the text tokens that :attr:`Waiting.queries` names, mean over heads; "raters-even":
+        the same where each weight is divided by what all-ones queries and keys give under the layer's rotation, over
+        the 14 heads (half of fewer than 28) that attend most to the tokens that are left. All but the last prompt
+        token's are read between decoder layers alone, from a layer before the stage's
     """
 
     layer: int | None = None
@@ -86,12 +92,14 @@ class Waiting:
     rows : [k] int64, ascending: rows of the tokens that are left until then, and take part in the attention that is
         read; None: all
     resume : continues with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
-        tokens are, None where the stage reads none. Where it reads states, they are a second argument, [k, d] of
-        ``rows``. Gives the selection, or what waits for the next stage; a :class:`Merged` of one where it merges states
+        tokens are, None where the stage reads none, [q, n] where raters are read. Where it reads states, they are a
+        second argument, [k, d] of ``rows``. Gives the selection, or what waits for the next stage; a :class:`Merged`
+        of one where it merges states
     assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums:
         merged once, before the language model. The selection that follows has an assignment, too
     positions : "original", or "compact" where rows are renumbered before the language model; the selection's own do
         not count then
+    queries : [q] int64: which of the text tokens behind the video rate the tokens; None where none do
     """
 
     stage: Stage
@@ -99,6 +107,7 @@ class Waiting:
     resume: Callable[..., Selection | Waiting | Merged]
     assignment: Any = None
     positions: str = "original"
+    queries: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +169,7 @@ def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
     reads = [stage.attention for stage in stages if stage.attention is not None]
     if not all(isinstance(read, AttentionRead) for read in reads):
         raise InputError(f"{by}: the attention of a stage must be an AttentionRead(...) or None")
-    if not all(read.by in ("last", "text") for read in reads):
+    if not all(read.by in READINGS for read in reads):
         raise InputError(f"{by}: attention must be read by 'last' or 'text'")
     layers = [stage.layer for stage in stages]
     for layer in [*layers, *(read.layer for read in reads if read.layer is not None)]:

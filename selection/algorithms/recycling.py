@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +49,24 @@ class Left:
         found: Array = np.ascontiguousarray((self.weights @ rows.T).T)
         return found
 
-    def only(self, stays: Array) -> Left:
-        """Those of ``stays`` ([n] bool)."""
-        at = np.flatnonzero(stays)
-        return Left(self.nodes[at], self.weights[at])
+    def features(self, x: Array, chosen: Array) -> Array:
+        """[m, d] float64: the ``chosen`` of them ([m]), of features ``x`` [N, d]."""
+        members = self.weights[chosen]
+        used = np.unique(members.indices)
+        found: Array = members[:, used] @ x[used].astype(np.float64)
+        return found
+
+    def step(self, at: Array, weights: Any) -> Left:
+        """After merging: row i of ``weights`` ([n', n]) makes the token that stands where the at[i]-th of these did."""
+        return Left(self.nodes[at], weights @ self.weights)
+
+
+def staying(stays: Array) -> tuple[Array, Any]:
+    """For :meth:`Left.step`: the tokens of ``stays`` ([n] bool), as they are."""
+    from scipy.sparse import csr_array, identity
+
+    at = np.flatnonzero(stays)
+    return at, csr_array(identity(stays.size, format="csr"))[at]
 
 
 def n_recycled(n: int) -> int:
@@ -59,8 +74,10 @@ def n_recycled(n: int) -> int:
     return (3 * n // 10 + 1) // 10 + 1 if n else 0
 
 
-def recycled(left: Left, x: Array, stays: Array, scores: Array, most: int | None = None) -> Left:
-    """The tokens of ``stays`` ([n] bool), and means of clusters of the others.
+def recycled(
+    points_of: Callable[[Array], Array], stays: Array, scores: Array, most: int | None = None
+) -> tuple[Array, Any]:
+    """For :meth:`Left.step`: the tokens of ``stays`` ([n] bool), and means of clusters of the others.
 
     Of the others, the ``3 n // 10 + 1`` of highest score are clustered by density peaks, with as many neighbours as
     clusters (``cluster_and_merge``, without its noise). A mean stands where its cluster's centre stood. Time and
@@ -68,8 +85,7 @@ def recycled(left: Left, x: Array, stays: Array, scores: Array, most: int | None
 
     Parameters
     ----------
-    left : the tokens so far, n of them
-    x : [N, d], the video's features
+    points_of : the features of some of the n tokens, [m] -> [m, d] floating
     scores : [n]
     most : the number of means, where not :func:`n_recycled` of them stay
     """
@@ -79,21 +95,18 @@ def recycled(left: Left, x: Array, stays: Array, scores: Array, most: int | None
 
     gone = np.flatnonzero(~stays)
     chosen = np.flatnonzero(top_of(scores, gone, 3 * gone.size // 10 + 1))
-    count = n_recycled(gone.size) if most is None else most
-    count = min(count, chosen.size)
+    count = min(n_recycled(gone.size) if most is None else most, chosen.size)
+    at, kept = staying(stays)
     if count == 0:
-        return left.only(stays)
-    members = left.weights[chosen]
-    used = np.unique(members.indices)
-    distance = scaled_distances(members[:, used] @ x[used].astype(np.float64))
+        return at, kept
+    distance = scaled_distances(points_of(chosen))
     centres = density_peaks(peak_scores(distance, count), count)
     owner = distance[:, centres].argmin(axis=1)
     owner[centres] = np.arange(count)
     share = 1.0 / np.bincount(owner, minlength=count)[owner]
-    means = csr_array((share, (owner, np.arange(chosen.size))), shape=(count, chosen.size)) @ members
-    kept = left.only(stays)
-    nodes = np.concatenate([kept.nodes, left.nodes[chosen[centres]]])
-    order = np.argsort(nodes)
-    weights = csr_array(vstack([kept.weights, means], format="csr"))[order]
+    means = csr_array((share, (owner, chosen)), shape=(count, stays.size))
+    at = np.concatenate([at, chosen[centres]])
+    order = np.argsort(at)
+    weights = csr_array(vstack([kept, means], format="csr"))[order]
     weights.sort_indices()
-    return Left(nodes[order], weights)
+    return at[order], weights

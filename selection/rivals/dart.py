@@ -9,7 +9,7 @@ import numpy as np
 
 from stgraph.devices import astype, beside, concatenated, to_host
 from stgraph.errors import InputError
-from stgraph.kernels.frames import joined
+from stgraph.frame_work import joined
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate, check_finite

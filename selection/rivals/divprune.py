@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
@@ -59,7 +60,7 @@ class DivPrune(Method):
         kept = np.zeros(sets.shape[:2], np.bool_)
         for i, count in enumerate(per_frame_counts(n_keep, n_sets).tolist()):
             if count:
-                picks, distances = farthest_first(sets[i], count)
+                picks, distances = map(to_host, farthest_first(sets[i], count))
                 kept[i, picks], distance[i, picks] = True, distances
         nodes = np.flatnonzero(kept)
         scores = distance.reshape(-1)[nodes]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
@@ -56,7 +57,7 @@ class DyCokeTtm(FittedMethod):
             group, whole = 4, released_whole_frames(T)
         kernels = kernels_for(tokens.lattice, "frame_similarity")
         cosine, _ = kernels.frame_cosines(tokens.lattice, reference_frames(T))  # bad features are found at any budget
-        difference = np.where(whole[:, None, None], np.float32(WHOLE), 1 - cosine).reshape(-1)
+        difference = np.where(whole[:, None, None], np.float32(WHOLE), 1 - to_host(cosine)).reshape(-1)
         if self.exact_count and n_keep < P:
             nodes = even_places(P, n_keep)
         else:

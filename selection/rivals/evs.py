@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
 from stgraph.kernels import kernels_for
@@ -30,7 +31,7 @@ def difference_before(tokens: VideoTokens, first_frame: float) -> Array:
     """
     kernels = kernels_for(tokens.lattice, "frame_similarity")
     cosine, _ = kernels.frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
-    difference: Array = 1 - cosine
+    difference: Array = 1 - to_host(cosine)
     difference[0] = first_frame
     return difference.reshape(-1)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import astype, beside, over_positive
+from stgraph.devices import astype, beside, over_positive, to_host
+from stgraph.frame_work import joined
 from stgraph.kernels import kernels_for
-from stgraph.kernels.frames import joined
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ def to_frame_before(tokens: VideoTokens) -> Array:
     """[N] float32: cosine of each node to the same position one frame earlier, -2 in the first frame."""
     kernels = kernels_for(tokens.lattice, "frame_similarity")
     cosine, _ = kernels.frame_cosines(tokens.lattice, np.arange(tokens.grid.T) - 1)
-    found: Array = cosine.reshape(-1).astype(np.float32, copy=True)
+    found: Array = to_host(cosine).reshape(-1).astype(np.float32, copy=True)
     found[: tokens.grid.H * tokens.grid.W] = _FIRST
     return found
 

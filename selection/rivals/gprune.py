@@ -9,8 +9,8 @@ import numpy as np
 
 from stgraph.devices import astype, beside, concatenated, exp, over_positive, where
 from stgraph.errors import InputError
+from stgraph.frame_work import each_frame, stacked
 from stgraph.kernels import kernels_for
-from stgraph.kernels.frames import each_frame, stacked
 from stgraph.selection.budget import Budget, exact_ratio, per_frame_counts
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import REPRESENTATIVE

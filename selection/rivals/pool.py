@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.devices import astype, beside, is_tensor, over_positive
-from stgraph.kernels.frames import each_frame, stacked
+from stgraph.frame_work import each_frame, stacked
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate

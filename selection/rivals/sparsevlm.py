@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
-from stgraph.selection.algorithms.recycling import Left, n_recycled, recycled
+from stgraph.selection.algorithms.recycling import Left, n_recycled, recycled, staying
 from stgraph.selection.budget import Budget
-from stgraph.selection.choice import Choice
+from stgraph.selection.choice import Choice, keep_everything, over_rows
+from stgraph.selection.finite import check_features
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION, CONTEXT
+from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import of_layer
 from stgraph.selection.signals.text_raters import rated, text_raters
-from stgraph.selection.stages import AttentionRead, Stage
+from stgraph.selection.stages import AttentionRead, Merged, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -111,8 +115,9 @@ class SparseVlm(FittedMethod):
         return self.layers[-1] + 1
 
     def stages(self) -> tuple[Stage, ...]:
-        """Behind each of ``layers``, by its own attention and no other."""
-        return tuple(Stage(layer + 1, AttentionRead(layer, fixed=True)) for layer in self.layers)
+        """Behind each of ``layers``, by the attention of its raters and no other."""
+        by, states = "raters" if self.version == "1.5" else "raters-even", "input" if self.recycles else None
+        return tuple(Stage(layer + 1, AttentionRead(layer, fixed=True, by=by), states) for layer in self.layers)
 
     def check_signals(self, tokens: VideoTokens) -> None:
         """Raise MissingSignalError if ``tokens`` lack a signal, or it the attention of one of ``layers``."""
@@ -148,46 +153,87 @@ class SparseVlm(FittedMethod):
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens that are left by all cuts, or as many as the authors' rule leaves."""
         raters = text_raters(tokens, self.name)
-        attention = [rated(tokens, _SIGNALS[self.version], raters, layer, self.name) for layer in self.layers]
+        x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
+        left, scores, counts = Left.all_of(len(x)), np.zeros(0), []
+        for i, layer in enumerate(self.layers):
+            attention = left.over_nodes(rated(tokens, _SIGNALS[self.version], raters, layer, self.name))
+            left, scores, _ = self._cut(i, left, attention, partial(left.features, x), n_keep)
+            counts.append(left.nodes.size)
         reasons = ["attention of the sequence before the first cut"] if len(self.layers) > 1 else []
-        left, cuts = self._cut(tokens, attention, n_keep)
         if left.merges:
             reasons.append("tokens recycled at the LLM's input, not by the states behind its layers")
+        positions = "compact" if self.recycles else "original"
+        return self._choice(left, scores, counts, raters.size, reasons, positions)
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Cut by cut, each by the attention of the raters to what the ones before have left, and by its states where
+        tokens are recycled."""
+        check_features(tokens)
+        view = self.budget.view(tokens, self.newlines)
+        n_keep = self._n_keep(view.grid, self.budget)
+        if self.exact_count and n_keep == view.grid.n_nodes:
+            return self.finish(keep_everything(view), tokens, view, self.budget)
+        rows, raters = view.grid.rows, text_raters(view, self.name)
+
+        def after(left: Left, scores: Array, counts: list[int]) -> Selection | Waiting:
+            if len(counts) == len(self.layers):
+                reasons = ["recycled tokens stand at their clusters' centres; positions stay"] if left.merges else []
+                choice = self._choice(left, scores, counts, raters.size, reasons, "original")
+                return self.finish(choice, tokens, view, self.budget)
+
+            def resume(attention: Any, states: Any = None) -> Selection | Waiting | Merged:
+                found = to_host(attention)[:, rows[left.nodes]].astype(np.float64)
+                points = to_host([] if states is None else states)
+                if not counts and len(points):  # of all rows, newlines among them
+                    points = points[rows]
+                new, scores, step = self._cut(len(counts), left, found, partial(np.take, points, axis=0), n_keep)
+                state = after(new, scores, [*counts, new.nodes.size])
+                if not (np.diff(step.indptr) > 1).any():
+                    return state
+                return Merged(state, step if counts else over_rows(step, rows, tokens.grid.n_tokens))
+
+            return Waiting(self.stages()[len(counts)], rows[left.nodes] if counts else None, resume, queries=raters)
+
+        return after(Left.all_of(view.grid.n_nodes), np.zeros(0), [])
+
+    def _choice(
+        self, left: Left, scores: Array, counts: Sequence[int], n_raters: int, reasons: list[str], positions: str
+    ) -> Choice:
         if self.recycle is not None and self.recycles != (self.version == "1.5"):
-            reasons.append("tokens are recycled" if self.recycles else "no token is recycled")
+            reasons = [*reasons, "tokens are recycled" if self.recycles else "no token is recycled"]
+        cuts = tuple((layer + 1, count) for layer, count in zip(self.layers, counts, strict=True))
         return Choice(
             nodes=left.nodes,
             reason=np.where(left.sizes > 1, CONTEXT, ATTENTION),
-            scores=left.over_nodes(attention[-1]).mean(axis=0),
+            scores=scores,
             merge=left.weights if left.merges else None,
-            positions="compact" if self.recycles else "original",
+            positions=positions,
             exactness=approximate(*reasons),
-            n_input=tokens.grid.n_nodes,
+            n_input=left.weights.shape[1],
             prune_layer=self.prune_layer,
             cuts=cuts if len(cuts) > 1 else (),
-            report={"n_raters": int(raters.size), "left": [count for _, count in cuts]},
+            report={"n_raters": int(n_raters), "left": list(counts)},
         )
 
     def _cut(
-        self, tokens: VideoTokens, attention: Sequence[Array], n_keep: int
-    ) -> tuple[Left, tuple[tuple[int, int], ...]]:
-        """What is left behind the last layer of ``attention`` ([R, N] each), and (layer, tokens left) of each cut."""
+        self, i: int, left: Left, attention: Array, points_of: Callable[[Array], Array], n_keep: int
+    ) -> tuple[Left, Array, Any]:
+        """What the i-th cut leaves, [n'] scores, and the [n', n] matrix that makes it of what was left before.
+
+        Parameters
+        ----------
+        attention : [R, n] float64, to the tokens that are left
+        points_of : the features of some of these
+        """
         from stgraph.kernels.cpu.top import top_of
 
-        x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
-        left, cuts = Left.all_of(len(x)), []
-        wanted = self._stay(len(x), n_keep)
-        for i, rows in enumerate(attention):
-            found = left.over_nodes(rows)
-            n, last = left.nodes.size, i == len(self.layers) - 1
-            count = min(n, wanted[i] if self.exact_count else self._theirs(i, found, len(x)))
-            if count < n:
-                score = found.mean(axis=0)
-                stays = top_of(score, np.arange(n), count)
-                most = n_keep - count if self.exact_count and last else None
-                left = recycled(left, x, stays, score, most) if self.recycles else left.only(stays)
-            cuts.append((self.layers[i] + 1, left.nodes.size))
-        return left, tuple(cuts)
+        n, N = left.nodes.size, left.weights.shape[1]
+        wanted = self._stay(N, n_keep)[i] if self.exact_count else self._theirs(i, attention, N)
+        count, scores = min(n, wanted), attention.mean(axis=0)
+        stays = top_of(scores, np.arange(n), count)
+        most = n_keep - count if self.exact_count and i == len(self.layers) - 1 else None
+        at, step = recycled(points_of, stays, scores, most) if self.recycles and count < n else staying(stays)
+        return left.step(at, step), step @ scores, step
 
     def _theirs(self, i: int, found: Array, n_tokens: int) -> int:
         """How many of the tokens with attention ``found`` ([R, n]) stay behind the i-th layer, by the authors' rule."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from stgraph.devices import astype, over_positive
 from stgraph.errors import InputError
-from stgraph.kernels.frames import each_frame, joined, stacked
+from stgraph.frame_work import each_frame, joined, stacked
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import DIVERSITY

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate
@@ -42,8 +43,8 @@ class VidCom2(FittedMethod):
         from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         x, (T, H, W) = tokens.lattice, tokens.grid.shape
-        variances = kernels_for(x, "channel_variance").channel_variances(x)
-        to_frame, to_video = kernels_for(x, "centre_distances").centre_distances(x, lowest_half(variances))
+        channels = lowest_half(to_host(kernels_for(x, "channel_variance").channel_variances(x)))
+        to_frame, to_video = map(to_host, kernels_for(x, "centre_distances").centre_distances(x, channels))
         v = gaussians(to_video)
         uniqueness = -(v + gaussians(to_frame)).reshape(-1)
         counts = frame_counts(v.reshape(T, H * W).mean(axis=1), float(budget.ratio(tokens.grid)), H * W)

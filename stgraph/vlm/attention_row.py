@@ -40,6 +40,46 @@ def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: 
     return torch.stack(chunks).amax(0)
 
 
+def text_rows(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
+    """[heads, Q, L] float32: attention of the tokens ``at`` ([Q] int64) of one prompt (B = 1), head by head.
+
+    Parameters are those of :func:`last_row`; tokens see none behind them.
+    """
+    return _weights(query, key, attention_mask, seen, options, at)[0].flatten(0, 1)
+
+
+def evened(weights: Any, rotation: Any, sections: Any, at: Any, visual: Any) -> Any:
+    """[Q, L] float32: ``weights`` ([heads, Q, L], rows ``at``), each divided by what all-ones queries and keys give
+    under the rotation, mean over the 14 heads (half of fewer than 28) of most weight on the columns ``visual``.
+
+    SparseVLM+ divides by that product as it is. Far behind the video it may fall to zero and below, and would turn the
+    order round: here it counts as at least 1 % of that at no distance.
+
+    Parameters
+    ----------
+    rotation : (cosines, sines) of one prompt, [1, L, c], or [axes, 1, L, c] of which ``sections`` says which channels
+        are turned by which axis
+    """
+    import torch
+
+    cosine, sine = (_of_axes(part.float(), sections)[0] for part in rotation)
+    # A pair of channels turned by angles a and b: (1, 1) times (1, 1) gives 2 cos(a - b), in any layout of the pairs.
+    plain = (cosine[at] @ cosine.T + sine[at] @ sine.T) / cosine.shape[-1]
+    corrected = weights / plain.clamp(min=0.01)
+    mass = corrected[:, :, visual].sum((1, 2))
+    order = torch.argsort(-mass, stable=True)[: min(14, (len(mass) + 1) // 2)]
+    return corrected[order].mean(0)
+
+
+def _of_axes(part: Any, sections: Any) -> Any:
+    import torch
+
+    if part.ndim == 3:
+        return part
+    parts = part.split([*sections, *sections], dim=-1)
+    return torch.cat([one[i % len(part)] for i, one in enumerate(parts)], dim=-1)
+
+
 def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any = None) -> Any:
     """[B, kv_heads, heads per kv head, Q, L] float32: rows ``at`` ([Q]) of the attention, or the last one."""
     import torch

@@ -68,8 +68,8 @@ class Job:
         return np.arange(self.video.grid.n_tokens) if rows is None else rows
 
     def resume(self, attention: Any, states: Any = None) -> Any:
-        """Go on with the attention of the whole row of the batch, [S], and the states of :attr:`rows`, [k, d]; None
-        where the stage reads none.
+        """Go on with the attention to the whole row of the batch, [S] or [q, S], and the states of :attr:`rows`,
+        [k, d]; None where the stage reads none.
 
         Returns
         -------
@@ -78,7 +78,7 @@ class Job:
         assert isinstance(self.state, Waiting)
         start = perf_counter()
         self.merged |= is_merge(self.state)
-        found = None if attention is None else attention[self.video.start : self.video.stop]
+        found = None if attention is None else attention[..., self.video.start : self.video.stop]
         if found is not None and self.n_candidates is None:
             self.n_candidates = self.video.grid.n_nodes if self.state.rows is None else len(self.state.rows)
         reads = [found] if self.state.stage.states is None else [found, states]

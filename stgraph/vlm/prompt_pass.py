@@ -55,6 +55,7 @@ class PromptPass:
         self._attention: dict[tuple[int, int | None], Any] = {}  # by layer, and by id of the job if it is of text
         self._made: dict[str, Any] = {}
         self._of: tuple[Any, ...] = ()
+        self._turned: Any = None
         self._resumed: list[Job] = []  # by states ahead of a feed-forward block; their columns go behind it
 
     @property
@@ -78,23 +79,35 @@ class PromptPass:
         """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
         import torch
 
-        from stgraph.vlm.attention_row import last_row, text_maximum
+        from stgraph.vlm.attention_row import evened, last_row, text_maximum, text_rows
 
         seen = self._level.valid
         reads = [stage.attention for stage in self._stages if _read_of(stage, self._probe_layer) == layer]
         ways = {read.by for read in reads if read is not None}
         if "last" in ways:
             self._attention[layer, None] = self._spread(last_row(query, key, attention_mask, seen, options))
-        if "text" not in ways:
+        if not ways - {"last"}:
             return
         columns = torch.gather(self._columns, 1, self._level.at)
         of_rows = getattr(attention_mask, "ndim", 0) == 4 and len(attention_mask) > 1
-        for job, _ in self._waiting:
+        for job, state in self._waiting:
+            read = state.stage.attention
+            if read is None or read.by == "last" or read.at(self._probe_layer) != layer:
+                continue
             row = job.video.row
             behind = self._texts[row, columns[row]] & seen[row] & (columns[row] >= job.video.stop)
             of_row = slice(row, row + 1)
             mask = attention_mask[of_row] if of_rows else attention_mask
-            found = text_maximum(query[of_row], key[of_row], mask, seen[of_row], options, behind.nonzero()[:, 0])
+            given, at = (query[of_row], key[of_row], mask, seen[of_row], options), behind.nonzero()[:, 0]
+            if read.by == "text":
+                found = text_maximum(*given, at)
+            else:
+                at = at[beside(state.queries, at)]
+                found = text_rows(*given, at)
+                left = job.video.grid.rows if state.rows is None else state.rows
+                visual = _places(columns[row], seen[row], job.video, left).to(found.device)
+                even = read.by == "raters-even"
+                found = evened(found, *self._rotation(row), at, visual) if even else found.mean(0)
             self._attention[layer, id(job)] = self._spread(found, of_row)
 
     def enter(self, layer: int, module: Any, hidden: Any, keywords: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -114,9 +127,20 @@ class PromptPass:
                     found = here[job.video.row] if read == layer else self._noted(job, state, read)
                 self._resume(job, state, layer, found, read, hidden)
             hidden = self._shortened(layer, [job for job, _ in due], hidden)
-        if not self.levels:
-            return hidden, dict(keywords)
-        return hidden, self._keywords(keywords)
+        given = self._keywords(keywords) if self.levels else dict(keywords)
+        self._turned = given.get("position_embeddings")
+        return hidden, given
+
+    def _rotation(self, row: int) -> tuple[Any, Any]:
+        """Cosines and sines by which the layer under way turns one row of the batch, and its sections by axis."""
+        if self._turned is None:
+            raise UnavailableError(
+                f"{type(self._text).__name__} does not hand its layers the rotation of positions, by which this "
+                "selector corrects attention: choose another version of it"
+            )
+        parts = [part if part.shape[-3] == 1 else part[..., row : row + 1, :, :] for part in self._turned]
+        rope = getattr(self._text.config, "rope_parameters", None) or getattr(self._text.config, "rope_scaling", None)
+        return parts, (rope or {}).get("mrope_section")
 
     def before_mlp(self, layer: int, hidden: Any) -> None:
         """What enters a layer's feed-forward block ([B, L, d]), where stages read it: rows are merged in place, since
@@ -134,11 +158,11 @@ class PromptPass:
         return [(job, state) for job, state in self._waiting if state.stage.layer == layer]
 
     def _noted(self, job: Job, state: Waiting, layer: int) -> Any:
-        by_text = state.stage.attention is not None and state.stage.attention.by == "text"
-        found = self._attention.get((layer, id(job) if by_text else None))
+        by = "last" if state.stage.attention is None else state.stage.attention.by
+        found = self._attention.get((layer, None if by == "last" else id(job)))
         if found is None:
             raise unreadable(self._text.layers[layer].self_attn)
-        return found[0 if by_text else job.video.row]
+        return found if by.startswith("raters") else found[0 if by == "text" else job.video.row]
 
     def _resume(self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any) -> None:
         """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so."""
@@ -207,7 +231,7 @@ class PromptPass:
         """[B, S] float64 by columns of the whole prompt, 0 at those that took no part."""
         import torch
 
-        columns = torch.gather(self._columns, 1, self._level.at).to(found.device)[rows]
+        columns = torch.gather(self._columns, 1, self._level.at).to(found.device)[rows].expand(len(found), -1)
         spread = torch.zeros(len(found), self._length, dtype=torch.float64, device=found.device)
         valid = self._level.valid[rows].to(found.device)
         return spread.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))

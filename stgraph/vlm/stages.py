@@ -32,7 +32,7 @@ def check_selector(selector: Any) -> Selector:
     if not isinstance(selector, MinimalSelector):
         raise InputError(f"selector is {type(selector).__name__}; pass stgraph.selector(name, retain_ratio=...)")
     found: Selector = checked(selector)
-    by_text = any(stage.attention is not None and stage.attention.by == "text" for stage in found.stages())
+    by_text = any(stage.attention is not None and stage.attention.by != "last" for stage in found.stages())
     running = ATTENTION_SIGNALS | PROMPT_SIGNALS | set(LIVE_SIGNALS) | (TEXT_SIGNALS if by_text else set())
     lacking = sorted(found.requires - running)
     if lacking:
@@ -99,7 +99,7 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
                 f"{selector.name} drops tokens before decoder layer {stage.layer} by the attention of layer {read}, "
                 "which comes later: name a lower probe_layer"
             )
-        if stage.attention is not None and stage.attention.by == "text" and read == stage.layer:
+        if stage.attention is not None and stage.attention.by != "last" and read == stage.layer:
             raise InputError(
                 f"{selector.name} reads the attention of the prompt's text in decoder layer {read}, before which it "
                 "cuts; it is read from the running pass, in a layer before that"
@@ -129,7 +129,7 @@ def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None
     """
     stages = [stage for stage in selector.stages() if where == "before" or not stage.layer]
     reads = [stage.attention for stage in stages if stage.attention is not None]
-    if any(read.by == "text" for read in reads):
+    if any(read.by != "last" for read in reads):
         raise InputError(
             f"{selector.name} reads the attention of the prompt's text, which compress() reads between decoder layers "
             "alone: where='inside'"

@@ -24,7 +24,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 LAYERS = (
     ("errors", "spelling", "colours", "notebook_html", "multiplicity"),
     ("kernels*",),
-    ("registry", "arrays", "devices", "files", "plain_json", "columns"),
+    ("registry", "arrays", "devices", "frame_work", "files", "plain_json", "columns"),
     ("grid", "tokens", "signals", "container_header", "container", "dump", "array_files"),
     ("edges", "lattice_edges", "graph", "graph_*"),
     ("community*",),

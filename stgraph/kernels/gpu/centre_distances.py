@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from stgraph.devices import over_positive, to_host
-from stgraph.kernels.gpu.chunks import chunks
+from stgraph.kernels.gpu.chunks import chunks, units
 
 Array = np.ndarray[Any, Any]
 
 
-def centre_distances(x: Any, channels: Array) -> tuple[Array, Array]:
+def centre_distances(x: Any, channels: Array) -> tuple[Any, Any]:
     """Squared distances of every unit feature to the mean of its frame's and of the video's unit features.
 
     Parameters
@@ -24,22 +23,18 @@ def centre_distances(x: Any, channels: Array) -> tuple[Array, Array]:
 
     Returns
     -------
-    to_frame, to_video : [T, H, W] float32 in host memory
+    to_frame, to_video : [T, H, W] float32 tensors
     """
     T, H, W, _ = x.shape
     chosen = torch.from_numpy(np.flatnonzero(channels)).to(x.device)
 
-    def units(a: int, b: int) -> Any:
-        wide = x[a:b].index_select(3, chosen).double()
-        return over_positive(wide, (wide * wide).sum(-1, keepdim=True).sqrt())
-
-    frames = torch.cat([units(a, b).mean((1, 2)) for a, b in chunks(x)])
+    frames = torch.cat([units(x[a:b].index_select(3, chosen)).mean((1, 2)) for a, b in chunks(x)])
     video = frames.mean(0)
     found = torch.empty((2, T, H, W), dtype=torch.float64, device=x.device)
     for a, b in chunks(x):
-        unit = units(a, b)
+        unit = units(x[a:b].index_select(3, chosen))
         for i, centre in enumerate((frames[a:b, None, None], video)):
             apart = unit - centre
             found[i, a:b] = (apart * apart).sum(-1)
-    to_frame, to_video = to_host(found.float())
+    to_frame, to_video = found.float()
     return to_frame, to_video

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
-from stgraph.devices import to_host
 from stgraph.errors import bad_token
 from stgraph.kernels.gpu.chunks import chunks
 
-Array = np.ndarray[Any, Any]
 
-
-def channel_variances(x: Any) -> Array:
-    """[d] float64 in host memory: the variance of each channel over all tokens (divided by N), from sums in float64 of
+def channel_variances(x: Any) -> Any:
+    """[d] float64 tensor: the variance of each channel over all tokens (divided by N), from sums in float64 of
     differences from one token, so that constant channels have exactly 0.
 
     Parameters
@@ -36,8 +32,8 @@ def channel_variances(x: Any) -> Array:
     for a, b in chunks(x):
         apart = x[a:b].double() - origin - mean
         spread += (apart * apart).sum((0, 1, 2))
-    variances = to_host(spread / n)
-    if not np.isfinite(variances).all():
+    variances = spread / n
+    if not bool(variances.isfinite().all()):
         good = x.isfinite().all(-1).reshape(-1)
         raise bad_token(int((~good).nonzero()[0]), x.shape[1], x.shape[2])
     return variances

@@ -1,8 +1,10 @@
-"""Ranges of frames small enough to be held in float64 beside the features."""
+"""Features in float64, as much at a time as can be held beside them."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import torch
 
 _ELEMENTS = 1 << 25  # 256 MiB of float64
 
@@ -11,3 +13,10 @@ def chunks(x: Any) -> list[tuple[int, int]]:
     """Half-open ranges of the first axis of ``x``, at least one long, of some 2^25 elements."""
     size = max(1, _ELEMENTS // max(1, x[0].numel()))
     return [(a, min(a + size, len(x))) for a in range(0, len(x), size)]
+
+
+def units(rows: Any) -> Any:
+    """[..., d] float64: the rows, of any feature dtype, at unit length; zero ones stay zero."""
+    wide = rows.double()
+    lengths = (wide * wide).sum(-1, keepdim=True).sqrt()
+    return torch.where(lengths > 0, wide / torch.where(lengths > 0, lengths, 1.0), 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stgraph.devices import over_positive
+from stgraph.kernels.gpu.chunks import units
 
 Array = np.ndarray[Any, Any]
 
@@ -21,10 +21,9 @@ def cosines(x: Any, rows: Array, columns: Array | None = None) -> Any:
     rows, columns : [n], [m] integers in host memory; without ``columns`` the rows are compared with each other
     """
 
-    def units(chosen: Array) -> Any:
-        wide = x.index_select(0, torch.from_numpy(chosen.astype(np.int64)).to(x.device)).double()
-        return over_positive(wide, (wide * wide).sum(1, keepdim=True).sqrt())
+    def chosen(places: Array) -> Any:
+        return units(x.index_select(0, torch.from_numpy(places.astype(np.int64)).to(x.device)))
 
-    first = units(rows)
-    second = first if columns is None else units(columns)
+    first = chosen(rows)
+    second = first if columns is None else chosen(columns)
     return (first @ second.T).clamp(-1, 1).float()

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from stgraph.devices import to_host
-
 Array = np.ndarray[Any, Any]
 
 SAME = 1 - 2**-20  # cosines above it count as 1
 _BLOCK = 1024  # rows whose cosines to all others are formed at a time
 
 
-def farthest_first(units: Any, n_picks: int, weights: Array | None = None) -> tuple[Array, Array]:
+def farthest_first(units: Any, n_picks: int, weights: Array | None = None) -> tuple[Any, Any]:
     """Rows by farthest-first traversal in cosine distance, never one twice; ties go to the smaller row. Nothing waits
     for the device before the last pick.
 
@@ -27,8 +25,8 @@ def farthest_first(units: Any, n_picks: int, weights: Array | None = None) -> tu
 
     Returns
     -------
-    picks : [n_picks] int64 in host memory, in the order they were picked
-    distances : [n_picks] float32 in host memory
+    picks : [n_picks] int64 tensor, in the order they were picked
+    distances : [n_picks] float32 tensor
         weighted distance to the picks before; of the first, to its nearest neighbour, or 0 where it is alone
     """
     n, device = units.shape[0], units.device
@@ -53,4 +51,4 @@ def farthest_first(units: Any, n_picks: int, weights: Array | None = None) -> tu
         picked.index_fill_(0, best, True)
         similar = units @ units.index_select(0, best)[0]
         nearest = torch.minimum(nearest, torch.where(similar > SAME, 0.0, 1 - similar) * factors)
-    return to_host(torch.cat(picks)), to_host(torch.cat(distances))
+    return torch.cat(picks), torch.cat(distances)

@@ -1,5 +1,4 @@
-"""Cosine similarity of every token with the same position in another frame: the sums on the device, one number a token
-handed to the host, which ranks them."""
+"""Cosine similarity of every token with the same position in another frame, on the device."""
 
 from __future__ import annotations
 
@@ -8,15 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from stgraph.devices import to_host
 from stgraph.errors import InputError, bad_token
 from stgraph.kernels.gpu.chunks import chunks
 
 Array = np.ndarray[Any, Any]
 
 
-def frame_cosines(x: Any, reference: Array) -> tuple[Array, Array]:
-    """Cosine of each token to the same position of its frame's reference frame, and the norms, both in host memory.
+def frame_cosines(x: Any, reference: Array) -> tuple[Any, Any]:
+    """Cosine of each token to the same position of its frame's reference frame, and the norms, both on the device.
 
     Parameters
     ----------
@@ -45,11 +43,11 @@ def frame_cosines(x: Any, reference: Array) -> tuple[Array, Array]:
         wide = x[a:b].double()
         square[a:b] = (wide * wide).sum(-1)
         dot[a:b] = (wide * x[frames[a:b]].double()).sum(-1)
-    found = to_host(torch.stack((square, dot)))
-    norms = np.sqrt(found[0])
-    if not np.isfinite(norms).all():
-        raise bad_token(int(np.argmin(np.isfinite(norms))), H, W)
-    scale = norms * norms[np.maximum(reference, 0)]
-    scale[reference < 0] = 0
-    cosine = np.divide(found[1], scale, out=np.zeros_like(scale), where=scale > 0)
-    return np.clip(cosine, -1, 1).astype(np.float32), norms
+    norms = square.sqrt()
+    good = norms.isfinite().reshape(-1)
+    if not bool(good.all()):
+        raise bad_token(int((~good).nonzero()[0]), H, W)
+    referred = torch.from_numpy(reference >= 0).to(x.device)[:, None, None]
+    scale = torch.where(referred, norms * norms[frames], 0.0)
+    cosine = torch.where(scale > 0, dot / torch.where(scale > 0, scale, 1.0), 0.0)
+    return cosine.clamp(-1, 1).float(), norms
