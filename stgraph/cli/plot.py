@@ -18,7 +18,7 @@ stgraph plot rows.csv --kind backends --where split=tree -o backends.svg
 """
 
 OF_A_DUMP = ("process", "sizes", "similarity", "frames")
-OF_ROWS = ("accuracy", "sweep", "objectives", "backends", "selectors")
+OF_ROWS = ("accuracy", "sweep", "objectives", "real-features", "backends", "selectors")
 
 
 @takes_method(
@@ -43,7 +43,8 @@ def command(
             "--kind",
             help="process: frames, communities and kept tokens, as the paper's figure 4; sizes: community sizes; "
             "similarity: of neighbouring tokens; frames: kept tokens per frame; accuracy: against the ratio; sweep: "
-            "over the thresholds, as figures 5 and 6; backends, selectors: a comparison.",
+            "over the thresholds, as figures 5 and 6; objectives, real-features: the study's; backends, selectors: a "
+            "comparison.",
         ),
     ] = "process",
     output: Annotated[
@@ -109,6 +110,7 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
     from stgraph.viz.figures.accuracy import accuracy_figure
     from stgraph.viz.figures.backends import backend_figure, selector_figure
     from stgraph.viz.figures.objectives import objective_figure
+    from stgraph.viz.figures.real_features import real_feature_figure
     from stgraph.viz.figures.sweep import sweep_figure
 
     tables = read_tables(source)
@@ -119,6 +121,8 @@ def _of_rows(kind: str, source: Path, columns: tuple[str, ...], where: list[str]
         return sweep_figure(found, columns)
     if kind == "objectives":
         return objective_figure(found)
+    if kind == "real-features":
+        return real_feature_figure(found)
     if kind == "selectors":
         return selector_figure(found, columns)
     return backend_figure(found, tables.get("overlap", []), ratio)

@@ -14,6 +14,7 @@ from stgraph.bench.probe.weights import model_names, weights_digest
 from stgraph.errors import InputError
 from stgraph.viz.markdown.objectives import NAMES, objective_tables
 from stgraph.viz.markdown.rankings import choice_tables
+from stgraph.viz.markdown.real_features import KINDS, RANKINGS, real_feature_tables
 from stgraph.viz.markdown.study import BASE, read, study_tables
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,21 @@ def test_figure_of_the_objectives_has_a_curve_for_each() -> None:
 @pytest.mark.parametrize("name", list(choice_tables(STUDY)))
 def test_table_of_the_offline_ranking_stands_in_the_page(name: str) -> None:
     assert choice_tables(STUDY)[name] in (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(real_feature_tables(STUDY)))
+def test_table_of_real_features_stands_in_the_page(name: str) -> None:
+    assert real_feature_tables(STUDY)[name] in (ROOT / "docs" / "what-clustering-changes.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_figure_of_real_features_has_a_panel_for_each_and_a_curve_per_objective() -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    from stgraph.viz.figures.real_features import real_feature_figure
+
+    figure = real_feature_figure(read(STUDY / "real-features.csv"))
+    assert len(figure.axes) == len(KINDS) * len(RANKINGS)
+    assert all(len(axes.lines) == len(NAMES) for axes in figure.axes)
+    with pytest.raises(InputError, match=r"give real-features\.csv of make study"):
+        real_feature_figure([{"dump": "x"}])
