@@ -20,6 +20,7 @@ from stgraph.vlm.compress import Compression, compress
 from stgraph.vlm.downsampling import token_pixels
 from stgraph.vlm.families import parts_of
 from stgraph.vlm.multiple_choice import LETTERS, letter_scores, letter_tokens
+from stgraph.vlm.phase_times import PhaseTimes
 from stgraph.vlm.stats import Stats, VideoRecord
 
 _REPORTED = ("n_communities", "largest_community", "oversized_ratio")  # what a selection may report
@@ -77,7 +78,7 @@ class TaskModel:
             compression.stats.videos.clear()
             compression.stats.prompts.clear()
         start = perf_counter()
-        with compression or nullcontext():
+        with PhaseTimes(self.parts) as phases, compression or nullcontext():
             scores = letter_scores(self.checkpoint.model, prompt.inputs, self.letters[: len(question.options)])
         total_s = perf_counter() - start
         best = int(np.argmax(scores))  # of equal scores the first
@@ -93,6 +94,8 @@ class TaskModel:
             "prepare_s": prompt.prepare_s,
             "total_s": total_s,
         }
+        spent = phases.prompt(None if compression is None else compression.stats)
+        row |= {name: spent[name] for name in ("tower_s", "projector_s", "prefill_s")}
         if compression is not None:
             row |= _selection_columns(compression.stats.videos)
         return {**row, "prefill_tflop": self._tflop(prompt, None if compression is None else compression.stats)}

@@ -1,11 +1,14 @@
-"""Prefill with and without compression: a random model as deep as a 7B one, on the same video."""
+"""The whole way with and without compression: a random model as deep as a 7B one, on the same video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -14,9 +17,12 @@ import numpy as np
 from stgraph.errors import missing_dependency
 from stgraph.selection.base import selector
 from stgraph.vlm.compress import compress
+from stgraph.vlm.families import parts_of
+from stgraph.vlm.phase_times import PhaseTimes
 
 Row = dict[str, Any]
 _VIDEO, _TEXT = 5, 40  # token id of the placeholder, text tokens around it
+_WRITTEN = 8  # tokens, whose median time is that of decoding
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,12 @@ class PrefillCase:
 def measure_prefill(
     case: PrefillCase | None = None, n_rounds: int = 3, tell: Callable[[str], None] = lambda label: None
 ) -> list[Row]:
-    """Seconds of one prefill: the full prompt; pruned before the LLM; and reduced by attention in two passes.
+    """Seconds of one prompt by phases: the full prompt; pruned before the LLM; reduced by attention in two passes.
 
-    Rows hold medians over ``n_rounds`` and ``speedup``, the full prefill's time over the row's; vision tower, selection
-    and probe are within the times.
+    Rows hold medians over ``n_rounds`` of the prompt's pass (``seconds``), of its phases, which are together that pass
+    (:meth:`stgraph.vlm.phase_times.PhaseTimes.prompt`), of one further token (``decode_s``), and of decoding the same
+    frames from an MPEG-4 file (``prepare_s``; None without the extra video), which is no part of the pass;
+    ``speedup`` is the full pass's time over the row's.
 
     Raises
     ------
@@ -54,8 +62,11 @@ def measure_prefill(
         import transformers  # noqa: F401  (the error names both)
     except ImportError:
         raise missing_dependency("the prefill benchmark", "transformers", "hf") from None
+    tell("prefill: decoding the video")
+    prepare_s = _decoding(case, n_rounds)
     tell("prefill: building a random model")
     model, inputs = _model_and_prompt(case)
+    parts = parts_of(model)
     r = case.retain_ratio
     ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         "full": nullcontext,
@@ -67,21 +78,25 @@ def measure_prefill(
             model, selector("st-simdiff", retain_ratio=r, importance="attention")
         ),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     stats: dict[str, Any] = {}
     for i in range(n_rounds + 1):  # the first round compiles and does not count
         for name, way in ways.items():
             tell(f"prefill: {name}")
-            with way() as stats[name], torch.inference_mode():
-                start = perf_counter()
-                model(**inputs, logits_to_keep=1)
-                if i:
-                    taken[name].append(perf_counter() - start)
-    full = median(taken["full"])
-    return [_row(case, name, median(seconds), full, stats[name]) for name, seconds in taken.items()]
+            with PhaseTimes(parts) as phases, way() as stats[name], torch.inference_mode():
+                model.generate(**inputs, do_sample=False, max_new_tokens=1 + _WRITTEN, min_new_tokens=1 + _WRITTEN)
+            if i:
+                whole, *further = phases.forward_s
+                taken[name].append({"seconds": whole, **phases.prompt(stats[name]), "decode_s": median(further)})
+    medians = {name: {key: median(one[key] for one in found) for key in found[0]} for name, found in taken.items()}
+    full = medians["full"]["seconds"]
+    return [
+        {**_row(case, name, stats[name]), "prepare_s": prepare_s, **found, "speedup": full / found["seconds"]}
+        for name, found in medians.items()
+    ]
 
 
-def _row(case: PrefillCase, name: str, seconds: float, full: float, stats: Any) -> Row:
+def _row(case: PrefillCase, name: str, stats: Any) -> Row:
     video = stats.videos[-1] if stats is not None else None
     return {
         "case": f"{case.n_layers} layers of {case.width}, {case.n_frames}x{case.side}x{case.side}",
@@ -91,11 +106,32 @@ def _row(case: PrefillCase, name: str, seconds: float, full: float, stats: Any) 
         "retain_ratio": None if video is None else case.retain_ratio,
         "n_kept": case.n_tokens if video is None else video.n_kept,
         "n_candidates": None if video is None else video.n_candidates,
-        "seconds": seconds,
-        "speedup": full / seconds,
-        "select_s": 0.0 if video is None else video.select_s,
-        "probe_s": 0.0 if video is None else video.probe_s,
     }
+
+
+def _decoding(case: PrefillCase, n_rounds: int) -> float | None:
+    """Median seconds to decode the video's frames."""
+    if find_spec("av") is None:
+        return None
+    import av
+
+    from stgraph.video.frames import read_frames
+
+    frames = np.clip(127.5 + 64 * _moving_picture(case.n_frames, 16 * case.side)[0], 0, 255).astype(np.uint8)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.mp4")
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("mpeg4", rate=2)
+            stream.width = stream.height = 16 * case.side
+            for frame in frames.transpose(0, 2, 3, 1):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            out.mux(stream.encode(None))
+        taken = []
+        for _ in range(n_rounds):
+            start = perf_counter()
+            read_frames(path, n_frames=case.n_frames)
+            taken.append(perf_counter() - start)
+    return median(taken)
 
 
 def _model_and_prompt(case: PrefillCase) -> tuple[Any, dict[str, Any]]:

@@ -54,7 +54,17 @@ ANSWERS = Table.of(
         *("id", "video", "family", *_ANSWER_KEY, "model", "stgraph", "transformers", "device", "computed_in"),
         *("video_bytes", "n_frames", "n_options", "answer", "prediction", "correct", "p_answer", "p_letters"),
         *("n_visual", "n_candidates", "n_kept", "exactness", "n_communities", "largest_community", "oversized_ratio"),
-        *("prefill_tflop", "select_s", "probe_s", "total_s", "prepare_s", "error"),
+        *(
+            "prefill_tflop",
+            "prepare_s",
+            "tower_s",
+            "projector_s",
+            "select_s",
+            "probe_s",
+            "prefill_s",
+            "total_s",
+            "error",
+        ),
     ),
     _ANSWER_KEY,
 )

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from stgraph.cli import options, results
+from stgraph.errors import InputError
 
 EXAMPLES = """
 stgraph bench -o rows.csv
 stgraph bench --quick
 stgraph bench --selectors --rounds 5
 stgraph bench --cpm --clip street.mp4
+stgraph bench --prefill
+stgraph bench --peer framefusion=FrameFusion --peer vidcom2=VidCom2
 """
 
 
@@ -22,7 +25,7 @@ def command(
     quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size, as a smoke test.")] = False,
     prefill: Annotated[
         bool,
-        typer.Option("--prefill", help="Only the prefill of a randomly initialised 28-layer VLM, full and compressed."),
+        typer.Option("--prefill", help="Only a randomly initialised 28-layer VLM by phases, full and compressed."),
     ] = False,
     selectors: Annotated[bool, typer.Option("--selectors", help="Only the selectors, beside one plain read.")] = False,
     cpm: Annotated[
@@ -32,6 +35,16 @@ def command(
     clips: Annotated[
         list[Path] | None,
         typer.Option("--clip", help="With --cpm, also on this dump or video; repeatable.", show_default=False),
+    ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            metavar="<name=folder>",
+            help="Only this selector (framefusion, sttm, vidcom2) beside its authors' code, which is run from that "
+            "checkout; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     device: options.Device = "cpu",
     fmt: options.Format = None,
@@ -51,6 +64,9 @@ def command(
     options.check_device(device)
     chosen = results.check_output(output, fmt)
     _check_together(cpm, prefill, device, clips)
+    if peers:
+        _peers(_folders(peers), n_rounds, quick, device, output, chosen, quiet)
+        return
     if device != "cpu":
         _gpu(n_rounds, quick, device, output, chosen, quiet)
         return
@@ -142,4 +158,36 @@ def _prefill(n_rounds: int, quick: bool, output: Path | None, chosen: str | None
         console = options.console()
         console.print(machine(), style="bold")
         console.print(prefill_table(rows))
+    results.deliver({"rows": rows}, output, chosen, quiet)
+
+
+def _folders(peers: list[str]) -> dict[str, Path]:
+    named = [one.partition("=") for one in peers]
+    for name, sign, folder in named:
+        if not (name and sign and folder):
+            raise InputError(f"--peer {name}{sign}{folder}: expected name=folder, such as vidcom2=checkouts/VidCom2")
+    return {name: Path(folder) for name, _, folder in named}
+
+
+def _peers(
+    folders: dict[str, Path],
+    n_rounds: int,
+    quick: bool,
+    device: str,
+    output: Path | None,
+    chosen: str | None,
+    quiet: bool,
+) -> None:
+    from stgraph.bench.speed.peer_code import CASE, measure_peer_code
+    from stgraph.bench.speed.stages import Case, machine
+
+    with options.progress_bar(quiet) as progress:
+        case = Case(8, 14, 14, 128) if quick else CASE
+        rows = measure_peer_code(folders, case, n_rounds, device, lambda label: progress(label, 0.5))
+    if results.wants_table(output, chosen, quiet):
+        from stgraph.viz.terminal.speed import peer_table
+
+        console = options.console()
+        console.print(machine(), style="bold")
+        console.print(peer_table(rows))
     results.deliver({"rows": rows}, output, chosen, quiet)

@@ -97,7 +97,8 @@ class EncoderReader:
                 raise MissingSignalError(f"{asked} is read from SigLIP's towers, of which {self.kind} is not one")
             self._head = pooling_head(self.tower, pool_head, asked)
         self.asked = asked
-        self._projector = _projector(parts)
+        projector = projector_of(parts)
+        self._projector = "model" if projector is None else type(projector).__name__
 
     def open(self, done: Callable[[EncodedFrames, Any], None]) -> AbstractContextManager[None]:
         """While open, hands what each pass showed to ``done``, with the tower's output."""
@@ -216,11 +217,12 @@ def _array(frames: Sequence[Any]) -> Any:
     return to_numpy(torch.stack(list(frames)).contiguous().cpu())
 
 
-def _projector(parts: Parts) -> str:
+def projector_of(parts: Parts) -> Any:
+    """The module between vision tower and language model; None where it goes by no name that is known."""
     names = ("multi_modal_projector", "connector", "projector")
     holders = ((holder, name) for holder in (parts.base, parts.vision) for name in (*names, "merger"))
     found = (getattr(holder, name, None) for holder, name in holders)
-    return next((type(module).__name__ for module in found if module is not None), "model")
+    return next((module for module in found if module is not None), None)
 
 
 def _layout(parts: Parts, asked: str) -> Layout:

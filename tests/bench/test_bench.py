@@ -226,3 +226,13 @@ def test_prefill_rows() -> None:
     two_passes = rows[-1]
     assert two_passes["n_candidates"] > 20 and two_passes["probe_s"] > 0
     assert all(row["probe_s"] == 0 for row in rows[:-1])
+
+
+def test_the_phases_of_a_prompt() -> None:
+    pytest.importorskip("transformers", reason="needs transformers and torch: pip install 'stgraph-video[hf]'")
+    rows = measure_prefill(PrefillCase(n_frames=4, side=4, n_layers=2, width=64), 1)
+    for row in rows:
+        phases = ("tower_s", "projector_s", "select_s", "probe_s", "prefill_s")
+        assert sum(row[name] for name in phases) == pytest.approx(row["seconds"])
+        assert row["tower_s"] > 0 and row["prefill_s"] > 0 and row["decode_s"] > 0
+        assert row["prepare_s"] is None or row["prepare_s"] > 0

@@ -56,21 +56,48 @@ def cpm_tables(rows: Sequence[Row]) -> RenderableType:
     return Group(*parts)
 
 
+_PHASES = ("prepare_s", "tower_s", "projector_s", "select_s", "probe_s", "prefill_s", "seconds", "decode_s")
+
+
 def prefill_table(rows: Sequence[Row]) -> RenderableType:
-    """Prefill rows: tokens that enter the language model, time, and how many times faster than the full prompt."""
-    table = new_table(f"Prefill of a random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens")
-    table.add_column("selector", no_wrap=True)
-    for head in ("kept", "candi-\ndates", "select\nms", "probe\ns", "median\ns", "times\nfaster"):
-        table.add_column(head, justify="right")
+    """Prefill rows: tokens that enter the language model, milliseconds of every phase, and how many times faster the
+    prompt's pass is than the full one."""
+    table = new_table(f"A random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens; milliseconds")
+    table.add_column("selector", overflow="fold")
+    heads = ("video", "tower", "pro-\njector", "select", "probe", "LLM", "prompt", "token")
+    for head in ("kept", "candi-\ndates", *heads, "times\nfaster"):
+        table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["by"],
             f"{row['n_kept']:,}",
             "" if row["n_candidates"] is None else f"{row['n_candidates']:,}",
-            f"{1e3 * row['select_s']:,.1f}",
-            f"{row['probe_s']:,.3f}",
-            f"{row['seconds']:,.3f}",
+            *("-" if row[name] is None else f"{1e3 * row[name]:,.{0 if row[name] > 0.1 else 1}f}" for name in _PHASES),
             f"{row['speedup']:,.2f}",
+        )
+    legend = (
+        "video: decoding the frames, before the prompt; prompt: tower, projector, select, probe and LLM together; "
+        "token: each further token."
+    )
+    return Group(table, Text(legend))
+
+
+def peer_table(rows: Sequence[Row]) -> RenderableType:
+    """Rows of selectors beside their authors' code: tokens handed on, median, and the ratio of the two."""
+    table = new_table(f"{rows[0]['case']} on {rows[0]['device']}: selectors and their authors' code")
+    for head in ("selector", "by"):
+        table.add_column(head, no_wrap=True)
+    for head in ("kept", "median\nms", "reads", "times\nstgraph"):
+        table.add_column(head, justify="right")
+    ours = {row["stage"]: row["seconds"] for row in rows if row["by"] == "stgraph"}
+    for row in rows:
+        table.add_row(
+            row["stage"],
+            row["by"],
+            f"{row['n_kept']:,}",
+            f"{1e3 * row['seconds']:,.1f}",
+            f"{row['reads']:,.1f}",
+            f"{row['seconds'] / ours[row['stage']]:,.2f}",
         )
     return table
 
