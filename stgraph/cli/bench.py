@@ -120,8 +120,6 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
 
 def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | None) -> None:
     """Raise InputError for options that do not go together."""
-    from stgraph.errors import InputError
-
     if clips and not cpm:
         raise InputError("--clip belongs to --cpm; name both")
     if cpm and (prefill or device != "cpu"):
