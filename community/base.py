@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from stgraph.edges import EdgeList
-from stgraph.errors import BackendUnavailableError, InputError, UnavailableError
+from stgraph.errors import BackendUnavailableError, InputError, UnavailableError, install_command
 from stgraph.registry import Registry, told
 
 Array = np.ndarray[Any, Any]
@@ -231,8 +231,8 @@ def missing_package(module: str, distribution: str, extra: str | None = None) ->
     """None if ``module`` could be imported, else how to install it; the module is not imported."""
     if find_spec(module) is not None:
         return None
-    target = f"'stgraph-video[{extra}]'" if extra else distribution
-    return f"the package {distribution!r} is not installed (pip install {target})"
+    command = install_command(extra) if extra else f"pip install {distribution}"
+    return f"the package {distribution!r} is not installed ({command})"
 
 
 def package_version(distribution: str) -> str:

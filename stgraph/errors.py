@@ -67,11 +67,17 @@ class MissingDependencyError(StgraphError, ImportError):
     """An optional package is not installed."""
 
 
+def install_command(extra: str) -> str:
+    """How to install an extra. In a checkout: while no index has our name, its own would run whatever somebody puts
+    there."""
+    return f"pip install '.[{extra}]'"
+
+
 def missing_dependency(feature: str, package: str, extra: str | None = None) -> MissingDependencyError:
     """The error for a missing optional package: what needs it, and the command that installs it."""
-    target = f"'stgraph-video[{extra}]'" if extra else package
+    command = install_command(extra) if extra else f"pip install {package}"
     return MissingDependencyError(
-        f"{feature} needs the package {package!r}, which is not installed. Install it with: pip install {target}"
+        f"{feature} needs the package {package!r}, which is not installed. Install it with: {command}"
     )
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from stgraph.community.base import package_version
+from stgraph.errors import install_command
 
-_EXTRA = "pip install 'stgraph-video[cuda13]' (or [cuda12])"
+_EXTRA = f"{install_command('cuda13')} (or [cuda12])"
 
 
 @dataclass(frozen=True)

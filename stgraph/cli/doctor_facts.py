@@ -7,6 +7,8 @@ import platform
 import sys
 from typing import Any
 
+from stgraph.errors import install_command
+
 _PACKAGES = (
     ("pyarrow", "Parquet output, graph.to_arrow()", "arrow"),
     ("pandas", "graph.to_pandas(), EdgeList.from_pandas()", "pandas"),
@@ -53,7 +55,7 @@ def doctor_facts() -> dict[str, Any]:
                 "name": module,
                 "for": use,
                 "installed": importlib.util.find_spec(module) is not None,
-                "install": f"pip install 'stgraph-video[{extra}]'",
+                "install": install_command(extra),
             }
             for module, use, extra in _PACKAGES
         ],

@@ -24,7 +24,7 @@ from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting
 from stgraph.vlm.stages import check_selector
 
-pytest.importorskip("av", reason="needs PyAV: pip install 'stgraph-video[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
 
 FAKE = Path(__file__).parents[1] / "support" / "fake_lmms_eval.py"
 LAUNCHER = f"{sys.executable} {FAKE}"

@@ -38,11 +38,9 @@ def fault(shown: Shown) -> str | None:
         return f"the Makefile has no target {unknown[0]}" if unknown else None
     if shown.words[:2] == ("pip", "install"):
         known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-        extras = [
-            name
-            for own in re.findall(r"(?:\.|stgraph-video)\[(.*?)\]", " ".join(shown.words))
-            for name in own.split(",")
-        ]
+        if "stgraph-video" in " ".join(shown.words):
+            return "no index has our distribution: pip install '.[x]', in a checkout"
+        extras = [name for own in re.findall(r"\.\[(.*?)\]", " ".join(shown.words)) for name in own.split(",")]
         unknown = sorted(set(extras) - set(known))
         return f"there is no extra {unknown[0]}" if unknown else None
     return None
@@ -110,6 +108,7 @@ def test_commands_are_found() -> None:
         ("make demos", "no target demos"),
         ("make demo ARGS=-q", None),
         ("pip install '.[videos]'", "no extra videos"),
+        ("pip install 'stgraph-video[video]'", "no index"),
         ("pip install torch", None),
     ],
 )

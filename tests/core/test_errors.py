@@ -51,7 +51,7 @@ def test_every_exception_says_what_it_means() -> None:
 def test_missing_dependency_names_the_command() -> None:
     plain = missing_dependency("to_x()", "xlib")
     assert str(plain) == "to_x() needs the package 'xlib', which is not installed. Install it with: pip install xlib"
-    assert str(missing_dependency("to_x()", "xlib", "extra")).endswith("pip install 'stgraph-video[extra]'")
+    assert str(missing_dependency("to_x()", "xlib", "extra")).endswith("pip install '.[extra]'")
 
 
 # Registries

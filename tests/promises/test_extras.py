@@ -167,7 +167,7 @@ def test_an_extra_is_enough(extras: str, tmp_path: Path) -> None:
 def test_without_it_the_message_names_it(lacks: str, tmp_path: Path) -> None:
     done = run_only("", LINES[lacks], tmp_path)
     assert done.returncode == 2, done.stderr
-    assert re.search(rf"^error: .* pip install 'stgraph-video\[{lacks}\]'$", done.stderr.strip())
+    assert re.search(rf"^error: .* pip install '\.\[{lacks}\]'$", done.stderr.strip())
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_video_and_hf_are_all_that_the_lines_for_a_vlm_need(tmp_path: Path) -> N
     done = run_only("video,hf", shim + lines, tmp_path)
     assert done.returncode == 0, done.stderr
     lacking = run_only("hf", shim + lines, tmp_path)
-    assert "pip install 'stgraph-video[video]'" in lacking.stderr
+    assert "pip install '.[video]'" in lacking.stderr
 
 
 def test_something_is_hidden() -> None:

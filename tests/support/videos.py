@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-REASON = "needs PyAV: pip install 'stgraph-video[video]'"
+REASON = "needs PyAV: pip install '.[video]'"
 av: Any = pytest.importorskip("av", reason=REASON)
 
 CLIP = (

@@ -165,12 +165,12 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     graph = stgraph.build_graph(clip())
-    with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install 'stgraph-video\[viz\]'"):
+    with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install '\.\[viz\]'"):
         similarity_figure(graph)
 
 
 def test_logarithmic_axes_show_plain_numbers() -> None:
-    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'stgraph-video[viz]'")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install '.[viz]'")
     from matplotlib.figure import Figure
 
     from stgraph.viz.figures.style import log_ticks, styled

@@ -212,7 +212,7 @@ def test_compiled_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_transformers_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(MissingDependencyError, match=r"stgraph-video\[hf\]"):
+    with pytest.raises(MissingDependencyError, match=r"'\.\[hf\]"):
         probe.probed(None, 0)
 
 
