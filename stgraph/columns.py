@@ -209,13 +209,7 @@ _SHOWN = (
     Column("n_visual", int, "tokens of the video in the prompt", title="of"),
     Column("mean_layer_ratio", float, "share of tokens, mean over the LLM's layers", "share", "layer mean", digits=1),
     Column(
-        "prefill_tflop",
-        float,
-        "floating-point operations of the LLM's prefill, in 10^12",
-        "",
-        "TFLOP",
-        digits=1,
-        better="lower",
+        "prefill_tflop", float, "floating-point operations of the LLM's prefill, in 10^12", "", "TFLOP", "", 1, "lower"
     ),
     Column(
         "flops_ratio",
