@@ -18,7 +18,7 @@ from vlm_models import FRAMES, transformers
 
 from stgraph.bench.reproduce import local
 from stgraph.bench.reproduce.benchmarks import logged_answer, read_tasks
-from stgraph.bench.reproduce.paper import PaperTable
+from stgraph.bench.reproduce.paper import PaperTable, paper_table
 from stgraph.errors import InputError
 
 pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
