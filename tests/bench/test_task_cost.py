@@ -25,6 +25,7 @@ from stgraph.vlm.downsampling import resized, token_pixels
 
 pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
 
+NEWEST = transformers.__version__ >= "5"
 ROWS, COLUMNS = 3, 4  # tokens of a clip's frame, 48 x 64 pixels
 
 
@@ -55,13 +56,12 @@ def test_flops_are_what_torch_counts_in_the_decoder_layers(family: str, task: Pa
         counts = {name: sum(values.values()) for name, values in counter.get_flop_counts().items()}
         found[trial.name] = counts, row["prefill_tflop"] * 1e12
     counts, flops = found["full"]
-    head = counts[f"{type(model).__name__}.lm_head"]
-    assert flops == pytest.approx(counts[f"{type(model).__name__}.model.language_model"], rel=1e-12)
-    beside = counts["Global"] - flops  # vision tower, projector, head
-    assert found["blind"][1] == pytest.approx(found["blind"][0]["Global"] - head, rel=1e-12)
-    for name in ("evs", "st-simdiff"):  # the latter reads attention in a pass of its own
-        counts, flops = found[name]
-        assert flops == pytest.approx(counts["Global"] - beside, rel=1e-12), name
+    name = type(model).__name__
+    assert flops == pytest.approx(sum(counts[f"{name}.model.language_model.layers.{i}"] for i in range(4)), rel=1e-12)
+    tower = counts["Global"] - flops - counts[f"{name}.lm_head"]  # in transformers 4 also angles of rotation
+    for trial, (counts, flops) in found.items():  # st-simdiff reads attention in a pass of its own
+        beside = counts[f"{name}.lm_head"] + (0 if trial == "blind" else tower)
+        assert flops == pytest.approx(counts["Global"] - beside, rel=1e-12 if NEWEST else 1e-3), trial
     assert found["full"][1] > found["st-simdiff"][1] > found["evs"][1] > found["blind"][1]
 
 
