@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,14 @@ CASES = (
 )
 
 
-def measure(case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda label: None) -> list[Row]:
-    """Rows of one case: our stages, and for each the peers, as medians and as multiples of one read."""
+def measure(
+    case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda label: None, cpu_time: bool = False
+) -> list[Row]:
+    """Rows of one case: our stages, and for each the peers, as medians and as multiples of one read.
+
+    ``cpu_time``: our stages alone, by the CPU time of this process, which other programs on the machine disturb less;
+    a fair figure with one thread only (:func:`stgraph.set_num_threads`).
+    """
     import ml_dtypes
 
     dtype = ml_dtypes.bfloat16 if case.dtype == "bfloat16" else np.dtype(case.dtype)
@@ -86,11 +93,17 @@ def measure(case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda
         "events": lambda: event_tokens(graph),
         "selection": lambda: chosen.select(tokens),
     }
-    medians = rounds({**{f"read: {name}": work for name, work in reads.items()}, **stages}, n_rounds)
+    medians = rounds(
+        {**{f"read: {name}": work for name, work in reads.items()}, **stages},
+        n_rounds,
+        process_time if cpu_time else perf_counter,
+    )
     read = min(value for name, value in medians.items() if name.startswith("read: "))
     rows = [case_row(case, "read", "plain read", read, read)]
     rows += [case_row(case, stage, "stgraph", medians[stage], read) for stage in stages]
     rows[-1]["extra_bytes_ratio"] = _extra_memory(chosen, tokens) / x.nbytes
+    if cpu_time:
+        return [{**row, "machine": f"{row['machine']}, CPU time"} for row in rows]
     if case.peers:
         for stage, name, work in _peers(x, edges, partition, central, counts):
             tell(f"{case}: {stage}, {name}")

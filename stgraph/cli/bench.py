@@ -14,6 +14,7 @@ EXAMPLES = """
 stgraph bench -o rows.csv
 stgraph bench --quick
 stgraph bench --selectors --rounds 5
+stgraph bench --cpu-time
 stgraph bench --cpm --clip street.mp4
 stgraph bench --prefill
 stgraph bench --peer framefusion=FrameFusion --peer vidcom2=VidCom2
@@ -28,6 +29,12 @@ def command(
         typer.Option("--prefill", help="Only a randomly initialised 28-layer VLM by phases, full and compressed."),
     ] = False,
     selectors: Annotated[bool, typer.Option("--selectors", help="Only the selectors, beside one plain read.")] = False,
+    cpu_time: Annotated[
+        bool,
+        typer.Option(
+            "--cpu-time", help="Only our stages, in CPU time of one thread: for a machine shared with others."
+        ),
+    ] = False,
     cpm: Annotated[
         bool,
         typer.Option("--cpm", help="Only our CPM search and segmentation beside igraph-leiden-cpm: value and time."),
@@ -57,13 +64,22 @@ def command(
     """
     from functools import partial
 
+    from stgraph import set_num_threads
     from stgraph.bench.speed.first_call import first_call
     from stgraph.bench.speed.selector_speed import CASE, measure_selectors
-    from stgraph.bench.speed.stages import CASES, Case, machine, measure
+    from stgraph.bench.speed.stages import CASES, Case, measure
 
     options.check_device(device)
     chosen = results.check_output(output, fmt)
     _check_together(cpm, prefill, device, clips)
+    others = {
+        "--selectors": selectors,
+        "--cpm": cpm,
+        "--prefill": prefill,
+        "--peer": peers,
+        "--device": device != "cpu",
+    }
+    _check_cpu_time(cpu_time, [name for name, given in others.items() if given])
     if peers:
         _peers(_folders(peers), n_rounds, quick, device, output, chosen, quiet)
         return
@@ -79,20 +95,23 @@ def command(
     cases: tuple[Case, ...] = () if selectors else CASES
     if quick:
         cases = tuple(case for case in cases if case.d == 128)[:1]
+    if cpu_time:
+        set_num_threads(1)
     tables: dict[str, list[dict[str, object]]] = {"rows": []}
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
-            tables["rows"] += measure(case, n_rounds, partial(progress, share=0.9 * i / len(cases)))
+            tables["rows"] += measure(case, n_rounds, partial(progress, share=0.9 * i / len(cases)), cpu_time)
         selector_case = next(case for case in CASES if case.d == 128) if quick else CASE
-        tables["rows"] += measure_selectors(selector_case, n_rounds, partial(progress, share=0.9))
-        if not selectors:
+        if not cpu_time:
+            tables["rows"] += measure_selectors(selector_case, n_rounds, partial(progress, share=0.9))
+        if not (selectors or cpu_time):
             progress("first call", 0.99)
             tables["first_call"] = first_call()
     if results.wants_table(output, chosen, quiet):
         from stgraph.viz.terminal.speed import speed_tables
 
         console = options.console()
-        console.print(machine(), style="bold")
+        console.print(tables["rows"][0]["machine"], style="bold")
         console.print(speed_tables(tables["rows"], tables.get("first_call", [])))
     results.deliver(tables, output, chosen, quiet)
 
@@ -125,6 +144,12 @@ def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | N
     if cpm and (prefill or device != "cpu"):
         other = "--prefill" if prefill else f"--device {device}"
         raise InputError(f"--cpm runs alone and on the CPU; leave out {other}")
+
+
+def _check_cpu_time(cpu_time: bool, others: list[str]) -> None:
+    """Raise InputError if the CPU time of our stages is asked for together with other measurements."""
+    if cpu_time and others:
+        raise InputError(f"--cpu-time measures the stages on the CPU alone; leave out {others[0]}")
 
 
 def _cpm(clips: list[Path], n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:

@@ -124,6 +124,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no: pip install '.[arrow]'" in run("doctor")
 
 
+@pytest.mark.usefixtures("threads")
 def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = [{"cache": "warm", "import_s": 0.5, "first_selection_s": 0.25, "second_selection_s": 0.125}]
     monkeypatch.setattr("stgraph.bench.speed.stages.CASES", (Case(2, 3, 4, 8, peers=False), Case(2, 2, 3, 128)))
@@ -148,6 +149,9 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     alone = strict_json(run("bench", "--selectors", "--rounds", "1", "--format", "json"))
     assert [row["by"] for row in alone["rows"]] == SELECTORS.names()
     assert {row["stage"] for row in alone["rows"]} == {"selector"}
+    cpu = strict_json(run("bench", "--cpu-time", "--rounds", "1", "--format", "json"))["rows"]
+    assert {row["by"] for row in cpu} == {"plain read", "stgraph"}
+    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 threads, CPU time") for row in cpu)
 
 
 def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -206,6 +206,8 @@ def test_unwritable_sample(refused: Refused, tmp_path: Path) -> None:
 def test_options_of_bench_that_do_not_go_together(refused: Refused) -> None:
     assert refused("bench", "--clip", "x.mp4") == "--clip belongs to --cpm; name both"
     assert refused("bench", "--cpm", "--prefill") == "--cpm runs alone and on the CPU; leave out --prefill"
+    alone = "--cpu-time measures the stages on the CPU alone; leave out --selectors"
+    assert refused("bench", "--cpu-time", "--selectors") == alone
 
 
 @pytest.mark.usefixtures("unopened")
