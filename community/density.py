@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import astype, is_tensor, to_host
+
 Array = np.ndarray[Any, Any]
 
 # Squared distances below this share of the squared norms are rounding: such points count as one and the same.
 _SAME = 1e-12
 
 
-def scaled_distances(points: Array) -> Array:
+def scaled_distances(points: Any) -> Array:
     """Euclidean distances divided by sqrt(d), from one product of the points with themselves in float64.
 
     Points nearer to each other than 1e-6 of their norms have distance 0 and the same distance to every other, so that
@@ -20,14 +22,16 @@ def scaled_distances(points: Array) -> Array:
 
     Parameters
     ----------
-    points : [n, d] floating, finite
+    points : [n, d] floating, finite; on a GPU their products are formed there and go to host memory
 
     Returns
     -------
     [n, n] float64, symmetric; time and memory quadratic in n
     """
-    wide = points.astype(np.float64)
-    gram = wide @ wide.T
+    wide = astype(points, "float64")
+    gram = to_host(wide @ wide.T)
+    if is_tensor(wide):  # NumPy's product of a matrix with itself is symmetric to the bit
+        gram = (gram + gram.T) / 2
     square = np.diagonal(gram)
     both = square[:, None] + square[None, :]
     distance = both - 2 * gram

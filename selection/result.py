@@ -245,12 +245,13 @@ def merge_rows(assignment: Any, features: Array) -> Array:
     return merged.astype(features.dtype, copy=False)
 
 
-def merge_tensor(assignment: Any, features: Any) -> Any:
-    """The same product of a torch tensor [n, d], on its device."""
+def merge_tensor(assignment: Any, features: Any, wide: bool = False) -> Any:
+    """The same product of a torch tensor [n, d], on its device; ``wide``: summed in float64, and of that dtype."""
     torch = sys.modules["torch"]
     arrays = (assignment.indptr, assignment.indices, assignment.data)
     indptr, columns, weights = (torch.from_numpy(a).to(features.device) for a in arrays)
     members = torch.diff(indptr).long()
-    parts = features.index_select(0, columns).float() * weights[:, None]
+    kind = torch.float64 if wide else torch.float32
+    parts = features.index_select(0, columns).to(kind) * weights.to(kind)[:, None]
     # In a fixed order, which index_add_ on a GPU does not keep.
-    return torch.segment_reduce(parts, "sum", lengths=members, axis=0).to(features.dtype)
+    return torch.segment_reduce(parts, "sum", lengths=members, axis=0).to(kind if wide else features.dtype)

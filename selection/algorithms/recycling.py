@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.devices import is_tensor
+from stgraph.selection.result import merge_tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -49,9 +51,11 @@ class Left:
         found: Array = np.ascontiguousarray((self.weights @ rows.T).T)
         return found
 
-    def features(self, x: Array, chosen: Array) -> Array:
-        """[m, d] float64: the ``chosen`` of them ([m]), of features ``x`` [N, d]."""
+    def features(self, x: Any, chosen: Array) -> Any:
+        """[m, d] float64: the ``chosen`` of them ([m]), of features ``x`` [N, d], where they lie."""
         members = self.weights[chosen]
+        if is_tensor(x):
+            return merge_tensor(members, x, wide=True)
         used = np.unique(members.indices)
         found: Array = members[:, used] @ x[used].astype(np.float64)
         return found
@@ -75,7 +79,7 @@ def n_recycled(n: int) -> int:
 
 
 def recycled(
-    points_of: Callable[[Array], Array], stays: Array, scores: Array, most: int | None = None
+    points_of: Callable[[Array], Any], stays: Array, scores: Array, most: int | None = None
 ) -> tuple[Array, Any]:
     """For :meth:`Left.step`: the tokens of ``stays`` ([n] bool), and means of clusters of the others.
 

@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import beside
 from stgraph.errors import InputError
+from stgraph.frame_work import joined
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate, check_finite
@@ -46,6 +49,7 @@ class CdPruner(Method):
 
     name: ClassVar[str] = "cdpruner"
     paper: ClassVar[str] = "CDPruner, NeurIPS 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -62,8 +66,7 @@ class CdPruner(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each set, its share of ``n_keep``."""
-        from stgraph.kernels.cpu.dpp import greedy_dpp
-
+        greedy_dpp = kernels_for(tokens.lattice, "dpp").greedy_dpp
         n, T = tokens.grid.n_nodes, tokens.grid.T
         n_sets = T if self.scope == "frame" else 1
         size = n // n_sets
@@ -97,7 +100,8 @@ class CdPruner(Method):
             raise InputError(f"{self.name}: the prompt has no text tokens behind the video to be relevant to")
         check_finite("signal 'text_embeds'" if self.relevance == "text" else "signal 'text_joint'", text)
         asked = wide_units(text).mean(axis=0)
-        found = sign * np.concatenate([(wide_units(frame) * asked).sum(axis=1) for frame in frames])
+        there = beside(asked, frames)
+        found = sign * joined([(wide_units(frame) * there).sum(axis=1) for frame in frames])
         low, span = found.min(), np.ptp(found)
         return (found - low + _LEAST) / span if span >= _LEAST else np.ones(found.size)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.devices import to_host
+from stgraph.devices import beside, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
@@ -72,6 +72,7 @@ class SparseVlm(FittedMethod):
 
     name: ClassVar[str] = "sparsevlm"
     paper: ClassVar[str] = "SparseVLM, ICML 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -183,10 +184,8 @@ class SparseVlm(FittedMethod):
 
             def resume(attention: Any, states: Any = None) -> Selection | Waiting | Merged:
                 found = to_host(attention)[:, rows[left.nodes]].astype(np.float64)
-                points = to_host([] if states is None else states)
-                if not counts and len(points):  # of all rows, newlines among them
-                    points = points[rows]
-                new, scores, step = self._cut(len(counts), left, found, partial(np.take, points, axis=0), n_keep)
+                of = rows if not counts else np.arange(left.nodes.size)  # of all rows, newlines among them, at first
+                new, scores, step = self._cut(len(counts), left, found, partial(_rows_of, states, of), n_keep)
                 state = after(new, scores, [*counts, new.nodes.size])
                 if not (np.diff(step.indptr) > 1).any():
                     return state
@@ -216,7 +215,7 @@ class SparseVlm(FittedMethod):
         )
 
     def _cut(
-        self, i: int, left: Left, attention: Array, points_of: Callable[[Array], Array], n_keep: int
+        self, i: int, left: Left, attention: Array, points_of: Callable[[Array], Any], n_keep: int
     ) -> tuple[Left, Array, Any]:
         """What the i-th cut leaves, [n'] scores, and the [n', n] matrix that makes it of what was left before.
 
@@ -242,6 +241,10 @@ class SparseVlm(FittedMethod):
             return max(1, int(np.linalg.matrix_rank(found.astype(np.float32))))
         scaled = self.counts_of_table[i] * n_tokens // TOKENS_OF_TABLE
         return max(1, min(scaled, int(n) - 1))
+
+
+def _rows_of(states: Any, of: Array, chosen: Array) -> Any:
+    return states[beside(of[chosen], states)]
 
 
 def _stays_of(n: int, n_keep: int) -> int:

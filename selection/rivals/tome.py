@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import csr_array
 
+from stgraph.devices import astype, beside, is_tensor, over_positive, where
+from stgraph.frame_work import joined
+from stgraph.kernels import kernels_for
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, Method, approximate
 from stgraph.selection.reasons import CONTEXT, DIVERSITY
+from stgraph.selection.result import merge_tensor
 from stgraph.selection.rivals.divprune import check_scope
 from stgraph.tokens import VideoTokens
 
@@ -37,6 +42,7 @@ class ToMe(Method):
 
     name: ClassVar[str] = "tome"
     paper: ClassVar[str] = "ToMe, ICLR 2023"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -74,14 +80,14 @@ class ToMe(Method):
         )
 
 
-def matched(x: Array, n_keep: int) -> tuple[Array, int]:
+def matched(x: Any, n_keep: int) -> tuple[Array, int]:
     """Where each of the tokens ([n, d]) stands after merging down to ``n_keep`` of them, [n] int64, and the rounds.
 
     Equal similarities go to the smaller b, and then to the smaller a.
     """
     n = x.shape[0]
     stands_at = np.arange(n)
-    sums = x.astype(np.float64)
+    sums = astype(x, "float64")
     left, n_rounds = np.arange(n), 0
     while left.size > n_keep:
         a, b = left[0::2], left[1::2]
@@ -89,27 +95,45 @@ def matched(x: Array, n_keep: int) -> tuple[Array, int]:
         merged = np.argsort(-similar, kind="stable")[: left.size - n_keep]
         target = np.arange(n)
         target[a[merged]] = b[best[merged]]
-        np.add.at(sums, b[best[merged]], sums[a[merged]])
+        _add_rows(sums, b[best[merged]], a[merged])
         stands_at = target[stands_at]
         left = np.setdiff1d(left, a[merged], assume_unique=True)
         n_rounds += 1
     return stands_at, n_rounds
 
 
-def _most_similar(sums: Array, a: Array, b: Array) -> tuple[Array, Array]:
+def _add_rows(sums: Any, into: Array, of: Array) -> None:
+    """Add the rows ``of`` to the rows ``into``, several to one in their order."""
+    if not is_tensor(sums):
+        np.add.at(sums, into, sums[of])
+        return
+    order = np.argsort(into, kind="stable")
+    targets, counts = np.unique(into[order], return_counts=True)
+    weights = np.ones(order.size)
+    step = csr_array((weights, of[order], np.append(0, np.cumsum(counts))), shape=(targets.size, len(sums)))
+    sums[beside(targets, sums)] += merge_tensor(step, sums, wide=True)
+
+
+def _most_similar(sums: Any, a: Array, b: Array) -> tuple[Array, Array]:
     """Of each token of ``a`` the place in ``b`` of the most similar one, and their cosine (sums stand for means)."""
-    from stgraph.kernels.cpu.cosines import cosines
     from stgraph.kernels.cpu.spanning_tree import SAME
     from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 
-    peaks = np.abs(sums).max(axis=1, keepdims=True)
-    rows = np.divide(sums, peaks, out=np.zeros_like(sums), where=peaks > 0).astype(np.float32)
+    cosines = kernels_for(sums, "cosines").cosines
+    peaks = abs(sums)
+    peaks = (peaks.amax(1) if is_tensor(sums) else peaks.max(axis=1))[:, None]
+    rows = astype(over_positive(sums, peaks), "float32")
 
-    def of_block(block: tuple[int, int]) -> tuple[Array, Array]:
+    def of_block(block: tuple[int, int]) -> tuple[Any, Any]:
         similar = cosines(rows, a[slice(*block)], b)
-        similar[similar > SAME] = 1
-        best = similar.argmax(axis=1)
-        return best, similar[np.arange(best.size), best]
+        similar[similar > float(SAME)] = 1
+        if is_tensor(similar):
+            best = similar.amax(1)
+            columns = beside(np.arange(b.size), similar)
+            return where(similar == best[:, None], columns, b.size).amin(1), best
+        first = similar.argmax(axis=1)
+        return first, similar[np.arange(first.size), first]
 
-    found = run_blocks(of_block, even_blocks(a.size, _BLOCK))
-    return np.concatenate([best for best, _ in found]), np.concatenate([similar for _, similar in found])
+    blocks = even_blocks(a.size, _BLOCK)
+    found = [of_block(block) for block in blocks] if is_tensor(sums) else run_blocks(of_block, blocks)
+    return joined([best for best, _ in found]), joined([similar for _, similar in found])

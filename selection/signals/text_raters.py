@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import astype, beside, to_host
 from stgraph.errors import InputError
 from stgraph.selection.method import check_finite
 from stgraph.selection.signals.attention import at_nodes, of_layer
@@ -37,8 +38,8 @@ def text_raters(tokens: VideoTokens, needed_by: str) -> Array:
     wide = text.astype(np.float64).T
     votes = np.zeros(len(text))
     for frame in tokens.lattice.reshape(tokens.grid.T, -1, tokens.dimension):
-        products = frame.astype(np.float64) @ wide
-        products -= products.max(axis=1, keepdims=True)
+        products = to_host(astype(frame, "float64") @ beside(wide, frame))
+        products = products - products.max(axis=1, keepdims=True)
         np.exp(products, out=products)
         votes += (products / products.sum(axis=1, keepdims=True)).sum(axis=0)
     raters = np.flatnonzero(votes > votes.mean() * (1 + _ROUNDING))
