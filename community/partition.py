@@ -122,8 +122,18 @@ class Partition(Spelled):
     @property
     def n_oversized(self) -> Any:
         """Number of nodes in communities above sqrt(N) before the cap; on a GPU a scalar on the device."""
-        before = kernels_for(self.uncapped_labels, "components").group_sizes(self.uncapped_labels)
-        return (before * (before > math.isqrt(max(self.n_nodes, 1)))).sum()
+        before = self.sizes_before_cap
+        return (before * (before > self.usual_cap)).sum()
+
+    @property
+    def sizes_before_cap(self) -> Any:
+        """Sizes of the communities before the cap, padded with zeros to N on a GPU."""
+        return kernels_for(self.uncapped_labels, "components").group_sizes(self.uncapped_labels)
+
+    @property
+    def usual_cap(self) -> int:
+        """sqrt(N), rounded down."""
+        return math.isqrt(max(self.n_nodes, 1))
 
     @cached_property
     def grouped(self) -> tuple[Any, Any]:
@@ -132,13 +142,12 @@ class Partition(Spelled):
         return found
 
     @cached_property
-    def slots(self) -> tuple[Any, Any, Any]:
-        """:attr:`grouped` and :attr:`sizes` together. On a GPU padded with empty communities to N, so that nothing
-        waits for their number."""
+    def slots(self) -> tuple[Any, Any]:
+        """:attr:`grouped`. On a GPU padded with empty communities to N, so that nothing waits for their number."""
         if not self.on_gpu:
-            return (*self.grouped, self.sizes)
-        kernel = kernels_for(self.labels, "components")
-        return (*kernel.group_members(self.labels, self.n_nodes), kernel.group_sizes(self.labels))
+            return self.grouped
+        found: tuple[Any, Any] = kernels_for(self.labels, "components").group_members(self.labels, self.n_nodes)
+        return found
 
     def members(self, community: int) -> Any:
         """Ascending token indices of one community (int64).

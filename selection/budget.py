@@ -48,8 +48,15 @@ def exact_ratio(value: Any, name: str = "retain_ratio") -> Fraction:
 
 def ceil_share(counts: Any, ratio: Fraction) -> Any:
     """ceil(count * ratio) for each count ([k] integers below 2^31), in exact arithmetic; [k] int64."""
-    above = least_above(ratio, _MOST)
-    return -(-astype(counts, "int64") * above.numerator // above.denominator)
+    above, below = share_in_64_bits(ratio)
+    return (astype(counts, "int64") * above + (below - 1)) // below
+
+
+def share_in_64_bits(ratio: Fraction) -> tuple[int, int]:
+    """(above, below) with ceil(count * above / below) = ceil(count * ratio) for each count below 2^31, which 64 bits
+    hold."""
+    share = least_above(ratio, _MOST)
+    return share.numerator, share.denominator
 
 
 def least_above(ratio: Fraction, most: int) -> Fraction:

@@ -140,4 +140,5 @@ def finished(selector: StSimDiff, found: Unread, tokens: VideoTokens, start: flo
         raise bad_token(int(first_bad), tokens.grid.H, tokens.grid.W)
     seconds = {"replay": perf_counter() - start}
     choice = selector.choice_of(found.analysis, found.reduced, figures, selector.budget, seconds)
+    choice = replace(choice, scores=choice.scores.clone())  # the next replay writes there; nodes and reasons are copied
     return selector.finish(choice, tokens, found.analysis.tokens, selector.budget)

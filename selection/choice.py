@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import astype, beside, full, is_tensor, isfinite
+from stgraph.devices import astype, beside, dtype_name, full, is_tensor, isfinite
 from stgraph.errors import FeatureError, InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import TokenAccount
@@ -140,6 +140,8 @@ def _rows_of(grid: TokenGrid, nodes: Any) -> Any:
 
 def _codes(reason: Any, nodes: Any) -> Any:
     """[K] uint8: one code per node; owned."""
+    if is_tensor(reason) and dtype_name(reason) == "uint8":
+        return reason.clone()
     codes = full(len(nodes), 0, "uint8", like=nodes)
     codes[:] = beside(reason, nodes) if getattr(reason, "shape", ()) else reason
     return codes

@@ -35,5 +35,5 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
             "they must come from the same video"
         )
     lattice = tokens.lattice
-    members, starts, _ = partition.slots
+    members, starts = partition.slots
     return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, members, starts)

@@ -17,7 +17,8 @@ def coverage(centrality: Any, partition: Partition) -> Any:
     by_centrality = stable_order(-centrality)
     order = by_centrality[stable_order(partition.labels[by_centrality])]
     labels = partition.labels[order]
-    _, starts, sizes = partition.slots
+    starts = partition.slots[1]
+    sizes = starts[1:] - starts[:-1]
     rank = full(len(order), 1, "int64", like=centrality).cumsum(0) - 1 - starts[labels]
     scores = full(len(order), 0.0, "float64", like=centrality)
     scores[order] = astype(sizes[labels], "float64") / (2 * rank + 1)

@@ -12,11 +12,11 @@ import numpy as np
 from stgraph.community.arguments import check_detection
 from stgraph.community.default_backend import DEFAULT_BACKEND
 from stgraph.community.detect import detect_communities
-from stgraph.devices import beside, counts, full, numbers, true_places
+from stgraph.devices import beside, full, numbers
 from stgraph.graph import TokenGraph, build_graph, check_threshold
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice
-from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import SHALLOW_LAYER
 from stgraph.selection.st_simdiff.analysis import Analysis, Reduced
@@ -157,11 +157,13 @@ class StSimDiff(RankedMethod):
             ),
         )
         central = timed("centrality", lambda: centrality(tokens, built, partition))
-        nothing = (full(built.n_nodes, False, "bool", like=central), None)
-        difference, (events, threshold) = timed(
-            "events",
-            lambda: (temporal_difference(built), find_events(built, self.tau_diff) if self.events else nothing),
-        )
+
+        def changes() -> tuple[Any, tuple[Any, Any]]:
+            if self.events:
+                return temporal_difference(built), find_events(built, self.tau_diff)
+            return temporal_difference(built), (full(built.n_nodes, False, "bool", like=central), None)
+
+        difference, (events, threshold) = timed("events", changes)
         return Analysis(tokens, built, partition, central, difference, events, threshold, seconds)
 
     @property
@@ -212,19 +214,20 @@ class StSimDiff(RankedMethod):
         importance = importance_values(self.importance, analysis.tokens, *found)
         candidates = chosen | events
         n_target = budget.count(graph.grid)
-        kept = (
-            reduce_candidates(chosen, events, importance, n_target, self.protect_events) if self.reduce else candidates
-        )
-        nodes = true_places(kept, n_target if self.reduce else graph.n_nodes)
+        kept = candidates
+        if self.reduce:
+            kept = reduce_candidates(candidates, events, importance, n_target, self.protect_events)
+        kernel = kernels_for(kept, "kept")
+        most = n_target if self.reduce else graph.n_nodes
+        nodes, reason, scores = kernel.kept_tokens(kept, chosen, events, importance, most)
+        before = None if partition.capped_in_search else partition.sizes_before_cap
+        masks, starts = (chosen, events, candidates, kept), partition.slots[1]
         return Reduced(
             nodes=nodes,
-            reason=REPRESENTATIVE * chosen[nodes] + EVENT * events[nodes],
-            scores=importance[nodes],
+            reason=reason,
+            scores=scores,
             figures=(
-                *counts(chosen, events, candidates, kept),
-                partition.labels.max(),
-                partition.slots[2].max(),
-                0 if partition.capped_in_search else partition.n_oversized,
+                *kernel.tally(masks, partition.labels, starts, before, partition.usual_cap),
                 0.0 if analysis.event_threshold is None else analysis.event_threshold,
             ),
         )

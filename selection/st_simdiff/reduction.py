@@ -9,13 +9,14 @@ from stgraph.kernels import kernels_for
 
 
 def reduce_candidates(
-    representatives: Any, events: Any, importance: Any, n_target: int, protect_events: bool = False
+    candidates: Any, events: Any, importance: Any, n_target: int, protect_events: bool = False
 ) -> Any:
     """The ``n_target`` candidates of highest importance; ties keep the smaller index.
 
     Parameters
     ----------
-    representatives, events : [N] bool; their union are the candidates
+    candidates : [N] bool, representatives and events
+    events : [N] bool
     importance : [N] float32 or float64
     n_target : tokens to keep; if there are fewer candidates, all are kept
     protect_events : drop event tokens only once no other candidate is left
@@ -26,6 +27,6 @@ def reduce_candidates(
     """
     best = kernels_for(importance, "top").top_of_mask
     if not protect_events:
-        return best(importance, representatives | events, n_target)
+        return best(importance, candidates, n_target)
     first = best(importance, events, n_target)
-    return first | best(importance, representatives & ~events, n_target - counts(first)[0])
+    return first | best(importance, candidates & ~events, n_target - counts(first)[0])

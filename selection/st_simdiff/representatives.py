@@ -7,7 +7,7 @@ from typing import Any
 
 from stgraph.community.partition import Partition
 from stgraph.kernels import kernels_for
-from stgraph.selection.budget import ceil_share
+from stgraph.selection.budget import share_in_64_bits
 
 
 def representative_tokens(centrality: Any, partition: Partition, ratio: Fraction) -> Any:
@@ -23,5 +23,5 @@ def representative_tokens(centrality: Any, partition: Partition, ratio: Fraction
     -------
     [N] bool; at least one token of every community; ties go to the smaller index
     """
-    members, starts, sizes = partition.slots
-    return kernels_for(centrality, "top").top_of_groups(centrality, members, starts, ceil_share(sizes, ratio))
+    kernel = kernels_for(centrality, "top")
+    return kernel.top_share_of_groups(centrality, *partition.slots, *share_in_64_bits(ratio))

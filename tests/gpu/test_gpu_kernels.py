@@ -15,7 +15,7 @@ from zoo import ZOO
 
 from stgraph.errors import FeatureError
 from stgraph.kernels import kernels_for
-from stgraph.kernels.cpu import centrality, components, differences, edge_list, neighbours, top, tree_split
+from stgraph.kernels.cpu import centrality, components, differences, edge_list, kept, neighbours, top, tree_split
 from stgraph.kernels.cpu import lattice as cpu_lattice
 
 pytestmark = pytest.mark.usefixtures("interpreter")
@@ -36,6 +36,7 @@ MIRRORED = {
     "centrality": ["group_centrality"],
     "top": ["top_of_groups", "top_of_mask"],
     "differences": ["differences", "below", "percentile", "beyond"],
+    "kept": ["kept_tokens", "tally"],
 }
 
 
@@ -263,3 +264,29 @@ def test_events_are_the_same(q: float) -> None:
     bound = differences.percentile(temporal, q)
     assert float(kernel.percentile(given, q)) == bound
     same(kernel.beyond(given, kernel.percentile(given, q)), differences.beyond(temporal, bound))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_the_same_are_kept_and_counted(dtype: Any, share: float) -> None:
+    rng = np.random.default_rng(1)
+    n, kernel = 700, gpu("kept")
+    first, second, mask = (rng.random(n) < one for one in (0.4, 0.3, share))
+    scores = rng.random(n).astype(dtype)
+    n_kept = int(mask.sum())
+    expected = kept.kept_tokens(mask, first, second, scores, n_kept)
+    for most in (n_kept, n_kept + 300, n):
+        found = kernel.kept_tokens(*map(tensor, (mask, first, second, scores)), most)
+        for one, wanted, values in zip(found, expected, (np.arange(n), None, scores), strict=True):
+            same(one[:n_kept], wanted)
+            assert len(one) == most
+            if values is not None:
+                assert one[n_kept:].tolist() == [values[0]] * (most - n_kept)
+    labels = components.canonical_labels(rng.integers(0, 40, n))[0]
+    starts, before = components.group_members(labels, 40)[1], components.group_sizes(labels)
+    for sizes in (before, None):
+        masks = (first, second, first | second, mask)
+        wanted = kept.tally(masks, labels, starts, sizes, 16)
+        given = None if sizes is None else tensor(sizes)
+        counted = kernel.tally(tuple(map(tensor, masks)), tensor(labels), tensor(starts), given, 16)
+        assert [int(one) for one in counted] == wanted

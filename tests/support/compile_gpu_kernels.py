@@ -42,7 +42,17 @@ def main(capability: int) -> dict[str, int]:
         return compiled
 
     JITFunction.run = compile_only
-    from stgraph.kernels.gpu import centrality, components, lattice, neighbours, plain_read, top, tree_split
+    from stgraph.kernels.gpu import (
+        centrality,
+        components,
+        differences,
+        kept,
+        lattice,
+        neighbours,
+        plain_read,
+        top,
+        tree_split,
+    )
 
     shape = (16, 14, 14)  # large enough for groups in blocks
     x = torch.zeros(*shape, 3584, dtype=torch.bfloat16)
@@ -53,11 +63,19 @@ def main(capability: int) -> dict[str, int]:
     starts, counts = torch.tensor([0, 1, n]), torch.tensor([1, 1])
     centrality.group_centrality(x, norms, node, starts)
     top.top_of_groups(norms.reshape(-1).float(), node, starts, counts)
-    components.component_roots(n, node[:-1], node[1:])
+    components.connected_components(n, node[:-1], node[1:])
     lattice.components(weights, 0.8, (True, True, True))
     # What the kernels would have found cannot be used: memory that was not written holds any number.
     components.canonical_labels(torch.zeros(n, dtype=torch.int32))
     tree_split.split_lattice(weights, 0.8, (True, True, True), torch.zeros(n, dtype=torch.int32), 56)
+    components.group_members(node, n)
+    differences.below(weights[2, :-1], 0.2)
+    differences.differences(weights[2, :-1])
+    mask, sizes = torch.ones(n, dtype=torch.bool), torch.ones(n, dtype=torch.int64)
+    for k in (5, torch.tensor(5)):
+        top.top_of_mask(norms.reshape(-1).float(), mask, k)
+    kept.kept_tokens(mask, mask, mask, norms.reshape(-1), 5)
+    kept.tally((mask,) * 4, node, starts, sizes, 56)
     return found
 
 

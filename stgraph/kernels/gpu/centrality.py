@@ -23,10 +23,11 @@ _NODES = 256
 
 @triton.jit(do_not_specialize=SIZES)
 def _rows(  # type: ignore[no-untyped-def]
-    members, norms, offsets, scales, inverses, n, H, W, stride_t, stride_h, stride_w, ALIGNED, NODES: tl.constexpr
+    members, norms, starts, offsets, scales, inverses, of_large, n, n_groups, H, W, stride_t, stride_h, stride_w,
+    ALIGNED, LARGE: tl.constexpr, BLOCK: tl.constexpr, NODES: tl.constexpr,
 ):  # fmt: skip
     """Where each member's row starts, in units of ALIGNED elements, and by what its features are multiplied to have
-    norm 1. Powers of two first bring rows of extreme norm into range, exactly."""
+    norm 1. Powers of two first bring rows of extreme norm into range, exactly. And the blocks of each large group."""
     m = tl.program_id(0) * NODES + tl.arange(0, NODES)
     node = tl.load(members + m, mask=m < n, other=0)
     norm = tl.load(norms + node, mask=m < n, other=0.0)
@@ -36,6 +37,9 @@ def _rows(  # type: ignore[no-untyped-def]
     tl.store(offsets + m, node_offset(node, H, W, stride_t, stride_h, stride_w) // ALIGNED, mask=m < n)
     tl.store(scales + m, (up * down).to(tl.float32), mask=m < n)
     tl.store(inverses + m, inverse.to(tl.float32), mask=m < n)
+    a = tl.load(starts + m, mask=m < n_groups, other=0)
+    size = (tl.load(starts + m + 1, mask=m < n_groups, other=0) - a).to(tl.int32)
+    tl.store(of_large + m, tl.where(size > LARGE, (size + BLOCK - 1) // BLOCK, 0), mask=m < n_groups)
 
 
 @triton.jit
@@ -204,15 +208,19 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     offsets = torch.empty(n, dtype=torch.int64, device=x.device)
     scales, inverses, out = torch.empty((3, n), dtype=torch.float32, device=x.device)
     parts = torch.empty((n_parts, n), dtype=torch.float32, device=x.device)
+    of_large = torch.empty(n_groups, dtype=torch.int32, device=x.device)
     over_nodes = (blocks(n, _NODES),)
     aligned = math.gcd(8, stride_t, stride_h, stride_w)
-    where = (offsets, scales, inverses)
-    launch(_rows, over_nodes, members, norms, *where, n, H, W, stride_t, stride_h, stride_w, aligned, _NODES)
+    where, strides = (offsets, scales, inverses), (stride_t, stride_h, stride_w)
+    over_both = (blocks(max(n, n_groups), _NODES),)
+    how = (aligned, _LARGE, _BLOCK, _NODES)
+    launch(_rows, over_both, members, norms, starts, *where, of_large, n, n_groups, H, W, *strides, *how)
     rows, tile = (x, *where, starts), (_MEMBERS, _CHANNELS, aligned, d % _CHANNELS == 0)
     grid = (min(n_groups, _PROGRAMS), n_parts)
     launch(_groups, grid, *rows, parts, n, n_groups, d, stride_d, _LARGE, *tile, num_warps=_WARPS)
     if n > _LARGE:
-        end, most = _blocks_of_large(starts, n)
+        # Where the blocks of each large group end, and how many blocks there are at most.
+        end, most = of_large.cumsum(0, dtype=torch.int32), n // _BLOCK + n // _LARGE
         grid = (most, n_parts)
         sums = torch.empty((most, d), dtype=torch.float32, device=x.device)
         launch(_block_sums, grid, *rows, end, sums, n_groups, d, stride_d, _BLOCK, *tile)
@@ -220,10 +228,3 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
         launch(_block_products, grid, *rows, end, sums, parts, n, n_groups, d, stride_d, _BLOCK, *tile)
     launch(_means, over_nodes, members, starts, norms, parts, out, n, n_groups, n_parts, _NODES)
     return out
-
-
-def _blocks_of_large(starts: Any, n: int) -> tuple[Any, int]:
-    """Where the blocks of each large group end ([n_groups] int32), and how many blocks there are at most."""
-    sizes = starts.diff()
-    count = torch.where(sizes > _LARGE, (sizes + (_BLOCK - 1)) // _BLOCK, 0)
-    return count.cumsum(0, dtype=torch.int32), n // _BLOCK + n // _LARGE

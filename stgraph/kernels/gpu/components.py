@@ -66,7 +66,8 @@ def _link(parent, src, dst, n_edges, BLOCK: tl.constexpr):  # type: ignore[no-un
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _flatten(parent, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _flatten(parent, root, about, n, BLOCK: tl.constexpr, COUNTED: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The root of each node. ``about`` says whether a node is one, or (COUNTED) gains the number of its nodes."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     up = tl.load(parent + i, mask=i < n, other=0)
     above = tl.load(parent + up, mask=i < n, other=0)
@@ -74,6 +75,10 @@ def _flatten(parent, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-d
         up = above
         above = tl.load(parent + up, mask=i < n, other=0)
     tl.store(root + i, up, mask=i < n)
+    if COUNTED:
+        tl.atomic_add(about + up, tl.full([BLOCK], 1, tl.int32), mask=i < n, sem="relaxed")
+    else:
+        tl.store(about + i, (up == i).to(tl.int32), mask=i < n)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -85,16 +90,12 @@ def _first_nodes(labels, first, n, BLOCK: tl.constexpr):  # type: ignore[no-unty
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _roots_of_labels(labels, first, root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _roots_of_labels(labels, first, root, is_root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     label = tl.load(labels + i, mask=i < n, other=0)
-    tl.store(root + i, tl.load(first + label, mask=i < n, other=0), mask=i < n)
-
-
-@triton.jit(do_not_specialize=SIZES)
-def _own_roots(root, is_root, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(is_root + i, (tl.load(root + i, mask=i < n, other=-1) == i).to(tl.int32), mask=i < n)
+    found = tl.load(first + label, mask=i < n, other=0)
+    tl.store(root + i, found, mask=i < n)
+    tl.store(is_root + i, (found == i).to(tl.int32), mask=i < n)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -111,44 +112,62 @@ def _count(labels, sizes, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-de
     tl.atomic_add(sizes + label, tl.full([BLOCK], 1, tl.int64), mask=i < n, sem="relaxed")
 
 
-def roots(parent: Any) -> Any:
-    """[N] int32: the end of each node's chain of parents ([N] int32, a root is its own)."""
-    return _filled(_flatten, parent, torch.empty_like(parent))
+@triton.jit(do_not_specialize=SIZES)
+def _bounds(ordered, places, members, starts, n, n_groups, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Places in 32 bits, and by bisection the first place of each label or a larger one."""
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(members + i, tl.load(places + i, mask=i < n, other=0).to(tl.int32), mask=i < n)
+    low = i * 0
+    high = low + n
+    while tl.max(high - low, 0) > 0:
+        open_ = low < high
+        middle = (low + high) // 2
+        less = tl.load(ordered + middle, mask=open_, other=0) < i
+        low = tl.where(open_ & less, middle + 1, low)
+        high = tl.where(open_ & (less == 0), middle, high)
+    tl.store(starts + i, low.to(tl.int64), mask=i <= n_groups)
 
 
-def component_roots(n_nodes: int, src: Any, dst: Any) -> Any:
-    """[N] int32: the smallest node of each node's component. Does not wait for the device."""
-    parent = torch.arange(n_nodes, dtype=torch.int32, device=src.device)
-    if src.numel():
-        launch(_link, (blocks(src.numel(), _BLOCK),), parent, src, dst, src.numel(), _BLOCK)
-    return roots(parent)
+def counted_roots(parent: Any, sizes: Any) -> Any:
+    """[N] int32: the end of each node's chain of parents ([N] int32, a root is its own), which is the smallest of its
+    component; ``sizes`` ([N] int32, zeros) gains the number of its nodes. Does not wait for the device."""
+    n, root = parent.numel(), torch.empty_like(parent)
+    launch(_flatten, (blocks(n, _BLOCK),), parent, root, sizes, n, _BLOCK, True)
+    return root
 
 
 def connected_components(n_nodes: int, src: Any, dst: Any) -> tuple[Any, int]:
     """Canonical component labels ([N] int32, numbered by smallest node) and their number, for which it waits."""
-    labels, count = numbered(component_roots(n_nodes, src, dst))
+    parent = torch.arange(n_nodes, dtype=torch.int32, device=src.device)
+    if src.numel():
+        launch(_link, (blocks(src.numel(), _BLOCK),), parent, src, dst, src.numel(), _BLOCK)
+    labels, count = numbered(parent)
     return labels, int(count)
 
 
-def numbered(root: Any) -> tuple[Any, Any]:
-    """Labels 0, 1, ... of groups known by their smallest node ([N] int32), in its order, and their number, on the
-    device. Does not wait for it."""
-    if root.numel() == 0:
-        return root, 0
-    rank = _filled(_own_roots, root, torch.empty_like(root)).cumsum(0, dtype=torch.int32)
-    labels = torch.empty_like(root)
-    launch(_ranks_of_roots, (blocks(root.numel(), _BLOCK),), root, rank, labels, root.numel(), _BLOCK)
-    return labels, rank[-1]
+def numbered(parent: Any) -> tuple[Any, Any]:
+    """Labels 0, 1, ... ([N] int32) of the trees that chains of parents ([N] int32, a root is its own and the smallest
+    node) form, in the order of their roots, and their number, on the device. Does not wait for it."""
+    n = parent.numel()
+    if n == 0:
+        return parent, 0
+    root, is_root = torch.empty((2, n), dtype=torch.int32, device=parent.device)
+    launch(_flatten, (blocks(n, _BLOCK),), parent, root, is_root, n, _BLOCK, False)
+    return _ranked(root, is_root)
 
 
-def numbered_labels(labels: Any, bound: int) -> tuple[Any, Any]:
-    """:func:`numbered` of groups known by any label in [0, bound) ([N] int32)."""
+def numbered_labels(labels: Any, first: Any) -> tuple[Any, Any]:
+    """:func:`numbered` of groups known by labels ([N] int32) whose first node is ``first[label]`` (int32)."""
     n = labels.numel()
-    first = torch.full((bound,), n, dtype=torch.int32, device=labels.device)
-    root = torch.empty_like(labels)
-    launch(_first_nodes, (blocks(n, _BLOCK),), labels, first, n, _BLOCK)
-    launch(_roots_of_labels, (blocks(n, _BLOCK),), labels, first, root, n, _BLOCK)
-    return numbered(root)
+    root, is_root = torch.empty((2, n), dtype=torch.int32, device=labels.device)
+    launch(_roots_of_labels, (blocks(n, _BLOCK),), labels, first, root, is_root, n, _BLOCK)
+    return _ranked(root, is_root)
+
+
+def _ranked(root: Any, is_root: Any) -> tuple[Any, Any]:
+    n, rank, labels = root.numel(), is_root.cumsum(0, dtype=torch.int32), torch.empty_like(root)
+    launch(_ranks_of_roots, (blocks(n, _BLOCK),), root, rank, labels, n, _BLOCK)
+    return labels, rank[-1]
 
 
 def canonical_labels(labels: Any) -> tuple[Any, int]:
@@ -162,20 +181,30 @@ def canonical_labels(labels: Any) -> tuple[Any, int]:
     low, high = torch.stack(torch.aminmax(labels)).tolist()
     if low < 0 or high >= 4 * n:
         labels, high = torch.unique(labels, return_inverse=True)[1], n - 1
-    found, count = numbered_labels(labels.int(), high + 1)
+    labels = labels.int()
+    first = torch.full((high + 1,), n, dtype=torch.int32, device=labels.device)
+    launch(_first_nodes, (blocks(n, _BLOCK),), labels, first, n, _BLOCK)
+    found, count = numbered_labels(labels, first)
     return found, int(count)
 
 
 def group_sizes(labels: Any) -> Any:
     """[N] int64: nodes of each group, 0 for numbers no label has; its length is known without a look at the labels."""
-    return _filled(_count, labels, torch.zeros(labels.numel(), dtype=torch.int64, device=labels.device))
+    n, sizes = labels.numel(), torch.zeros(labels.numel(), dtype=torch.int64, device=labels.device)
+    if n:
+        launch(_count, (blocks(n, _BLOCK),), labels, sizes, n, _BLOCK)
+    return sizes
 
 
 def group_members(labels: Any, n_groups: int) -> tuple[Any, Any]:
     """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
-    ordered, members = torch.sort(labels, stable=True)
-    bounds = torch.arange(n_groups + 1, dtype=labels.dtype, device=labels.device)
-    return members.int(), torch.searchsorted(ordered, bounds)
+    n, device = labels.numel(), labels.device
+    ordered, places = torch.sort(labels, stable=True)
+    members = torch.empty(n, dtype=torch.int32, device=device)
+    starts = torch.empty(n_groups + 1, dtype=torch.int64, device=device)
+    grid = (blocks(max(n, n_groups + 1), _BLOCK),)
+    launch(_bounds, grid, ordered, places, members, starts, n, n_groups, _BLOCK)
+    return members, starts
 
 
 def without_isolated(n_nodes: int, src: Any, dst: Any) -> tuple[Any, int, Any, Any]:
@@ -197,10 +226,3 @@ def with_isolated(place: Any, labels: Any, count: int) -> Any:
     alone = place < 0
     own = count - 1 + alone.cumsum(0, dtype=torch.int32)
     return torch.where(alone, own, labels[place.clamp(min=0).long()])
-
-
-def _filled(kernel: Any, values: Any, out: Any) -> Any:
-    """``out``, written by a kernel with a lane for each of ``values``."""
-    if values.numel():
-        launch(kernel, (blocks(values.numel(), _BLOCK),), values, out, values.numel(), _BLOCK)
-    return out

@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.components import numbered, roots, unite
+from stgraph.kernels.gpu.components import numbered, unite
 from stgraph.kernels.gpu.edge_list import rounded_down
 from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
@@ -26,7 +26,7 @@ def step_to(j, H, W):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=SIZES)
 def _links(  # type: ignore[no-untyped-def]
-    similarity, labels, sizes, links, tau_right, tau_bottom, tau_after, cap, T, H, W,
+    similarity, labels, sizes, links, parent, tau_right, tau_bottom, tau_after, cap, T, H, W,
     BLOCK: tl.constexpr, INSIDE: tl.constexpr,
 ):  # fmt: skip
     n = T * H * W
@@ -49,6 +49,7 @@ def _links(  # type: ignore[no-untyped-def]
             there = there & (tl.load(labels + other, mask=there, other=-1) == own)
         bits += there.to(tl.int32) << j
     tl.store(links + node, bits, mask=node < n)
+    tl.store(parent + node, node, mask=node < n)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -64,9 +65,9 @@ def links_above(
     tau: float,
     families: tuple[bool, bool, bool],
     inside: tuple[Any, Any, int] | None = None,
-) -> Any:
+) -> tuple[Any, Any]:
     """[N] int32: bit j says whether a node has an edge of weight > tau to its j-th lattice neighbour, in ascending
-    order (previous, top, left, right, bottom, next).
+    order (previous, top, left, right, bottom, next). And a parent for each node, [N] int32: itself.
 
     Parameters
     ----------
@@ -76,19 +77,18 @@ def links_above(
     inside : (labels [N] int32, sizes by label, cap): only edges within groups larger than ``cap``
     """
     _, T, H, W = similarity.shape
-    links = torch.empty(T * H * W, dtype=torch.int32, device=similarity.device)
+    links, parent = torch.empty((2, T * H * W), dtype=torch.int32, device=similarity.device)
     labels, sizes, cap = inside or (links, links, 0)
     taus = [rounded_down(tau) if on else math.inf for on in families]
     grid = (blocks(links.numel(), _BLOCK),)
-    launch(_links, grid, similarity, labels, sizes, links, *taus, cap, T, H, W, _BLOCK, inside is not None)
-    return links
+    launch(_links, grid, similarity, labels, sizes, links, parent, *taus, cap, T, H, W, _BLOCK, inside is not None)
+    return links, parent
 
 
-def linked_roots(links: Any, shape: tuple[int, int]) -> Any:
-    """[N] int32: the smallest node of each node's component; ``shape`` is (H, W)."""
-    parent = torch.arange(links.numel(), dtype=torch.int32, device=links.device)
+def tied(links: Any, parent: Any, shape: tuple[int, int]) -> Any:
+    """``parent``, in which the chains of linked nodes now end at the smallest; ``shape`` is (H, W)."""
     launch(_tie, (blocks(links.numel(), _BLOCK), 3), parent, links, links.numel(), *shape, _BLOCK)
-    return roots(parent)
+    return parent
 
 
 def components(similarity: Any, tau: float, families: tuple[bool, bool, bool]) -> Any:
@@ -98,4 +98,4 @@ def components(similarity: Any, tau: float, families: tuple[bool, bool, bool]) -
     ----------
     similarity, tau, families : as of :func:`links_above`
     """
-    return numbered(linked_roots(links_above(similarity, tau, families), tuple(similarity.shape[2:])))[0]
+    return numbered(tied(*links_above(similarity, tau, families), tuple(similarity.shape[2:])))[0]

@@ -60,7 +60,7 @@ def _store_frame(sums, s, t, h, w, T, H, W):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=SIZES)
 def _products(  # type: ignore[no-untyped-def]
-    x, sums, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
+    x, sums, bad, T, H, W, d, stride_t, stride_h, stride_w, stride_d,
     DEEP: tl.constexpr, RUN: tl.constexpr, CHANNELS: tl.constexpr, PER: tl.constexpr, PARTS: tl.constexpr,
     EVEN: tl.constexpr, NARROW: tl.constexpr,
 ):  # fmt: skip
@@ -68,8 +68,9 @@ def _products(  # type: ignore[no-untyped-def]
 
     A thread holds bricks of two frames by two columns, so that twelve rows give sixteen products; a program has DEEP x
     RUN of them, RUN along a frame. Past the end of the lattice the token at its end is read once more, and products
-    with it are left to the reader to ignore.
+    with it are left to the reader to ignore. ``bad`` becomes N, for the reader to lower.
     """
+    tl.store(bad, T * H * W)
     place = tl.arange(0, DEEP * RUN)
     run, part = tl.program_id(0), tl.program_id(1)
     pairs = tl.cdiv(W, 2)
@@ -230,7 +231,7 @@ def issue(x: Any) -> tuple[Any, Any, Any]:
     n, strides = T * H * W, node_strides(x)
     norms = torch.empty((T, H, W), dtype=torch.float64, device=x.device)
     weights = torch.empty((3, T, H, W), dtype=torch.float32, device=x.device)
-    bad = torch.full((), n, dtype=torch.int32, device=x.device)
+    bad = torch.empty((), dtype=torch.int32, device=x.device)
     pairs = blocks(W, 2)
     programs = blocks(blocks(T, 2 * _DEEP) * H * pairs, _RUN)
     parts = 1
@@ -241,7 +242,7 @@ def issue(x: Any) -> tuple[Any, Any, Any]:
     narrow = n_frames * strides[0] + H * strides[1] + W * strides[2] + _CHANNELS * strides[3] < 1 << 31
     per = 4 if x.dtype == torch.float32 else 8
     how = (_DEEP, _RUN, _CHANNELS, per, parts, d % _CHANNELS == 0, narrow)
-    launch(_products, (programs, parts), x, sums, T, H, W, d, *strides, *how, num_warps=8)
+    launch(_products, (programs, parts), x, sums, bad, T, H, W, d, *strides, *how, num_warps=8)
     grid = (blocks(n, _TOKENS),)
     launch(_cosines, grid, x, sums, norms, weights, bad, n, T, H, W, d, *strides, parts, _TOKENS, _WIDE)
     return weights, norms, bad

@@ -13,7 +13,7 @@ SMALLEST: tl.constexpr = tl.constexpr(1e-30)
 LARGEST: tl.constexpr = tl.constexpr(1e30)
 
 # Numbers by whose value no kernel is compiled anew: videos differ in them.
-SIZES = ["T", "H", "W", "n", "n_edges", "n_groups", "n_parts", "cap"]
+SIZES = ["T", "H", "W", "n", "n_edges", "n_groups", "n_parts", "n_first", "most", "limit", "cap"]
 
 
 @triton.jit

@@ -15,9 +15,12 @@ _BLOCK = 128
 _COUNTED = 1 << 16  # nodes; members of larger graphs are not counted against each other
 
 
-@triton.jit(do_not_specialize=SIZES)
-def _rank(ordered, members, starts, counts, keep, n, n_groups, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Each member counts those before it: larger ones, and equal ones of smaller index."""
+@triton.jit(do_not_specialize=[*SIZES, "above", "below"])
+def _rank(  # type: ignore[no-untyped-def]
+    ordered, members, starts, counts, keep, above, below, n, n_groups, BLOCK: tl.constexpr, SHARE: tl.constexpr
+):  # fmt: skip
+    """Each member counts those before it: larger ones, and equal ones of smaller index. SHARE: ceil(above / below of
+    the group) in place of ``counts``."""
     m = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = m < n
     group = group_of(starts, tl.minimum(m, n - 1), n_groups)
@@ -28,8 +31,25 @@ def _rank(ordered, members, starts, counts, keep, n, n_groups, BLOCK: tl.constex
         value = tl.load(ordered + a + i, mask=a + i < b, other=0.0)
         before = (value > own) | ((value == own) & (a + i < m))
         rank += ((a + i < b) & before).to(tl.int32)
-    kept = rank < tl.load(counts + group)
+    if SHARE:
+        down = tl.cast(below, tl.int64)
+        most = ((b - a).to(tl.int64) * tl.cast(above, tl.int64) + (down - 1)) // down
+    else:
+        most = tl.load(counts + group)
+    kept = rank < most
     tl.store(keep + tl.load(members + m, mask=inside, other=0), kept, mask=inside)
+
+
+@triton.jit(do_not_specialize=[*SIZES, "k"])
+def _first_of_mask(order, among, rank, keep, k, n, BLOCK: tl.constexpr, READ: tl.constexpr):  # type: ignore[no-untyped-def]
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    here = tl.load(among + i, mask=i < n, other=0) != 0
+    if READ:
+        most = tl.load(k)
+    else:
+        most = k
+    kept = here & (tl.load(rank + i, mask=i < n, other=0) <= most)
+    tl.store(keep + tl.load(order + i, mask=i < n, other=0), kept, mask=i < n)
 
 
 def top_of_groups(values: Any, members: Any, starts: Any, counts: Any) -> Any:
@@ -44,8 +64,10 @@ def top_of_groups(values: Any, members: Any, starts: Any, counts: Any) -> Any:
     n = members.numel()
     keep = torch.empty(n, dtype=torch.bool, device=values.device)
     if n <= _COUNTED:
-        ordered = values[members.long()]
-        launch(_rank, (blocks(n, _BLOCK),), ordered, members, starts, counts, keep, n, counts.numel(), _BLOCK)
+        ordered = values.index_select(0, members)
+        launch(
+            _rank, (blocks(n, _BLOCK),), ordered, members, starts, counts, keep, 1, 1, n, counts.numel(), _BLOCK, False
+        )
         return keep
     order = _descending(values[members.long()])
     position = torch.arange(n, device=members.device)
@@ -56,13 +78,25 @@ def top_of_groups(values: Any, members: Any, starts: Any, counts: Any) -> Any:
     return keep
 
 
+def top_share_of_groups(values: Any, members: Any, starts: Any, above: int, below: int) -> Any:
+    """:func:`top_of_groups` of ceil(size * above / below) of each group, in 64 bits."""
+    n, n_groups = members.numel(), starts.numel() - 1
+    if n > _COUNTED:
+        return top_of_groups(values, members, starts, (starts.diff() * above + (below - 1)) // below)
+    keep, grid = torch.empty(n, dtype=torch.bool, device=values.device), (blocks(n, _BLOCK),)
+    ordered = values.index_select(0, members)
+    launch(_rank, grid, ordered, members, starts, starts, keep, above, below, n, n_groups, _BLOCK, True)
+    return keep
+
+
 def top_of_mask(values: Any, mask: Any, k: Any) -> Any:
     """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; among equals the smaller index wins.
     ``k`` may be a number on the device."""
     order = _descending(values)
     among = mask[order]
-    keep = torch.empty_like(mask)
-    keep[order] = among & (among.cumsum(0) <= k)
+    keep, n = torch.empty_like(mask), mask.numel()
+    rank, on_device = among.cumsum(0, dtype=torch.int32), isinstance(k, torch.Tensor)
+    launch(_first_of_mask, (blocks(n, _BLOCK),), order, among, rank, keep, k, n, _BLOCK, on_device)
     return keep
 
 

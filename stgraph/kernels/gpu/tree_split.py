@@ -13,14 +13,27 @@ import torch
 import triton
 import triton.language as tl
 
-from stgraph.kernels.gpu.components import group_sizes, numbered_labels, roots
-from stgraph.kernels.gpu.lattice import linked_roots, links_above, step_to
+from stgraph.kernels.gpu.components import counted_roots, group_sizes, numbered_labels
+from stgraph.kernels.gpu.lattice import links_above, step_to, tied
 from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 
 _BLOCK = 128
 _WARPS = 4
 _NODES = 256
 _UNSEEN = 2**31 - 1
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _clear(n_found, of_tree, claim, cut, first, n, BLOCK: tl.constexpr, UNSEEN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """All that is counted, claimed, cut and looked for later."""
+    node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    nothing = tl.zeros([BLOCK], tl.int32)
+    tl.store(n_found + node, nothing, mask=node < 2)
+    tl.store(of_tree + node, nothing, mask=node < n)
+    tl.store(claim + node, nothing + UNSEEN, mask=node < n)
+    tl.store(cut + node, nothing, mask=node < n)
+    tl.store(first + node, nothing + n, mask=node < n)
+    tl.store(first + n + node, nothing + n, mask=node < n)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -125,12 +138,23 @@ def _trees(  # type: ignore[no-untyped-def]
 
 
 @triton.jit(do_not_specialize=SIZES)
-def _pieces(piece, labels, sizes, n, cap, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A group that needs no cut stays one, also where it is not connected; its number comes after all nodes."""
+def _pieces(parent, cut, labels, sizes, piece, first, n, cap, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Pieces by the node where the chain of parents ends or was cut. A group that needs no cut stays one, also where it
+    is not connected; its number comes after all nodes. ``first`` finds the smallest node of each piece."""
     node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    label = tl.load(labels + node, mask=node < n, other=0)
-    small = tl.load(sizes + label, mask=node < n, other=0) <= cap
-    tl.store(piece + node, n + label, mask=(node < n) & small)
+    inside = node < n
+    label = tl.load(labels + node, mask=inside, other=0)
+    small = tl.load(sizes + label, mask=inside, other=0) <= cap
+    at = tl.where(inside, node, 0)
+    moving = inside & (small == 0)
+    while tl.sum(moving.to(tl.int32), 0) > 0:
+        up = tl.load(parent + at, mask=moving, other=0)
+        moving = moving & (up != at) & (tl.load(cut + at, mask=moving, other=1) == 0)
+        at = tl.where(moving, up, at)
+    at = tl.where(small, n + label, at)
+    tl.store(piece + node, at, mask=inside)
+    known = tl.load(first + at, mask=inside, other=0)
+    tl.atomic_min(first + at, node, mask=inside & (node < known), sem="relaxed")
 
 
 def split_lattice(similarity: Any, tau: float, families: tuple[bool, bool, bool], labels: Any, cap: int) -> Any:
@@ -145,19 +169,18 @@ def split_lattice(similarity: Any, tau: float, families: tuple[bool, bool, bool]
     cap : largest size allowed, at least 1
     """
     n, (H, W), device = labels.numel(), similarity.shape[2:], labels.device
-    sizes = group_sizes(labels)
-    links = links_above(similarity, tau, families, (labels, sizes, cap))
-    parent = linked_roots(links, (H, W))
-    grid = (blocks(n, _NODES),)
+    sizes, grid = group_sizes(labels), (blocks(n, _NODES),)
+    of_tree, claim, cut, piece, tree_root, tree_base, queue, child_starts, open_size = torch.empty(
+        (9, n), dtype=torch.int32, device=device
+    )
+    n_found, first = (torch.empty(k, dtype=torch.int32, device=device) for k in (2, 2 * n))
+    launch(_clear, grid, n_found, of_tree, claim, cut, first, n, _NODES, _UNSEEN)
+    links, parent = links_above(similarity, tau, families, (labels, sizes, cap))
+    parent = counted_roots(tied(links, parent, (H, W)), of_tree)
     most = n // (cap + 1)
-    cut = torch.zeros(n, dtype=torch.int32, device=device)
     if most:
-        n_found = torch.zeros(2, dtype=torch.int32, device=device)
-        tree_root, tree_base, queue, child_starts, open_size = torch.empty((5, n), dtype=torch.int32, device=device)
-        claim = torch.full((n,), _UNSEEN, dtype=torch.int32, device=device)
-        launch(_large_components, grid, group_sizes(parent), n_found, tree_root, tree_base, n, cap, _NODES)
+        launch(_large_components, grid, of_tree, n_found, tree_root, tree_base, n, cap, _NODES)
         arrays = (n_found, tree_root, tree_base, links, queue, claim, parent, child_starts, open_size, cut)
         launch(_trees, (most,), *arrays, cap, H, W, _BLOCK, _UNSEEN, num_warps=_WARPS)
-    piece = roots(torch.where(cut != 0, torch.arange(n, dtype=torch.int32, device=device), parent))
-    launch(_pieces, grid, piece, labels, sizes, n, cap, _NODES)
-    return numbered_labels(piece, 2 * n)[0]
+    launch(_pieces, grid, parent, cut, labels, sizes, piece, first, n, cap, _NODES)
+    return numbered_labels(piece, first)[0]

@@ -1,0 +1,48 @@
+"""Kept tokens and the counts of a report, from masks over all tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def kept_tokens(kept: Array, first: Array, second: Array, scores: Array, most: int) -> tuple[Array, Array, Array]:
+    """The true places of ``kept``, why they are kept, and their scores.
+
+    Parameters
+    ----------
+    kept, first, second : [N] bool
+    scores : [N] float32 or float64
+    most : an upper bound of their number
+
+    Returns
+    -------
+    nodes [K] int64, ascending; codes [K] uint8, 1 where ``first`` is true plus 2 where ``second`` is; scores [K]. On a
+    GPU all have length ``most``, padded with the first token's, so that nothing waits for K
+    """
+    nodes = np.flatnonzero(kept)
+    return nodes, first[nodes].astype(np.uint8) + 2 * second[nodes].astype(np.uint8), scores[nodes]
+
+
+def tally(
+    masks: tuple[Array, Array, Array, Array], labels: Array, starts: Array, before: Array | None, limit: int
+) -> list[Any]:
+    """Seven counts: the true values of four masks ([N] bool), the largest label, the largest group, and the nodes in
+    groups above ``limit`` of another grouping.
+
+    Parameters
+    ----------
+    labels : [N] int32, in [0, N)
+    starts : [groups + 1] int64, where each group starts among its members
+    before : sizes of the other grouping's groups; None counts 0
+    limit : largest size that does not count
+
+    Returns
+    -------
+    integers; on a GPU scalars on the device
+    """
+    above = 0 if before is None else int(before[before > limit].sum())
+    return [*(int(np.count_nonzero(mask)) for mask in masks), int(labels.max()), int(np.diff(starts).max()), above]
