@@ -87,7 +87,7 @@ class CapturedSelection:
 def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
     """Record a selection of tokens like ``tokens`` as a CUDA graph.
 
-    A call then issues one replay instead of some hundred kernels, and waits for the device once. Results equal
+    A call then issues one replay instead of some fifty pieces of work, and waits for the device once. Results equal
     ``selector.select``.
 
     Parameters
