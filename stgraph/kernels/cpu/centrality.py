@@ -48,8 +48,11 @@ def _origin_in(x: Any, node: Any, H: Any, W: Any) -> Any:
     if isinstance(x, types.BaseTuple):
 
         def offset(x: Any, node: Any, H: Any, W: Any) -> Any:
+            _, start, frame, line, step, _ = x
+            if line == W * step and frame == H * line:  # tokens side by side, as nearly always: no divisions
+                return start + node * step
             t, rest = node // (H * W), node % (H * W)
-            return x[1] + t * x[2] + rest // W * x[3] + rest % W * x[4]
+            return start + t * frame + rest // W * line + rest % W * step
 
         return offset
 
