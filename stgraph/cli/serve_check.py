@@ -17,7 +17,7 @@ stgraph serve-check --throughput -o rows.csv
 
 
 def command(
-    family: Annotated[str, typer.Option("--family", help="qwen2_5_vl or qwen2_vl.")] = "qwen2_5_vl",
+    family: Annotated[str, typer.Option("--family", help="qwen2_5_vl, qwen2_vl or llava_onevision.")] = "qwen2_5_vl",
     quick: Annotated[bool, typer.Option("--quick", help="Check four engines instead of eleven and a server.")] = False,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Keep logs and answers in this folder.", show_default=False)
@@ -37,6 +37,7 @@ def command(
     """
     from tempfile import TemporaryDirectory
 
+    from stgraph.serving.check.families import FAMILIES
     from stgraph.serving.check.run import check_installed, run_all
     from stgraph.serving.check.verdicts import verdicts
 
@@ -52,7 +53,10 @@ def command(
             results.deliver({"rows": [{**row, **versions} for row in measured]}, output, chosen or "json", quiet)
             return
         answers = run_all(folder, family, quick, progress)
-        rows = [{"promise": one.promise, "holds": one.holds, "seen": one.seen, **versions} for one in verdicts(answers)]
+        rows = [
+            {"promise": one.promise, "holds": one.holds, "seen": one.seen, **versions}
+            for one in verdicts(answers, FAMILIES[family])
+        ]
     if results.wants_table(output, chosen, quiet):
         _show(rows, versions)
     results.deliver({"rows": rows}, output, chosen, quiet)

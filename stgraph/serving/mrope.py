@@ -14,11 +14,11 @@ BASE = 256  # bfloat16 holds the integers up to 256: a position is written as tw
 CHANNELS = 6
 
 
-def own_positions(T: int, H: int, W: int, factor: float) -> Any:
+def own_positions(T: int, H: int, W: int, factor: float, device: Any = "cpu") -> Any:
     """[T*H*W, 3] int64 tensor, raster order: time, row and column within the video; time is ``int(t * factor)``."""
     import torch
 
-    axes = torch.meshgrid(*(torch.arange(n, device="cpu") for n in (T, H, W)), indexing="ij")
+    axes = torch.meshgrid(*(torch.arange(n, device=device) for n in (T, H, W)), indexing="ij")
     at = torch.stack(axes, -1).reshape(-1, 3)
     at[:, 0] = (at[:, 0].double() * factor).long()  # single precision would truncate elsewhere than the engine
     return at
@@ -74,24 +74,38 @@ def is_counted(positions: Any) -> bool:
     return bool((positions == torch.arange(positions.shape[1], device=positions.device)).all())
 
 
-def placed(positions: Any, is_medium: Any, own: Sequence[Any], n_computed: int) -> Any:
+def starts_of_runs(positions: Any, is_medium: Any) -> Any:
+    """[3, n] int64: for each placeholder, the position at which its image or video begins, one after the text before
+    it; no two media are side by side.
+
+    Parameters
+    ----------
+    positions : [3, S] int64
+    is_medium : [S] bool, placeholders of images and videos
+    """
+    import torch
+
+    begins = is_medium & ~torch.cat([is_medium.new_zeros(1), is_medium[:-1]])
+    first_of_run = begins.nonzero()[:, 0]
+    before = positions[:, (first_of_run - 1).clamp(min=0)] * (first_of_run > 0) + (first_of_run > 0).long()
+    return before[:, (begins.cumsum(0) - 1)[is_medium]]
+
+
+def placed(positions: Any, is_medium: Any, starts: Any, own: Sequence[Any], n_computed: int) -> Any:
     """A copy of prompt positions in which rows at hand have theirs.
 
     Parameters
     ----------
     positions : [3, S] int64
     is_medium : [S] bool, placeholders of images and videos
+    starts : [3, n] int64, for each placeholder, where its image or video begins
     own : [k_i, 3] int64 each: positions of the rows at hand, the placeholders from token ``n_computed`` on
     """
     import torch
 
     out = positions.clone()
-    begins = is_medium & ~torch.cat([is_medium.new_zeros(1), is_medium[:-1]])
-    first_of_run = begins.nonzero()[:, 0]
-    before = positions[:, (first_of_run - 1).clamp(min=0)] * (first_of_run > 0) + (first_of_run > 0).long()
-    start = before[:, (begins.cumsum(0) - 1)[is_medium]]
     found = torch.cat(list(own)).T.to(positions.device)
     seen = int(is_medium[:n_computed].sum())
-    where = is_medium.nonzero()[seen : seen + found.shape[1], 0]
-    out[:, where] = (start[:, seen : seen + found.shape[1]] + found).to(positions.dtype)
+    here = slice(seen, seen + found.shape[1])
+    out[:, is_medium.nonzero()[here, 0]] = (starts[:, here] + found).to(positions.dtype)
     return out

@@ -9,11 +9,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 ARCHITECTURES = {
     "StgraphQwen2_5_VLForConditionalGeneration": "stgraph.serving.vllm_models.qwen2_5_vl",
     "StgraphQwen2VLForConditionalGeneration": "stgraph.serving.vllm_models.qwen2_vl",
+    "StgraphLlavaOnevisionForConditionalGeneration": "stgraph.serving.vllm_models.llava_onevision",
     "StgraphQwen3VLForConditionalGeneration": "stgraph.serving.vllm_models.qwen3_vl",
 }
+ONE_AXIS = ("StgraphLlavaOnevisionForConditionalGeneration",)  # tokens have one position each
 
 
 def register() -> None:
@@ -24,3 +28,9 @@ def register() -> None:
     for name, module in ARCHITECTURES.items():
         if name not in known:
             ModelRegistry.register_model(name, f"{module}:{name}")
+    with suppress(ImportError):  # a release without such a map: a model that needs it says so when it is loaded
+        from vllm.model_executor.models.config import MODELS_CONFIG_MAP
+
+        from stgraph.serving.vllm_models.one_axis import OneAxis
+
+        MODELS_CONFIG_MAP.update(dict.fromkeys(ONE_AXIS, OneAxis))

@@ -17,20 +17,22 @@ from typing import Any
 
 import pytest
 
-from stgraph.errors import InputError, MissingDependencyError
+from stgraph.errors import InputError, MissingDependencyError, UnavailableError
 from stgraph.serving import vllm_plugin
 from stgraph.serving.check import run
+from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.plans import MERGING, SELECTORS, plans, reference_cases
 from stgraph.serving.check.prompts import PROMPTS, Prompt
 from stgraph.serving.check.throughput import _row
 from stgraph.serving.check.verdicts import Verdict, expected_runs, verdicts
 
+FAMILY = "qwen2_5_vl"
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS, STEP = [7, 8], {"7": -0.5, "8": -1.0}
 
 
 def row(prompt: Prompt, rate: float, cached: int = 0) -> dict[str, Any]:
-    runs = expected_runs(prompt, prompt.rate if prompt.rate is not None else rate)
+    runs = expected_runs(prompt, prompt.rate if prompt.rate is not None else rate, FAMILIES[FAMILY])
     video = [7, 6 + sum(runs)] if prompt.media("video") else None
     return {"runs": runs, "tokens": TOKENS, "logprobs": [STEP], "cached": cached, "video": video}
 
@@ -38,7 +40,7 @@ def row(prompt: Prompt, rate: float, cached: int = 0) -> dict[str, Any]:
 def right() -> dict[str, Any]:
     """Answers that keep every promise."""
     found: dict[str, Any] = {}
-    for name, plan in plans().items():
+    for name, plan in plans(FAMILY).items():
         rate = plan.rate or 0.0
         rows = {label: row(prompt, rate, 48 * (plan.rounds > 1)) for label, prompt in plan.prompts.items()}
         if plan.rounds > 1:
@@ -64,7 +66,7 @@ def right() -> dict[str, Any]:
 
 
 def judged(answers: dict[str, Any]) -> dict[str, Verdict]:
-    return {one.promise: one for one in verdicts(answers)}
+    return {one.promise: one for one in verdicts(answers, FAMILIES[FAMILY])}
 
 
 def test_right_answers_keep_every_promise() -> None:
@@ -158,7 +160,7 @@ def test_rows_of_throughput_are_ratios_of_pairs() -> None:
 
 
 def test_every_prompt_is_in_some_engine() -> None:
-    asked = {name for plan in plans().values() for name in plan.prompts}
+    asked = {name for plan in plans(FAMILY).values() for name in plan.prompts}
     assert set(PROMPTS) <= asked
 
 
@@ -169,7 +171,9 @@ def test_without_vllm_the_command_says_how_to_get_it() -> None:
 
 
 def test_a_family_without_a_checkpoint_is_named() -> None:
-    with pytest.raises(InputError, match="family is 'qwen3_vl'; it must be one of qwen2_5_vl, qwen2_vl"):
+    with pytest.raises(
+        InputError, match="family is 'qwen3_vl'; it must be one of qwen2_5_vl, qwen2_vl, llava_onevision"
+    ):
         run.check_installed("qwen3_vl")
 
 
@@ -186,15 +190,62 @@ def test_the_entry_point_is_declared_and_imports_no_engine() -> None:
 
 def test_registering_names_the_architectures_once(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, str] = {}
+    hooks: dict[str, type] = {}
     registry = SimpleNamespace(
         get_supported_archs=registered.keys, register_model=lambda name, path: registered.update({name: path})
     )
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry))
+    config = SimpleNamespace(MODELS_CONFIG_MAP=hooks, VerifyAndUpdateConfig=object)
+    monkeypatch.setitem(sys.modules, "vllm.model_executor.models.config", config)
     vllm_plugin.register()
     first = dict(registered)
     vllm_plugin.register()
     assert registered == first
+    assert set(hooks) == set(vllm_plugin.ONE_AXIS) <= set(registered)
     for name, path in first.items():
         module, _, attribute = path.partition(":")
         assert attribute == name and name.startswith("Stgraph")
         assert f"class {name}(" in (ROOT / Path(*module.split("."))).with_suffix(".py").read_text()
+
+
+def test_a_release_without_a_map_of_configurations_loses_that_family_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: dict[str, str] = {}
+    registry = SimpleNamespace(
+        get_supported_archs=registered.keys, register_model=lambda name, path: registered.update({name: path})
+    )
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry))
+    monkeypatch.setitem(sys.modules, "vllm.model_executor.models.config", SimpleNamespace())
+    vllm_plugin.register()
+    assert set(registered) == set(vllm_plugin.ARCHITECTURES)
+
+
+@pytest.mark.parametrize("rope", [{"rope_type": "yarn", "factor": 4.0}, {"partial_rotary_factor": 0.5}], ids=str)
+def test_one_axis_is_given_where_videos_are_pruned(rope: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SimpleNamespace(VerifyAndUpdateConfig=object)
+    monkeypatch.setitem(sys.modules, "vllm.model_executor.models.config", config)
+    monkeypatch.delitem(sys.modules, "stgraph.serving.vllm_models.one_axis", raising=False)
+    from stgraph.serving.vllm_models.one_axis import OneAxis
+
+    def told(pruned: bool, parameters: dict[str, Any]) -> dict[str, Any]:
+        text = SimpleNamespace(rope_parameters=dict(parameters), hidden_size=128, num_attention_heads=2)
+        OneAxis.verify_and_update_model_config(
+            SimpleNamespace(
+                multimodal_config=SimpleNamespace(is_multimodal_pruning_enabled=lambda: pruned),
+                hf_config=SimpleNamespace(get_text_config=lambda: text),
+            )
+        )
+        found: dict[str, Any] = text.rope_parameters
+        return found
+
+    plain = {"rope_type": "default", "rope_theta": 1e6}
+    assert told(True, plain) == {**plain, "mrope_section": [32, 0, 0]}
+    assert told(False, plain) == plain
+    with pytest.raises(UnavailableError, match='rotate whole heads with rope_type "default"'):
+        told(True, rope)
+
+
+def test_videos_side_by_side_are_one_run_of_placeholders() -> None:
+    family = FAMILIES["llava_onevision"]
+    assert expected_runs(PROMPTS["three videos"], 0.7, family) == [38 + 1 + 16 + 1 + 96 + 1]
+    assert expected_runs(PROMPTS["two videos"], 0.7, family) == [38 + 1, 57 + 1]  # there is text between them
+    assert expected_runs(PROMPTS["image, video"], 0.7, family) == [120, 38 + 1]

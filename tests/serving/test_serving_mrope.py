@@ -16,6 +16,7 @@ from stgraph.serving.mrope import (  # noqa: E402 (torch first)
     placed,
     positions_in,
     prompt_positions,
+    starts_of_runs,
     with_channels,
 )
 
@@ -66,16 +67,47 @@ def test_kept_tokens_and_text_have_the_positions_of_the_whole_prompt(seed: int) 
     assert not is_counted(positions) or full.shape[1] == len(left)
 
     own = [own_positions(T, H, W, f)[k] for (_, T, H, W, f), k in zip(media, kept, strict=True)]
-    assert torch.equal(placed(positions, is_medium, own, 0), expected)
+    assert torch.equal(placed(positions, is_medium, starts_of_runs(positions, is_medium), own, 0), expected)
     # In chunks, as chunked prefill does: each time the rows of the placeholders in [begin, end) are at hand.
     begin, flat = 0, torch.cat(own)
     while begin < len(left):
         end = random.randint(begin + 1, len(left))
         first, last = int(is_medium[:begin].sum()), int(is_medium[:end].sum())
         if last > first:
-            positions = placed(positions, is_medium, [flat[first:last]], begin)
+            positions = placed(positions, is_medium, starts_of_runs(positions, is_medium), [flat[first:last]], begin)
         begin = end
     assert torch.equal(positions, expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_media_side_by_side_are_placed_by_where_each_begins(seed: int) -> None:
+    """One position per token: the first axis counts, the second holds the starts, whatever part of them is at hand."""
+    random = Random(seed)
+    media = [(random.randint(0, 2), random.randint(1, 9)) for _ in range(random.randint(1, 4))]  # text before, length
+    kept = [sorted(random.sample(range(n), random.randint(1, n))) for _, n in media]
+    expected: list[int] = []
+    is_medium: list[bool] = []
+    placeholders, start = [], 0
+    for (text, n), k in zip(media, kept, strict=True):
+        placeholders.append((len(expected) + text, len(k), n, 1, 1, 1.0))
+        expected += [*range(start, start + text), *(start + text + i for i in k)]
+        is_medium += [False] * text + [True] * len(k)
+        start += text + n
+    expected += [start, start + 1]
+    mask = torch.tensor([*is_medium, False, False])
+    positions, delta = prompt_positions(len(expected), placeholders)
+    assert delta == expected[-1] + 1 - len(expected)
+    flat = torch.cat([own_positions(n, 1, 1, 1.0)[k] for (_, n), k in zip(media, kept, strict=True)])
+    begin = 0
+    while begin < len(expected):
+        end = random.randint(begin + 1, len(expected))
+        first, last = int(mask[:begin].sum()), int(mask[:end].sum())
+        for _ in range(random.randint(1, 2)):  # a step may be taken again, after a preemption
+            if last > first:
+                starts = positions[1, mask].expand(3, -1)
+                positions = placed(positions, mask, starts, [flat[first:last]], begin)
+        begin = end
+    assert positions[0].tolist() == expected
 
 
 def test_time_is_truncated_as_in_double_precision() -> None:

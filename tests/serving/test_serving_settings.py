@@ -132,7 +132,23 @@ def test_prompts_survive_json() -> None:
 
 
 def test_every_engine_of_the_check_but_the_stock_one_asks_for_the_plugin() -> None:
-    for name, plan in plans().items():
+    for name, plan in plans("qwen2_5_vl").items():
         written = plan.written("folder", "qwen2_5_vl")["llm"]
         assert ("hf_overrides" in written) == (name != "stock")
         assert written["enable_prefix_caching"] == (name == "prefix cache")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_features_in_host_memory_are_not_copied(dtype: str) -> None:
+    """What the selector gets is the memory the engine's encoder wrote."""
+    seen: list[Any] = []
+
+    class Watched:
+        def select(self, tokens: Any, budget: Any) -> Any:
+            seen.append(tokens.features)
+            return stgraph.selector("evs", n_keep=budget.n_keep).select(tokens)
+
+    x = features(dtype=getattr(torch, dtype))
+    rows, _ = Settings(Watched(), "vllm").keep(x, GRID, 20)  # type: ignore[arg-type]
+    assert seen[0].__array_interface__["data"][0] == x.data_ptr()
+    assert rows.data_ptr() != x.data_ptr()

@@ -1,7 +1,8 @@
-"""A tiny random Qwen-VL checkpoint with the real processor classes and a byte-level tokenizer made here: 2.5 MB."""
+"""A tiny random checkpoint of each family: real processor classes, a byte-level tokenizer made here, 2.5 MB."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -26,7 +27,6 @@ TEMPLATE = (
     "{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-FAMILIES = ("qwen2_5_vl", "qwen2_vl")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Size:
     depth: int
 
 
+_ROPE = {"rope_type": "default", "rope_theta": 1e6}
 TINY = Size(128, 2, 64, 2)
 # The encoder's work per token of the language model is to the language model's as in the 7B model: about 0.4.
 PROPORTIONED = Size(384, 8, 192, 3)
@@ -53,26 +54,44 @@ PROPORTIONED = Size(384, 8, 192, 3)
 def write_checkpoint(folder: Path, family: str = "qwen2_5_vl", size: Size = TINY) -> None:
     """Write configuration, weights (fixed seed), tokenizer and processor of ``family`` into ``folder``."""
     import torch
-    import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
-    newer = family == "qwen2_5_vl"
     tokenizer = _tokenizer()
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
+    if family == "llava_onevision":
+        model, processor = _onevision(tokenizer, ids, size)
+    else:
+        model, processor = _qwen(tokenizer, ids, size, newer=family == "qwen2_5_vl")
+    processor.save_pretrained(folder)
+    model.float()
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 2 or name.endswith("image_newline"):
+            weight.data = torch.randn(weight.shape, generator=generator) * weight[0].numel() ** -0.5
+    model.generation_config.eos_token_id = ids["<|im_end|>"]
+    with redirect_stderr(StringIO()):  # a progress bar
+        model.save_pretrained(folder)
+    if family == "llava_onevision":
+        _name_tower_as_published(folder / "model.safetensors")
+
+
+def _qwen(tokenizer: Any, ids: Mapping[str, int], size: Size, newer: bool) -> tuple[Any, Any]:
+    import transformers
+
     patches = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
     processor_class = transformers.Qwen2_5_VLProcessor if newer else transformers.Qwen2VLProcessor
     most = 28 * 28 * 1280
-    processor_class(
+    processor = processor_class(
         image_processor=transformers.Qwen2VLImageProcessor(**patches, min_pixels=56 * 56, max_pixels=most),
         tokenizer=tokenizer,
         video_processor=transformers.Qwen2VLVideoProcessor(
             **patches, size={"shortest_edge": 56 * 56, "longest_edge": most * 64}
         ),
         chat_template=TEMPLATE,
-    ).save_pretrained(folder)
+    )
     config_class = transformers.Qwen2_5_VLConfig if newer else transformers.Qwen2VLConfig
     config = config_class(
-        text_config=_text_config(ids, size),
+        text_config=_text_config(ids, size) | {"rope_parameters": {**_ROPE, "mrope_section": [8, 12, 12]}},
         vision_config=_vision_config(newer, size),
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
@@ -80,15 +99,54 @@ def write_checkpoint(folder: Path, family: str = "qwen2_5_vl", size: Size = TINY
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=False,
     )
-    model_class = getattr(transformers, f"Qwen2{'_5_' if newer else ''}VLForConditionalGeneration")
-    model = model_class(config).float()
-    generator = torch.Generator().manual_seed(0)
-    for weight in model.parameters():
-        if weight.ndim >= 2:
-            weight.data = torch.randn(weight.shape, generator=generator) * weight[0].numel() ** -0.5
-    model.generation_config.eos_token_id = ids["<|im_end|>"]
-    with redirect_stderr(StringIO()):  # a progress bar
-        model.save_pretrained(folder)
+    return getattr(transformers, f"Qwen2{'_5_' if newer else ''}VLForConditionalGeneration")(config), processor
+
+
+def _onevision(tokenizer: Any, ids: Mapping[str, int], size: Size) -> tuple[Any, Any]:
+    import transformers
+
+    side, pinpoints = {"height": 112, "width": 112}, [[112, 112], [224, 224]]
+    shared = {"vision_feature_select_strategy": "full"}
+    processor = transformers.LlavaOnevisionProcessor(
+        image_processor=transformers.LlavaOnevisionImageProcessor(size=side, image_grid_pinpoints=pinpoints),
+        tokenizer=tokenizer,
+        video_processor=transformers.LlavaOnevisionVideoProcessor(size=side),
+        num_image_tokens=64,
+        image_token="<|image_pad|>",
+        video_token="<|video_pad|>",
+        chat_template=TEMPLATE.replace("<|vision_start|>", "").replace("<|vision_end|>", ""),
+        **shared,
+    )
+    config = transformers.LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", **_text_config(ids, size), "rope_parameters": dict(_ROPE)},
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": size.vision,
+            "intermediate_size": 2 * size.vision,
+            "num_hidden_layers": size.depth,
+            "num_attention_heads": max(2, size.vision // 64),
+            "image_size": 112,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        image_token_index=ids["<|image_pad|>"],
+        video_token_index=ids["<|video_pad|>"],
+        vision_feature_layer=-1,
+        image_grid_pinpoints=pinpoints,
+        tie_word_embeddings=False,
+        **shared,
+    )
+    return transformers.LlavaOnevisionForConditionalGeneration(config), processor
+
+
+def _name_tower_as_published(path: Path) -> None:
+    """Published checkpoints and vLLM have ``vision_tower.vision_model.``; transformers 5 reads that, but drops it."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    before, after = "vision_tower.", "vision_tower.vision_model."
+    named = {name if after in name else name.replace(before, after): weight for name, weight in weights.items()}
+    save_file(named, path, metadata={"format": "pt"})
 
 
 def _tokenizer() -> Any:
@@ -109,7 +167,7 @@ def _tokenizer() -> Any:
     )
 
 
-def _text_config(ids: dict[str, int], size: Size) -> dict[str, Any]:
+def _text_config(ids: Mapping[str, int], size: Size) -> dict[str, Any]:
     return {
         "vocab_size": 320,
         "hidden_size": size.hidden,
@@ -122,7 +180,6 @@ def _text_config(ids: dict[str, int], size: Size) -> dict[str, Any]:
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|im_end|>"],
         "pad_token_id": ids["<|endoftext|>"],
-        "rope_parameters": {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6},
     }
 
 

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from stgraph.serving.check.checkpoint import IMAGE_TOKEN, VIDEO_TOKEN
+from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.prompts import from_plain
 
 
@@ -50,7 +51,8 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
 
     Parameters
     ----------
-    plan : "llm" (arguments of ``vllm.LLM``), "prompts" (a list of [name, prompt, together]), "n_tokens", "metadata"
+    plan : "llm" (arguments of ``vllm.LLM``), "prompts" (a list of [name, prompt]), "n_tokens", "family", "rounds" and
+        "together", see :class:`stgraph.serving.check.plans.EnginePlan`
     """
     start = perf_counter()
     import vllm
@@ -58,7 +60,8 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
     llm = vllm.LLM(**plan["llm"])
     loaded = perf_counter()
     sampling = vllm.SamplingParams(temperature=0, max_tokens=plan["n_tokens"], ignore_eos=True, logprobs=5)
-    prompts = {name: from_plain(values).for_engine(plan["metadata"]) for name, values in plan["prompts"]}
+    family = FAMILIES[plan["family"]]
+    prompts = {name: from_plain(values).for_engine(family.marked, family.metadata) for name, values in plan["prompts"]}
     rows: dict[str, Any] = {}
     for again in range(plan["rounds"]):
         for name, prompt in prompts.items():

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.prompts import PARITY, PROMPTS, RATES, Prompt
 
-ARCHITECTURES = {
-    "qwen2_5_vl": "StgraphQwen2_5_VLForConditionalGeneration",
-    "qwen2_vl": "StgraphQwen2VLForConditionalGeneration",
-}
 RATE = 0.7
 N_TOKENS = 6
 SELECTORS = {"st-simdiff": RATE, "evs": RATE, "dets": 0.85}  # those whose parity is checked, and at which rate
@@ -66,7 +63,7 @@ class EnginePlan:
             "llm": llm,
             "prompts": [[name, prompt.plain()] for name, prompt in self.prompts.items()],
             "n_tokens": N_TOKENS,
-            "metadata": family == "qwen2_5_vl",
+            "family": family,
             "rounds": self.rounds,
             "together": self.together,
         }
@@ -76,16 +73,21 @@ def overrides(family: str, selector: str | None, rate: float | None) -> dict[str
     """What asks for the plugin; nothing without a selector."""
     if selector is None:
         return {}
-    settings = {"architectures": [ARCHITECTURES[family]], "stgraph": {"selector": selector}}
+    settings = {"architectures": [FAMILIES[family].architecture], "stgraph": {"selector": selector}}
     return {"video_pruning_rate": rate, "hf_overrides": settings}
 
 
-def plans(quick: bool = False) -> dict[str, EnginePlan]:
+def plans(family: str, quick: bool = False) -> dict[str, EnginePlan]:
     """The engines by name; ``quick`` leaves out those that repeat a promise under another setting of the engine."""
+    unpruned, short = {**PROMPTS, **PARITY}, {**PROMPTS, **RATES}
+    lengths = {name: {video.T for video in p.media("video")} for name, p in {**unpruned, **short}.items()}
+    if not FAMILIES[family].mixes_lengths:
+        unpruned = {name: p for name, p in unpruned.items() if len(lengths[name]) < 2}
+    short = {name: p for name, p in short.items() if max(lengths[name], default=0) <= FAMILIES[family].most_frames}
     ours: dict[str, Any] = {"selector": "st-simdiff", "rate": RATE}
     found = {
-        "stock": EnginePlan({**PROMPTS, **PARITY}),
-        "rate 0": EnginePlan({**PROMPTS, **PARITY}, "st-simdiff", 0.0),
+        "stock": EnginePlan(unpruned),
+        "rate 0": EnginePlan(unpruned, "st-simdiff", 0.0),
         "pruned": EnginePlan({**PROMPTS, **PARITY, **RATES}, **ours, together=True),
         "prefix cache": EnginePlan(
             {**PROMPTS, **RATES}, **ours, arguments={"enable_prefix_caching": True, "block_size": BLOCK}, rounds=2
@@ -95,7 +97,7 @@ def plans(quick: bool = False) -> dict[str, EnginePlan]:
         return found
     chunked = {"max_num_batched_tokens": CHUNK, "enable_chunked_prefill": True}
     found |= {
-        "chunked prefill": EnginePlan({**PROMPTS, **RATES}, **ours, arguments=chunked),
+        "chunked prefill": EnginePlan(short, **ours, arguments=chunked),
         "bfloat16": EnginePlan(PROMPTS, **ours, arguments={"dtype": "bfloat16"}),
         "two processes": EnginePlan(FEW, **ours, multiprocess=True),
     }

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-PLACEHOLDER = {
-    "video": "<|vision_start|><|video_pad|><|vision_end|>",
-    "image": "<|vision_start|><|image_pad|><|vision_end|>",
-}
+PLACEHOLDER = {"video": "<|video_pad|>", "image": "<|image_pad|>"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,6 @@ class Medium:
     W: int = 112
     seed: int = 0
     fps: float = 2.0
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """Steps, rows and columns of tokens after merging."""
-        return -(-self.T // 2), self.H // 28, self.W // 28
 
     def frames(self) -> np.ndarray[Any, Any]:
         """[T, H, W, 3] uint8."""
@@ -68,18 +60,21 @@ class Prompt:
         """Its images or videos, in order."""
         return [part for part in self.parts if isinstance(part, Medium) and part.kind == kind]
 
-    def text(self) -> str:
-        """The prompt, with one placeholder per medium."""
-        shown = "".join(part if isinstance(part, str) else PLACEHOLDER[part.kind] for part in self.parts)
+    def text(self, marked: bool) -> str:
+        """The prompt, with one placeholder per medium, between marks or not."""
+        before, after = ("<|vision_start|>", "<|vision_end|>") if marked else ("", "")
+        shown = "".join(
+            part if isinstance(part, str) else before + PLACEHOLDER[part.kind] + after for part in self.parts
+        )
         return f"<|im_start|>user\n{shown}{self.question}<|im_end|>\n<|im_start|>assistant\n"
 
-    def for_engine(self, needs_metadata: bool) -> dict[str, Any]:
+    def for_engine(self, marked: bool, metadata: bool) -> dict[str, Any]:
         """The request as ``LLM.generate`` takes it."""
-        out: dict[str, Any] = {"prompt": self.text()}
+        out: dict[str, Any] = {"prompt": self.text(marked)}
         if any(isinstance(part, Medium) for part in self.parts):
             out["multi_modal_data"] = data = {}
             if videos := self.media("video"):
-                data["video"] = [(v.frames(), v.metadata()) if needs_metadata else v.frames() for v in videos]
+                data["video"] = [(v.frames(), v.metadata()) if metadata else v.frames() for v in videos]
             if images := self.media("image"):
                 from PIL import Image
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import prod
 from pathlib import Path
 from typing import Any
 
 from stgraph.grid import TokenGrid
 from stgraph.selection.budget import Budget
+from stgraph.serving.check.families import FAMILIES, Family
 from stgraph.serving.check.prompts import Prompt, from_plain
 from stgraph.serving.settings import Settings
 from stgraph.vlm.compress import compress
@@ -22,8 +23,8 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
 
     Parameters
     ----------
-    plan : "checkpoint" (a folder), "n_tokens", and "cases": a list of [name, prompt, settings, rate]; rate 0 leaves the
-        model alone
+    plan : "checkpoint" (a folder), "n_tokens", "family", and "cases": a list of [name, prompt, settings, rate]; rate 0
+        leaves the model alone
     """
     import torch
     import transformers
@@ -31,28 +32,34 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
     model = transformers.AutoModelForImageTextToText.from_pretrained(plan["checkpoint"], dtype=torch.float32).eval()
     model.generation_config.eos_token_id = None
     processor = transformers.AutoProcessor.from_pretrained(plan["checkpoint"])
-    rows = {}
+    rows, family = {}, FAMILIES[plan["family"]]
     for name, prompt, settings, rate in plan["cases"]:
-        rows[name] = _answer(model, processor, from_plain(prompt), Settings.of(settings), rate, plan["n_tokens"])
+        asked = from_plain(prompt)
+        inputs = _inputs(processor, asked, family)
+        grids = [TokenGrid(*family.grid(video)) for video in asked.media("video")]
+        rows[name] = _answer(model, inputs, grids, Settings.of(settings), rate, plan["n_tokens"])
     return {"transformers": transformers.__version__, "rows": rows}
 
 
-def _answer(model: Any, processor: Any, prompt: Prompt, settings: Settings, rate: float, n_tokens: int) -> Any:
-    import torch
-
+def _inputs(processor: Any, prompt: Prompt, family: Family) -> Any:
     videos = prompt.media("video")
     metadata = [{k: v for k, v in video.metadata().items() if k != "do_sample_frames"} for video in videos]
-    inputs = processor(
-        text=[prompt.text()],
+    return processor(
+        text=[prompt.text(family.marked)],
         videos=[video.frames() for video in videos],
         video_metadata=metadata,
         do_sample_frames=False,
         return_tensors="pt",
     )
+
+
+def _answer(model: Any, inputs: Any, grids: Sequence[TokenGrid], settings: Settings, rate: float, n_tokens: int) -> Any:
+    import torch
+
     wanted = {"max_new_tokens": n_tokens, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
     kept = []
     if rate:
-        counts = {Fraction(settings.n_keep(TokenGrid(*v.grid), rate), prod(v.grid)) for v in videos}
+        counts = {Fraction(settings.n_keep(grid, rate), grid.n_nodes) for grid in grids}
         (share,) = counts  # compress() has one budget for all videos of a prompt
         selector = replace(settings.selector, budget=Budget(retain_ratio=share))  # type: ignore[type-var]
         with compress(model, selector) as stats:

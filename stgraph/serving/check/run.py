@@ -16,7 +16,8 @@ from time import perf_counter
 from typing import IO, Any
 
 from stgraph.errors import InputError, MissingDependencyError, UnavailableError
-from stgraph.serving.check.checkpoint import FAMILIES, write_checkpoint
+from stgraph.serving.check.checkpoint import write_checkpoint
+from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.plans import MERGING, N_TOKENS, OFFLINE, SELECTORS, plans, reference_cases
 from stgraph.serving.releases import TESTED
 
@@ -69,7 +70,7 @@ def run_all(folder: Path, family: str, quick: bool, told: Callable[[str, float],
     """
     checkpoint = folder / "checkpoint"
     write_checkpoint(checkpoint, family)
-    todo, found = plans(quick), {}
+    todo, found = plans(family, quick), {}
     for i, (name, plan) in enumerate(todo.items()):
         told(f"engine: {name}", i / (len(todo) + 2))
         written = plan.written(str(checkpoint), family)
@@ -77,7 +78,7 @@ def run_all(folder: Path, family: str, quick: bool, told: Callable[[str, float],
         found[name] = answers(folder, name, "engine", written, processes)
     told("Hugging Face with stgraph.compress", len(todo) / (len(todo) + 2))
     asked = {"st-simdiff": SELECTORS["st-simdiff"]} if quick else {**SELECTORS, **MERGING}
-    cases = {"checkpoint": str(checkpoint), "n_tokens": N_TOKENS, "cases": reference_cases(asked)}
+    cases = {"checkpoint": str(checkpoint), "n_tokens": N_TOKENS, "family": family, "cases": reference_cases(asked)}
     found["reference"] = answers(folder, "reference", "reference", cases)
     if not quick:
         told("server", (len(todo) + 1) / (len(todo) + 2))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
+from stgraph.serving.check.families import Family
 from stgraph.serving.check.plans import MERGING, RATE, SELECTORS
 from stgraph.serving.check.prompts import PARITY, PROMPTS, RATES, Medium, Prompt
 
@@ -29,35 +29,48 @@ class Verdict:
     seen: str
 
 
-def expected_runs(prompt: Prompt, rate: float) -> list[int]:
-    """Placeholders of each image and video of a prompt: images whole, videos by vLLM's rule."""
-    return [_count(part, rate) for part in prompt.parts if isinstance(part, Medium)]
+def expected_runs(prompt: Prompt, rate: float, family: Family) -> list[int]:
+    """Lengths of the runs of placeholders in a prompt: images whole, videos by vLLM's rule.
+
+    Without marks, videos side by side are one run.
+    """
+    found: list[int] = []
+    before: Medium | str | None = None
+    for part in prompt.parts:
+        if isinstance(part, Medium):
+            beside = not family.marked and isinstance(before, Medium) and before.kind == part.kind
+            found.append(_count(part, rate, family) + (found.pop() if beside else 0))
+        before = part
+    return found
 
 
-def _count(medium: Medium, rate: float) -> int:
-    n, (_, H, W) = prod(medium.grid), medium.grid
-    return n if medium.kind == "image" else max(H * W, int(n * (1 - rate)))
+def _count(medium: Medium, rate: float, family: Family) -> int:
+    if medium.kind == "image":
+        return family.n_image
+    T, H, W = family.grid(medium)
+    return max(H * W, int(T * H * W * (1 - rate))) + family.n_extra
 
 
-def verdicts(answers: Answers) -> list[Verdict]:
+def verdicts(answers: Answers, family: Family) -> list[Verdict]:
     """One row per promise, in the order of the documentation.
 
     Parameters
     ----------
     answers : of :func:`stgraph.serving.check.run.run_all`
+    family : of the checkpoint they are answers of
     """
     judges: list[tuple[str, Callable[[Answers], str], tuple[str, ...]]] = [
         ("rate 0 changes nothing, to the bit", _rate_zero, ("stock", "rate 0")),
-        ("counts are exact", _counts, ("pruned",)),
-        ("a request may have its own rate", _own_rates, ("pruned",)),
+        ("counts are exact", lambda a: _counts(a, family), ("pruned",)),
+        ("a request may have its own rate", lambda a: _own_rates(a, family), ("pruned",)),
         ("requests at once answer as alone", _together, ("pruned",)),
-        ("unpruned: equal to Hugging Face", lambda a: _parity(a, "stock", "unpruned"), ("stock", "reference")),
+        ("unpruned: equal to Hugging Face", lambda a: _parity(a, "stock", "unpruned", family), ("stock", "reference")),
     ]
     for name in {**SELECTORS, **MERGING}:
         engine = "pruned" if name == "st-simdiff" else name
 
         def parity(found: Answers, engine: str = engine, name: str = name) -> str:
-            return _parity(found, engine, name)
+            return _parity(found, engine, name, family)
 
         judges.append((f"{name}: equal to stgraph.compress", parity, (engine, "reference")))
     judges += [
@@ -106,18 +119,18 @@ def _rate_zero(answers: Answers) -> str:
     return f"{len(plain)} prompts, tokens and log probabilities"
 
 
-def _counts(answers: Answers) -> str:
+def _counts(answers: Answers, family: Family) -> str:
     rows = _rows(answers, "pruned")
     for name, prompt in {**PROMPTS, **PARITY}.items():
-        wanted, found = expected_runs(prompt, RATE), rows[name]["runs"]
+        wanted, found = expected_runs(prompt, RATE, family), rows[name]["runs"]
         _check(wanted == found, f"{name}: {found} placeholders, not {wanted}")
     return ", ".join(f"{name} {rows[name]['runs']}" for name in ("64 frames", "1 frame", "2 frames", "three videos"))
 
 
-def _own_rates(answers: Answers) -> str:
+def _own_rates(answers: Answers, family: Family) -> str:
     rows = _rows(answers, "pruned")
     for name, prompt in RATES.items():
-        wanted, found = expected_runs(prompt, prompt.rate or 0.0), rows[name]["runs"]
+        wanted, found = expected_runs(prompt, prompt.rate or 0.0, family), rows[name]["runs"]
         _check(wanted == found, f"{name}: {found} placeholders, not {wanted}")
     return ", ".join(f"{name} {rows[name]['runs'][0]}" for name in RATES)
 
@@ -130,14 +143,15 @@ def _together(answers: Answers) -> str:
     return f"{len(alone)} prompts"
 
 
-def _parity(answers: Answers, engine: str, selector: str) -> str:
+def _parity(answers: Answers, engine: str, selector: str, family: Family) -> str:
     found, reference = _rows(answers, engine), _rows(answers, "reference")
     if f"{selector}, {next(iter(PARITY))}" not in reference:
         raise _Broken("Hugging Face was not asked")
     worst = 0.0
     for name in PARITY:
         ours, theirs = found[name], reference[f"{selector}, {name}"]
-        _check(not theirs["kept"] or theirs["kept"] == ours["runs"], f"{name}: {ours['runs']}, not {theirs['kept']}")
+        kept = [n + family.n_extra for n in theirs["kept"]]
+        _check(not kept or kept == ours["runs"], f"{name}: {ours['runs']}, not {kept}")
         _check(ours["tokens"] == theirs["tokens"], f"{name}: tokens {ours['tokens']}, not {theirs['tokens']}")
         for step, there in zip(ours["logprobs"], theirs["logprobs"], strict=True):
             worst = max([worst, *(abs(value - there[int(token)]) for token, value in step.items())])
