@@ -15,7 +15,7 @@ from stgraph.serving.mrope import own_positions, with_channels
 from stgraph.serving.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("interpreter")
-GRID = stgraph.TokenGrid(6, 4, 5)
+GRID = stgraph.TokenGrid(4, 3, 4)
 
 
 def features() -> np.ndarray[Any, Any]:
@@ -39,6 +39,6 @@ def test_selection_copies_no_features(name: str) -> None:
 
 def test_a_selector_without_a_gpu_engine_is_seen_to_copy() -> None:
     """Otherwise the test above could not fail."""
-    settings, x = Settings.of({"selector": "evs"}), tensor(features())
+    settings, x = Settings.of({"selector": "tome"}), tensor(features())
     with pytest.raises(CopiedToHost), none_as_large_as(x.numel()):
         settings.keep(x, GRID, settings.n_keep(GRID, 0.6))
