@@ -104,9 +104,9 @@ def main(arguments: list[str] | None = None) -> None:
     todo = ways(model.config.text_config.num_hidden_layers)
     for row in rows(model, tokenizer, questions(given.questions), todo):
         found.append(row)
+        write(given.output, {"rows": found}, fmt)  # after each way: minutes lie between them
         sys.stdout.write(f"{row}\n")
         sys.stdout.flush()
-    write(given.output, {"rows": found}, fmt)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ transformers = pytest.importorskip("transformers", reason="needs transformers: t
 from stgraph.bench.language import run, shell  # noqa: E402 (torch first)
 from stgraph.bench.language.questions import COLOURS, GRID, N_FRAMES, questions  # noqa: E402
 from stgraph.errors import InputError, MissingDependencyError  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Words:
@@ -109,3 +113,18 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         MissingDependencyError, match=r"needs no_such_package\. Install it: pip install transformers gguf"
     ):
         shell.load_smollm2()
+
+
+def test_the_page_shows_the_rows() -> None:
+    with (ROOT / "bench" / "results" / "language.csv").open(encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    text = (ROOT / "docs" / "language-check.md").read_text(encoding="utf-8")
+    assert len(found) == text.count("\n| `") + text.count("\n| all tokens |")
+    for row in found:
+        figures = (
+            f" | {row['n_kept']} | {row['right']} ± {row['standard_error']} | {row['as_with_all']} |",
+            f"at {row['layer']} |" if row["where"] == "inside" else "|",
+            f"| `{row['selector']}` |" if row["where"] else "| all tokens |",
+        )
+        assert any(all(figure in line for figure in figures) for line in text.splitlines()), row
+        assert row["n_questions"] == "100"
