@@ -16,7 +16,7 @@ from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.attention_switch import models_own, register, switched
 from stgraph.vlm.calls import is_running, stack_of
 from stgraph.vlm.keywords import cache_of
-from stgraph.vlm.layer_kinds import mlp_norm
+from stgraph.vlm.layer_kinds import mlp_entry
 from stgraph.vlm.levels import Level, is_flash
 from stgraph.vlm.prompt_pass import PromptPass
 
@@ -56,7 +56,7 @@ class LayerHooks:
     ) -> None:
         self._text = text
         self._recorded, self._probed = sorted(set(recorded)), sorted(set(probed))
-        self._norms = {layer: mlp_norm(text, layer) for layer in sorted(set(before_mlp))}
+        self._entries = {layer: mlp_entry(text, layer) for layer in sorted(set(before_mlp))}
         self._of_thread: dict[int, tuple[FrameType, Pass]] = {}
 
     @property
@@ -64,8 +64,8 @@ class LayerHooks:
         """Those that must not be compiled, by the names users would write."""
         found = {f"decoder layer {i}": layer for i, layer in enumerate(self._text.layers)}
         attention = {f"the attention of {name}": getattr(layer, "self_attn", None) for name, layer in found.items()}
-        norms = {f"post_attention_layernorm of decoder layer {layer}": norm for layer, norm in self._norms.items()}
-        return {**found, **{name: module for name, module in attention.items() if module is not None}, **norms}
+        entries = {f"{type(part).__name__} of decoder layer {layer}": part for layer, part in self._entries.items()}
+        return {**found, **{name: module for name, module in attention.items() if module is not None}, **entries}
 
     def attach(self, stack: ExitStack) -> None:
         """Register the hooks, and what takes them away on ``stack``."""
@@ -78,8 +78,8 @@ class LayerHooks:
         for i, module in enumerate(self._text.layers):
             handle = module.register_forward_pre_hook(partial(self._before_layer, i), with_kwargs=True)
             stack.callback(handle.remove)
-        for layer, norm in self._norms.items():
-            stack.callback(norm.register_forward_pre_hook(partial(self._before_mlp, layer), with_kwargs=True).remove)
+        for layer, part in self._entries.items():
+            stack.callback(part.register_forward_pre_hook(partial(self._before_mlp, layer), with_kwargs=True).remove)
         stack.callback(self._of_thread.clear)
 
     def begin(self, frame: FrameType, under_way: Pass) -> None:

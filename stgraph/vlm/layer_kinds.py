@@ -50,23 +50,24 @@ def check_all_attend(text: Any) -> None:
         )
 
 
-def mlp_norm(text: Any, layer: int) -> Any:
-    """The module of a decoder layer that what its attention leaves behind enters on its way to the feed-forward block.
+def mlp_entry(text: Any, layer: int) -> Any:
+    """The module of a decoder layer that what its attention leaves behind enters first on its way to the feed-forward
+    block: the norm before that block, or the block itself where norms follow (EXAONE 4).
 
     Raises
     ------
     UnavailableError
-        the layer is built in another way, so that what enters its feed-forward block cannot be changed
+        attention and feed-forward block run side by side (Cohere), so that nothing lies between them
     """
     module = text.layers[layer]
-    found = getattr(module, "post_attention_layernorm", None)
-    if found is None or hasattr(module, "pre_feedforward_layernorm") or hasattr(module, "post_feedforward_layernorm"):
+    before = "mlp" if hasattr(module, "post_feedforward_layernorm") else "post_attention_layernorm"
+    name = "pre_feedforward_layernorm" if hasattr(module, "pre_feedforward_layernorm") else before
+    if not hasattr(module, name):
         raise UnavailableError(
-            f"decoder layer {layer} of {type(text).__name__} ({type(module).__name__}) does not normalise what its "
-            "attention leaves behind by post_attention_layernorm, where this selector merges tokens inside the "
-            "language model: compress(..., where='before')"
+            f"decoder layer {layer} of {type(text).__name__} ({type(module).__name__}) has no {name}, which what its "
+            "attention leaves behind would enter: this selector merges tokens there. Use compress(..., where='before')"
         )
-    return found
+    return getattr(module, name)
 
 
 def departure_of(text: Any) -> str | None:

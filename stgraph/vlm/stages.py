@@ -13,7 +13,7 @@ from stgraph.selection.stages import ATTENTION_SIGNALS, PROMPT_SIGNALS, TEXT_SIG
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts
-from stgraph.vlm.layer_kinds import check_all_attend, mlp_norm
+from stgraph.vlm.layer_kinds import check_all_attend, mlp_entry
 from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader
 
 _BEFORE = "pruned before the LLM, where the authors prune inside it"
@@ -105,7 +105,7 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
                 "cuts; it is read from the running pass, in a layer before that"
             )
         if stage.states == "mlp":
-            mlp_norm(text, stage.layer - 1)
+            mlp_entry(text, stage.layer - 1)
     if inside:
         check_all_attend(text)
 

@@ -80,11 +80,17 @@ class Reference:
                 others = torch.arange(mask.shape[2]) != column
                 mask[row, :, others, column] = torch.finfo(mask.dtype).min
         given = {**kwargs, "attention_mask": mask}
-        out, weights = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **given)[:2]
-        hidden = hidden + out
+        norms = dict(layer.named_children())
+        first = norms.get("input_layernorm", torch.nn.Identity())
+        out, weights = layer.self_attn(hidden_states=first(hidden), **given)[:2]
+        behind = "post_attention_layernorm" if "post_feedforward_layernorm" in norms else "post_self_attn_layernorm"
+        hidden = hidden + norms.get(behind, torch.nn.Identity())(out)
         for row in range(len(hidden)):
             self._step(row, hidden, weights[row, :, self.prompt - 1].mean(0), i)
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        out = hidden if "post_feedforward_layernorm" in norms else layer.post_attention_layernorm(hidden)
+        for name in ("mlp", "post_mlp_layernorm", "post_feedforward_layernorm"):
+            out = norms.get(name, torch.nn.Identity())(out)
+        hidden = hidden + out
         return hidden if isinstance(form, torch.Tensor) else (hidden, *form[1:])
 
     def _to_go(self, row: int, n: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 from framefusion_reference import Reference
 from vlm_generating import first_of_copies
 from vlm_models import CASES, Case, torch
+from vlm_more_models import ALL
 from vlm_oracle import positions_of, seen_by_text_model
 
 import stgraph
@@ -101,13 +102,23 @@ def test_what_cannot_be_met_or_merged_is_refused() -> None:
         with pytest.raises(InputError, match=r"0\.2, as the mean over 4 layers, cannot be met: .* still merged"):
             case.model(**case.inputs)
     layer = case.text.layers[1]
-    layer.pre_feedforward_layernorm = torch.nn.Identity()
+    norm = layer.post_attention_layernorm
+    del layer.post_attention_layernorm
     try:
-        with pytest.raises(UnavailableError, match=r"decoder layer 1 .* does not normalise what its attention leaves"):
+        with pytest.raises(UnavailableError, match=r"decoder layer 1 .* has no post_attention_layernorm"):
             stgraph.compress(case.model, selector)
         stgraph.compress(case.model, selector, where="before")
     finally:
-        del layer.pre_feedforward_layernorm
+        layer.post_attention_layernorm = norm
+
+
+@pytest.mark.parametrize("family", ["exaone4_5", "glm4v", "qwen3_vl_moe", "video_llava"])
+def test_families_whose_layers_are_built_in_other_ways(family: str) -> None:
+    case = ALL[family](2)
+    reference = Reference(case, 0.2, kept=9)
+    stats, out, positions = compressed(case, dict(n_keep=9, tau=0.2))
+    assert distance(case, reference, out, positions) < 1e-5
+    assert [video.account.per_layer for video in stats.videos] == reference.left and max(reference.n_merges) >= 2
 
 
 @pytest.mark.parametrize("grad", [False, True])
