@@ -11,7 +11,7 @@ OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap net
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check bench study docs fuzz lowest release venv clean
+.PHONY: help demo test quick check bench study docs fuzz lowest newcomer release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -69,6 +69,9 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of 
 
 lowest: $(VENV)/.installed-lowest ## the tests on the oldest versions that pyproject.toml allows
 	@NUMBA_CACHE_DIR=$(VENV)/lowest/cache $(VENV)/lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ARGS)
+
+newcomer: ## follow the README, line by line, in a clean clone
+	@$(PYTHON) .ci/newcomer
 
 release: ## wheel, sdist and SBOM into dist/, each installed and tried in a clean environment
 	@PYTHON=$(PYTHON) .ci/release

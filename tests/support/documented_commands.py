@@ -37,16 +37,21 @@ class Shown:
 def shown_commands(page: Path) -> Iterator[Shown]:
     """Every command line of a Markdown page."""
     text = page.read_text(encoding="utf-8")
-    for block in _BLOCK.finditer(text):
-        for start, line in logical_lines(block[1]):
-            at = text.count("\n", 0, block.start(1)) + start + 1
-            for words in commands_of(line):
-                yield Shown(page.name, at, words, whole=True)
+    for at, line in shell_lines(text):
+        for words in commands_of(line):
+            yield Shown(page.name, at, words, whole=True)
     prose = _ANY_BLOCK.sub(lambda found: "\n" * found[0].count("\n"), text)
     for span in _SPAN.finditer(prose):
         at = prose.count("\n", 0, span.start()) + 1
         for words in commands_of(" ".join(span[1].replace("\\|", "|").split())):
             yield Shown(page.name, at, words, whole=False)
+
+
+def shell_lines(text: str) -> Iterator[tuple[int, str]]:
+    """(line number, line) of every shell block of a Markdown text, continued lines joined."""
+    for block in _BLOCK.finditer(text):
+        for start, line in logical_lines(block[1]):
+            yield text.count("\n", 0, block.start(1)) + start + 1, line
 
 
 def logical_lines(block: str) -> Iterator[tuple[int, str]]:
