@@ -101,6 +101,25 @@ def test_the_check_stops_where_there_is_no_gpu(tmp_path: Path) -> None:
     assert "not run: " in log
 
 
+@pytest.mark.parametrize("minutes", ["12", "0"])
+def test_the_check_begins_with_what_never_ran(tmp_path: Path, minutes: str) -> None:
+    """A stand-in for Python notes what it is asked to run; without time nothing is, and the log says so."""
+    stub, asked = tmp_path / "python", tmp_path / "asked"
+    stub.write_text(f'#!/bin/sh\necho "$@" >> "{asked}"\n')
+    stub.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(stub), "MINUTES": minutes}
+    done = subprocess.run([ROOT / "bench" / "gpu_check.sh", tmp_path / "out"], env=environment, capture_output=True)
+    steps = [line for line in asked.read_text().splitlines() if line.startswith("-m ") and "doctor" not in line]
+    if minutes == "0":
+        assert (done.returncode, steps) == (1, [])
+        assert "left out: benchmark, the time is over" in (tmp_path / "out" / "log.txt").read_text()
+        return
+    assert done.returncode == 0
+    named = ["test_gpu_cluster.py -k views", "tests/selection/test_capture.py", "-m stgraph bench", "-ra tests "]
+    assert len(steps) == len(named)
+    assert all(name in step for name, step in zip(named, steps, strict=True))
+
+
 @pytest.mark.skipif(not NO_GPU, reason="says what is missing without a GPU")
 @pytest.mark.parametrize("command", ["compare", "select", "communities", "sweep", "bench"])
 def test_commands_say_that_there_is_no_gpu(command: str) -> None:
