@@ -69,7 +69,7 @@ def _unknown_name(given: dict[str, Any]) -> str | None:
     for parameter, value in given.items():
         for kind, registry in NAMES.items():
             if parameter in (kind, f"{kind}s"):
-                names = [value] if isinstance(value, str) else value or []
+                names = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
                 unknown = [one for one in names if one not in registry.names() and not PLACEHOLDER.fullmatch(one)]
                 if unknown and unknown[0] not in ("full", "blind", "auto"):
                     return f"there is no {kind} {unknown[0]}"
