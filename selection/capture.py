@@ -102,14 +102,15 @@ def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
     UnavailableError
         the tokens are not on a CUDA device
     """
-    if why := _obstacle(selector, tokens):
+    if why := obstacle(selector, tokens):
         raise InputError(f"capture: {why}")
     if not tokens.on_gpu or tokens.features.device.type != "cuda":
         raise UnavailableError(f"capture needs tokens on a CUDA device, not on {tokens.device}: use tokens.to('cuda')")
     return CapturedSelection(selector, tokens)
 
 
-def _obstacle(selector: Any, tokens: VideoTokens) -> str | None:
+def obstacle(selector: Any, tokens: VideoTokens) -> str | None:
+    """Why the selection of these tokens cannot be recorded, wherever they lie; None if it can."""
     if not isinstance(selector, StSimDiff):
         return f"{getattr(selector, 'name', selector)!s} reads sizes back from the device; st-simdiff and srts do not"
     if not backend(selector.backend).capabilities.canonical:

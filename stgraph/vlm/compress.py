@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from stgraph.errors import InputError
 from stgraph.selection.base import Selector
+from stgraph.selection.recordings import Recordings
 from stgraph.vlm.families import parts_of
 from stgraph.vlm.grids import Grids
 from stgraph.vlm.hooks import Hooks
@@ -23,6 +24,7 @@ def compress(
     grids: Grids | None = None,
     where: str = "inside",
     images: bool = False,
+    record: bool = False,
 ) -> Compression:
     """While the returned context is open, prompts of ``model`` go through its language model with fewer video tokens.
 
@@ -44,6 +46,9 @@ def compress(
         layers; "before": always before it, by a probe pass where attention is needed, for ablations
     images : whether the images of a prompt are compressed, too, each by itself as a video of one frame; of the families
         that ``docs/vlm.md`` lists
+    record : on a CUDA device, record the selection as a CUDA graph when videos of one shape come again, for at most 4
+        shapes; each takes a copy of the features and the memory of one selection. For selectors that
+        :func:`stgraph.capture` takes and that read no attention; others select as ever. Not yet run on a GPU
 
     Returns
     -------
@@ -68,6 +73,8 @@ def compress(
         raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
     check_where(selector, parts.text, probe_layer, where)
     check_images(parts, selector, images, grids)
+    if record:
+        selector = cast(Selector, Recordings(selector))
     stats = Stats()
     encoder = encoder_reader(selector, parts)
     hooks = Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder, images)

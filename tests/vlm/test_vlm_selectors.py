@@ -191,3 +191,15 @@ def test_records_are_rows() -> None:
     row = stats.videos[1].to_dict()
     assert (row["grid"], row["n_visual"], row["n_kept"], row["n_layers"]) == ("5x3x4", 60, 30, 4)
     assert "4 videos in 2 prompts, 108 of 216 visual tokens kept" in repr(stats)
+
+
+@pytest.mark.parametrize("name", ["srts", "st-simdiff", "evs"])
+def test_recording_changes_nothing_where_there_is_no_device(name: str) -> None:
+    case, selector = CASES["llava_onevision"](1), stgraph.selector(name, retain_ratio=0.3)
+    kept = []
+    for record in (False, True):
+        with stgraph.compress(case.model, selector, record=record) as stats, torch.no_grad():
+            case.model(**case.inputs)
+            case.model(**case.inputs)
+        kept.append([(video.selector, video.exactness, video.nodes.tolist()) for video in stats.videos])
+    assert kept[0] == kept[1]
