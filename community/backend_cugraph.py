@@ -122,5 +122,7 @@ CUGRAPH_COMPONENTS = CugraphBackend("cugraph-components", replace(COMPONENTS, de
 CUGRAPH_LOUVAIN = CugraphBackend("cugraph-louvain", _modularity(("seed",)))
 CUGRAPH_LEIDEN = CugraphBackend("cugraph-leiden", _modularity(("seed",)))
 CUGRAPH_ECG = CugraphBackend(
-    "cugraph-ecg", Capabilities("cuda", "consensus", weighted=True, seeded=True, deterministic=False), _ENSEMBLE
+    "cugraph-ecg",
+    Capabilities("cuda", "consensus", weighted=True, seeded=True, deterministic=False, not_yet_run_on=("cuda",)),
+    _ENSEMBLE,
 )

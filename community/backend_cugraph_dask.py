@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class CugraphDaskBackend:
 
     def __init__(self, name: str, capabilities: Capabilities) -> None:
         self.name = name
-        self.capabilities = capabilities
+        self.capabilities = replace(capabilities, not_yet_run_on=("cuda",))
 
     def unavailable(self) -> str | None:
         return (

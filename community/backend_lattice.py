@@ -47,7 +47,8 @@ _COMPILED = Capabilities(
 
 
 class LatticeLeiden(_Lattice):
-    """Leiden in compiled loops, linear in the edges, without randomness; communities are connected."""
+    """Leiden in compiled loops, linear in the edges, without randomness; communities are connected. Edges on a GPU are
+    searched there in rounds of moves: other labels of nearly the same quality."""
 
     parameters: Mapping[str, Parameter] = {
         "n_iterations": Parameter(3, "passes, each starting from the communities of the last", least=1, most=1_000)
@@ -55,12 +56,10 @@ class LatticeLeiden(_Lattice):
 
     def __init__(self, name: str, objective: str) -> None:
         self.name = name
-        self.capabilities = replace(_COMPILED, objective=objective)
+        self.capabilities = replace(_COMPILED, objective=objective, device="any", not_yet_run_on=("cuda",))
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Any:
-        from stgraph.kernels.cpu.leiden import leiden
-
-        return leiden(
+        return kernels_for(edges.src, "leiden").leiden(
             edges.n_nodes,
             edges.src,
             edges.dst,

@@ -33,6 +33,7 @@ class Capabilities:
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
     canonical : whether it takes any graph, isolated nodes included, and numbers communities by their smallest node
     ignores : parameters it accepts but does not use
+    not_yet_run_on : devices it is written for and has not been run on; ``stgraph doctor`` says so
     """
 
     device: str
@@ -45,6 +46,7 @@ class Capabilities:
     thresholded: bool = True
     reads: str = "edges"
     ignores: tuple[str, ...] = ()
+    not_yet_run_on: tuple[str, ...] = ()
 
 
 COMPONENTS = Capabilities(

@@ -68,11 +68,12 @@ def _backend(name: str, reason: str | None) -> dict[str, Any]:
     from stgraph.community.base import BACKENDS, backend, package_version
     from stgraph.community.default_backend import DEFAULT_BACKEND
 
-    facts: dict[str, Any] = dict.fromkeys(("device", "objective", "seeded", "package", "version"))
+    facts: dict[str, Any] = dict.fromkeys(("device", "objective", "seeded", "not_yet_run_on", "package", "version"))
     if not reason or (name in BACKENDS.names() and not BACKENDS.fault(name)):
         found = backend(name)
         own = found.capabilities
         facts |= {"device": own.device, "objective": own.objective, "seeded": own.seeded, "package": found.package}
+        facts["not_yet_run_on"] = list(own.not_yet_run_on)
         if not reason:
             facts["version"] = package_version(found.package)
     return {"name": name, "default": name == DEFAULT_BACKEND, **facts, "reason": reason}

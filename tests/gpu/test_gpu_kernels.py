@@ -33,6 +33,7 @@ MIRRORED = {
         "with_isolated",
     ],
     "lattice": ["components"],
+    "leiden": ["leiden"],
     "centrality": ["group_centrality"],
     "top": ["top_of_groups", "top_of_mask"],
     "differences": ["differences", "below", "percentile", "beyond"],

@@ -48,8 +48,10 @@ def main(capability: int) -> dict[str, int]:
         differences,
         kept,
         lattice,
+        leiden,
         neighbours,
         plain_read,
+        sums,
         top,
         tree_split,
     )
@@ -76,6 +78,11 @@ def main(capability: int) -> dict[str, int]:
         top.top_of_mask(norms.reshape(-1).float(), mask, k)
     kept.kept_tokens(mask, mask, mask, norms.reshape(-1), 5)
     kept.tally((mask,) * 4, node, starts, sizes, 56)
+    one, ends = torch.ones(n, dtype=torch.float64), torch.zeros(n + 1, dtype=torch.int64)
+    sums.segment_sums(one, ends)
+    level = leiden._Level(ends, node.long(), node.long(), one, one, node.long())
+    for within in (None, node):
+        leiden._asked(level, node, one, node.long(), within, node, node.long(), 0.05, n)
     return found
 
 
