@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import overload
 
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import group_blocks, group_members, group_sizes, numbered_roots
@@ -70,145 +71,85 @@ def _sort_by_size(nodes, size):  # type: ignore[no-untyped-def]
         run *= 2
 
 
-@compiled()
-def _split(src, dst, labels, sizes, cap):  # type: ignore[no-untyped-def]
-    n = labels.size
-    oversized = np.empty(sizes.size, np.bool_)
-    for g in range(sizes.size):
-        oversized[g] = sizes[g] > cap
-    starts, near = _adjacency(n, src, dst, labels, oversized)
-    # Breadth-first forest over the oversized groups. A node's children stand side by side in `order`.
-    order = np.empty(n, np.int32)
-    parent = np.full(n, -2, np.int32)  # -2 not reached, -1 a root
-    first_child = np.zeros(n, np.int32)
-    end_child = np.zeros(n, np.int32)
-    filled = 0
-    for root in range(n):
-        if not oversized[labels[root]] or parent[root] != -2:
-            continue
-        parent[root] = -1
-        order[filled] = root
-        head = filled
-        filled += 1
-        while head < filled:
-            v = order[head]
+def _tree(edges: Any, labels: Array, root: int, queue: Array, parent: Array, tail: int, seen: Array) -> int:
+    """Append the breadth-first tree of ``root`` within its group to the queue, of which ``tail`` places are taken;
+    returns its end. Neighbours come in the order of their ids. Used inside kernels only."""
+    raise NotImplementedError("_tree() is only meaningful inside a compiled kernel")
+
+
+@overload(_tree)
+def _tree_along(edges: Any, labels: Any, root: Any, queue: Any, parent: Any, tail: Any, seen: Any) -> Any:
+    if len(edges) == 2:
+
+        def listed(edges: Any, labels: Any, root: Any, queue: Any, parent: Any, tail: Any, seen: Any) -> Any:
+            starts, near = edges
+            queue[tail], parent[tail], seen[root] = root, -1, 0
+            head, tail, group = tail, tail + 1, labels[root]
+            while head < tail:
+                v = queue[head]
+                for u in near[starts[v] : starts[v + 1]]:
+                    if seen[u] < 0 and labels[u] == group:
+                        queue[tail], parent[tail], seen[u] = u, head, 0
+                        tail += 1
+                head += 1
+            return tail
+
+        return listed
+
+    def on_lattice(edges: Any, labels: Any, root: Any, queue: Any, parent: Any, tail: Any, seen: Any) -> Any:
+        links, W, frame = edges
+        queue[tail], parent[tail], seen[root] = root, -1, 0
+        head, tail, group = tail, tail + 1, labels[root]
+        while head < tail:
+            v = np.int64(queue[head])
+            link = links[v]
+            for side in range(6):
+                if side == 0:
+                    linked, u = link & BEFORE, v - frame
+                elif side == 1:
+                    linked, u = link & UP, v - W
+                elif side == 2:
+                    linked, u = link & LEFT, v - 1
+                elif side == 3:
+                    linked, u = links[v + 1] & LEFT, v + 1
+                elif side == 4:
+                    linked, u = links[v + W] & UP, v + W
+                else:
+                    linked, u = links[v + frame] & BEFORE, v + frame
+                if linked and seen[u] < 0 and labels[u] == group:
+                    queue[tail], parent[tail], seen[u] = u, head, 0
+                    tail += 1
             head += 1
-            first_child[v] = filled
-            for j in range(starts[v], starts[v + 1]):
-                if parent[near[j]] == -2:
-                    parent[near[j]] = v
-                    order[filled] = near[j]
-                    filled += 1
-            end_child[v] = filled
-    # Bottom up: a node takes its children's open pieces, smallest first, while they fit; the others are cut off.
-    open_size = np.ones(n, np.int64)
-    cut = np.zeros(n, np.bool_)
-    for i in range(filled - 1, -1, -1):
-        v = order[i]
-        a, b = first_child[v], end_child[v]
-        if b - a > 1:
-            _sort_by_size(order[a:b], open_size)
-        for k in range(a, b):
-            child = order[k]
-            if open_size[v] + open_size[child] <= cap:
-                open_size[v] += open_size[child]
-            else:
-                cut[child] = True
-    pieces = np.empty(n, np.int64)
-    for i in range(n):
-        pieces[i] = labels[i]
-    new = sizes.size
-    for i in range(filled):
-        v = order[i]
-        if parent[v] == -1 or cut[v]:
-            pieces[v] = new
-            new += 1
-        else:
-            pieces[v] = pieces[parent[v]]
-    return pieces
+        return tail
 
-
-def split_trees(src: Array, dst: Array, labels: Array, sizes: Array, cap: int) -> Array:
-    """Labels ([N] int64, not canonical) in which every group larger than ``cap`` is cut into connected pieces.
-
-    Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node: time linear in nodes and edges
-    (times log of the degree), the same result for the same input.
-
-    Parameters
-    ----------
-    src, dst : [E] int32
-    labels : [N] int32, 0..k-1
-    sizes : [k] int64
-    cap : largest size allowed, at least 1
-    """
-    result: Array = _split(src, dst, labels, sizes, cap)
-    return result
-
-
-@compiled()
-def _tree(links, labels, root, queue, parent, tail, seen, W, frame):  # type: ignore[no-untyped-def]
-    """Append the breadth-first tree of ``root`` to the queue, of which ``tail`` places are taken; returns its end.
-
-    Neighbours come in the order of their ids, as in the lists of :func:`_adjacency`.
-    """
-    group = labels[root]
-    queue[tail], parent[tail], seen[root] = root, -1, 0
-    head = tail
-    tail += 1
-    while head < tail:
-        v = np.int64(queue[head])
-        link = links[v]
-        for side in range(6):
-            if side == 0:
-                linked, u = link & BEFORE, v - frame
-            elif side == 1:
-                linked, u = link & UP, v - W
-            elif side == 2:
-                linked, u = link & LEFT, v - 1
-            elif side == 3:
-                linked, u = links[v + 1] & LEFT, v + 1
-            elif side == 4:
-                linked, u = links[v + W] & UP, v + W
-            else:
-                linked, u = links[v + frame] & BEFORE, v + frame
-            if linked and seen[u] < 0 and labels[u] == group:
-                seen[u] = 0
-                queue[tail], parent[tail] = u, head
-                tail += 1
-        head += 1
-    return tail
+    return on_lattice
 
 
 @compiled()
 def _cut(parent, open_size, cap):  # type: ignore[no-untyped-def]
     """Bottom up: a node takes its children's open pieces, smallest first, while they fit. The others are cut off:
     their ``parent`` becomes -1. Children stand side by side, in the order of their parents."""
-    sizes, places = np.empty(6, np.int64), np.empty(6, np.int64)
+    places = np.empty(parent.size, np.int32)
     end = parent.size
     for i in range(parent.size - 1, -1, -1):
-        n = 0
         first = end
         while first > 0 and parent[first - 1] == i:
             first -= 1
-        for place in range(first, end):
-            j = n
-            while j > 0 and sizes[j - 1] > open_size[place]:
-                sizes[j], places[j] = sizes[j - 1], places[j - 1]
-                j -= 1
-            sizes[j], places[j] = open_size[place], place
-            n += 1
-        end = i if parent[i] < 0 else first  # no node has a root among its children
+            places[first] = first
+        if end - first > 1:
+            _sort_by_size(places[first:end], open_size)
         size = 1
-        for j in range(n):
-            if size + sizes[j] <= cap:
-                size += sizes[j]
+        for j in range(first, end):
+            if size + open_size[places[j]] <= cap:
+                size += open_size[places[j]]
             else:
                 parent[places[j]] = -1
+        end = i if parent[i] < 0 else first  # no node has a root among its children
         open_size[i] = size
 
 
 @compiled()
-def _split_groups(links, labels, members, starts, g0, g1, cap, W, frame, queue, parent, piece, first):  # type: ignore[no-untyped-def]
+def _split_groups(edges, labels, members, starts, g0, g1, cap, queue, parent, piece, first):  # type: ignore[no-untyped-def]
     """first[i]: the smallest node of the piece of node i, for the nodes of groups g0..g1-1. ``queue``, ``parent`` and
     ``piece`` [N] are scratch; so is ``members``."""
     for g in range(g0, g1):
@@ -223,7 +164,7 @@ def _split_groups(links, labels, members, starts, g0, g1, cap, W, frame, queue, 
         tail = 0
         for i in range(a, b):  # a group that is not connected has several trees
             if first[members[i]] < 0:
-                tail = _tree(links, labels, members[i], nodes, above, tail, first, W, frame)
+                tail = _tree(edges, labels, members[i], nodes, above, tail, first)
         _cut(above, of, cap)
         smallest = members[a:b]
         for i in range(b - a):
@@ -236,9 +177,44 @@ def _split_groups(links, labels, members, starts, g0, g1, cap, W, frame, queue, 
             first[nodes[i]] = smallest[of[i]]
 
 
+def _smallest_of_pieces(edges: Any, labels: Array, cap: int) -> Array:
+    """[N] int32: the smallest node of each node's piece.
+
+    Parameters
+    ----------
+    edges : (start of each node's neighbours, neighbours), or (links of a lattice, W, H * W)
+    labels : [N] integers, 0..k-1
+    cap : largest size allowed, at least 1
+    """
+    n = labels.size
+    members, starts = group_members(labels, group_sizes(labels).size)
+    queue, parent, piece, first = (np.empty(n, np.int32) for _ in range(4))
+
+    def task(block: tuple[int, int]) -> None:
+        _split_groups(edges, labels, members, starts, *block, cap, queue, parent, piece, first)
+
+    run_blocks(task, group_blocks(starts))
+    return first
+
+
+def split_trees(src: Array, dst: Array, labels: Array, sizes: Array, cap: int) -> Array:
+    """Canonical labels ([N] int32) in which every group larger than ``cap`` is cut into connected pieces.
+
+    Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node: time linear in nodes and edges
+    (times log of the degree), the same result for the same input. Groups are split side by side, each by itself.
+
+    Parameters
+    ----------
+    src, dst : [E] int32
+    labels : [N] int32, 0..k-1
+    sizes : [k] int64
+    cap : largest size allowed, at least 1
+    """
+    return numbered_roots(_smallest_of_pieces(_adjacency(labels.size, src, dst, labels, sizes > cap), labels, cap))
+
+
 def split_lattice(similarity: Array, tau: float, families: tuple[bool, bool, bool], labels: Array, cap: int) -> Array:
-    """The pieces of :func:`split_trees` for the lattice edges with weight > tau, without a list of them: canonical
-    labels ([N] int32). Groups are split side by side, each by itself.
+    """The pieces of :func:`split_trees` for the lattice edges with weight > tau, without a list of them.
 
     Parameters
     ----------
@@ -246,19 +222,6 @@ def split_lattice(similarity: Array, tau: float, families: tuple[bool, bool, boo
     labels : [N] int32, 0..k-1
     cap : largest size allowed, at least 1
     """
-    return numbered_roots(
-        _smallest_of_pieces(links_above(similarity, tau, families), labels, similarity.shape[2:], cap)
-    )
-
-
-def _smallest_of_pieces(links: Array, labels: Array, shape: tuple[int, ...], cap: int) -> Array:
-    """[N] int32: the smallest node of each node's piece."""
-    n, (H, W) = labels.size, shape
-    members, starts = group_members(labels, group_sizes(labels).size)
-    queue, parent, piece, first = (np.empty(n, np.int32) for _ in range(4))
-
-    def task(block: tuple[int, int]) -> None:
-        _split_groups(links, labels, members, starts, *block, cap, W, H * W, queue, parent, piece, first)
-
-    run_blocks(task, group_blocks(starts))
-    return first
+    _, _, H, W = similarity.shape
+    edges = (links_above(similarity, tau, families), W, H * W)
+    return numbered_roots(_smallest_of_pieces(edges, labels, cap))
