@@ -23,7 +23,7 @@ from stgraph.serving.check import run
 from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.plans import MERGING, SELECTORS, plans, reference_cases
 from stgraph.serving.check.prompts import PROMPTS, Prompt
-from stgraph.serving.check.throughput import _row
+from stgraph.serving.check.throughput import _row, selection_seconds
 from stgraph.serving.check.verdicts import Verdict, expected_runs, verdicts
 
 FAMILY = "qwen2_5_vl"
@@ -157,6 +157,13 @@ def test_rows_of_throughput_are_ratios_of_pairs() -> None:
     assert (found["speedup_low"], found["speedup"], found["speedup_high"]) == (1.0, 2.0, 3.0)
     assert found["language_model_share"] == 0.5
     assert found["video_s"] == 3.0 and found["concurrency"] == 4
+
+
+def test_a_selection_is_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="needs torch: the engines hand over tensors")
+    clock = iter([0.0, 9.0, 10.0, 10.2, 11.0, 11.4, 12.0, 12.3])
+    monkeypatch.setattr("stgraph.serving.check.throughput.process_time", lambda: next(clock))
+    assert selection_seconds("evs", 0.7, n_rounds=3) == pytest.approx(0.3)  # the first, which compiles, is left out
 
 
 def test_every_prompt_is_in_some_engine() -> None:

@@ -13,14 +13,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from stgraph.errors import UnavailableError
+from stgraph.grid import TokenGrid
 from stgraph.serving.check.checkpoint import PROPORTIONED, write_checkpoint
+from stgraph.serving.check.families import FAMILIES
 from stgraph.serving.check.plans import overrides
 from stgraph.serving.check.prompts import Medium
 from stgraph.serving.check.server import ask, mp4, serving
+from stgraph.serving.settings import Settings
 
 CONCURRENCIES = (1, 4, 16)
 N_REQUESTS = {1: 4, 4: 8, 16: 16}
@@ -32,7 +35,7 @@ N_VIDEO = 8 * 8 * 8  # tokens of such a clip
 def measure(
     folder: Path, selector: str, rate: float, n_rounds: int, told: Callable[[str, float], None]
 ) -> list[dict[str, Any]]:
-    """One row per concurrency: seconds per request, medians over rounds, and their ratios.
+    """One row per concurrency: seconds per request, medians over rounds, their ratios, and one selection's CPU seconds.
 
     Parameters
     ----------
@@ -69,7 +72,23 @@ def measure(
                 for kind, (address, length) in reversed(ordered) if j % 2 else ordered:
                     times[kind].append(_round(address, urls, length, concurrency, seed))
             rows.append(_row(concurrency, times, selector, rate))
-    return rows
+    seconds = selection_seconds(selector, rate)
+    return [{**row, "selection_cpu_s": seconds} for row in rows]
+
+
+def selection_seconds(selector: str, rate: float, n_rounds: int = 30) -> float:
+    """CPU seconds, of all threads, of one selection as the server makes it for such a clip: the median after a first,
+    which compiles. Other load of the machine hardly counts."""
+    import torch
+
+    settings, grid = Settings.of({"selector": selector}), TokenGrid(*FAMILIES["qwen2_5_vl"].grid(Medium(**CLIP)))
+    features = torch.randn(grid.n_nodes, PROPORTIONED.hidden, generator=torch.Generator().manual_seed(0))
+    taken = []
+    for _ in range(n_rounds + 1):
+        start = process_time()
+        settings.keep(features, grid, settings.n_keep(grid, rate))
+        taken.append(process_time() - start)
+    return median(taken[1:])
 
 
 def _round(address: str, urls: list[str], length: int | None, concurrency: int, seed: int) -> float:
