@@ -11,12 +11,12 @@ from encoder_videos import frames, replaced, select, video
 from feature_zoo import DTYPES, LOOKS, disguise, features
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import check_any_number
 
 from stgraph import VideoTokens
 from stgraph.bench.synthetic import synthetic_signals, synthetic_tokens
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.errors import FeatureError, InputError, MissingSignalError
-from stgraph.kernels.cpu.threads import set_num_threads
 from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.budget import per_frame_counts
 from stgraph.selection.reasons import ATTENTION, CONTEXT
@@ -159,15 +159,7 @@ def test_any_video_and_any_count(grid: tuple[int, int, int], look: str, how: dic
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes_and_threads(dtype: Any) -> None:
-    tokens = synthetic_signals(VideoTokens.from_array(synthetic_tokens(18, 4, 6, 33).astype(dtype)))
-    results = []
-    for n_threads in (1, 3):
-        set_num_threads(n_threads)
-        results.append(fastvid(tokens, 0.25))
-    one, three = results
-    assert one.features.dtype == dtype
-    np.testing.assert_array_equal(one.indices, three.indices)
-    np.testing.assert_array_equal(one.features, three.features)
+    check_any_number(lambda tokens: fastvid(tokens, 0.25), dtype, 18)
 
 
 def test_what_is_refused() -> None:
