@@ -59,7 +59,7 @@ def _show(facts: dict[str, Any]) -> None:
     ]
     _table("Community backends", ("backend", "device", "objective", "seeded", "runs here"), rows)
     untried = [one["name"] for one in facts["backends"] if "cuda" in (one["not_yet_run_on"] or ())]
-    console.print(Text(f"Written for a GPU and not yet run on one: {', '.join(untried)}"), soft_wrap=True)
+    console.print(Text(f"Written for a GPU and not yet run on one: {', '.join(untried)}"))
     rows = [(one["name"], _no(one["reason"]) if one["reason"] else "yes") for one in facts["splitters"]]
     _table("Splitters", ("splitter", "usable"), rows)
     rows = [
