@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.devices import astype, beside, concatenated, over_positive, to_host
+from stgraph.frame_work import joined
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT, DIVERSITY
 from stgraph.selection.rivals.scene_windows import scene_windows
+from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -70,6 +73,7 @@ class PruneVid(FittedMethod):
 
     name: ClassVar[str] = "prunevid"
     paper: ClassVar[str] = "PruneVid, ACL Findings 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -86,7 +90,7 @@ class PruneVid(FittedMethod):
         """All tokens after merging down to ``n_keep`` or by the authors' share, a report, and what is not theirs."""
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
         frames = tokens.lattice.reshape(T, P, -1)
-        sums = np.array([frame.sum(axis=0, dtype=np.float64) for frame in frames])
+        sums = concatenated(tuple(astype(frame, "float64").sum(axis=0)[None] for frame in frames))
         n_clusters = max(1, int(T * self.segment_ratio))
         windows = scene_windows(scaled_distances(sums) / P, n_clusters, NEIGHBOURS)
         groups: list[Group] = []
@@ -135,32 +139,31 @@ def shared(sizes: Array, n: int) -> Array:
     return found
 
 
-def _groups(frames: Array, window: tuple[int, int], tau: float) -> tuple[list[Group], int]:
+def _groups(frames: Any, window: tuple[int, int], tau: float) -> tuple[list[Group], int]:
     """The groups of a window of ``frames`` ([T, P, d]) that are not empty: its still positions, then the other tokens
     of each frame; and how many positions stand still."""
     first, end = window
     L, P = end - first, frames.shape[1]
     still = np.zeros(P, np.bool_)
     if L > 1:
-        directions, lengths = np.zeros(frames.shape[1:]), np.zeros(P)
+        directions: Any = 0.0
+        lengths: Any = 0.0
         for t in range(first, end):
-            x = frames[t].astype(np.float64)
-            norms = np.sqrt((x * x).sum(axis=1, keepdims=True))
-            np.divide(x, norms, out=x, where=norms > 0)
-            directions += x
-            lengths += norms[:, 0] > 0
+            x = wide_units(frames[t])
+            directions = directions + x
+            lengths = lengths + astype((x != 0).any(axis=1), "float64")
         alike = ((directions * directions).sum(axis=1) - lengths) / (L * (L - 1))
-        still = np.round(alike, 12) > tau  # what is tau on paper is not above it
+        still = np.round(to_host(alike), 12) > tau  # what is tau on paper is not above it
     groups = []
     at = np.flatnonzero(still)
     if at.size:
-        sums = frames[first:end, at].sum(axis=0, dtype=np.float64)
+        sums = astype(frames[first:end][:, beside(at, frames)], "float64").sum(axis=0)
         members = (np.arange(first, end) * P)[None, :] + at[:, None]
         groups.append(Group(members, scaled_distances(sums) / L))
     moving = np.flatnonzero(~still)
     if moving.size:
         for t in range(first, end):
-            groups.append(Group((t * P + moving)[:, None], scaled_distances(frames[t, moving])))
+            groups.append(Group((t * P + moving)[:, None], scaled_distances(frames[t][beside(moving, frames)])))
     return groups, int(at.size)
 
 
@@ -189,7 +192,7 @@ def _clustered(groups: list[Group], counts: Array, extra: Array) -> Merged:
     return Merged(np.concatenate(rows), np.concatenate(columns), np.concatenate(weights), of)
 
 
-def _least_alike(frames: Array, groups: list[Group], count: int) -> Array:
+def _least_alike(frames: Any, groups: list[Group], count: int) -> Array:
     """[count] nodes of still positions, none of which an average stands at, of lowest cosine to their average."""
     from stgraph.kernels.cpu.top import top_of
 
@@ -197,13 +200,15 @@ def _least_alike(frames: Array, groups: list[Group], count: int) -> Array:
         return np.zeros(0, np.int64)
     T, P, _ = frames.shape
     difference = np.full(T * P, -np.inf)
-    for group in groups:
-        for members in group.members if group.members.shape[1] > 1 else ():
-            x = frames[members // P, members % P].astype(np.float64)
-            total = x.sum(axis=0)
-            scale = np.sqrt((x * x).sum(axis=1) * (total @ total))
-            cosine = np.divide((x * total).sum(axis=1), scale, out=np.zeros_like(scale), where=scale > 0)
-            difference[members[1:]] = 1 - np.round(cosine[1:], 12)
+    positions = [members for group in groups for members in group.members if members.size > 1]
+    found = []
+    for members in positions:
+        x = astype(frames[beside(members // P, frames), beside(members % P, frames)], "float64")
+        total = x.sum(axis=0)
+        scale = ((x * x).sum(axis=1) * (total * total).sum()) ** 0.5
+        found.append(over_positive((x * total).sum(axis=1), scale)[1:])
+    if found:
+        difference[np.concatenate([members[1:] for members in positions])] = 1 - np.round(joined(found), 12)
     return np.flatnonzero(top_of(difference, np.flatnonzero(np.isfinite(difference)), count))
 
 

@@ -83,17 +83,15 @@ class PruneVidAttention(PruneVid):
             n = tokens.grid.n_tokens
             signals: dict[str, Array] = {"llm_attn_textmax": np.zeros(n, np.float32), "seq_index": np.arange(n)}
             return self.select(VideoTokens(tokens.features, tokens.grid, signals, tokens.metadata))
-        held = tokens.to("cpu")
-        check_features(held)
-        view = self.budget.view(held, self.newlines)
+        check_features(tokens)
+        view = self.budget.view(tokens, self.newlines)
         merged, report, fitted = self._merged(view, n_keep)
         whole = chosen(merged, view.grid.n_nodes)
 
         def resume(attention: Any) -> Selection:
             choice, other = self._cut(merged, report, to_host(attention)[rows].astype(np.float64), n_keep)
             found = replace(choice, exactness=approximate(*fitted, *other))
-            selection = self.finish(found, held, view, self.budget)
-            return selection.beside(tokens.features) if tokens.on_gpu else selection
+            return self.finish(found, tokens, view, self.budget)
 
         over = over_rows(whole.merge, rows, view.grid.n_tokens)
         return Waiting(self.stages()[-1], rows[whole.nodes], resume, over, positions="compact")

@@ -70,7 +70,9 @@ def test_a_cpu_backend_gets_the_graph_alone() -> None:
     assert "igraph-leiden runs on the CPU" in stats.videos[0].graph_host_copy
 
 
-@pytest.mark.parametrize("name", ["evs", "fastv", "framefusion", "framefusion-attention", "vidcom2", "uniform"])
+@pytest.mark.parametrize(
+    "name", ["evs", "fastv", "framefusion", "framefusion-attention", "vidcom2", "uniform", "prunevid"]
+)
 def test_other_selectors_read_the_features_in_place(name: str, on_cpu: Any) -> None:
     selector = stgraph.selector(name, retain_ratio=0.4)
     expected, plain = on_cpu("qwen2_vl", selector)
