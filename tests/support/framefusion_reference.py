@@ -90,6 +90,7 @@ class Reference:
         out = hidden if "post_feedforward_layernorm" in norms else layer.post_attention_layernorm(hidden)
         for name in ("mlp", "post_mlp_layernorm", "post_feedforward_layernorm"):
             out = norms.get(name, torch.nn.Identity())(out)
+            out = out[0] if isinstance(out, tuple) else out  # with what a mixture's router says
         hidden = hidden + out
         return hidden if isinstance(form, torch.Tensor) else (hidden, *form[1:])
 
