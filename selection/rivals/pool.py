@@ -9,6 +9,7 @@ import numpy as np
 
 from stgraph.devices import astype, beside, is_tensor, over_positive
 from stgraph.frame_work import each_frame, stacked
+from stgraph.selection.algorithms.pooled_grid import pooled_grid
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate
@@ -81,21 +82,6 @@ class Pool(FittedMethod):
             exactness=approximate(*fitted),
             report={"pooled_grid": [h, w], "n_means": int(is_mean.sum()), "n_extra": n_extra},
         )
-
-
-def pooled_grid(H: int, W: int, most: int) -> tuple[int, int]:
-    """The largest (h, w) of at most ``most`` cells in which one side is the other times the frame's aspect, rounded
-    half up; of two the higher one.
-
-    Examples
-    --------
-    >>> pooled_grid(14, 14, 58), pooled_grid(4, 6, 8), pooled_grid(7, 7, 1)
-    ((7, 7), (2, 3), (1, 1))
-    """
-    by_height = [(h, min(W, max(1, (2 * h * W + H) // (2 * H)))) for h in range(1, H + 1)]
-    by_width = [(min(H, max(1, (2 * w * H + W) // (2 * W))), w) for w in range(1, W + 1)]
-    fitting = [(h * w, h, w) for h, w in by_height + by_width + [(1, 1)] if h * w <= most]
-    return max(fitting)[1:]
 
 
 def _cells(size: int, n: int) -> list[tuple[int, int]]:

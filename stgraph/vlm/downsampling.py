@@ -8,7 +8,7 @@ import numpy as np
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.grid import TokenGrid
-from stgraph.selection.rivals.pool import pooled_grid
+from stgraph.selection.algorithms.pooled_grid import pooled_grid
 
 Array = np.ndarray[Any, Any]
 

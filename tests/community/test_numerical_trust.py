@@ -46,6 +46,7 @@ SIZE_MATTERS = {
     "holitom-attention",
     "prunevid",
     "prunevid-attention",
+    "sparsevlm",
 }
 MERGING = {"prumerge", "prumerge+", "visionzip"}  # with weights that do not add up to 1
 shapes = st.tuples(*[st.integers(1, 5)] * 3, st.integers(1, 24))
