@@ -37,8 +37,13 @@ def test_selection_copies_no_features(name: str) -> None:
     same(rows, x[expected.indices])
 
 
-def test_a_selector_without_a_gpu_engine_is_seen_to_copy() -> None:
+def test_a_selector_that_copies_is_seen() -> None:
     """Otherwise the test above could not fail."""
-    settings, x = Settings.of({"selector": "tome"}), tensor(features())
+
+    class Copies:
+        def select(self, tokens: stgraph.VideoTokens, budget: Budget) -> stgraph.Selection:
+            return stgraph.selector("evs", n_keep=budget.n_keep).select(tokens.to("cpu"))
+
+    x = tensor(features())
     with pytest.raises(CopiedToHost), none_as_large_as(x.numel()):
-        settings.keep(x, GRID, settings.n_keep(GRID, 0.6))
+        Settings(Copies(), "vllm").keep(x, GRID, 20)  # type: ignore[arg-type]
