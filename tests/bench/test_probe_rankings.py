@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from clips import clip
 
+pytest.importorskip("torch", reason="needs torch: the probe trains and runs a model")
+
 from stgraph.bench.intervals import difference_p_value
 from stgraph.bench.probe.rankings import CANDIDATE, FORMER, chosen_ranking, fidelity_rows, ranking_settings
 from stgraph.bench.probe.rows import ProbeRows, unpack
