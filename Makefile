@@ -64,6 +64,7 @@ docs: $(VENV)/.installed-docs ## build the documentation site into build/site an
 	@$(BIN)/python docs/site/make.py
 	@PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@$(BIN)/python docs/site/check.py build/site
+	@test -s build/site/search/search_index.js || { echo "build/site has no search index" >&2; exit 1; }
 	@echo "build/site/index.html: open it in a browser; it needs no server and no network"
 
 fuzz: $(VENV)/.installed-test $(VENV)/.installed-atheris ## feed the readers of files what breaks them, by coverage
