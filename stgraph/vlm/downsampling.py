@@ -42,7 +42,7 @@ def smaller_grid(grid: TokenGrid, n_keep: int) -> tuple[int, int]:
     Examples
     --------
     >>> smaller_grid(TokenGrid(32, 14, 20), 2688)
-    (8, 10)
+    (7, 10)
     """
     T, H, W = grid.shape
     if n_keep < T:

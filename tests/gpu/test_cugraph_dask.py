@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def test_backends_on_tensors_and_on_arrays(name: str, tokens: VideoTokens) -> No
     assert is_tensor(found.labels) == token_graph.on_gpu
     assert (found.provenance.device, found.provenance.library) == ("cuda", "cugraph")
     assert found.provenance.host_copy is None
-    assert backend(name).capabilities == backend(name.replace("-dask", "")).capabilities
+    capabilities = replace(backend(name).capabilities, not_yet_run_on=())
+    assert capabilities == backend(name.replace("-dask", "")).capabilities
 
 
 def test_selection_stays_on_the_device_and_under_the_cap(interpreter: None) -> None:

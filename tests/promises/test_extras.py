@@ -52,6 +52,7 @@ ROOMS = {
     "array_files": {"hf"},
     "bench.batch*": {"arrow", "dask"},
     "bench.tables*": {"arrow"},
+    "bench.speed.prefill": {"hf", "video"},
     "bench*": {"hf", "cuda13", "arrow"},
     "devices": {"hf"},
     "selection.capture": {"hf"},
