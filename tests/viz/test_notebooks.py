@@ -60,6 +60,7 @@ def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
 def test_a_notebook_is_small_and_credits_its_pictures(notebook: Path) -> None:
     text = notebook.read_text(encoding="utf-8")
     assert len(text) < 600_000
-    assert "Blender Foundation" in text
-    assert "CC BY 3.0" in text
+    if "stgraph.sample()" in text:
+        assert "Blender Foundation" in text
+        assert "CC BY 3.0" in text
     assert str(Path.home()) not in text
