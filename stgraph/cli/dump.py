@@ -129,12 +129,14 @@ def command(
     if not video.is_dir():
         if not quiet:
             _tell(target, written, source)
+            _tell_of_fewer([target], n_frames)
         return
     if not quiet:
         typer.echo(
             f"{len(report.made)} dumps written to {output}, {len(report.present)} already there, "
             f"{len(report.failed)} failed"
         )
+        _tell_of_fewer([*report.made, *report.present], n_frames)
     for reason in dict.fromkeys(report.failed.values()):  # videos with the same name share a dump
         typer.echo(f"error: {options.printable(reason)}", err=True)
     if report.failed:
@@ -193,3 +195,21 @@ def _tell(target: Path, written: bool, source: Any) -> None:
     typer.echo(f"Wrote {target}: {stgraph.load(target)}")
     if source.settings.get("query"):
         typer.echo(f"Wrote {query_path(target)}: the prompt-dependent signals; pass it with --query")
+
+
+def _tell_of_fewer(dumps: list[Path], asked: int | None) -> None:
+    """One line for the dumps of videos that show fewer frames than ``--frames`` asked for."""
+    from stgraph import container
+
+    if asked is None:
+        return
+    counts = [container.read(path, "tokens")[1]["n_frames"] for path in dumps]
+    fewer = [count for count in counts if count < asked]
+    if not fewer:
+        return
+    if len(dumps) == 1:
+        typer.echo(f"The video shows {fewer[0]} frames, fewer than the {asked} of --frames: each was taken once")
+    else:
+        typer.echo(
+            f"{len(fewer)} of {len(dumps)} videos show fewer frames than the {asked} of --frames: each was taken once"
+        )

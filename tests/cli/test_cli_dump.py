@@ -200,7 +200,9 @@ def test_videos_of_one_name_are_skipped_and_told_at_the_end(tmp_path: Path) -> N
 def test_more_frames_than_are_shown(tmp_path: Path) -> None:
     """Each once, and the dump says how many there are."""
     path = tmp_path / "clip.safetensors"
-    run("dump", str(CLIP), "-o", str(path), "-n", "500", "--grid", "1x1", "--no-frames-jpeg")
+    args = ("dump", str(CLIP), "-o", str(path), "--grid", "1x1", "--no-frames-jpeg")
+    told = run(*args, "-n", "500").splitlines()[-1]
+    assert told == "The video shows 147 frames, fewer than the 500 of --frames: each was taken once"
     tokens = stgraph.load(path)
     assert tokens.grid.T == tokens.metadata["n_frames"] == tokens.metadata["video"]["n_frames"] == 147
     assert np.all(np.diff(tokens.signals["frame_time"]) > 0)
