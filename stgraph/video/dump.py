@@ -31,6 +31,8 @@ SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
     *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
+# Read if given by name; in folders they are mostly previews, or parts of videos.
+ANIMATIONS = (".apng", ".gif", ".h264", ".hevc", ".mjpeg", ".y4m")
 DUMP, QUERY = ".safetensors", ".query.safetensors"
 DEFAULT_FRAMES = 64  # per video, if neither a number nor a rate is given
 _ENDS = 1 << 20  # bytes at either end of a file used for its digest
@@ -80,11 +82,12 @@ class Sampling:
 
 @dataclass
 class FolderReport:
-    """Report on a folder: dumps written, existing dumps, and why other videos have none."""
+    """Report on a folder: dumps written, existing dumps, why other videos have none, and what is read by name only."""
 
     made: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
 
 
 def video_tokens(
@@ -189,7 +192,7 @@ def dump_folder(
         a package that every video would need
     """
     pairs, alike = folder_plan(folder, output)
-    report = FolderReport(failed=alike)
+    report = FolderReport(failed=alike, left_out=_found(folder, ANIMATIONS))
     for i, (path, target) in enumerate(pairs):
 
         def shown(label: str, share: float, done: int = i) -> None:
@@ -217,9 +220,12 @@ def folder_plan(folder: Path, output: Path) -> tuple[list[tuple[Path, Path]], di
     InputError
         no video in the folder, or ``output`` is a file
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = _found(folder, SUFFIXES)
     if not found:
-        raise InputError(f"{folder} holds no video; names that end in {', '.join(SUFFIXES)} are taken")
+        raise InputError(
+            f"{folder} holds no video; names that end in {', '.join(SUFFIXES)} are taken, "
+            f"and single files given by name also in {', '.join(ANIMATIONS)}"
+        )
     if output.exists() and not output.is_dir():
         raise InputError(f"output is the file {output}; the dumps of a folder go into a folder")
     sources: dict[Path, list[Path]] = {}
@@ -232,6 +238,11 @@ def folder_plan(folder: Path, output: Path) -> tuple[list[tuple[Path, Path]], di
         for path in paths
     }
     return [(paths[0], target) for target, paths in sources.items() if len(paths) == 1], alike
+
+
+def _found(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """All files under a folder with one of the suffixes, in order."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
 
 
 def query_path(output: Path) -> Path:

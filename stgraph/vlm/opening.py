@@ -11,13 +11,12 @@ from stgraph.array_files import read_array_file
 from stgraph.errors import DumpFormatError, InputError
 from stgraph.tokens import VideoTokens
 from stgraph.video.cache import cached_tokens
-from stgraph.video.dump import DEFAULT_FRAMES, DUMP, SUFFIXES, Progress, Sampling
+from stgraph.video.dump import ANIMATIONS, DEFAULT_FRAMES, DUMP, SUFFIXES, Progress, Sampling
 from stgraph.video.file_kind import kind_of
 from stgraph.video.opening import need_av
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 _log = logging.getLogger("stgraph")
-_ANIMATIONS = (".gif", ".apng", ".mjpeg", ".h264", ".hevc", ".y4m")
 _BEGINNINGS = (b"\x1aE\xdf\xa3", b"GIF8", b"OggS", b"FLV\x01", b"\0\0\x01\xba", b"YUV4MPEG2")
 
 
@@ -85,7 +84,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     """
     if "://" in str(path):
         raise InputError(f"cannot read {path}: addresses are not opened; download the file, and give its path")
-    if Path(path).suffix.lower() in (*SUFFIXES, *_ANIMATIONS):
+    if Path(path).suffix.lower() in (*SUFFIXES, *ANIMATIONS):
         return True
     try:
         with open(path, "rb") as file:

@@ -128,7 +128,11 @@ def test_a_folder(folder: Path, tmp_path: Path) -> None:
     assert run(*args) == f"2 dumps written to {out}, 0 already there, 0 failed\n"
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["a.safetensors", "more/b.safetensors"]
     (out / "a.safetensors").unlink()
-    assert run(*args) == f"1 dumps written to {out}, 1 already there, 0 failed\n"
+    (folder / "preview.GIF").write_bytes(b"GIF89a")
+    assert run(*args).splitlines() == [
+        f"1 dumps written to {out}, 1 already there, 0 failed",
+        f"Left out, read only if given by name: 1 of its files, such as {folder}/preview.GIF",
+    ]
     assert run(*args, "-q") == ""
 
 
