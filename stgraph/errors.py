@@ -18,6 +18,8 @@ Each also inherits the built-in exception a caller would expect to catch.
 
 from __future__ import annotations
 
+import os
+
 
 class StgraphError(Exception):
     """Base of every exception raised on purpose."""
@@ -79,6 +81,14 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
     return MissingDependencyError(
         f"{feature} needs the package {package!r}, which is not installed. Install it with: {command}"
     )
+
+
+def checkpoint_unread(what: str, error: Exception) -> InputError:
+    """The error for a checkpoint that cannot be had: the first line of why, and what to do where no hub was reached."""
+    why = str(error).partition("\n")[0]
+    if "couldn't connect" in why and os.environ.get("HF_HUB_OFFLINE", "0") == "0":
+        why += " Give the path of a downloaded folder; HF_HUB_OFFLINE=1 spares the attempts to connect"
+    return InputError(f"cannot {what}: {why}")
 
 
 def bad_token(node: int, H: int, W: int) -> FeatureError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError, missing_dependency
+from stgraph.errors import InputError, checkpoint_unread, missing_dependency
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +77,7 @@ def preprocessing_of(checkpoint: str) -> Preprocessing:
     try:
         config, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
     except OSError as error:
-        raise InputError(f"cannot read the preprocessing of {checkpoint}: {str(error).splitlines()[0]}") from None
+        raise checkpoint_unread(f"read the preprocessing of {checkpoint}", error) from None
     return parse(config, checkpoint)
 
 

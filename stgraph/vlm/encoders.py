@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.errors import InputError, MissingSignalError, UnavailableError, missing_dependency
+from stgraph.errors import InputError, MissingSignalError, UnavailableError, checkpoint_unread, missing_dependency
 from stgraph.video.pixels import Preprocessing, preprocessing_of
 from stgraph.video.tower import Tower, n_before_patches, tower_of
 from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, without_first
@@ -149,7 +149,7 @@ def load_encoder(
     try:
         model = AutoModel.from_pretrained(checkpoint, dtype=dtype or "auto").eval()
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot load {checkpoint}: {str(error).splitlines()[0]}") from None
+        raise checkpoint_unread(f"load {checkpoint}", error) from None
     tower = tower_of(model, checkpoint)
     tower.block(layer)
     place = on_device(tower.module, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stgraph.errors import InputError, MissingSignalError
+from stgraph.errors import InputError, MissingSignalError, checkpoint_unread
 
 POOL_SIGNALS = ("pool_attn", "pool_feature")
 
@@ -53,7 +53,7 @@ def pooling_head(tower: Any, path: str | None, asked: str) -> PoolingHead:
     try:
         model, told = SiglipVisionModel.from_pretrained(path, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"cannot load the pooling head of {path}: {str(error).splitlines()[0]}") from None
+        raise checkpoint_unread(f"load the pooling head of {path}", error) from None
     inner = getattr(model, "vision_model", model)
     absent = [name for name in told["missing_keys"] if "head." in name or "post_layernorm." in name]
     if absent or not hasattr(getattr(inner, "head", None), "probe"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stgraph import errors
-from stgraph.errors import InputError, StgraphError, UnknownNameError, missing_dependency
+from stgraph.errors import InputError, StgraphError, UnknownNameError, checkpoint_unread, missing_dependency
 from stgraph.registry import Registry
 
 CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
@@ -140,3 +140,15 @@ def test_a_taken_name_is_refused(registry: Registry, taken: str) -> None:
     with pytest.raises(InputError, match=f"thing '{taken}' is already registered; choose another name"):
         registry.register(taken, object())
     assert registry.get(taken) is not object
+
+
+def test_a_hub_that_is_not_reached_can_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreached = OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert str(checkpoint_unread("load a/b", unreached)) == (
+        "cannot load a/b: We couldn't connect to 'https://huggingface.co' to load the files. Give the path of a "
+        "downloaded folder; HF_HUB_OFFLINE=1 spares the attempts to connect"
+    )
+    assert str(checkpoint_unread("load a/b", OSError("no such thing"))) == "cannot load a/b: no such thing"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "HF_HUB_OFFLINE" not in str(checkpoint_unread("load a/b", unreached))
