@@ -83,12 +83,15 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
     )
 
 
-def checkpoint_unread(what: str, error: Exception) -> InputError:
+def checkpoint_unread(what: str, checkpoint: str, error: Exception) -> InputError:
     """The error for a checkpoint that cannot be had: the first line of why, and what to do where no hub was reached."""
     why = str(error).partition("\n")[0]
-    if "couldn't connect" in why and os.environ.get("HF_HUB_OFFLINE", "0") == "0":
-        why += " Give the path of a downloaded folder; HF_HUB_OFFLINE=1 spares the attempts to connect"
-    return InputError(f"cannot {what}: {why}")
+    # What transformers says; the latter also of a file that the hub does not have.
+    of_hub = "couldn't connect" in why or "you were trying to load it from" in why
+    if of_hub and not os.path.isdir(checkpoint) and os.environ.get("HF_HUB_OFFLINE", "0") == "0":
+        remedy = "Give the path of a downloaded folder; without a connection, HF_HUB_OFFLINE=1 spares the attempts"
+        why = f"{why.rstrip('.')}. {remedy}"
+    return InputError(f"cannot {what} {checkpoint}: {why}")
 
 
 def bad_token(node: int, H: int, W: int) -> FeatureError:

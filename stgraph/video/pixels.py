@@ -77,7 +77,7 @@ def preprocessing_of(checkpoint: str) -> Preprocessing:
     try:
         config, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint)
     except OSError as error:
-        raise checkpoint_unread(f"read the preprocessing of {checkpoint}", error) from None
+        raise checkpoint_unread("read the preprocessing of", checkpoint, error) from None
     return parse(config, checkpoint)
 
 

@@ -156,7 +156,7 @@ def plan_of(name: str, options: Mapping[str, Any] | None = None) -> Found | None
         elif (folder / "config.json").is_file():
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise checkpoint_unread(f"load {name}", error) from None
+        raise checkpoint_unread("load", name, error) from None
     layout = layout_of(config) if isinstance(config, dict) else None
     if layout is None or config is None:
         if options:
@@ -185,7 +185,7 @@ def _model(name: str, found: Found | None, dtype: str | None, device: str | None
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise checkpoint_unread(f"load {name}", error) from None
+        raise checkpoint_unread("load", name, error) from None
 
 
 def _processor(name: str, found: Found | None, options: dict[str, Any]) -> Any:
@@ -202,7 +202,7 @@ def _processor(name: str, found: Found | None, options: dict[str, Any]) -> Any:
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise checkpoint_unread(f"load the processor of {name}", error) from None
+        raise checkpoint_unread("load the processor of", name, error) from None
     if getattr(processor, "video_processor", None) is None:
         raise UnavailableError(
             f"the processor of {name} ({type(processor).__name__}) takes no videos; name a video VLM, "

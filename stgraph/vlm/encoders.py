@@ -149,7 +149,7 @@ def load_encoder(
     try:
         model = AutoModel.from_pretrained(checkpoint, dtype=dtype or "auto").eval()
     except (OSError, ValueError, KeyError) as error:
-        raise checkpoint_unread(f"load {checkpoint}", error) from None
+        raise checkpoint_unread("load", checkpoint, error) from None
     tower = tower_of(model, checkpoint)
     tower.block(layer)
     place = on_device(tower.module, device)

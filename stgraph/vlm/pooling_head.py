@@ -53,7 +53,7 @@ def pooling_head(tower: Any, path: str | None, asked: str) -> PoolingHead:
     try:
         model, told = SiglipVisionModel.from_pretrained(path, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise checkpoint_unread(f"load the pooling head of {path}", error) from None
+        raise checkpoint_unread("load the pooling head of", path, error) from None
     inner = getattr(model, "vision_model", model)
     absent = [name for name in told["missing_keys"] if "head." in name or "post_layernorm." in name]
     if absent or not hasattr(getattr(inner, "head", None), "probe"):

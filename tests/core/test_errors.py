@@ -145,10 +145,11 @@ def test_a_taken_name_is_refused(registry: Registry, taken: str) -> None:
 def test_a_hub_that_is_not_reached_can_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     unreached = OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert str(checkpoint_unread("load a/b", unreached)) == (
+    assert str(checkpoint_unread("load", "a/b", unreached)) == (
         "cannot load a/b: We couldn't connect to 'https://huggingface.co' to load the files. Give the path of a "
-        "downloaded folder; HF_HUB_OFFLINE=1 spares the attempts to connect"
+        "downloaded folder; without a connection, HF_HUB_OFFLINE=1 spares the attempts"
     )
-    assert str(checkpoint_unread("load a/b", OSError("no such thing"))) == "cannot load a/b: no such thing"
+    assert str(checkpoint_unread("load", "a/b", OSError("no such thing"))) == "cannot load a/b: no such thing"
+    assert str(checkpoint_unread("load", ".", unreached)).endswith("load the files.")  # a folder that is here
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "HF_HUB_OFFLINE" not in str(checkpoint_unread("load a/b", unreached))
+    assert "HF_HUB_OFFLINE" not in str(checkpoint_unread("load", "a/b", unreached))
