@@ -111,3 +111,16 @@ T, Y, X = (axis.tolist() for axis in TokenGrid(2, 1, 2).coordinates())
 def test_bad_coordinates_are_refused(t: Any, y: Any, x: Any, kind: Any, message: str) -> None:
     with pytest.raises(GridError, match=message):
         TokenGrid.from_coordinates(t, y, x, kind)
+
+
+def test_equal_grids_are_one_key() -> None:
+    newline = np.array([0, 0, 1], np.uint8)
+    grids = [
+        TokenGrid(2, 3, 4),
+        TokenGrid(np.int64(2), 3, 4),
+        TokenGrid(1, 1, 2, newline),
+        TokenGrid(1, 1, 2, newline.copy()),
+    ]
+    grids += [TokenGrid(1, 1, 2), TokenGrid(1, 1, 2, np.array([0, 1, 0], np.uint8))]
+    assert hash(grids[2]) == hash(grids[3])
+    assert len(set(grids)) == 4
