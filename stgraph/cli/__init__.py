@@ -31,11 +31,12 @@ from stgraph.cli import (
     view,
 )
 from stgraph.cli import eval as evaluation
-from stgraph.cli.grouped_help import GroupedCommand
+from stgraph.cli.grouped_help import GroupedCommand, HelpedGroup
 from stgraph.errors import StgraphError
 
 app = typer.Typer(
     name="stgraph",
+    cls=HelpedGroup,
     help="Video tokens as a spatio-temporal graph: what does the choice of community detection do to what a VLM sees?",
     rich_markup_mode=None,  # plain help: two columns fit 80 characters, nothing is cut
     pretty_exceptions_enable=False,

@@ -6,9 +6,16 @@ from itertools import pairwise
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from stgraph.cli.method_options import GROUP, library_defaults
+
+
+class HelpedGroup(TyperGroup):
+    """Commands whose help is also shown by ``help [COMMAND]``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
 
 
 class GroupedCommand(TyperCommand):

@@ -49,6 +49,11 @@ def test_every_command_and_option_is_explained(name: str) -> None:
         assert parameter.help, f"{name} {parameter.name} has no help"
 
 
+def test_help_as_a_word() -> None:
+    assert run("help") == run("--help")
+    assert run("help", "dump") == run("dump", "--help")
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_help_names_every_option(name: str, flag: str) -> None:
