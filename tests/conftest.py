@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from ctypes.util import find_library
 from functools import cache
@@ -50,10 +51,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(_reason(report) for report in terminalreporter.getreports("skipped"))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"SKIPPED [{count}] {reason}")
     # By what the reports say, for under pytest-xdist the tests are collected by other processes.
     ran = {r.nodeid for key in ("passed", "failed", "xfailed", "xpassed") for r in _of_gpu(terminalreporter, key)}
     skipped = {report.nodeid for report in _of_gpu(terminalreporter, "skipped")}
     terminalreporter.write_line(f"GPU tests: {len(ran)} of {len(ran | skipped)} run")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why a test or a whole file was skipped, without the place, of which there are many for one reason."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 def _of_gpu(terminalreporter: pytest.TerminalReporter, outcome: str) -> list[pytest.TestReport]:
