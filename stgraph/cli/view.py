@@ -73,4 +73,5 @@ def command(
         first = shown(page.kept)[0]
         typer.echo(f"{first.name}: {first.finding()}")
         size = output.stat().st_size / 1e6
-        typer.echo(f"Wrote {output} ({size:.1f} MB, {len(settings)} settings); open it in a browser")
+        word = "setting" if len(settings) == 1 else "settings"
+        typer.echo(f"Wrote {output} ({size:.1f} MB, {len(settings)} {word}); open it in a browser")
