@@ -13,6 +13,7 @@ from stgraph.devices import astype
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import kept_for_mean
+from stgraph.selection.integers import check_integer
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -127,8 +128,8 @@ class Budget:
             )
         if self.retain_ratio is not None:
             exact_ratio(self.retain_ratio)
-        elif not isinstance(self.n_keep, (int, np.integer)) or isinstance(self.n_keep, bool) or self.n_keep < 1:
-            raise InputError(f"n_keep is {self.n_keep!r}; it must be an integer of at least 1")
+        else:
+            check_integer("n_keep", self.n_keep, 1)
         if self.measured not in ("kept", "layers"):
             raise InputError(f"measured is {self.measured!r}; it must be 'kept' or 'layers'")
         if self.newlines not in ("in", "out", None):

@@ -15,6 +15,7 @@ from stgraph.dump import iter_frames, load
 from stgraph.errors import FeatureError, GridError, InputError
 from stgraph.graph import FAMILIES
 from stgraph.selection.budget import Budget, ceil_share, exact_ratio
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import has_shallow_attention, shallow_attention
@@ -72,8 +73,7 @@ def stream(
     if unknown:
         raise InputError(f"stream has no parameter {unknown[0]!r}; it has: window, overlap, {', '.join(known)}")
     for name, value, least in (("window", window, 2), ("overlap", overlap, 1)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            raise InputError(f"{name} is {value!r}; it must be an integer of at least {least}")
+        check_integer(name, value, least)
     if overlap >= window:
         raise InputError(f"overlap is {overlap}; it must be less than the window of {window} frames")
     if not isinstance(parameters.get("importance", "auto"), str):

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.devices import to_host
-from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice, keep_everything, over_rows
 from stgraph.selection.finite import check_features
+from stgraph.selection.integers import check_layer
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.result import Selection
@@ -54,14 +54,7 @@ class InnerCut(FittedMethod):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
         exact_ratio(self.share, "share")
-        for name, low in (("n_layers", 2), ("layer", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
-        if self.layer >= self.n_layers:
-            raise InputError(
-                f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of that number"
-            )
+        check_layer(self.layer, self.n_layers)
 
     @property
     def prune_layer(self) -> int:  # type: ignore[override]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.selection.integers import check_integer
 
 
 def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
@@ -30,8 +31,7 @@ def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
     whole = all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= least for layer in found)
     if not whole or not found or any(b <= a for a, b in pairwise(found)):
         raise InputError(f"layers is {layers!r}; it must be ascending integers of at least {least}")
-    if not isinstance(n_layers, (int, np.integer)) or isinstance(n_layers, bool) or n_layers < 2:
-        raise InputError(f"n_layers is {n_layers!r}; it must be an integer of at least 2")
+    check_integer("n_layers", n_layers, 2)
     if found[-1] >= n_layers:
         raise InputError(f"layers is {layers!r}; an LLM of {n_layers} layers (n_layers) has none of number {found[-1]}")
     return found

@@ -12,6 +12,7 @@ from stgraph.errors import InputError
 from stgraph.frame_work import joined
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY, REPRESENTATIVE
 from stgraph.selection.rivals.unit_features import wide_units
@@ -46,9 +47,7 @@ class DartEmbedding(Method):
 
     def __post_init__(self) -> None:
         for name, low in (("pivots", 1), ("text_pivots", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+            check_integer(name, getattr(self, name), low)
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
@@ -113,9 +112,7 @@ class Dart(DartEmbedding):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, low in (("n_layers", 2), ("layer", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+            check_integer(name, getattr(self, name), low)
         if self.layer >= self.n_layers:
             raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of it")
 

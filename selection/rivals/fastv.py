@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
+from stgraph.selection.integers import check_layer
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.signals.attention import layer_attention
@@ -46,14 +46,7 @@ class FastV(Method):
     requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
 
     def __post_init__(self) -> None:
-        for name, low in (("n_layers", 2), ("layer", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
-        if self.layer >= self.n_layers:
-            raise InputError(
-                f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of that number"
-            )
+        check_layer(self.layer, self.n_layers)
 
     @property
     def prune_layer(self) -> int:  # type: ignore[override]

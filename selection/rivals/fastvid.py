@@ -12,6 +12,7 @@ from stgraph.errors import InputError
 from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.signals.encoder_grid import on_lattice
@@ -59,9 +60,7 @@ class FastVid(FittedMethod):
         check_share("context", self.context)
         check_share("beta", self.beta)
         for name in ("segments", "anchor_step"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
+            check_integer(name, getattr(self, name), 1)
         if self.pool_head is not None and (not isinstance(self.pool_head, str) or not self.pool_head):
             raise InputError(f"pool_head is {self.pool_head!r}; it must be None or the name or path of a checkpoint")
 

@@ -11,6 +11,7 @@ import numpy as np
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.signals.attention import at_nodes
@@ -79,8 +80,7 @@ class FitPrune(FittedMethod):
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_layers, (int, np.integer)) or isinstance(self.n_layers, bool) or self.n_layers < 2:
-            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
+        check_integer("n_layers", self.n_layers, 2)
         given = TABLE if self.deletions is None else self.deletions
         try:
             table = {int(layer): int(count) for layer, count in dict(given).items()}

@@ -13,6 +13,7 @@ from stgraph.errors import InputError
 from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.frame_trees import Trees, merge_trees
@@ -63,8 +64,7 @@ class FlashVid(FittedMethod):
         check_share("alpha", self.alpha)
         check_share("tau", self.tau, -1.0)
         check_share("segment_tau", self.segment_tau, -1.0)
-        if not isinstance(self.segments, (int, np.integer)) or isinstance(self.segments, bool) or self.segments < 1:
-            raise InputError(f"segments is {self.segments!r}; it must be an integer of at least 1")
+        check_integer("segments", self.segments, 1)
         if not isinstance(self.true_means, (bool, np.bool_)):
             raise InputError(f"true_means is {self.true_means!r}; it must be True or False")
 

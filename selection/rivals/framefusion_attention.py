@@ -14,6 +14,7 @@ from stgraph.graph import check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import over_rows
 from stgraph.selection.finite import check_features
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION, CONTEXT, DIVERSITY
 from stgraph.selection.result import Selection
@@ -73,8 +74,7 @@ class FrameFusionAttention(FittedMethod):
 
     def __post_init__(self) -> None:
         check_threshold("tau", self.tau)
-        if not isinstance(self.n_layers, (int, np.integer)) or isinstance(self.n_layers, bool) or self.n_layers < 2:
-            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
+        check_integer("n_layers", self.n_layers, 2)
 
     def check_signals(self, tokens: VideoTokens) -> None:
         """Raise MissingSignalError if ``tokens`` carry no shallow attention."""

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.devices import astype, beside, concatenated, exp, over_positive, where
-from stgraph.errors import InputError
 from stgraph.frame_work import each_frame, stacked
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, exact_ratio, per_frame_counts
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import REPRESENTATIVE
 from stgraph.tokens import VideoTokens
@@ -47,8 +47,7 @@ class GPrune(Method):
 
     def __post_init__(self) -> None:
         exact_ratio(self.tau, "tau")
-        if not isinstance(self.steps, (int, np.integer)) or isinstance(self.steps, bool) or self.steps < 1:
-            raise InputError(f"steps is {self.steps!r}; it must be an integer of at least 1")
+        check_integer("steps", self.steps, 1)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, its share of ``n_keep`` with the largest inflow."""

@@ -13,6 +13,7 @@ from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import over_rows
 from stgraph.selection.finite import check_features
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, approximate
 from stgraph.selection.result import Selection
 from stgraph.selection.rivals.prunevid import Merged, PruneVid, chosen, shared
@@ -51,9 +52,7 @@ class PruneVidAttention(PruneVid):
         super().__post_init__()
         exact_ratio(self.alpha, "alpha")
         for name, low in (("n_layers", 2), ("layer", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-                raise InputError(f"{name} is {value!r}; it must be an integer of at least {low}")
+            check_integer(name, getattr(self, name), low)
         if self.layer >= self.n_layers - 1:
             raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none behind it")
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.errors import InputError
 from stgraph.selection.algorithms.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.selection.budget import Budget
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT
 from stgraph.tokens import VideoTokens
@@ -47,9 +47,7 @@ class Sttm(FittedMethod):
     def __post_init__(self) -> None:
         check_share("tau_s", self.tau_s)
         check_share("tau_t", self.tau_t)
-        level = self.root_level
-        if not isinstance(level, (int, np.integer)) or isinstance(level, bool) or level < 0:
-            raise InputError(f"root_level is {level!r}; it must be an integer of at least 0")
+        check_integer("root_level", self.root_level, 0)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Exactly ``n_keep`` groups of boxes, or as many as both thresholds leave.

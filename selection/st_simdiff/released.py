@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stgraph.errors import InputError
 from stgraph.graph import build_graph, check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.finite import check_features
+from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, check_share, keep_everything
 from stgraph.selection.reasons import EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
@@ -73,9 +73,7 @@ class StSimDiffReleased(RankedMethod):
         check_share("tau_sim", self.tau_sim)
         check_threshold("tau_diff", self.tau_diff)
         check_importance(self.importance)
-        whole = isinstance(self.n_layers, (int, np.integer)) and not isinstance(self.n_layers, bool)
-        if not whole or self.n_layers < 2:
-            raise InputError(f"n_layers is {self.n_layers!r}; it must be an integer of at least 2")
+        check_integer("n_layers", self.n_layers, 2)
 
     def stages(self) -> tuple[Stage, ...]:
         """Communities drop tokens before the LLM; the survivors are cut behind the attention of layer 1, and by it."""
