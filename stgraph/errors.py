@@ -86,11 +86,15 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
 def checkpoint_unread(what: str, checkpoint: str, error: Exception) -> InputError:
     """The error for a checkpoint that cannot be had: the first line of why, and what to do where no hub was reached."""
     why = str(error).partition("\n")[0]
-    # What transformers says; the latter also of a file that the hub does not have.
-    of_hub = "couldn't connect" in why or "you were trying to load it from" in why
-    if of_hub and not os.path.isdir(checkpoint) and os.environ.get("HF_HUB_OFFLINE", "0") == "0":
-        remedy = "Give the path of a downloaded folder; without a connection, HF_HUB_OFFLINE=1 spares the attempts"
-        why = f"{why.rstrip('.')}. {remedy}"
+    # What transformers says (the second also of a file that the hub does not have), and the client says of weights.
+    unreached = ("couldn't connect", "you were trying to load it from", "snapshot folder")
+    of_hub = any(text in str(error) for text in unreached)
+    if of_hub and not os.path.isdir(checkpoint):
+        if os.environ.get("HF_HUB_OFFLINE", "0") == "0":
+            aside = "without a connection, HF_HUB_OFFLINE=1 spares the attempts"
+        else:
+            aside = "HF_HUB_OFFLINE=1 is set, so nothing is downloaded"
+        why = f"{why.rstrip('.')}. Give the path of a downloaded folder; {aside}"
     return InputError(f"cannot {what} {checkpoint}: {why}")
 
 

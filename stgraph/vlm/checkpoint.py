@@ -165,7 +165,10 @@ def plan_of(name: str, options: Mapping[str, Any] | None = None) -> Found | None
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
+        except Exception as error:  # of the hub's client, or of the library under it, which differs by its version
+            raise checkpoint_unread("download", name, error) from error
     return Found(folder, layout.plan(folder, config, **(options or {})))
 
 

@@ -239,6 +239,24 @@ def test_names_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert asked == ["lmms-lab/LLaVA-Video-tiny"]
 
 
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_a_hub_lost_before_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: str) -> None:
+    """What the hub's own client raises without a connection, where config.json was had before."""
+    from huggingface_hub import errors, snapshot_download
+
+    def lost(name: str, **options: Any) -> str:
+        return str(snapshot_download(name, cache_dir=tmp_path, local_files_only=True))
+
+    config = json.loads((LLAVA_VIDEO / "config.json").read_text())
+    monkeypatch.setattr("transformers.PretrainedConfig.get_config_dict", lambda name: (config, {}))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lost)
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    said = r"cannot download lmms-lab/a: .*\. Give the path of a downloaded folder; .*HF_HUB_OFFLINE=1"
+    with pytest.raises(InputError, match=said) as caught:
+        load_model("lmms-lab/a")
+    assert isinstance(caught.value.__cause__, errors.LocalEntryNotFoundError)
+
+
 def test_where_transformers_puts_the_parts() -> None:
     pytest.importorskip("accelerate", reason="needs accelerate")
     model = load_model(LLAVA_VIDEO, vision=HEADS, device_map={"": "cpu"}, attn_implementation="eager")
