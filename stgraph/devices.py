@@ -217,6 +217,16 @@ def stable_order(values: Any) -> Any:
     return values.argsort(stable=True) if is_tensor(values) else values.argsort(kind="stable")
 
 
+def largest_of_rows(values: Any) -> tuple[Any, Any]:
+    """Of each row of [n, m] the place of its largest value, the first of equals, and that value."""
+    if is_tensor(values):
+        largest = values.amax(1)
+        places = sys.modules["torch"].arange(values.shape[1], device=values.device)
+        return where(values == largest[:, None], places, values.shape[1]).amin(1), largest
+    first = values.argmax(axis=1)
+    return first, values[np.arange(len(values)), first]
+
+
 def counts(*masks: Any) -> list[Any]:
     """The number of true values in each of several masks of one shape: ints, or scalars on the device."""
     if is_tensor(masks[0]):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.devices import astype, beside, concatenated, largest_of_rows
 from stgraph.errors import InputError
+from stgraph.frame_work import joined
 from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
+from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
@@ -52,6 +56,7 @@ class FastVid(FittedMethod):
 
     name: ClassVar[str] = "fastvid"
     paper: ClassVar[str] = "FastVID, NeurIPS 2025"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"pool_attn", "pool_feature"})
 
@@ -137,7 +142,7 @@ class _Anchor:
     repeats: Array
 
 
-def _anchor(x: Array, t: int, salient: Array, n_centres: int) -> _Anchor:
+def _anchor(x: Any, t: int, salient: Array, n_centres: int) -> _Anchor:
     """The density peaks among the tokens of frame ``t`` that are not ``salient`` ([P] bool)."""
     others = np.flatnonzero(~salient)
     distance = scaled_distances(_rows(x, t, others))
@@ -148,33 +153,27 @@ def _anchor(x: Array, t: int, salient: Array, n_centres: int) -> _Anchor:
 
 
 def _merge(
-    x: Array, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
+    x: Any, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
 ) -> tuple[Array, Array, Array]:
     """Every token of the segment that is not salient joins its most similar centre, once an anchor frame.
 
     Returns entries of the assignment matrix, [m] each: merged token (the centre's node), token, weight.
     """
-    H, W, d = x.shape[1:]
+    P = salient.shape[1]
     centres = np.concatenate([a.centres for a in anchors])
-    ends = np.cumsum([a.centres.size for a in anchors])
-    repeats = np.concatenate([a.repeats for a in anchors])
-    directions = np.empty((centres.size, d))
-    for a, end in zip(anchors, ends, strict=True):
-        t = int(a.centres[0]) // (H * W)
-        directions[end - a.centres.size : end] = _rows(x, t, a.centres - t * H * W)
-    lengths = np.sqrt((directions**2).sum(axis=1, keepdims=True))
-    np.divide(directions, lengths, out=directions, where=lengths > 0)
-    joined, columns = [], []
+    ends = np.cumsum([a.centres.size for a in anchors]).tolist()
+    repeats = beside(np.concatenate([a.repeats for a in anchors]), x)
+    directions = wide_units(concatenated(tuple(_rows(x, int(a.centres[0]) // P, a.centres % P) for a in anchors)))
+    nearest, columns = [], []
     for t in range(*segment):
         others = np.flatnonzero(~salient[t])
         # The tokens' own lengths do not change which centre is most similar.
         similarity = _rows(x, t, others) @ directions.T
         similarity[:, repeats] = -np.inf
-        for a, end in zip(anchors, ends, strict=True):
-            start = end - a.centres.size
-            joined.append(start + similarity[:, start:end].argmax(axis=1))
-            columns.append(t * H * W + others)
-    rows = np.concatenate(joined)
+        for start, end in pairwise([0, *ends]):
+            nearest.append(start + largest_of_rows(similarity[:, start:end])[0])
+            columns.append(t * P + others)
+    rows = joined(nearest)
     members = np.bincount(rows, minlength=centres.size)
     own = np.maximum(1 / (members + 1), beta)  # 1 where nobody joined
     shared = (1 - own) / np.maximum(members, 1)
@@ -185,8 +184,7 @@ def _merge(
     )
 
 
-def _rows(x: Array, t: int, positions: Array) -> Array:
-    """[n, d] float64 features of positions of one frame."""
-    h, w = np.divmod(positions, x.shape[2])
-    rows: Array = x[t, h, w].astype(np.float64)
-    return rows
+def _rows(x: Any, t: int, positions: Array) -> Any:
+    """[n, d] float64 features of positions of one frame, where they lie."""
+    h, w = (beside(axis, x) for axis in np.divmod(positions, x.shape[2]))
+    return astype(x[t, h, w], "float64")

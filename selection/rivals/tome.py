@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from stgraph.devices import astype, beside, is_tensor, over_positive, where
+from stgraph.devices import astype, beside, is_tensor, largest_of_rows, over_positive
 from stgraph.frame_work import joined
 from stgraph.kernels import kernels_for
 from stgraph.selection.assignment import assignment
@@ -127,12 +127,7 @@ def _most_similar(sums: Any, a: Array, b: Array) -> tuple[Array, Array]:
     def of_block(block: tuple[int, int]) -> tuple[Any, Any]:
         similar = cosines(rows, a[slice(*block)], b)
         similar[similar > float(SAME)] = 1
-        if is_tensor(similar):
-            best = similar.amax(1)
-            columns = beside(np.arange(b.size), similar)
-            return where(similar == best[:, None], columns, b.size).amin(1), best
-        first = similar.argmax(axis=1)
-        return first, similar[np.arange(first.size), first]
+        return largest_of_rows(similar)
 
     blocks = even_blocks(a.size, _BLOCK)
     found = [of_block(block) for block in blocks] if is_tensor(sums) else run_blocks(of_block, blocks)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import beside
 from stgraph.graph import build_graph, check_threshold
 from stgraph.selection.budget import Budget
 from stgraph.selection.finite import check_features
@@ -65,6 +66,7 @@ class StSimDiffReleased(RankedMethod):
 
     name: ClassVar[str] = "st-simdiff-released"
     paper: ClassVar[str] = "ST-SimDiff, ICLR 2026 (published code)"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     newlines: ClassVar[str] = "in"
     fits_budget = False
@@ -92,7 +94,7 @@ class StSimDiffReleased(RankedMethod):
         survivors = replace(neutral, reduce=False).select(tokens)
 
         def resume(attention: Any) -> Selection:
-            importance = self.importance if attention is None else attention[view.grid.rows]
+            importance = self.importance if attention is None else attention[beside(view.grid.rows, attention)]
             return replace(self, importance=importance).select(tokens)
 
         return Waiting(last, survivors.indices, resume)
@@ -107,7 +109,7 @@ class StSimDiffReleased(RankedMethod):
             return keep_everything(tokens)
         ratio, n = float(exact_ratio), tokens.grid.n_nodes
         switches = {"spatial": self.spatial, "temporal": self.temporal, "right": self.right, "bottom": self.bottom}
-        graph = build_graph(tokens, self.tau_sim, **switches)
+        graph = build_graph(tokens, self.tau_sim, **switches).to("cpu")
         merged = released_merge(tokens, graph, self.tau_diff, ratio, self.n_layers)
         survivors = np.flatnonzero(~merged.dropped)
         importance = importance_values(

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.devices import beside, to_host
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph
+from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
@@ -46,15 +48,16 @@ def released_merge(
     """Drop the least central ceil(n u) tokens of each community of n, events exempted, the most similar communities
     first, until the next would push the dropped share above u = 1 - r.
 
+    Centrality is computed where the features lie; the rest, on a few numbers a token, in host memory.
+
     Parameters
     ----------
     tokens : VideoTokens
-    graph : their similarities, ``tau_sim``, and the edge families of the communities
+    graph : their similarities, ``tau_sim``, and the edge families of the communities; in host memory
     tau_diff : similarity to the frame before below which a token is an event
     retain_ratio : r, as a float: the rule is evaluated in float64 as published
     n_layers : L of the published formula; it cancels but for the last bit of u
     """
-    from stgraph.kernels.cpu.centrality import group_centrality
     from stgraph.kernels.cpu.components import connected_components, group_members
     from stgraph.kernels.cpu.top import top_of_groups
 
@@ -63,7 +66,9 @@ def released_merge(
     labels, n_groups = connected_components(n, *_edges(similarity, graph))
     members, starts = group_members(labels, n_groups)
     sizes = np.diff(starts)
-    central = group_centrality(tokens.lattice, graph.norms, members, starts)
+    x = tokens.lattice
+    communities = (beside(array, x) for array in (graph.norms, members, starts))
+    central = to_host(kernels_for(x, "centrality").group_centrality(x, *communities))
     events = np.zeros(n, np.bool_)
     events[n // graph.grid.T :] = (similarity[2, :-1] < np.float32(tau_diff)).reshape(-1)
 

@@ -71,10 +71,21 @@ def test_a_cpu_backend_gets_the_graph_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["evs", "fastv", "framefusion", "framefusion-attention", "vidcom2", "uniform", "prunevid"]
+    ("name", "options"),
+    [
+        ("evs", {}),
+        ("fastv", {}),
+        ("framefusion", {}),
+        ("framefusion-attention", {}),
+        ("vidcom2", {}),
+        ("uniform", {}),
+        ("prunevid", {}),
+        ("st-simdiff-released", {"tau_sim": 0.0}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_other_selectors_read_the_features_in_place(name: str, on_cpu: Any) -> None:
-    selector = stgraph.selector(name, retain_ratio=0.4)
+def test_other_selectors_read_the_features_in_place(name: str, options: dict[str, Any], on_cpu: Any) -> None:
+    selector = stgraph.selector(name, retain_ratio=0.4, **options)
     expected, plain = on_cpu("qwen2_vl", selector)
     n_elements = np.prod(CASES["qwen2_vl"](1).grids[0]) * 64
     with none_as_large_as(n_elements):
@@ -85,13 +96,13 @@ def test_other_selectors_read_the_features_in_place(name: str, on_cpu: Any) -> N
     assert stats.videos[0].exactness == plain.videos[0].exactness
 
 
-@pytest.mark.parametrize("name", ["st-simdiff-released"])
-def test_those_that_get_a_copy_say_so(name: str, on_cpu: Any) -> None:
-    selector = stgraph.selector(name, retain_ratio=0.4, tau_sim=0.0)
+def test_those_that_get_a_copy_say_so(monkeypatch: pytest.MonkeyPatch, on_cpu: Any) -> None:
+    selector = stgraph.selector("evs", retain_ratio=0.4)
+    monkeypatch.setattr(type(selector), "on_gpu", False)
     expected, plain = on_cpu("qwen2_vl", selector)
     logits, stats = run("qwen2_vl", selector)
     assert (logits - expected).abs().max() < 1e-6
-    assert stats.videos[0].host_copy == f"{name} does not compute on cpu, where the features were"
+    assert stats.videos[0].host_copy == "evs does not compute on cpu, where the features were"
     assert plain.videos[0].host_copy is None
     n_elements = np.prod(CASES["qwen2_vl"](1).grids[0]) * 64
     with pytest.raises(CopiedToHost), none_as_large_as(n_elements):
