@@ -46,7 +46,7 @@ def command(
         typer.Option(
             "--layers",
             help="Layers to read. hf:NAME: the hidden state that becomes the features, 0 embeddings, -1 last block; "
-            "default: output. --model: decoder layers for llm_attn_last, as 1,2,13; default: all.",
+            "default: output. --model: decoder layers for llm_* signals, as 1,2,13; default: all.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +64,9 @@ def command(
         typer.Option(
             "--signals",
             help="Signals to add, separated by commas:  enc_cls_attn, enc_recv_attn, enc_keys_mean, enc_keys_full, "
-            "prumerge_cls_attn, enc_features, pool_attn, pool_feature, llm_attn_last, importance, text_embeds.",
+            "prumerge_cls_attn, enc_features, pool_attn, pool_feature, importance, text_embeds, llm_attn_last, "
+            "llm_attn_text, llm_attn_text_even, llm_attn_text_sum, llm_attn_visual_mean, llm_attn_textmax, llm_keys, "
+            "llm_hidden.",
             show_default=False,
         ),
     ] = None,

@@ -40,35 +40,83 @@ def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: 
     return torch.stack(chunks).amax(0)
 
 
-def text_rows(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
-    """[heads, Q, L] float32: attention of the tokens ``at`` ([Q] int64) of one prompt (B = 1), head by head.
+def text_mean(
+    query: Any,
+    key: Any,
+    attention_mask: Any,
+    seen: Any,
+    options: Mapping[str, Any],
+    at: Any,
+    rotation: Any = None,
+    raters: Any = None,
+    visual: Any = None,
+) -> Any:
+    """[Q, L] float32: attention of each of the tokens ``at`` ([Q] int64) of one prompt (B = 1), mean over heads.
 
-    Parameters are those of :func:`last_row`; tokens see none behind them.
-    """
-    return _weights(query, key, attention_mask, seen, options, at)[0].flatten(0, 1)
+    With ``rotation`` each weight is divided by what all-ones queries and keys give under it, and the mean is over the
+    14 heads (half of fewer than 28) in which ``raters`` ([R] int64) give the columns ``visual`` most weight. SparseVLM+
+    divides by that product as it is. Far behind the video it may fall to zero and below, and would turn the order
+    round: here it counts as at least 1 % of that at no distance.
 
-
-def evened(weights: Any, rotation: Any, sections: Any, at: Any, visual: Any) -> Any:
-    """[Q, L] float32: ``weights`` ([heads, Q, L], rows ``at``), each divided by what all-ones queries and keys give
-    under the rotation, mean over the 14 heads (half of fewer than 28) of most weight on the columns ``visual``.
-
-    SparseVLM+ divides by that product as it is. Far behind the video it may fall to zero and below, and would turn the
-    order round: here it counts as at least 1 % of that at no distance.
-
-    Parameters
-    ----------
-    rotation : (cosines, sines) of one prompt, [1, L, c], or [axes, 1, L, c] of which ``sections`` says which channels
-        are turned by which axis
+    Parameters are those of :func:`last_row`, and :func:`rotation_of`; tokens see none behind them.
     """
     import torch
 
-    cosine, sine = (_of_axes(part.float(), sections)[0] for part in rotation)
-    # A pair of channels turned by angles a and b: (1, 1) times (1, 1) gives 2 cos(a - b), in any layout of the pairs.
-    plain = (cosine[at] @ cosine.T + sine[at] @ sine.T) / cosine.shape[-1]
-    corrected = weights / plain.clamp(min=0.01)
-    mass = corrected[:, :, visual].sum((1, 2))
-    order = torch.argsort(-mass, stable=True)[: min(14, (len(mass) + 1) // 2)]
-    return corrected[order].mean(0)
+    def rows(some: Any) -> Any:
+        weights = _weights(query, key, attention_mask, seen, options, some)[0].flatten(0, 1)
+        if rotation is None:
+            return weights
+        cosine, sine = rotation
+        some = some.to(cosine.device)
+        # Pairs of channels turned by angles a and b: (1, 1) times (1, 1) gives 2 cos(a - b), in any layout of them.
+        plain = (cosine[some] @ cosine.T + sine[some] @ sine.T) / cosine.shape[-1]
+        return weights / plain.clamp(min=0.01)
+
+    heads: Any = slice(None)
+    if rotation is not None:
+        weights = rows(raters)
+        mass = weights[:, :, visual.to(weights.device)].sum((1, 2))
+        heads = torch.argsort(-mass, stable=True)[: min(14, (len(mass) + 1) // 2)]
+    return torch.cat([rows(some)[heads].mean(0) for some in at.split(_CHUNK)])
+
+
+def summed_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
+    """[L] float32: attention of the tokens ``at`` ([Q] int64) of one prompt (B = 1), maximum over heads, summed.
+
+    Parameters are those of :func:`last_row`; tokens see none behind them.
+    """
+    import torch
+
+    total = torch.zeros(query.shape[2], dtype=torch.float32, device=query.device)
+    for some in at.split(_CHUNK):
+        total += _weights(query, key, attention_mask, seen, options, some)[0].amax((0, 1)).sum(0)
+    return total
+
+
+def rotation_of(text: Any, turned: Any, row: int) -> tuple[Any, Any]:
+    """Cosines and sines ([L, c] each) by which a layer turns one row of the batch.
+
+    Parameters
+    ----------
+    text : the text model
+    turned : its keyword ``position_embeddings``: [1 or B, L, c] each, or [axes, 1 or B, L, c] of which the
+        configuration says which channels are turned by which axis
+
+    Raises
+    ------
+    UnavailableError
+        the layer is given none
+    """
+    if turned is None:
+        raise UnavailableError(
+            f"{type(text).__name__} does not hand its layers the rotation of positions, by which this selector "
+            "corrects attention: choose another version of it"
+        )
+    rope = getattr(text.config, "rope_parameters", None) or getattr(text.config, "rope_scaling", None)
+    sections = (rope or {}).get("mrope_section")
+    parts = [part if part.shape[-3] == 1 else part[..., row : row + 1, :, :] for part in turned]
+    cosine, sine = (_of_axes(part.float(), sections)[0] for part in parts)
+    return cosine, sine
 
 
 def _of_axes(part: Any, sections: Any) -> Any:

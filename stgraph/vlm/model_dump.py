@@ -12,7 +12,8 @@ from stgraph.errors import InputError
 from stgraph.video.dump import Extracted
 from stgraph.video.file import VideoInfo
 from stgraph.vlm.checkpoint import load as load_checkpoint
-from stgraph.vlm.model_tokens import LLM_SIGNALS, PROMPT_SIGNALS, check_signals, model_tokens
+from stgraph.vlm.llm_signals import LLM_SIGNALS
+from stgraph.vlm.model_tokens import PROMPT_SIGNALS, check_signals, model_tokens
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
 
 Array = np.ndarray[Any, Any]
@@ -104,8 +105,7 @@ def load_model_source(
     check_signals(signals)
     needing = next((name for name in signals if name in (*LLM_SIGNALS, *PROMPT_SIGNALS)), None)
     if needing is not None and not prompt:
-        what = "attention of the last prompt token" if needing in LLM_SIGNALS else "the prompt's text"
-        raise InputError(f"{needing} is {what}; give the question it answers as prompt")
+        raise InputError(f"{needing} depends on the prompt; give the question as prompt (--prompt)")
     loaded = load_checkpoint(checkpoint, dtype=dtype, device=device)
     return ModelSource(
         loaded.model,

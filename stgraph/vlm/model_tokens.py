@@ -13,12 +13,13 @@ from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import OTHER, TokenGrid
 from stgraph.selection.base import selector
 from stgraph.selection.signals.attention import SHALLOW_LAYER
+from stgraph.selection.signals.text_raters import text_raters
+from stgraph.tokens import VideoTokens
 from stgraph.video.dump import Extracted
-from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.families import Parts, parts_of
 from stgraph.vlm.grids import Video
 from stgraph.vlm.hooks import Hooks
-from stgraph.vlm.llm_attention import recording
+from stgraph.vlm.llm_signals import LLM_SIGNALS, LlmReader
 from stgraph.vlm.model_tower import LIVE_SIGNALS, EncoderReader, Signals
 from stgraph.vlm.padding import padding_of
 from stgraph.vlm.prompt_text import text_behind, text_columns
@@ -27,7 +28,6 @@ from stgraph.vlm.stats import Stats
 
 Array = np.ndarray[Any, Any]
 
-LLM_SIGNALS = ("llm_attn_last", "importance")
 PROMPT_SIGNALS = ("text_embeds",)
 ALWAYS = ("seq_index",)
 
@@ -55,15 +55,16 @@ def model_tokens(
     ----------
     model : a Hugging Face ...ForConditionalGeneration of a known family
     inputs : what its processor gives: one prompt with one video, unpadded
-    signals : of :data:`LLM_SIGNALS` (into the query file; without any, the language model does not run), of
-        :data:`PROMPT_SIGNALS` (into the query file, too) and of :data:`stgraph.vlm.model_tower.LIVE_SIGNALS`
-    llm_layers : decoder layers for ``llm_attn_last``; all without
+    signals : of :data:`stgraph.vlm.llm_signals.LLM_SIGNALS` (into the query file; without any, the language model does
+        not run), of :data:`PROMPT_SIGNALS` (into the query file, too) and of
+        :data:`stgraph.vlm.model_tower.LIVE_SIGNALS`
+    llm_layers : decoder layers for all LLM signals but ``importance``; all without
     pool_head : SigLIP checkpoint whose pooling head gives ``pool_attn`` and ``pool_feature``; without, the tower's own
 
     Raises
     ------
     InputError, GridError
-        not one prompt with one video; a layout that is not known
+        not one prompt with one video; a layout that is not known; layers that do not suit the signals
     MissingSignalError
         a signal that this model cannot give
     """
@@ -71,8 +72,8 @@ def model_tokens(
 
     check_signals(signals)
     parts = parts_of(model)
-    layers = _layers(parts, signals, llm_layers)
-    reader = _Reader(parts, ends=not layers)
+    llm = LlmReader(parts.text, signals, llm_layers)
+    reader = _Reader(parts, llm, rated="llm_attn_text_even" in signals)
     encoded = set(signals) & set(LIVE_SIGNALS)
     encoder = EncoderReader(parts, encoded, "a dump", pool_head) if encoded else None
     hooks = Hooks(parts, reader.selector, SHALLOW_LAYER, "original", None, "before", Stats(), encoder)
@@ -80,7 +81,7 @@ def model_tokens(
     base_inputs = {name: value for name, value in inputs.items() if name != "labels"}
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        rows = stack.enter_context(recording(parts.text, layers))
+        llm.open(stack)
         hooks.attach()
         stack.callback(hooks.detach)
         try:
@@ -91,30 +92,13 @@ def model_tokens(
         raise InputError("the prompt holds no video; its chat template has to place one")
     grid, at = reader.place()
     found, metadata = reader.encoded
-    query: dict[str, Array] = {}
-    if "llm_attn_last" in signals:
-        chosen = layers if llm_layers is None else list(llm_layers)
-        query["llm_attn_last"] = np.stack([rows[layer].cpu().numpy() for layer in chosen])
-        query["llm_attn_layers"] = np.array(chosen, np.int32)
+    query = llm.query()
     if "importance" in signals:
-        query["importance"] = rows[SHALLOW_LAYER].cpu().numpy()[at][grid.rows].reshape(grid.shape)
+        query["importance"] = llm.importance()[at][grid.rows].reshape(grid.shape)
     if "text_embeds" in signals:
         query["text_embeds"] = reader.text
-    return Extracted(reader.features, grid, {**found, "seq_index": at.astype(np.int32)}, query, metadata)
-
-
-def _layers(parts: Parts, signals: Sequence[str], llm_layers: Sequence[int] | None) -> list[int]:
-    """The decoder layers whose attention is read."""
-    layers: set[int] = set()
-    if "llm_attn_last" in signals:
-        layers |= set(range(len(parts.text.layers)) if llm_layers is None else llm_layers)
-    elif llm_layers is not None:
-        raise InputError("llm_layers belongs to the signal llm_attn_last, which was not asked for")
-    if "importance" in signals:
-        layers.add(SHALLOW_LAYER)
-    for layer in sorted(layers):
-        check_layer(parts.text, layer)
-    return sorted(layers)
+    fixed = {**found, **llm.fixed(), "seq_index": at.astype(np.int32)}
+    return Extracted(reader.features, grid, fixed, query, metadata)
 
 
 class _Enough(Exception):
@@ -124,9 +108,9 @@ class _Enough(Exception):
 class _Reader(Pruner):
     """Stands where the pruner stands, and takes the video's tokens down instead of cutting."""
 
-    def __init__(self, parts: Parts, ends: bool) -> None:
+    def __init__(self, parts: Parts, llm: LlmReader, rated: bool) -> None:
         super().__init__(parts, selector("uniform", retain_ratio=1.0), SHALLOW_LAYER, "original", "before", Stats())
-        self.ends = ends
+        self.llm, self.rated = llm, rated
         self.video: Video | None = None
         self.features: Array = np.empty(0)
         self.text: Array = np.empty(0)
@@ -154,8 +138,14 @@ class _Reader(Pruner):
         self.features = to_numpy(rows.detach().contiguous().cpu()).copy()
         text = text_columns(padding_of(mask, kwargs["inputs_embeds"]), videos)
         self.text = text_behind(kwargs["inputs_embeds"], text, self.video)
-        if self.ends:
+        if not self.llm.layers:
             raise _Enough
+        grid, at = self.place()
+        behind = self.video.stop + text[0, self.video.stop :].nonzero().flatten().cpu().numpy()
+        raters = np.empty(0, np.int64)
+        if self.rated:
+            raters = text_raters(VideoTokens(self.features, grid, {"text_embeds": self.text}), "llm_attn_text_even")
+        self.llm.place(behind, at, at[grid.rows], raters)
 
     def place(self) -> tuple[TokenGrid, Array]:
         """The grid over the visual tokens, and the column of the prompt of each."""

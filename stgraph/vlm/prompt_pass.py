@@ -79,7 +79,7 @@ class PromptPass:
         """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
         import torch
 
-        from stgraph.vlm.attention_row import evened, last_row, text_maximum, text_rows
+        from stgraph.vlm.attention_row import last_row, rotation_of, text_maximum, text_mean
 
         seen = self._level.valid
         reads = [stage.attention for stage in self._stages if _read_of(stage, self._probe_layer) == layer]
@@ -103,11 +103,11 @@ class PromptPass:
                 found = text_maximum(*given, at)
             else:
                 at = at[beside(state.queries, at)]
-                found = text_rows(*given, at)
                 left = job.video.grid.rows if state.rows is None else state.rows
-                visual = _places(columns[row], seen[row], job.video, left).to(found.device)
+                visual = _places(columns[row], seen[row], job.video, left)
                 even = read.by == "raters-even"
-                found = evened(found, *self._rotation(row), at, visual) if even else found.mean(0)
+                turned = rotation_of(self._text, self._turned, row) if even else None
+                found = text_mean(*given, at, turned, at, visual)
             self._attention[layer, id(job)] = self._spread(found, of_row)
 
     def enter(self, layer: int, module: Any, hidden: Any, keywords: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -130,17 +130,6 @@ class PromptPass:
         given = self._keywords(keywords) if self.levels else dict(keywords)
         self._turned = given.get("position_embeddings")
         return hidden, given
-
-    def _rotation(self, row: int) -> tuple[Any, Any]:
-        """Cosines and sines by which the layer under way turns one row of the batch, and its sections by axis."""
-        if self._turned is None:
-            raise UnavailableError(
-                f"{type(self._text).__name__} does not hand its layers the rotation of positions, by which this "
-                "selector corrects attention: choose another version of it"
-            )
-        parts = [part if part.shape[-3] == 1 else part[..., row : row + 1, :, :] for part in self._turned]
-        rope = getattr(self._text.config, "rope_parameters", None) or getattr(self._text.config, "rope_scaling", None)
-        return parts, (rope or {}).get("mrope_section")
 
     def before_mlp(self, layer: int, hidden: Any) -> None:
         """What enters a layer's feed-forward block ([B, L, d]), where stages read it: rows are merged in place, since

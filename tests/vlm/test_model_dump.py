@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from encoder_oracle import eager_signals
+from model_dumps import eager, run, seen_inputs
 from vlm_models import CASES, Case, torch, transformers
 from vlm_more_models import ALL
 
@@ -15,7 +16,6 @@ import stgraph
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.grid import NEWLINE
 from stgraph.tokens import VideoTokens
-from stgraph.video.dump import Extracted
 from stgraph.video.file import VideoInfo
 from stgraph.vlm.model_dump import ModelSource, load_model_source
 from stgraph.vlm.model_tokens import model_tokens
@@ -29,31 +29,6 @@ TOWERS = {
     "internvl": ((8, 8), 1, None),
     "smolvlm": ((8, 8), 0, None),
 }
-
-
-def run(case: Case, *signals: str, **options: Any) -> Extracted:
-    return model_tokens(case.model, case.inputs, signals, **options)
-
-
-def seen_inputs(case: Case) -> Any:
-    """The input embeddings of the text model in a plain pass."""
-    seen: dict[str, Any] = {}
-    hook = case.text.register_forward_pre_hook(lambda module, args, kwargs: seen.update(kwargs), with_kwargs=True)
-    with torch.no_grad():
-        case.model(**case.inputs)
-    hook.remove()
-    return seen["inputs_embeds"][0]
-
-
-def eager(case: Case, **options: Any) -> Any:
-    """A plain pass with eager attention."""
-    before = case.model.config._attn_implementation
-    case.model.set_attn_implementation("eager")
-    try:
-        with torch.no_grad():
-            return case.model(**case.inputs, output_attentions=True, **options)
-    finally:
-        case.model.set_attn_implementation(before)
 
 
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)
@@ -155,7 +130,7 @@ def test_the_model_is_left_as_it_was() -> None:
         before = case.model(**case.inputs).logits
     run(case, "llm_attn_last", "enc_cls_attn")
     with pytest.raises(MissingSignalError):
-        run(case, "llm_hidden")
+        run(case, "llm_q_last")
     with pytest.raises(InputError):
         run(CASES["llava_next_video"](2), "llm_attn_last", "enc_cls_attn")
     with torch.no_grad():
@@ -167,8 +142,8 @@ def test_the_model_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("signals", "options", "error", "says"),
     [
-        (("llm_hidden",), {}, MissingSignalError, "signal 'llm_hidden' is not read from a running model; known are"),
-        (("importance",), {"llm_layers": (1,)}, InputError, "llm_layers belongs to the signal llm_attn_last"),
+        (("llm_q_last",), {}, MissingSignalError, "signal 'llm_q_last' is not read from a running model; known are"),
+        (("importance",), {"llm_layers": (1,)}, InputError, "llm_layers belongs to signals of the language model"),
         (("llm_attn_last",), {"llm_layers": (4,)}, InputError, "decoder layers 0 to 3"),
     ],
 )
@@ -220,7 +195,7 @@ def test_from_frames() -> None:
 
 
 def test_loading() -> None:
-    with pytest.raises(InputError, match="importance is attention of the last prompt token; give the question"):
+    with pytest.raises(InputError, match="importance depends on the prompt; give the question"):
         load_model_source("some/name", signals=("importance",))
     with pytest.raises(InputError, match="dtype is 'int4'"):
         load_model_source("some/name", dtype="int4")

@@ -68,5 +68,5 @@ def test_a_running_model_gives_it_too(family: str, batch: int, name: str) -> Non
 
 
 def test_the_text_needs_a_prompt() -> None:
-    with pytest.raises(InputError, match="text_embeds is the prompt's text; give the question"):
+    with pytest.raises(InputError, match="text_embeds depends on the prompt; give the question"):
         load_model_source("nowhere", signals=("text_embeds",))
