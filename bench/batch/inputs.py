@@ -13,13 +13,15 @@ from stgraph.errors import InputError
 _QUERY = ".query.safetensors"  # beside a dump, and no dump
 
 
-def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> dict[str, Job]:
+def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> tuple[dict[str, Job], list[str]]:
     """The files named, and those below the folders named, by name; each once, and none of the output folder.
 
     Returns
     -------
     dict
         what is to be done with each (see :meth:`Job.of`)
+    list
+        files of the folders that the job would read by name, and nobody named
 
     Raises
     ------
@@ -27,21 +29,26 @@ def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> 
         no input, a file that is none of the job's, a folder without any that is, or one that cannot be read
     """
     found: dict[str, tuple[str, Job]] = {}
+    left: dict[str, str] = {}
     for given in inputs:
         text = os.fspath(given)
         if "\0" not in text and os.path.isdir(text):
-            files = _outside(output, _below(text, job.suffixes)) or _outside(output, _below(text, job.otherwise))
+            files = _outside(output, _below(text, job.suffixes))
+            others = _outside(output, _below(text, job.otherwise))
+            if not files:
+                files, others = others, []
             if not files:
                 suffixes = ", ".join((*job.suffixes, *job.otherwise))
                 raise InputError(f"{text} holds no input; names that end in {suffixes} are taken")
             own = _concerned(files, job, text)
+            left |= {absolute(file): file for file in [*others, *_outside(output, _below(text, job.by_name))]}
         else:
             own = {text: job.of(absolute(text))}
         for file, its_job in own.items():
             found.setdefault(absolute(file), (file, its_job))
     if not found:
         raise InputError("no input; name files or folders")
-    return dict(found.values())
+    return dict(found.values()), [file for path, file in left.items() if path not in found]
 
 
 def _concerned(files: Iterable[str], job: Job, folder: str) -> dict[str, Job]:

@@ -15,6 +15,7 @@ from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.experiments import COMPARED_BACKENDS
 from stgraph.community.default_backend import compared_backends
 from stgraph.selection.settings import Setting, backend_settings, check_settings
+from stgraph.video.dump import ANIMATIONS
 from stgraph.video.dump import SUFFIXES as VIDEOS
 
 
@@ -49,6 +50,7 @@ class CompareJob(Job):
     name: ClassVar[str] = "compare"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     otherwise: ClassVar[tuple[str, ...]] = VIDEOS
+    by_name: ClassVar[tuple[str, ...]] = ANIMATIONS
     output: ClassVar[None] = None
     columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_BACKENDS.without("dump").columns}
 

@@ -16,6 +16,7 @@ from stgraph.community.base import usable_backend
 from stgraph.errors import InputError
 from stgraph.selection.prefill_flops import DEFAULT_LLM, shape_named
 from stgraph.selection.settings import Setting, check_parameters, check_settings, selector_settings
+from stgraph.video.dump import ANIMATIONS
 from stgraph.video.dump import SUFFIXES as VIDEOS
 
 
@@ -52,6 +53,7 @@ class CompareSelectorsJob(Job):
     name: ClassVar[str] = "compare-selectors"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     otherwise: ClassVar[tuple[str, ...]] = VIDEOS
+    by_name: ClassVar[tuple[str, ...]] = ANIMATIONS
     output: ClassVar[None] = None
     columns: ClassVar[Mapping[str, type]] = {**TOKEN_COLUMNS, **COMPARED_SELECTORS.without("dump").columns}
 

@@ -14,7 +14,7 @@ from stgraph.bench.batch.jobs import BatchStopError, Job, Row, spread, writing
 from stgraph.bench.tables.table import Table
 from stgraph.dump import save_query
 from stgraph.errors import InputError, MissingDependencyError, StgraphError
-from stgraph.video.dump import DEFAULT_FRAMES, SUFFIXES, Sampling, query_path, video_tokens
+from stgraph.video.dump import ANIMATIONS, DEFAULT_FRAMES, SUFFIXES, Sampling, query_path, video_tokens
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 
@@ -51,6 +51,7 @@ class DumpJob(Job):
 
     name: ClassVar[str] = "dump"
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    by_name: ClassVar[tuple[str, ...]] = ANIMATIONS
     output: ClassVar[tuple[str, str]] = ("dumps", ".safetensors")
     columns: ClassVar[Mapping[str, type]] = Table.of(
         (*TOKEN_COLUMNS, "title", "duration_s", "has_query", "dump_s")

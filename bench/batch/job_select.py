@@ -14,6 +14,7 @@ from stgraph.bench.batch.jobs import Job, Row, writing
 from stgraph.bench.tables.table import Table
 from stgraph.bench.warm_up import warm_up
 from stgraph.selection.base import Selector
+from stgraph.video.dump import ANIMATIONS
 from stgraph.video.dump import SUFFIXES as VIDEOS
 
 TOKEN_COLUMNS = Table.of(("T", "H", "W", "d", "dtype")).columns
@@ -51,6 +52,7 @@ class SelectJob(Job):
     name: ClassVar[str] = "select"
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     otherwise: ClassVar[tuple[str, ...]] = VIDEOS
+    by_name: ClassVar[tuple[str, ...]] = ANIMATIONS
     columns: ClassVar[Mapping[str, type]] = Table.of(
         (
             *(*TOKEN_COLUMNS, "selector", "retain_ratio", "kind", "exactness", "n_visual", "n_input", "n_kept"),

@@ -21,14 +21,15 @@ Row = dict[str, Any]
 class Job(Protocol):
     """A frozen dataclass whose fields are the parameters, checked when it is made; it is sent to the workers.
 
-    ``name`` for rows; ``suffixes``: files taken from a folder, ``otherwise`` from one
-    without any of these; ``columns``: name and type (str, int, float, bool) of
-    what :meth:`run` gives; ``output``: folder and suffix of the file made of each input, None where none is.
+    ``name`` for rows; ``suffixes``: files taken from a folder, ``otherwise`` from one without any of these, ``by_name``
+    from none, so that a folder's are reported as left out; ``columns``: name and type (str, int, float, bool) of what
+    :meth:`run` gives; ``output``: folder and suffix of the file made of each input, None where none is.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
     otherwise: ClassVar[tuple[str, ...]] = ()
+    by_name: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, type]]
 
     @property

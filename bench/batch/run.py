@@ -31,12 +31,14 @@ class BatchReport:
     ----------
     n_done, n_present : inputs done by this run, and by earlier ones
     failed : why, by input
+    left_out : files of the folders that are read only if given by name
     seconds : of this run
     """
 
     n_done: int = 0
     n_present: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -74,9 +76,9 @@ def run_batch(
     """
     _check(runner, n_workers, retries, scheduler_address, scheduler_file)
     target, start = Path(os.path.abspath(output)), monotonic()
-    jobs = expand(inputs, job, target)
+    jobs, left_out = expand(inputs, job, target)
     digest, made = digest_of(job), None if job.output is None else job.output[0]
-    report = BatchReport()
+    report = BatchReport(left_out=left_out)
     tell = progress or (lambda label, share: None)
     with opened_folder(target, job.name, digest, parameters_of(job), made):
         items = []

@@ -93,6 +93,7 @@ def command(
             f"{report.n_done:,} done{rate}, {report.n_present:,} already there, {len(report.failed):,} failed: "
             f"{options.printable(output)}/rows"
         )
+        results.tell_left_out(report.left_out)
     for name, reason in list(report.failed.items())[:_SHOWN]:
         typer.echo(f"error: {options.printable(name)}: {options.printable(reason)}", err=True)
     if len(report.failed) > _SHOWN:

@@ -139,11 +139,7 @@ def command(
             f"{len(report.failed)} failed"
         )
         _tell_of_fewer([*report.made, *report.present], n_frames)
-        if report.left_out:
-            typer.echo(
-                f"Left out, read only if given by name: {len(report.left_out)} of its files, such as "
-                f"{options.printable(str(report.left_out[0]))}"
-            )
+        results.tell_left_out(report.left_out)
     for reason in dict.fromkeys(report.failed.values()):  # videos with the same name share a dump
         typer.echo(f"error: {options.printable(reason)}", err=True)
     if report.failed:

@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from stgraph.cli import options
+
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 RESUMES = "run the same command again to resume"
 
@@ -50,6 +52,13 @@ def tell_row_file(output: Path, n_wanted: int, store: Any) -> None:
         typer.echo(f"Nothing to do: all {n_wanted:,} rows are already in {output}")
     else:
         typer.echo(f"Wrote {output}: {store.n_new:,} new rows, {len(store):,} in all")
+
+
+def tell_left_out(files: Sequence[str | Path]) -> None:
+    """Say of files of a folder that they were not read, if there are any."""
+    if files:
+        number = "1 file" if len(files) == 1 else f"{len(files):,} files"
+        typer.echo(f"Left out, read only if given by name: {number}, such as {options.printable(str(files[0]))}")
 
 
 @contextmanager

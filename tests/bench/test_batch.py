@@ -120,12 +120,29 @@ def test_folders_hold_inputs_by_suffix(tmp_path: Path, monkeypatch: pytest.Monke
     written(folder / "deep", {"e.txt": "", "f.safetensors": "", "f.query.safetensors": ""})
     written(folder / "out" / "rows", {"no.txt": ""})
     both = type("Both", (Obedient,), {"suffixes": (".txt", ".safetensors")})
-    found = expand(["in", "in/b.txt", str(folder / "b.txt"), "in/c.csv"], both(), folder / "out")
+    found, left_out = expand(["in", "in/b.txt", str(folder / "b.txt"), "in/c.csv"], both(), folder / "out")
+    assert left_out == []
     assert list(found) == ["in/a.TXT", "in/b.txt", "in/deep/e.txt", "in/deep/f.safetensors", "in/c.csv"]
     with pytest.raises(InputError, match=r"in/out/rows holds no input; names that end in \.txt are taken"):
         expand(["in/out/rows"], Obedient(), folder / "out")
     with pytest.raises(InputError, match="no input; name files or folders"):
         expand([], Obedient(), folder)
+
+
+def test_what_a_folder_holds_beside_its_inputs_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = {"otherwise": (".mp4",), "by_name": (".gif",)}
+    for folder, beside in (("in", {"a.txt": ""}), ("alone", {})):
+        written(tmp_path / folder, {**beside, "b.mp4": "", "c.GIF": "", "d.gif": "", "e.csv": ""})
+    job = type("Job", (Obedient,), others)()
+    assert [list(one) for one in expand(["in", "in/d.gif"], job, tmp_path / "out")] == [
+        ["in/a.txt", "in/d.gif"],
+        ["in/b.mp4", "in/c.GIF"],
+    ]
+    assert [list(one) for one in expand(["alone"], job, tmp_path / "out")] == [
+        ["alone/b.mp4"],
+        ["alone/c.GIF", "alone/d.gif"],
+    ]
 
 
 def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

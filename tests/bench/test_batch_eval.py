@@ -179,7 +179,7 @@ def test_of_a_folder_the_videos_that_are_asked_about_are_taken(
 
 def inputs_of(task: EvalJob, folder: Path) -> dict[str, int]:
     """How many questions each video of a folder gets, by its name."""
-    found = expand([folder], task, folder / "out")
+    found, _ = expand([folder], task, folder / "out")
     return {Path(path).name: sum(map(len, own.questions.values())) for path, own in found.items()}  # type: ignore[attr-defined]
 
 

@@ -63,6 +63,15 @@ def test_select_in_processes(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_what_a_folder_holds_beside_its_inputs_is_said(folder: Path, tmp_path: Path) -> None:
+    (folder / "preview.gif").write_bytes(b"GIF89a")
+    args = ("select", str(folder), "-o", str(tmp_path / "out"), "-p", "write=false")
+    text, _ = batch(*args)
+    assert text.endswith(f"\nLeft out, read only if given by name: 1 file, such as {folder}/preview.gif\n")
+    assert batch(*args, "-q") == ("", "")
+
+
+@pytest.mark.usefixtures("here")
 def test_failures_are_told_and_end_in_status_1(folder: Path, tmp_path: Path) -> None:
     for i in range(12):
         (folder / f"bad{i:02}\x1b.safetensors").write_text("no dump")

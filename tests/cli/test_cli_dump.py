@@ -131,7 +131,7 @@ def test_a_folder(folder: Path, tmp_path: Path) -> None:
     (folder / "preview.GIF").write_bytes(b"GIF89a")
     assert run(*args).splitlines() == [
         f"1 dumps written to {out}, 1 already there, 0 failed",
-        f"Left out, read only if given by name: 1 of its files, such as {folder}/preview.GIF",
+        f"Left out, read only if given by name: 1 file, such as {folder}/preview.GIF",
     ]
     assert run(*args, "-q") == ""
 
