@@ -16,6 +16,7 @@ from stgraph.colours import DROPPED, OTHER_REASON, rgb
 from stgraph.devices import beside, full, gpu_tensor, is_tensor, to_device, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
+from stgraph.kernels import kernels_for
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.reasons import KEPT_COLOURS, REASON_NAMES
 from stgraph.spelling import Spelled
@@ -247,11 +248,7 @@ def merge_rows(assignment: Any, features: Array) -> Array:
 
 def merge_tensor(assignment: Any, features: Any, wide: bool = False) -> Any:
     """The same product of a torch tensor [n, d], on its device; ``wide``: summed in float64, and of that dtype."""
-    torch = sys.modules["torch"]
-    arrays = (assignment.indptr, assignment.indices, assignment.data)
-    indptr, columns, weights = (torch.from_numpy(a).to(features.device) for a in arrays)
-    members = torch.diff(indptr).long()
-    kind = torch.float64 if wide else torch.float32
-    parts = features.index_select(0, columns).to(kind) * weights.to(kind)[:, None]
-    # In a fixed order, which index_add_ on a GPU does not keep.
-    return torch.segment_reduce(parts, "sum", lengths=members, axis=0).to(kind if wide else features.dtype)
+    kernel, torch = kernels_for(features, "merge"), sys.modules["torch"]
+    rows = features.index_select(0, torch.from_numpy(assignment.indices).to(features.device))
+    sums = kernel.row_sums(rows, assignment.indptr, assignment.data, torch.float64 if wide else torch.float32)
+    return sums if wide else sums.to(features.dtype)

@@ -90,7 +90,7 @@ class InnerCut(FittedMethod):
     def their_count(self, n: int) -> int:
         """How many of ``n`` merged tokens stay by the authors' rule, at least one."""
 
-    def joined(self, states: Array, kept: Array) -> Any:
+    def joined(self, states: Any, kept: Array) -> Any:
         """[k', k] csr_array: the ``kept`` ([k] bool) of hidden states [k, d] with what goes; None: it is dropped."""
         return None
 
@@ -108,16 +108,14 @@ class InnerCut(FittedMethod):
         """Merged tokens wait for the attention of the layer before ``layer``."""
         if self.exact_count and self.keeps_all(tokens.grid):
             return self.select(with_attention(tokens, np.zeros(tokens.grid.n_tokens), self.layer - 1))
-        held = tokens.to("cpu")
-        view = self.budget.view(held, self.newlines)
+        view = self.budget.view(tokens, self.newlines)
         rows, n_keep = view.grid.rows, self._n_keep(view.grid, self.budget)
         outer = self._outer(view, n_keep, self.budget)
 
         def resume(attention: Any, states: Any = None) -> Selection | Merged:
             found = to_host(attention)[rows[outer.nodes]].astype(np.float64)
-            choice, weights = self._cut(outer, found, n_keep, None if states is None else to_host(states))
-            selection = self.finish(choice, held, view, self.budget)
-            selection = selection.beside(tokens.features) if tokens.on_gpu else selection
+            choice, weights = self._cut(outer, found, n_keep, states)
+            selection = self.finish(choice, tokens, view, self.budget)
             return selection if weights is None else Merged(selection, weights)
 
         over = None if outer.merge is None else over_rows(outer.merge, rows, view.grid.n_tokens)
@@ -130,10 +128,11 @@ class InnerCut(FittedMethod):
             return super().choose(tokens, n_keep, budget)  # type: ignore[safe-super]
         if n_merged == tokens.grid.n_nodes:
             check_features(tokens)
-            return keep_everything(tokens)
+            whole = keep_everything(tokens)
+            return replace(whole, nodes=to_host(whole.nodes), scores=to_host(whole.scores))
         return super().choose(tokens, n_merged, Budget(n_keep=n_merged, newlines=budget.newlines))  # type: ignore[safe-super]
 
-    def _cut(self, outer: Choice, attention: Array, n_keep: int, states: Array | None) -> tuple[Choice, Any]:
+    def _cut(self, outer: Choice, attention: Array, n_keep: int, states: Any) -> tuple[Choice, Any]:
         """What stays of merged tokens by their attention ([k]), and as which sums of all of them."""
         from scipy.sparse import csr_array, eye_array
 

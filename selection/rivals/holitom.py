@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.devices import to_host
+from stgraph.kernels import kernels_for
 from stgraph.selection.algorithms.static_windows import static_windows
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
@@ -41,6 +43,7 @@ class HoliTom(FittedMethod):
 
     name: ClassVar[str] = "holitom"
     paper: ClassVar[str] = "HoliTom, NeurIPS 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_recv_attn"})
@@ -51,14 +54,12 @@ class HoliTom(FittedMethod):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The centres and moving tokens of the authors' rule, fitted to ``n_keep`` by attention."""
-        from stgraph.kernels.cpu.frame_similarity import frame_cosines
-
-        grid = tokens.grid
+        x, grid = tokens.lattice, tokens.grid
         n, (T, P) = grid.n_nodes, (grid.T, grid.H * grid.W)
         received = on_lattice(tokens, tokens.signal("enc_recv_attn", self.name), "enc_recv_attn")
         attention = received.reshape(-1).astype(np.float64)
-        cosine, _ = frame_cosines(tokens.lattice, np.arange(T) - 1)
-        still = cosine.reshape(T, P)[1:] > self.tau
+        cosine, _ = kernels_for(x, "frame_similarity").frame_cosines(x, np.arange(T) - 1)
+        still = to_host(cosine).reshape(T, P)[1:] > self.tau
         windows, saved = static_windows(still)
         share = min(float(budget.ratio(grid)) / ((n - saved) / n), 1)
 
@@ -68,9 +69,7 @@ class HoliTom(FittedMethod):
             if first < last:
                 positions = np.flatnonzero(still[first:last].all(axis=0))
                 static[first : last + 1, positions] = True
-                merged.append(
-                    _cluster(tokens.lattice, first, last, positions, round(positions.size * share), self.beta)
-                )
+                merged.append(_cluster(x, first, last, positions, round(positions.size * share), self.beta))
         dynamic = _most_attended(attention, ~static, share)
         is_centre = np.zeros(n, np.bool_)
         is_centre[np.concatenate([m.rows for m in merged])] = True
@@ -110,10 +109,8 @@ class _Merged:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
-def _cluster(x: Array, first: int, last: int, positions: Array, n_centres: int, beta: float) -> _Merged:
+def _cluster(x: Any, first: int, last: int, positions: Array, n_centres: int, beta: float) -> _Merged:
     """The time means of a window's still ``positions``, clustered around ``n_centres`` of them."""
-    from stgraph.kernels.cpu.merge import weighted_sums
-
     if n_centres == 0:
         return _Merged.nothing()
     frames = np.arange(first, last + 1)
@@ -122,7 +119,8 @@ def _cluster(x: Array, first: int, last: int, positions: Array, n_centres: int, 
     # Distances of the means, but where sums are exact, equal distances stay equal. A power of two keeps them exact and
     # out of float32's overflow.
     share = 2.0 ** -ceil(log2(L))
-    sums = weighted_sums(x, np.arange(S + 1) * L, columns.reshape(-1), np.full(S * L, share))
+    matrix = (np.arange(S + 1) * L, columns.reshape(-1), np.full(S * L, share))
+    sums = kernels_for(x, "merge").weighted_sums(x, *matrix)
     distance = scaled_distances(sums) / (L * share)
     centres = density_peaks(peak_scores(distance, min(NEIGHBOURS, n_centres)), n_centres)
     others = np.setdiff1d(np.arange(S), centres, assume_unique=True)

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.devices import beside, largest_of_rows
+from stgraph.frame_work import joined
 from stgraph.selection.algorithms.inner_cut import InnerCut
 from stgraph.selection.budget import exact_ratio
 from stgraph.selection.rivals.holitom import HoliTom
+from stgraph.selection.rivals.unit_features import wide_units
 
 Array = np.ndarray[Any, Any]
 
@@ -40,17 +43,16 @@ class HoliTomAttention(InnerCut, HoliTom):
         """The share, rounded to the nearest, half to even."""
         return max(1, round(n * exact_ratio(self.share)))
 
-    def joined(self, states: Array, kept: Array) -> Any:
+    def joined(self, states: Any, kept: Array) -> Any:
         """Each token that goes halves what its most similar kept token was before, in ascending order; ties to the
         smaller index."""
         from scipy.sparse import csr_array
 
-        x = states.astype(np.float32)
-        norms = np.sqrt((x * x).sum(axis=1, keepdims=True))
-        units = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+        units = wide_units(states)
         stays, goes = np.flatnonzero(kept), np.flatnonzero(~kept)
-        chunks = [goes[i : i + _CHUNK] for i in range(0, goes.size, _CHUNK)]
-        into = np.concatenate([(units[rows] @ units[stays].T).argmax(axis=1) for rows in chunks])
+        targets = units[beside(stays, units)]
+        chunks = [beside(goes[i : i + _CHUNK], units) for i in range(0, goes.size, _CHUNK)]
+        into = joined([largest_of_rows(units[rows] @ targets.T)[0] for rows in chunks])
         order = np.argsort(into, kind="stable")
         members = np.bincount(into, minlength=stays.size)
         starts = np.cumsum(members) - members

@@ -82,6 +82,17 @@ def test_as_on_the_cpu(name: str, ratio: float) -> None:
     check(name, *pair(scenes()), ratio)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fastvid", {"segments": 1, "tau": -1.0, "anchor_step": 2, "context": 0.9}),
+        ("holitom", {"tau": 0.5}),
+    ],
+)
+def test_where_most_tokens_are_merged(name: str, options: dict[str, Any]) -> None:
+    check(name, *pair(scenes()), 0.15, **options)
+
+
 @pytest.mark.parametrize("name", MINE)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_short_dtypes(name: str, dtype: str) -> None:
