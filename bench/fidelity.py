@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
 _BLOCK = 512
 
 

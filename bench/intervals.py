@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 
 class Interval(NamedTuple):

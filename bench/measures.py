@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.bench.fidelity import frame_evenness, mean_and_p5, nearest_kept, nearest_merged
 from stgraph.bench.tables.table import Row
 from stgraph.columns import FIDELITY
 from stgraph.selection.keeping import Kept
 from stgraph.selection.st_simdiff.analysis import Analysis
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def community_columns(analysis: Analysis) -> Row:

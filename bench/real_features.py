@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 import stgraph
+from stgraph.aliases import Array
 from stgraph.bench.efficientnet_lite import PACKAGE, features, weights
 from stgraph.tokens import VideoTokens
 from stgraph.video.opening import need_av
 from stgraph.video.patches import PatchEncoder
 
-Array = np.ndarray[Any, Any]
 _KEPT = ("title", "source", "licence", "copyright", "fps", "frame_size")
 
 

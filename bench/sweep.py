@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
 import stgraph
+from stgraph.aliases import Array, Progress
 from stgraph.bench.fidelity import cut_tokens, jaccard
 from stgraph.bench.measures import candidate_columns, community_columns, fidelity_columns, nearest_handed_on
 from stgraph.bench.sweep_plan import Point, SweepPlan, tau_diff_text
@@ -26,9 +26,6 @@ from stgraph.selection.signals.attention import has_shallow_attention
 from stgraph.selection.st_simdiff.analysis import Analysis
 from stgraph.selection.st_simdiff.importance import resolve_importance
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
-Progress = Callable[[str, float], None]
 
 
 def run(

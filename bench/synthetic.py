@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def synthetic_tokens(T: int, H: int, W: int, d: int, *, seed: int = 0, noise: float = 0.35) -> Array:

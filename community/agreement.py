@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

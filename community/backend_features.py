@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.base import BackendParams, Capabilities
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.community.parameters import Parameter
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 _SHARE = Parameter(0.1, "clusters per token", least=1e-9, most=1.0)
 

@@ -8,13 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from stgraph.edges import EdgeList
 from stgraph.errors import BackendUnavailableError, InputError, UnavailableError, install_command
 from stgraph.registry import Registry, told
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

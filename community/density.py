@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, is_tensor, to_host
-
-Array = np.ndarray[Any, Any]
 
 # Squared distances below this share of the squared norms are rounding: such points count as one and the same.
 _SAME = 1e-12

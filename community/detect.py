@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.arguments import backend_params, check_detection, check_native, resolve_max_size
 from stgraph.community.base import (
     BackendParams,
@@ -25,8 +26,6 @@ from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import naming
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def detect_communities(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.arrays import answer
 from stgraph.devices import astype, is_tensor, to_device, to_host
 from stgraph.edges import EdgeList
@@ -21,8 +22,6 @@ from stgraph.spelling import Spelled
 
 if TYPE_CHECKING:
     from stgraph.community.quality import PartitionQuality
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from stgraph import container
+from stgraph.aliases import Array
 from stgraph.community.partition import Partition, Provenance
 from stgraph.edges import EdgeList
 from stgraph.errors import DumpFormatError, InputError
 from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
 
-Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("backend", "library", "library_version", "device", "objective", "split"), str),

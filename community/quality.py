@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.partition import Partition
 from stgraph.edges import EdgeList
 from stgraph.spelling import Spelled
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

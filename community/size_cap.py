@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
 from stgraph.kernels import kernels_for
@@ -15,7 +16,6 @@ from stgraph.kernels.cpu.tree_split import split_trees
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import Registry
 
-Array = np.ndarray[Any, Any]
 Redetect = Callable[[EdgeList, int], Array]
 _MAX_ROUNDS = 40
 

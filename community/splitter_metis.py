@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.base import missing_package
 from stgraph.community.size_cap import Redetect, connected_parts
 from stgraph.edges import EdgeList
 from stgraph.graph_views import to_scipy
 from stgraph.kernels.cpu.components import canonical_labels, group_members
 from stgraph.kernels.cpu.tree_split import split_trees
-
-Array = np.ndarray[Any, Any]
 
 _UNITS = 1000  # METIS takes integer weights
 _MORE_PARTS = 1.5  # its pieces are balanced within a few percent, so some communities need one more part to fit

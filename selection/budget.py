@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.selection.accounting import kept_for_mean
 from stgraph.selection.integers import check_integer
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _MOST = 2**31 - 1  # tokens, hence members of a community
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, dtype_name, full, is_tensor, isfinite
 from stgraph.errors import FeatureError, InputError
 from stgraph.grid import TokenGrid
@@ -18,8 +19,6 @@ from stgraph.selection.checked import check_rows
 from stgraph.selection.reasons import SAMPLE
 from stgraph.selection.result import Selection, merge_rows, merge_tensor
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

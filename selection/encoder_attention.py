@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.selection.method import Method
 from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 SOURCES = {"cls": "enc_cls_attn", "received": "enc_recv_attn"}
 RECEIVED = "ranks by the attention each patch receives; the authors take the CLS token's"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Progress
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.budget import Budget, exact_ratio
@@ -20,8 +21,6 @@ from stgraph.selection.st_simdiff.analysis import Analysis
 from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.selection.st_simdiff.representatives import representative_tokens
 from stgraph.tokens import VideoTokens
-
-Progress = Callable[[str, float], None]
 
 _REMEMBERED = 2  # cached partitions: the reference's and the current one
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.registry import is_foreign, naming
@@ -23,8 +24,6 @@ from stgraph.selection.result import Selection
 from stgraph.selection.stages import Stage, Waiting, begin_by_signals, stages_by_signals, with_attention
 from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens, check_tokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stgraph import container
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import DumpFormatError
 from stgraph.grid import TokenGrid
@@ -17,7 +18,6 @@ from stgraph.selection.reasons import REASON_NAMES
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
 FRAMES = ("frame_jpeg", "frame_jpeg_len", "frame_time", "shot_cuts_s")
 _MOST_LAYERS = 100_000  # a list of them must not exhaust the memory

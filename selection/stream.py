@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.arrays import to_numpy
 from stgraph.devices import feature_array
 from stgraph.dump import iter_frames, load
@@ -24,7 +25,6 @@ from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.selection.st_simdiff.parts import Share, without_context
 from stgraph.selection.st_simdiff.window import Window, WindowComponents
 
-Array = np.ndarray[Any, Any]
 _INCREMENTAL = "lattice-components"  # the backend whose communities grow with the frames
 _NOT_IN_A_STREAM = ("budget", "reduce")
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.container_header import DTYPES, MAX_HEADER_BYTES, Entry, Stamp, locate, read_header
 from stgraph.errors import DumpFormatError, DumpVersionError, InputError
 from stgraph.files import atomic_path
 from stgraph.plain_json import parse_json
 
-Array = np.ndarray[Any, Any]
 SCHEMA_VERSION = 1
 READERS = {
     "tokens": "stgraph.load(path)",

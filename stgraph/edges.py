@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.arrays import BFLOAT16, answer, to_numpy
 from stgraph.devices import is_tensor, to_device
 from stgraph.errors import InputError
 from stgraph.graph_exports import Exports
 from stgraph.spelling import Spelled
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import is_tensor, to_device
 from stgraph.errors import InputError
 from stgraph.graph_exports import Exports
@@ -22,8 +23,6 @@ from stgraph.tokens import VideoTokens, check_tokens
 
 if TYPE_CHECKING:
     from stgraph.graph_summary import GraphSummary
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError, missing_dependency
 
-Array = np.ndarray[Any, Any]
 Weight = str | None | EllipsisType  # Ellipsis: "weight" where the edges carry it, else 1
 
 

@@ -10,13 +10,11 @@ import html
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.colours import EVENT
-
-Array = np.ndarray[Any, Any]
 
 
 def headline(text: str) -> str:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from stgraph import container
+from stgraph.aliases import Progress
 from stgraph.bench.compare import RATIOS, Comparison, compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.writing import FORMATS, write
 from stgraph.errors import InputError
 from stgraph.files import atomic_path, check_suffix
 from stgraph.selection.base import SELECTORS
-from stgraph.selection.keeping import Kept, Progress, as_ratios, as_settings, keep
+from stgraph.selection.keeping import Kept, as_ratios, as_settings, keep
 from stgraph.selection.result import Selection
 from stgraph.selection.selection_file import FRAMES
 from stgraph.selection.settings import Setting, backend_settings, settings_of

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from stgraph import notebook_html as fragments
+from stgraph.aliases import Array
 from stgraph.arrays import answer, to_numpy
 from stgraph.devices import beside, dtype_name, feature_array, is_tensor, to_device, to_host
 from stgraph.errors import FeatureError, GridError, InputError, MissingSignalError
 from stgraph.grid import TokenGrid, grid_of
 from stgraph.signals import check_signals, is_per_patch
 from stgraph.spelling import Spelled
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

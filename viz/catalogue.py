@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.viz.terminal.tables import new_table
-
-Row = Mapping[str, Any]
 
 
 def selector_table(rows: Sequence[Row]) -> Table:

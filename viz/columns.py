@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from textwrap import fill
-from typing import Any
 
+from stgraph.aliases import Row
 from stgraph.columns import COLUMNS, Column
-
-Row = Mapping[str, Any]
 
 _UNITS = {"s": "ms", "share": "%"}  # as shown, see Column.factor
 _SAID = {"s": "seconds", "bytes": "bytes"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import stgraph
+from stgraph.aliases import Progress
 from stgraph.arrays import FEATURE_DTYPES
 from stgraph.bench.answers.model import TaskModel
 from stgraph.bench.answers.plan import TaskPlan, Trial
@@ -29,7 +30,7 @@ def ready_model(
     plan: TaskPlan,
     load: Callable[[], Checkpoint],
     n_letters: int,
-    tell: Callable[[str, float], None] = lambda label, share: None,
+    tell: Progress = lambda label, share: None,
 ) -> TaskModel:
     """The model, loaded, with all that its first answer would wait for.
 

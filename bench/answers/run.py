@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from stgraph.aliases import Progress
 from stgraph.bench.answers.answers import Asked, answers, ready_model
 from stgraph.bench.answers.plan import TaskPlan
 from stgraph.bench.answers.prompts import Clip
@@ -14,8 +15,6 @@ from stgraph.bench.answers.rows import TaskRows
 from stgraph.bench.tables.table import Row
 from stgraph.errors import InputError
 from stgraph.vlm.checkpoint import Checkpoint
-
-Progress = Callable[[str, float], None]
 
 
 def run(

@@ -13,7 +13,6 @@ from stgraph.bench.probe.rows import PROBE, unpack
 from stgraph.bench.probe.weights import asked_families
 from stgraph.bench.tables.table import Row
 
-Array = np.ndarray[Any, Any]
 _SETTING = [name for name in PROBE.key if name not in ("model", "weights", "videos", "n_questions", "retain_ratio")]
 
 

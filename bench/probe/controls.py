@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.base import BACKENDS, COMPONENTS, BackendParams
 from stgraph.community.objectives import default_resolution
 from stgraph.edges import EdgeList
 from stgraph.kernels.cpu.components import canonical_labels
 from stgraph.lattice_edges import LatticeEdges
-
-Array = np.ndarray[Any, Any]
 
 
 class ShuffledSizes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.bench.probe.encoder import Encoder
 from stgraph.bench.probe.model import N_TOKENS, PROBED_LAYER, ProbeModel
 from stgraph.bench.probe.plan import FEATURES
@@ -18,8 +18,6 @@ from stgraph.bench.probe.splits import seed_of
 from stgraph.errors import InputError
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _TOKENS_A_PASS = 16_384
 

@@ -10,11 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from stgraph.aliases import Progress
 from stgraph.bench.probe.contrasts import contrast
 from stgraph.bench.probe.controls import register_controls
 from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
 from stgraph.bench.probe.rows import ProbeRows
-from stgraph.bench.probe.run import Progress, run
+from stgraph.bench.probe.run import run
 from stgraph.bench.probe.weights import model_names
 from stgraph.bench.tables.writing import write
 from stgraph.selection.st_simdiff.paper import StSimDiff

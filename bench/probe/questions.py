@@ -6,10 +6,9 @@ ranks the visual tokens, knows what to look for.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.bench.probe.scene import Scene
 from stgraph.bench.probe.words import (
     BINS,
@@ -24,7 +23,6 @@ from stgraph.bench.probe.words import (
     WORD_ID,
 )
 
-Array = np.ndarray[Any, Any]
 Question = tuple[str, tuple[str, ...], str]  # family, words, answer
 
 # Families of the questions, in the order they are asked; the first N_ASKED make up the evaluation, the rest (more

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Progress
 from stgraph.bench.fidelity import mean_and_p5, nearest_kept
 from stgraph.bench.probe.contrasts import contrast
 from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_RATIOS
 from stgraph.bench.probe.rows import ProbeRows
-from stgraph.bench.probe.run import Progress, run
+from stgraph.bench.probe.run import run
 from stgraph.bench.probe.weights import asked_families, load_model, model_names
 from stgraph.bench.tables.table import Row
 from stgraph.bench.tables.writing import write

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from stgraph.bench.probe.scene import FRAMES, GRID
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

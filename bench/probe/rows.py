@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 import stgraph
+from stgraph.aliases import Array
 from stgraph.bench.intervals import accuracy_by_video
 from stgraph.bench.probe.words import FAMILIES
 from stgraph.bench.tables.row_file import RowFile
 from stgraph.bench.tables.table import Row, Table
 from stgraph.columns import METHOD
-
-Array = np.ndarray[Any, Any]
 
 PARAMETERS = METHOD  # also of its presets; None where a selector has no such parameter
 COMMUNITIES = ("n_communities", "largest", "n_uncapped", "largest_uncapped", "oversized_ratio", "n_events")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 import stgraph
+from stgraph.aliases import Progress
 from stgraph.bench.probe.choosing import Chooser, Chosen
 from stgraph.bench.probe.exam import Exam, make_clips
 from stgraph.bench.probe.plan import REFERENCES, ProbePlan, ProbeSetting
@@ -18,9 +17,6 @@ from stgraph.bench.probe.weights import asked_families, load_model, weights_dige
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.table import Row
 from stgraph.selection.base import parameters_of
-
-Array = np.ndarray[Any, Any]
-Progress = Callable[[str, float], None]
 
 
 def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | None = None) -> list[Row]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.bench.probe.words import COLOURS, GROUNDS, SHAPES
-
-Array = np.ndarray[Any, Any]
 
 FRAMES, SIZE, PATCH, SPRITE = 16, 48, 6, 12  # frames; pixels of a frame's side, of a patch's, of an object's
 GRID = SIZE // PATCH

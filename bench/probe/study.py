@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from stgraph.aliases import Progress
 from stgraph.bench.probe.contrasts import against, contrast
 from stgraph.bench.probe.features import probe_statistics, sample_statistics
 from stgraph.bench.probe.objectives import study_objectives
@@ -19,7 +20,7 @@ from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_BACKENDS, DEFAULT_SELECTORS
 from stgraph.bench.probe.rankings import study_rankings
 from stgraph.bench.probe.rows import ProbeRows
-from stgraph.bench.probe.run import Progress, run
+from stgraph.bench.probe.run import run
 from stgraph.bench.probe.weights import model_names
 from stgraph.bench.tables.table import Row
 from stgraph.bench.tables.writing import write

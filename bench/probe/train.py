@@ -32,7 +32,6 @@ from stgraph.bench.probe.weights import save_model
 from stgraph.bench.probe.words import FAMILIES
 from stgraph.files import atomic_path
 
-Array = np.ndarray[Any, Any]
 Log = Callable[[dict[str, Any]], None]
 ENCODER_STEPS, ENCODER_VIDEOS = 3000, 8
 _SAVE_EVERY, _LOG_EVERY = 200, 100

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 import stgraph
+from stgraph.aliases import Array
 from stgraph.bench.speed.stages import machine
 from stgraph.bench.synthetic import synthetic_tokens
 
-Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
 _LOOP = 32  # frames made once and shown again and again: making 3,584 normal numbers a token costs more than the stream
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import stgraph
+from stgraph.aliases import Progress
 from stgraph.bench.reproduce.benchmarks import Answer, Task, accuracies
 from stgraph.bench.reproduce.by_lmms_eval import LmmsEvalRunner
 from stgraph.bench.reproduce.local import LocalRunner
@@ -46,7 +47,7 @@ class Reproduction:
                 else:
                     yield self.local.command(row, task.file)
 
-    def run(self, store: ReproducedRows, tell: Callable[[str, float], None] = lambda label, share: None) -> list[Row]:
+    def run(self, store: ReproducedRows, tell: Progress = lambda label, share: None) -> list[Row]:
         """Run what ``store`` does not hold; a row that fails holds its error, and the run goes on.
 
         Parameters

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.bench.speed.timing import Work
 from stgraph.community.arguments import backend_params
 from stgraph.community.base import available_backends, backend
 from stgraph.community.partition import Partition
 from stgraph.edges import EdgeList
-
-Array = np.ndarray[Any, Any]
 
 
 def numpy_edges(x: Array) -> tuple[Array, Array, Array]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled(fastmath=True)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 
 def select(x: Array, retain_ratio: float, tau_sim: float = 0.8, tau_diff: float = 0.2) -> list[int]:

@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from stgraph.aliases import Row
 from stgraph.bench.tables.parquet_file import write_parquet
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 
-Row = Mapping[str, Any]
 FORMATS = ("json", "csv", "parquet")
 ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, which a later run can resume from
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def level_sizes(height: int, width: int, root_level: int) -> list[tuple[int, int]]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.devices import is_tensor
 from stgraph.selection.result import merge_tensor
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 
 def frame_segments(vectors: Array, n_segments: int, tau: float) -> list[tuple[int, int]]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 MOST_NODES = 40_000  # their similarity matrix takes 6.4 GB
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 LONGEST = 1024  # frames, as the authors set it
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import beside
 from stgraph.errors import InputError
 from stgraph.frame_work import joined
@@ -19,8 +20,6 @@ from stgraph.selection.rivals.divprune import check_scope
 from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 RELEVANCES = ("text", "clip")
 _LEAST = 1e-6  # added to relevance before it is scaled; a range below it is none

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, concatenated, to_host
 from stgraph.errors import InputError
 from stgraph.frame_work import joined
@@ -17,8 +18,6 @@ from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY, REPRESENTATIVE
 from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _ROWS = 4096  # held in float64 at a time
 

@@ -16,8 +16,6 @@ from stgraph.selection.reasons import DIVERSITY
 from stgraph.selection.rivals.unit_features import unit_tokens
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
-
 SCOPES = ("video", "frame")
 
 

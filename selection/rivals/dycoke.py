@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget, per_frame_counts
@@ -14,8 +15,6 @@ from stgraph.selection.method import Choice, FittedMethod, approximate, check_sh
 from stgraph.selection.reasons import EVENT, SAMPLE
 from stgraph.selection.rivals.uniform import even_places
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 WHOLE = 2.0  # the score of a token of a whole frame: the largest difference there is
 

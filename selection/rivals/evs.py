@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
@@ -15,8 +16,6 @@ from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, Method, approximate
 from stgraph.selection.reasons import EVENT, SAMPLE
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 FIRST_FRAME = 255.0  # the engines' stand-in for a difference; above any real one, which is at most 2
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_attention import ByEncoderAttention
 from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def most_attended(attention: Array, counts: Array) -> Array:

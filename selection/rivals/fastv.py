@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.selection.budget import Budget
 from stgraph.selection.integers import check_layer
 from stgraph.selection.method import Choice, Method
@@ -14,8 +15,6 @@ from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.signals.attention import layer_attention
 from stgraph.selection.stages import AttentionRead, Stage
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.devices import astype, beside, concatenated, largest_of_rows
 from stgraph.errors import InputError
@@ -21,8 +22,6 @@ from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 4  # of the density
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.signals.attention import at_nodes
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 # The authors' table for a ratio of 60 %, of LLaVA-1.5: tokens deleted of 576, by layer.
 TOKENS_OF_TABLE = 576

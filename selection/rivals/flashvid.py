@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.errors import InputError
 from stgraph.selection.algorithms.segments import frame_segments
@@ -20,8 +21,6 @@ from stgraph.selection.rivals.frame_trees import Trees, merge_trees
 from stgraph.selection.rivals.unit_features import unit_tokens
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 7  # of the density
 EXPANSION = 1.25  # more tokens than the ratio before the authors prune inside the LLM

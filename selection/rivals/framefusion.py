@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from stgraph.selection.rivals.framefusion_runs import (
     to_frame_before,
 )
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _LAYERS = 28  # the authors' constant; it cancels but for the last bit of the ratio
 

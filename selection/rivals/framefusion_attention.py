@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.graph import check_threshold
@@ -29,8 +30,6 @@ from stgraph.selection.rivals.framefusion_runs import (
 from stgraph.selection.signals.attention import SHALLOW_LAYER, has_shallow_attention, shallow_attention
 from stgraph.selection.stages import AttentionRead, Merged, Stage, Waiting, with_attention
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _LEAST_SHARE = 0.1  # of tokens that a merge takes, below which the authors stop merging
 

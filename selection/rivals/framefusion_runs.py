@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, over_positive, to_host
 from stgraph.frame_work import joined
 from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _FIRST = -2.0  # below any similarity: tokens with none before them at their position
 _CHUNK = 1024  # tokens whose states are taken in float64 at a time

@@ -16,8 +16,6 @@ from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import REPRESENTATIVE
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
-
 TEMPERATURE = 0.03
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, is_tensor, over_positive
 from stgraph.frame_work import each_frame, stacked
 from stgraph.selection.algorithms.pooled_grid import pooled_grid
@@ -15,8 +16,6 @@ from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.method import Choice, FittedMethod, approximate
 from stgraph.selection.reasons import CONTEXT, DIVERSITY
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.devices import astype, beside, concatenated, over_positive, to_host
 from stgraph.frame_work import joined
@@ -17,8 +18,6 @@ from stgraph.selection.reasons import CONTEXT, DIVERSITY
 from stgraph.selection.rivals.scene_windows import scene_windows
 from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 7  # of the density, of frames and of tokens
 FEWEST = 14  # the authors cluster groups of more tokens than these

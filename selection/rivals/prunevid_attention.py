@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget, exact_ratio
@@ -20,8 +21,6 @@ from stgraph.selection.rivals.prunevid import Merged, PruneVid, chosen, shared
 from stgraph.selection.signals.attention import sequence_values
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

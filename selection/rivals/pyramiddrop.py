@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
@@ -20,8 +21,6 @@ from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import layer_attention
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores
-
-Array = np.ndarray[Any, Any]
 
 
 def scene_windows(distance: Array, n_clusters: int, k: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.selection.algorithms.single_linkage import merges, nearest
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
@@ -14,8 +15,6 @@ from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import CONTEXT
 from stgraph.selection.rivals.unit_features import unit_rows
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

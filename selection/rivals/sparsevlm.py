@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import beside, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
@@ -24,8 +25,6 @@ from stgraph.selection.signals.attention import of_layer
 from stgraph.selection.signals.text_raters import rated, text_raters
 from stgraph.selection.stages import AttentionRead, Merged, Stage, Waiting
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 TABLES = {"1.5": (300, 200, 110), "2.0": (300, 200, 118)}  # the authors', for 192 of 576 tokens over all layers
 TOKENS_OF_TABLE = 576

@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.selection.algorithms.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.selection.budget import Budget
 from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Choice, FittedMethod, approximate, check_share
 from stgraph.selection.reasons import CONTEXT
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

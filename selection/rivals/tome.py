@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, is_tensor, largest_of_rows, over_positive
 from stgraph.frame_work import joined
 from stgraph.kernels import kernels_for
@@ -18,8 +19,6 @@ from stgraph.selection.reasons import CONTEXT, DIVERSITY
 from stgraph.selection.result import merge_tensor
 from stgraph.selection.rivals.divprune import check_scope
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _BLOCK = 256  # rows whose cosines to the other half are formed at a time
 

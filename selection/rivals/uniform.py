@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import SAMPLE
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 AXES = ("sequence", "time", "space")
 

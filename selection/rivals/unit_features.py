@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, concatenated, over_positive
 from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 def unit_rows(rows: Array, norms: Array) -> Array:

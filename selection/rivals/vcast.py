@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, over_positive
 from stgraph.errors import InputError
 from stgraph.frame_work import each_frame, joined, stacked
@@ -14,8 +15,6 @@ from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _STILL = 1e-6  # steps between unit vectors shorter than this are none
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.method import Choice, FittedMethod, approximate
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)  # a of the Gaussian kernels exp(-|x - c|^2 / 2a)
 TEMPERATURE = 0.01

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import GridError
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
@@ -16,8 +17,6 @@ from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.fastervlm import attention_kept, most_attended
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 DOMINANT, OF = 27, 32  # 54 dominant tokens of 64
 

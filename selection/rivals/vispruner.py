@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.selection.budget import Budget, per_frame_counts
 from stgraph.selection.encoder_attention import ByEncoderAttention
 from stgraph.selection.method import Choice, check_share
@@ -14,8 +15,6 @@ from stgraph.selection.reasons import ATTENTION, DIVERSITY
 from stgraph.selection.rivals.fastervlm import attention_kept
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 PER_ROUND = 8  # tokens the authors drop in a round
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.method import check_finite
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 SHALLOW_LAYER = 1  # the decoder layer whose attention ST-SimDiff's authors use
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import GridError, InputError
 from stgraph.selection.method import approximate
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 # "pixel-shuffle" concatenates the patches of a square into one token: the token's signal is their mean.
 POOLINGS = ("average", "max", "bilinear", "pixel-shuffle")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import astype, beside, to_host
 from stgraph.errors import InputError
 from stgraph.selection.method import check_finite
 from stgraph.selection.signals.attention import at_nodes, of_layer
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _ROUNDING = 1e-9  # shares nearer to their mean than this part of it are equal to it
 

@@ -16,8 +16,6 @@ from stgraph.selection.signals.attention import has_shallow_attention, shallow_a
 from stgraph.selection.st_simdiff.coverage import coverage
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
-
 NEUTRAL = "difference-then-centrality"  # no ranking if no candidate is surplus
 # "auto" and "auto-coverage" are attention if the tokens carry it, else the ranking that OFFLINE names.
 OFFLINE = {"auto": NEUTRAL, "auto-coverage": "coverage"}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import beside, to_host
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph
 from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 _IDENTICAL = 1 - 1e-6  # mean similarity from which a community's tokens count as identical: float32 cannot tell
 

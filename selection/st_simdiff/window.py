@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import FeatureError, GridError, InputError, bad_token
 from stgraph.graph import FAMILIES, TokenGraph
 from stgraph.grid import TokenGrid
@@ -14,7 +15,6 @@ from stgraph.kernels.cpu.forest import Forest
 from stgraph.kernels.cpu.next_frame import next_frame_cosines
 from stgraph.tokens import VideoTokens
 
-Array = np.ndarray[Any, Any]
 _FIRST_ROOM = 16  # frames; arrays grow to the window by doubling, so that a short clip needs little memory
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from stgraph.aliases import Progress
     from stgraph.tokens import VideoTokens
 
 _MINUTE = 60.0
@@ -150,7 +151,7 @@ def progress_bar(quiet: bool) -> Iterator[Any]:
         yield lambda label, share: bar.update(task, description=printable(label), completed=share)
 
 
-def _lines(quiet: bool) -> Callable[[str, float], None]:
+def _lines(quiet: bool) -> Progress:
     """A callable (label, share) that says where things stand once a minute, as a log file is read."""
     last = monotonic()
 

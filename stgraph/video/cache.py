@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from stgraph import container
+from stgraph.aliases import Progress
 from stgraph.dump import load
 from stgraph.errors import DumpError, InputError
 from stgraph.tokens import VideoTokens
-from stgraph.video.dump import Progress, Sampling, TokenSource, is_present, video_tokens
+from stgraph.video.dump import Sampling, TokenSource, is_present, video_tokens
 
 ENVIRONMENT = "STGRAPH_CACHE_DIR"
 LIMIT_BYTES = 2 << 30

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 
 def picture(frame: Any, size: tuple[int, int]) -> Array:

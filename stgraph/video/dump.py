@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import ceil
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from stgraph import container
+from stgraph.aliases import Array, Progress
 from stgraph.dump import save_query
 from stgraph.errors import DumpError, InputError, MissingDependencyError
 from stgraph.files import check_writable
@@ -23,9 +24,6 @@ from stgraph.video.frames import iter_frames, sample_times
 from stgraph.video.shot_cuts import VERSION as CUTS_VERSION
 from stgraph.video.shot_cuts import ShotCuts
 from stgraph.video.thumbnails import jpeg, thumbnail_signals
-
-Array = np.ndarray[Any, Any]
-Progress = Callable[[str, float], None]
 
 SUFFIXES = (
     *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.video.display import picture
 from stgraph.video.file import VideoInfo, probe_video
 from stgraph.video.opening import CONVERT, Path
 from stgraph.video.position import Position
-
-Array = np.ndarray[Any, Any]
 
 MAX_FRAMES = 1_000_000  # per sample: 11 hours at 24 frames per second
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.video.opening import CONVERT, Path, opened
-
-Array = np.ndarray[Any, Any]
 
 _RATE = 25.0  # FFmpeg's assumption for a stream with neither times nor a rate
 _PICTURES = {"mjpeg": "JPEG", "gif": "GIF", "apng": "PNG"}  # formats that are a video only where more than one follows

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 CELL = 8  # pixels per side a patch is resized to
 PARTS = 2  # each patch is described in PARTS x PARTS quarters

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.errors import InputError, checkpoint_unread, missing_dependency
-
-Array = np.ndarray[Any, Any]
 
 _KNOWN_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
 _MODES = {2: "bilinear", 3: "bicubic"}  # PIL's numbers

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.video.patches import PatchEncoder
-
-Array = np.ndarray[Any, Any]
 
 VERSION = 1
 THRESHOLD = 0.4

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.video.opening import need_av
-
-Array = np.ndarray[Any, Any]
 
 LONGEST = 320  # pixels along the longer side
 

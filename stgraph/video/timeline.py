@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.video.opening import Path, decoded, opened
 from stgraph.video.packets import Packets, read_packets, stream_rate
-
-Array = np.ndarray[Any, Any]
 
 _HELD_S = 10.0  # the last frame is held as long as is said, up to this or what all before it take
 _SPLICE_S = 0.5  # larger jumps back are not reordering: another recording begins there

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.errors import InputError, UnavailableError
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.pooled_grid import pooled_grid
-
-Array = np.ndarray[Any, Any]
 
 
 def token_pixels(processor: Any, model_type: str) -> int:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.errors import GridError
 from stgraph.grid import TokenGrid
 from stgraph.vlm.calls import Call
 from stgraph.vlm.families import Parts
-
-Array = np.ndarray[Any, Any]
 
 GRIDS = "_stgraph_grids"  # attribute on an encoder's output
 

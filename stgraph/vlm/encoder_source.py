@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError, UnknownNameError
 from stgraph.grid import TokenGrid
 from stgraph.video.dump import Extracted
 from stgraph.video.file import VideoInfo
 from stgraph.video.patches import PatchEncoder
-
-Array = np.ndarray[Any, Any]
 
 
 class FrameEncoder(Protocol):

@@ -7,15 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.errors import InputError, MissingSignalError, UnavailableError, checkpoint_unread, missing_dependency
 from stgraph.video.pixels import Preprocessing, preprocessing_of
 from stgraph.video.tower import Tower, n_before_patches, tower_of
 from stgraph.vlm.encoder_signals import ATTENTION_SIGNALS, without_first
 from stgraph.vlm.tower_passes import TowerPass, watching
-
-Array = np.ndarray[Any, Any]
 
 DTYPES = ("float32", "float16", "bfloat16")
 

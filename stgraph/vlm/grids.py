@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import GridError, InputError
 from stgraph.grid import NEWLINE, OTHER, PATCH, SEPARATOR, TokenGrid
 from stgraph.vlm.encoded_grids import for_each_row, joined, merged_grids, mismatch, split_encoded
 from stgraph.vlm.families import Parts
 
-Array = np.ndarray[Any, Any]
 # compress(grids=) per row of the batch: a grid or (T, H, W) per video, or a number of tokens to leave alone.
 RowGrids = Sequence[TokenGrid | tuple[int, int, int] | int]
 Grids = Sequence[RowGrids] | Callable[[Array], Sequence[RowGrids]]

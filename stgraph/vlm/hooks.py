@@ -11,8 +11,6 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import Selector
 from stgraph.vlm.attention_probe import probed, probing
@@ -32,8 +30,6 @@ from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stages import layer_before, layers_inside
 from stgraph.vlm.stats import LeftAlone, Stats
 from stgraph.vlm.turns import new_tokens_alone
-
-Array = np.ndarray[Any, Any]
 
 # What is remembered lies on the object it is about, and goes, is copied and is passed on with it: on a cache what was
 # cut, until then on the embeddings that were cut; on an encoder's output what it encoded.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import GridError, InputError, MissingSignalError
 from stgraph.grid import TokenGrid
 from stgraph.selection.base import Selector
@@ -15,8 +16,6 @@ from stgraph.vlm.encoded_grids import mismatch, split_encoded
 from stgraph.vlm.families import FAMILIES, Parts
 from stgraph.vlm.grids import Grids, Video, find_videos, newline_grid, placed
 from stgraph.vlm.model_tower import LIVE_SIGNALS
-
-Array = np.ndarray[Any, Any]
 
 
 def check_images(parts: Parts, selector: Selector, images: bool, grids: Grids | None) -> None:

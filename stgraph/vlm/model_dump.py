@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.video.dump import Extracted
 from stgraph.video.file import VideoInfo
@@ -15,8 +16,6 @@ from stgraph.vlm.checkpoint import load as load_checkpoint
 from stgraph.vlm.llm_signals import LLM_SIGNALS
 from stgraph.vlm.model_tokens import PROMPT_SIGNALS, check_signals, model_tokens
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, video_metadata
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

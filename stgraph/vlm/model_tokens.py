@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.arrays import to_numpy
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import OTHER, TokenGrid
@@ -25,8 +26,6 @@ from stgraph.vlm.padding import padding_of
 from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.pruning import Pruner
 from stgraph.vlm.stats import Stats
-
-Array = np.ndarray[Any, Any]
 
 PROMPT_SIGNALS = ("text_embeds",)
 ALWAYS = ("seq_index",)

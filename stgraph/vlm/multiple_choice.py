@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
-
-Array = np.ndarray[Any, Any]
 
 LETTERS = ascii_uppercase
 _INSTRUCTION = "Answer with the option's letter from the given choices directly."

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from stgraph import dump
+from stgraph.aliases import Progress
 from stgraph.array_files import read_array_file
 from stgraph.errors import DumpFormatError, InputError
 from stgraph.tokens import VideoTokens
 from stgraph.video.cache import cached_tokens
-from stgraph.video.dump import ANIMATIONS, DEFAULT_FRAMES, DUMP, SUFFIXES, Progress, Sampling
+from stgraph.video.dump import ANIMATIONS, DEFAULT_FRAMES, DUMP, SUFFIXES, Sampling
 from stgraph.video.file_kind import kind_of
 from stgraph.video.opening import need_av
 from stgraph.vlm.encoder_source import EncoderSource, frame_encoder

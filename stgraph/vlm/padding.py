@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.vlm.grids import Video
 from stgraph.vlm.keywords import axes_of, tensors_in, visual_of
 from stgraph.vlm.masks import are_pairs, padding_in
-
-Array = np.ndarray[Any, Any]
 
 
 def padding_of(mask: Any, embeds: Any) -> Any:

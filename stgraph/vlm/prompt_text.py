@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.vlm.grids import Video
-
-Array = np.ndarray[Any, Any]
 
 
 def text_columns(real: Any, videos: Sequence[Video]) -> Any:

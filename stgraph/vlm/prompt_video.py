@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.video.file import VideoInfo, probe_video
 from stgraph.video.frames import read_frames
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

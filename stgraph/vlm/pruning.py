@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import gpu_tensor, to_host
 from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
@@ -34,8 +35,6 @@ from stgraph.vlm.prompt_text import text_behind, text_columns
 from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
 from stgraph.vlm.stages import begin, exactness_of, layer_before, stages_inside
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
-
-Array = np.ndarray[Any, Any]
 
 _numbering = threading.Lock()  # prompts of several threads get one number each, and records that lie together
 

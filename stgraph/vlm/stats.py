@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from stgraph.aliases import Array
 from stgraph.selection.accounting import TokenAccount
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

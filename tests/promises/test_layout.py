@@ -22,7 +22,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 # A module imports from its own layer and the earlier ones, nothing else.
 # The front door, stgraph/__init__.py, gathers the public list and is the one exception.
 LAYERS = (
-    ("errors", "spelling", "colours", "notebook_html", "multiplicity"),
+    ("aliases", "errors", "spelling", "colours", "notebook_html", "multiplicity"),
     ("kernels*",),
     ("registry", "arrays", "devices", "frame_work", "files", "plain_json", "columns"),
     ("grid", "tokens", "signals", "container_header", "container", "dump", "array_files"),

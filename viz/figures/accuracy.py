@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from stgraph.aliases import Row
 from stgraph.columns import METHOD
 from stgraph.errors import InputError
 from stgraph.viz.figures.row_curves import Curve, curves, number
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 
 FULL, BLIND = "full", "blind"  # the selectors of the reference rows: all tokens, none
 # Settings that distinguish curves, in naming order.

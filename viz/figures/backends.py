@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stgraph.aliases import Row
 from stgraph.columns import NEAREST
 from stgraph.errors import InputError
 from stgraph.viz.columns import axis_label
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 
 _SELECTOR_PANELS = ("fidelity_mean", NEAREST[2], "n_events_kept")
 

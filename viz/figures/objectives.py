@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from stgraph.aliases import Row
 from stgraph.errors import InputError
 from stgraph.viz.figures.style import MARKERS, new_figure, styled
 from stgraph.viz.markdown.objectives import NAMES
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 
 _BASELINES = {"full": ("all tokens", "-"), "uniform": ("uniform", "--"), "random": ("random", ":")}
 _METHOD = {"selector": "st-simdiff", "max_size": "sqrt", "importance": "attention"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stgraph import colours
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.selection.reasons import BOTH, EVENT, REPRESENTATIVE
 from stgraph.selection.result import Selection
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 _FRAMES = 6
 _VEIL = (0.04, 0.05, 0.06, 0.72)
 

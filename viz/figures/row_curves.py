@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from stgraph.aliases import Row
 from stgraph.errors import InputError
-
-Row = Mapping[str, Any]
 
 MOST = 24  # curves per figure; more would share colours, marks and line styles
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stgraph import colours
+from stgraph.aliases import Array
 from stgraph.community.partition import Partition
 from stgraph.errors import InputError
 from stgraph.viz.figures.style import MARK, line_style, log_ticks, new_figure, styled
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 _ROWS = 10
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from stgraph.aliases import Row
 from stgraph.columns import METHOD
 from stgraph.errors import InputError
 from stgraph.viz.columns import axis_label, factor
@@ -16,7 +17,6 @@ from stgraph.viz.figures.style import new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 
 _PAPER = {"tau_sim": 0.8, "tau_diff": 0.2}  # the paper's fixed value while it sweeps the other
 _SETTINGS = (

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.colours import COMMUNITY
 from stgraph.grid import TokenGrid
-
-Array = np.ndarray[Any, Any]
 
 ALONE = 255  # instead of a palette index: a single-token community
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 # Characters that could end the data block or start markup, and two that JSON allows but older JavaScript does not.
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stgraph import colours
+from stgraph.aliases import Row
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 from stgraph.selection.keeping import Kept
@@ -24,7 +25,6 @@ from stgraph.viz.terminal.row_tables import RowTable, overlap_means
 from stgraph.viz.terminal.selector_comparison import kept_tables, selector_label
 from stgraph.viz.terminal.selector_comparison import sentences as selector_sentences
 
-Row = Mapping[str, Any]
 STYLES = ("base.css", "report.css")
 SCRIPTS = ("dom.js", "chart.js", "report_thumbs.js", "report.js")
 _FRAMES = 5

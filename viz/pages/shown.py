@@ -6,16 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.partition import Partition
 from stgraph.selection.keeping import Kept
 from stgraph.selection.result import Selection
 from stgraph.selection.st_simdiff.analysis import Analysis
-
-Array = np.ndarray[Any, Any]
 
 KEPT, REASON = 4, 8  # in a token's code, beside the bits 1 (representative) and 2 (event) of a candidate
 _WORDS = {"representative": "representatives", "event": "events"}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgraph import colours
+from stgraph.aliases import Array
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
 from stgraph.graph import TokenGraph, build_graph
@@ -22,8 +23,6 @@ from stgraph.viz.pages.colouring import community_colours
 from stgraph.viz.pages.frames import first_frames_of_shots, frame_pictures, frame_times
 from stgraph.viz.pages.inline_page import ArrayPool, inline_page
 from stgraph.viz.pages.shown import Shown, shown
-
-Array = np.ndarray[Any, Any]
 
 STYLES = ("base.css", "view.css")
 SCRIPTS = (

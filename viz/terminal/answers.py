@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.viz.columns import legend, narrow_head, shown
 from stgraph.viz.terminal.tables import new_table
 
-Row = Mapping[str, Any]
 _MEANS = ("n_kept", "prefill_tflop", "total_s")
 _FEW = 20  # videos below which a percentile bootstrap is known to be too narrow
 

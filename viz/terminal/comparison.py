@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.columns import NEAREST
 from stgraph.viz.columns import ARROWS, legend, mean, shown
 from stgraph.viz.terminal.row_tables import RowTable, overlap_means, row_table
 from stgraph.viz.terminal.tables import new_table
-
-Row = Mapping[str, Any]
-
 
 _COMMUNITIES = (
     *("detection_s", "n_uncapped", "largest_uncapped", "n_oversized", "oversized_ratio", "n_communities"),

@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.columns import METHOD, SWITCHED
 from stgraph.viz.columns import mean, narrow_head, shown
 from stgraph.viz.terminal.tables import new_table
 
-Row = Mapping[str, Any]
 _PARAMETERS = (*(name for name in METHOD if name != "seed"), "features", "seed", "parameters")
 REFERENCES = ("full", "blind")
 

@@ -10,11 +10,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.columns import COLUMNS
 from stgraph.viz.columns import mean, narrow_head, shown, title
 from stgraph.viz.terminal.tables import new_table
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.columns import NEAREST
 from stgraph.viz.columns import ARROWS, legend, mean
 from stgraph.viz.terminal.row_tables import RowTable, row_table
 from stgraph.viz.terminal.tables import new_table
 
-Row = Mapping[str, Any]
 _COST = ("n_kept", "mean_layer_ratio", "flops_ratio")
 _KEPT = (*_COST, "n_events_kept", *NEAREST, "frame_evenness", "jaccard", "select_s")
 

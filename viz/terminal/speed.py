@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.viz.columns import legend, shown, title
 from stgraph.viz.terminal.tables import new_table
 
-Row = Mapping[str, Any]
 _TIMES = ("seconds", "reads")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,10 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from stgraph.aliases import Row
 from stgraph.viz.columns import legend
 from stgraph.viz.terminal.tables import new_table
 
-Row = Mapping[str, Any]
 _WIDE = 5  # values of tau_diff beside each other, so that a table fits a window of 80
 
 

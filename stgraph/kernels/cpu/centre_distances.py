@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.frame_similarity import LARGEST, SMALLEST, wide_rows
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 _BLOCK = 256  # tokens of one frame; fixed, so that sums are the same on any number of threads
 

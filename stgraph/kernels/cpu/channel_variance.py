@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.frame_similarity import wide_rows
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 _BLOCK = 512  # tokens; fixed, so that sums are the same on any number of threads
 _SMALLEST = 1e-30  # variances all below have lost their precision in float32

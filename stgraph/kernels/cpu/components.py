@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled()

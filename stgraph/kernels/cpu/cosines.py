@@ -6,14 +6,11 @@ own that get in the way of ours.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH
-
-Array = np.ndarray[Any, Any]
 
 # Squared norms outside this range have lost precision (or all of it) in float32.
 _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH
-
-Array = np.ndarray[Any, Any]
-
 
 _EQUAL = 1e-12  # of the first gain: closer ones tie
 

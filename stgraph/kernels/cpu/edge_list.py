@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.cosines import cosines
 from stgraph.kernels.cpu.rows import FASTMATH
 from stgraph.kernels.cpu.spanning_tree import SAME
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 _ROUGH = np.float32(1e-4)  # more than a product of unit rows may be off in float32
 _BLOCK = 256  # rows whose cosines to all others are formed at a time

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.components import _number, _unite
-
-Array = np.ndarray[Any, Any]
 
 
 class Forest:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError, bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
@@ -14,8 +14,6 @@ from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
 
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
 SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled(fastmath=FASTMATH)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 
 def kept_tokens(kept: Array, first: Array, second: Array, scores: Array, most: int) -> tuple[Array, Array, Array]:

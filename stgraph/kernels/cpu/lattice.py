@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, numbered_roots
 from stgraph.kernels.cpu.threads import run_blocks, thread_ranges
-
-Array = np.ndarray[Any, Any]
 
 LEFT, UP, BEFORE = 1, 2, 4  # bits of a token's link to the earlier one of an edge
 

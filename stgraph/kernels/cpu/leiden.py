@@ -8,14 +8,11 @@ community, and everything is sequential: the same labels on any thread count.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.components import _find, _number
-
-Array = np.ndarray[Any, Any]
 
 _LEVELS = 64  # each level at least removes a node; real graphs take fewer than ten
 

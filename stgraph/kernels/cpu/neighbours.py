@@ -9,6 +9,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
+from stgraph.aliases import Array
 from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
@@ -18,8 +19,6 @@ from stgraph.kernels.cpu.vectors import neighbour_sums
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
 _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
-
-Array = np.ndarray[Any, Any]
 
 
 def _eight_products(x: Any, t: int, u: int, h: int, w: int, t2: int, h2: int, w2: int) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, weights_of_products
 from stgraph.kernels.cpu.rows import row_source
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 
 class FrameCosines(NamedTuple):

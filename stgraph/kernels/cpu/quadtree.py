@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.spanning_tree import SAME
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-
-Array = np.ndarray[Any, Any]
 
 _TINY, _HUGE = 1e-15, 1e15  # norms outside lose their products' precision in float32
 

@@ -7,14 +7,11 @@ looks like their own. There is no threshold on the similarity.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.components import _find, _number
-
-Array = np.ndarray[Any, Any]
 
 _BITS = 11
 _BUCKETS = 1 << _BITS

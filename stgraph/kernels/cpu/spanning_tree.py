@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find
-
-Array = np.ndarray[Any, Any]
 
 # Cosines this close to 1 differ from it by float32 rounding alone; they count as 1, so that equal tokens tie.
 SAME = np.float32(1 - 2**-20)

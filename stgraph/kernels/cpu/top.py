@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import group_blocks
 from stgraph.kernels.cpu.threads import run_blocks
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled()

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import group_blocks, group_members, group_sizes, numbered_roots
 from stgraph.kernels.cpu.lattice import BEFORE, LEFT, UP, links_above
 from stgraph.kernels.cpu.threads import run_blocks
-
-Array = np.ndarray[Any, Any]
 
 
 @compiled()

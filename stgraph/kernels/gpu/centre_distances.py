@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.kernels.gpu.chunks import chunks, units
-
-Array = np.ndarray[Any, Any]
 
 
 def centre_distances(x: Any, channels: Array) -> tuple[Any, Any]:

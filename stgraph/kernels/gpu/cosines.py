@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.kernels.gpu.chunks import units
-
-Array = np.ndarray[Any, Any]
 
 
 def cosines(x: Any, rows: Array, columns: Array | None = None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 _EQUAL = 1e-12  # of the first gain: closer ones tie
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
-Array = np.ndarray[Any, Any]
+from stgraph.aliases import Array
 
 SAME = 1 - 2**-20  # cosines above it count as 1
 _BLOCK = 1024  # rows whose cosines to all others are formed at a time

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.errors import InputError, bad_token
 from stgraph.kernels.gpu.chunks import chunks
-
-Array = np.ndarray[Any, Any]
 
 
 def frame_cosines(x: Any, reference: Array) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO, Any
 
+from stgraph.aliases import Progress
 from stgraph.errors import InputError, MissingDependencyError, UnavailableError
 from stgraph.serving.check.checkpoint import write_checkpoint
 from stgraph.serving.check.families import FAMILIES
@@ -54,7 +55,7 @@ def check_installed(family: str) -> dict[str, str]:
     return {"vllm": vllm_version, "torch": torch.__version__, "transformers": transformers.__version__}
 
 
-def run_all(folder: Path, family: str, quick: bool, told: Callable[[str, float], None]) -> dict[str, Mapping[str, Any]]:
+def run_all(folder: Path, family: str, quick: bool, told: Progress) -> dict[str, Mapping[str, Any]]:
     """Write the checkpoint and the answers of every engine below ``folder``, a JSON file each.
 
     An engine that fails leaves a file whose "error" is the end of its log.

@@ -7,7 +7,7 @@ the language model's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +16,7 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
+from stgraph.aliases import Progress
 from stgraph.errors import UnavailableError
 from stgraph.grid import TokenGrid
 from stgraph.serving.check.checkpoint import PROPORTIONED, write_checkpoint
@@ -32,9 +33,7 @@ CLIP: dict[str, Any] = {"T": 16, "H": 224, "W": 224}
 N_VIDEO = 8 * 8 * 8  # tokens of such a clip
 
 
-def measure(
-    folder: Path, selector: str, rate: float, n_rounds: int, told: Callable[[str, float], None]
-) -> list[dict[str, Any]]:
+def measure(folder: Path, selector: str, rate: float, n_rounds: int, told: Progress) -> list[dict[str, Any]]:
     """One row per concurrency: seconds per request, medians over rounds, their ratios, and one selection's CPU seconds.
 
     Parameters
