@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from encoder_oracle import Recording
 from image_prompts import GREEDY, PROMPTS, Pictures, qwen
+from vlm_levels import hidden_run
 from vlm_models import CACHE, IMAGE, START, padded, qwen_runs, row_of, torch, with_token_types
 from vlm_oracle import masked_logits, positions_of, seen_by_text_model
 
@@ -94,15 +95,19 @@ def test_all_tokens_kept_is_the_model_itself(family: str) -> None:
     assert {record.n_kept == record.n_visual for record in stats.videos} == {True}
 
 
-@pytest.mark.parametrize("family", ["llava", "llava_onevision", "qwen2_5_vl", "internvl"])
-def test_cuts_inside_the_model(family: str) -> None:
+@pytest.mark.parametrize("family", PROMPTS)
+def test_cuts_inside_the_model_are_as_if_hidden(family: str) -> None:
     prompt = PROMPTS[family]()
     case = prompt.case
+    _, calls = plain(prompt)
     with stgraph.compress(case.model, made("fastv"), images=True) as stats:
-        case.model.generate(**case.inputs, **GREEDY)
+        out = case.model.generate(**case.inputs, **GREEDY)
     for record in stats.videos:
         assert record.account.per_layer[:2] == [record.n_visual] * 2
         assert record.account.per_layer[2:] == [record.n_kept] * 2 == [n_target(record.grid)] * 2
+    keep = prompt.kept(stats)
+    hidden = hidden_run(case, {2: keep}, out.sequences[:, :-1], positions_of(calls)).logits[:, keep.shape[1] - 1 :]
+    assert (torch.stack(out.logits, 1) - hidden).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen2_vl"])
