@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
+from stgraph.vlm.block_masks import cut_block_mask, is_block_mask
 from stgraph.vlm.caches import is_static
 from stgraph.vlm.keywords import CACHE_NAMES, cache_of, cut_keywords, mapped
 from stgraph.vlm.masks import causal_pairs, cut_pairs, hide
@@ -84,6 +85,9 @@ class Level:
             return self.valid.long()
         if mask is None:
             mask = causal_pairs(self.valid, self.entered)
+        if is_block_mask(mask):
+            room = mask.shape[-1] - L if static else 0
+            return cut_block_mask(mask, self.at, _with_room(self.at, room), _with_room(self.valid, room))
         return cut_pairs(mask, rows, self.at, self.valid, B, self.entered, mask.shape[3] if static else L)
 
     def of_new_tokens(self, keywords: Mapping[str, Any], past: int, n_new: int, flash: bool) -> dict[str, Any]:
@@ -133,6 +137,11 @@ class Level:
                 return seen.long()
             causal = torch.ones(n_new, seen.shape[1], dtype=torch.bool, device=seen.device).tril(seen.shape[1] - n_new)
             return seen[:, None, None, :] & causal
+        if is_block_mask(mask):
+            behind = torch.arange(held, mask.shape[-1], device=at.device).expand(len(at), -1)
+            columns, seen = torch.cat([at, behind], 1), torch.cat([valid, torch.ones_like(behind).bool()], 1)
+            room = mask.shape[-1] - columns.shape[1] if static else 0
+            return cut_block_mask(mask, None, _with_room(columns, room), _with_room(seen, room))
         if mask.ndim == 2:
             return torch.cat([valid.to(mask), mask[:, held:]], 1)
         mask = mask.expand(len(valid), -1, -1, -1)
@@ -156,14 +165,21 @@ def hidden_before(levels: Sequence[Level]) -> list[Level]:
     return [*({level.layer: level for level in hiding}.values()), last]
 
 
-def check_mask(mask: Any) -> None:
-    """Raise UnavailableError where the masks of decoder layers are no tensors, as those of flex attention."""
+def _with_room(columns: Any, n: int) -> Any:
+    """[B, L + n]: with the room that a static cache has left, of zeros."""
     import torch
 
-    if mask is not None and not isinstance(mask, torch.Tensor):
+    return torch.nn.functional.pad(columns, (0, n))
+
+
+def check_mask(mask: Any) -> None:
+    """Raise UnavailableError where the masks of decoder layers are neither tensors nor flex attention's block masks."""
+    import torch
+
+    if mask is not None and not isinstance(mask, torch.Tensor) and not is_block_mask(mask):
         raise UnavailableError(
             f"the decoder layers get attention masks of class {type(mask).__name__}, which cannot be cut inside the "
-            "language model: use sdpa, eager or flash attention, or compress(..., where='before')"
+            "language model: use sdpa, eager, flex or flash attention, or compress(..., where='before')"
         )
 
 
