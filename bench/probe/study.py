@@ -155,7 +155,8 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     Parameters
     ----------
     out : folder; rows that are there already are not computed again
-    n_questions : at least so many of the dev videos, and of the test videos
+    n_questions : at least so many of the dev videos, and of the test videos; the studies of objectives and rankings
+        ask at most as many
     progress : called with a label and the share of the work done on dev, then on test
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -172,5 +173,5 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     written = write(out / "contrasts.csv", {"rows": found}, "csv")
     written += write(out / "thresholds.csv", {"rows": chosen}, "csv")
     written += write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
-    written += [*study_objectives(out, progress), *study_rankings(out, progress)]
+    written += [*study_objectives(out, progress, n_questions), *study_rankings(out, progress, n_questions)]
     return [out / "dev.csv", out / "test.csv", *written]

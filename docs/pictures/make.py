@@ -1,7 +1,8 @@
 """Makes the pictures of the documentation: ``python docs/pictures/make.py``, from the repository root.
 
 Needs matplotlib, torch for the probe, Playwright (``pip install matplotlib torch playwright``) and Chromium (Debian:
-``apt install chromium``). With arguments, only what they name is made: figures, accuracy, study, screenshots.
+``apt install chromium``). With arguments, only what they name is made: figures, accuracy, screenshots.
+The pictures of the study are made by ``make study``.
 The frames derive from Big Buck Bunny, (c) 2008 Blender Foundation, CC BY 3.0; see NOTICE.
 """
 
@@ -52,16 +53,6 @@ def accuracy(folder: Path) -> None:
     stgraph("probe", "-o", str(folder / "probe.csv"))
     columns = ("--column", "accuracy", "--column", "evt")
     stgraph("plot", str(folder / "probe.csv"), "--kind", "accuracy", *columns, "-o", str(HERE / "accuracy.png"))
-
-
-def study(folder: Path) -> None:
-    """Curves of the study's rows: one model, the paper's method, by threshold."""
-    rows = HERE.parent.parent / "bench" / "results" / "study" / "test.csv"
-    same = "selector=st-simdiff features=projector backend=lattice-components split=tree max_size=sqrt tau_diff=0.2"
-    same += " spatial=True temporal=True events=True protect_events=False importance=attention model=whole-3"
-    where = [word for pair in same.split() for word in ("--where", pair)]
-    columns = ("--column", "accuracy", "--column", "flip")
-    stgraph("plot", str(rows), "--kind", "accuracy", *where, *columns, "-o", str(HERE / "study-threshold.png"))
 
 
 def shot(
@@ -125,7 +116,7 @@ def screenshots(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parts = {"figures": figures, "accuracy": accuracy, "study": study, "screenshots": screenshots}
+    parts = {"figures": figures, "accuracy": accuracy, "screenshots": screenshots}
     with tempfile.TemporaryDirectory() as temporary:
         for name in sys.argv[1:] or parts:
             parts[name](Path(temporary))

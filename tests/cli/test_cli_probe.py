@@ -114,8 +114,8 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "RATIOS", (0.1,))
     monkeypatch.setattr(module, "TAU_SIMS", (0.8, 0.95))
     monkeypatch.setattr(module, "model_names", lambda: ("dropped-1",))
-    monkeypatch.setattr(module, "study_objectives", lambda out, progress: [out / "objectives.csv"])
-    monkeypatch.setattr(module, "study_rankings", lambda out, progress: [out / "rankings-dev.csv"])
+    monkeypatch.setattr(module, "study_objectives", lambda out, progress, most: [out / f"objectives-{most}.csv"])
+    monkeypatch.setattr(module, "study_rankings", lambda out, progress, most: [out / f"rankings-dev-{most}.csv"])
     made = study(tmp_path, 20)
     assert [path.name for path in made] == [
         "dev.csv",
@@ -123,8 +123,8 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
         "contrasts.csv",
         "thresholds.csv",
         "features.csv",
-        "objectives.csv",
-        "rankings-dev.csv",
+        "objectives-20.csv",
+        "rankings-dev-20.csv",
     ]
     dev, test = ProbeRows(tmp_path / "dev.csv").all(), ProbeRows(tmp_path / "test.csv").all()
     assert {row["videos"] for row in dev} == {"dev"} and {row["videos"] for row in test} == {"test"}

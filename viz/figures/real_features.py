@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
-RATIO = "0.3"
+RATIO = 0.3
 
 
 @styled

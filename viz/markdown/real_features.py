@@ -1,45 +1,40 @@
-"""The rows of the threshold curve on real features as Markdown tables, for ``docs/what-clustering-changes.md``.
-
-``python -m stgraph.viz.markdown.real_features DIR`` prints them; a test holds the page against the rows.
-"""
+"""The rows of the threshold curve on real features as Markdown tables, for ``docs/what-clustering-changes.md``."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from stgraph.viz.markdown.objectives import NAMES
-from stgraph.viz.markdown.study import Row, markdown, read
+from stgraph.viz.markdown.study import Row, markdown, matches
 
 KINDS: Mapping[str, str] = {
     "sample.safetensors": "vision transformer",
     "patches.safetensors": "patch descriptors",
     "efficientnet.safetensors": "convolutional network",
 }
+FILES = ("real-features",)
 RANKINGS = ("difference-then-centrality", "coverage")
 
 
-def real_feature_tables(folder: Path) -> dict[str, str]:
-    """Tables by name, of the file that ``make study`` writes."""
-    rows = read(folder / "real-features.csv")
+def tables(found: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """Tables by name, of the rows of :data:`FILES`."""
+    (rows,) = (found[name] for name in FILES)
     return {
-        "real-curve-0.3": curve_table(rows, "0.3", RANKINGS[0]),
-        "real-curve-0.1": curve_table(rows, "0.1", RANKINGS[1]),
+        "real-curve-0.3": curve_table(rows, 0.3, RANKINGS[0]),
+        "real-curve-0.1": curve_table(rows, 0.1, RANKINGS[1]),
         "real-spread": spread_table(rows),
     }
 
 
-def curve(rows: Sequence[Row], kind: str, backend: str, ratio: str, importance: str) -> dict[float, float]:
+def curve(rows: Sequence[Row], kind: str, backend: str, ratio: float, importance: str) -> dict[float, float]:
     """tau_sim -> fidelity of one objective on one kind of features."""
     wanted = {"dump": kind, "backend": backend, "retain_ratio": ratio, "importance": importance}
-    here = [row for row in rows if all(str(row[name]) == value for name, value in wanted.items())]
-    return {float(row["tau_sim"]): float(row["fidelity_mean"]) for row in here}
+    return {row["tau_sim"]: row["fidelity_mean"] for row in rows if matches(row, wanted)}
 
 
-def curve_table(rows: Sequence[Row], ratio: str, importance: str) -> str:
+def curve_table(rows: Sequence[Row], ratio: float, importance: str) -> str:
     """Fidelity against tau_sim, a line per kind of features and objective."""
-    taus = sorted({float(row["tau_sim"]) for row in rows})
+    taus = sorted({row["tau_sim"] for row in rows})
     body = []
     for kind, name in KINDS.items():
         for backend, objective in NAMES.items():
@@ -50,7 +45,7 @@ def curve_table(rows: Sequence[Row], ratio: str, importance: str) -> str:
 
 def spread_table(rows: Sequence[Row]) -> str:
     """Largest less smallest fidelity over the thresholds: what a badly chosen threshold can cost."""
-    columns = [(importance, ratio) for importance in RANKINGS for ratio in ("0.1", "0.3")]
+    columns = [(importance, ratio) for importance in RANKINGS for ratio in (0.1, 0.3)]
     body = []
     for kind, name in KINDS.items():
         for backend, objective in NAMES.items():
@@ -60,8 +55,3 @@ def spread_table(rows: Sequence[Row]) -> str:
                 spreads.append(f"{max(values) - min(values):.3f}")
             body.append([name, objective, *spreads])
     return markdown(["features", "objective", *(f"{name}, r = {ratio}" for name, ratio in columns)], body)
-
-
-if __name__ == "__main__":
-    for title, table in real_feature_tables(Path(sys.argv[1])).items():
-        sys.stdout.write(f"## {title}\n\n{table}\n\n")
