@@ -252,3 +252,11 @@ def merge_tensor(assignment: Any, features: Any, wide: bool = False) -> Any:
     rows = features.index_select(0, torch.from_numpy(assignment.indices).to(features.device))
     sums = kernel.row_sums(rows, assignment.indptr, assignment.data, torch.float64 if wide else torch.float32)
     return sums if wide else sums.to(features.dtype)
+
+
+def wide_product(assignment: Any, features: Any) -> Any:
+    """``assignment @ features`` ([n, d], any feature dtype), summed in float64 and of that dtype, where they lie."""
+    if is_tensor(features):
+        return merge_tensor(assignment, features, wide=True)
+    used = np.unique(assignment.indices)
+    return assignment[:, used] @ features[used].astype(np.float64)

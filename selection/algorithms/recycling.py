@@ -10,8 +10,7 @@ import numpy as np
 
 from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
-from stgraph.devices import is_tensor
-from stgraph.selection.result import merge_tensor
+from stgraph.selection.result import wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +51,7 @@ class Left:
 
     def features(self, x: Any, chosen: Array) -> Any:
         """[m, d] float64: the ``chosen`` of them ([m]), of features ``x`` [N, d], where they lie."""
-        members = self.weights[chosen]
-        if is_tensor(x):
-            return merge_tensor(members, x, wide=True)
-        used = np.unique(members.indices)
-        found: Array = members[:, used] @ x[used].astype(np.float64)
-        return found
+        return wide_product(self.weights[chosen], x)
 
     def step(self, at: Array, weights: Any) -> Left:
         """After merging: row i of ``weights`` ([n', n]) makes the token that stands where the at[i]-th of these did."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
+from stgraph.devices import astype, beside
 from stgraph.errors import InputError
+from stgraph.frame_work import joined, stacked
+from stgraph.kernels import kernels_for
 from stgraph.selection.algorithms.segments import frame_segments
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
@@ -54,6 +57,7 @@ class FlashVid(FittedMethod):
 
     name: ClassVar[str] = "flashvid"
     paper: ClassVar[str] = "FlashVID, ICLR 2026"
+    on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset({"enc_recv_attn"})
@@ -75,7 +79,7 @@ class FlashVid(FittedMethod):
         attention = received.reshape(T, P).astype(np.float64)
         units = unit_tokens(tokens).reshape(T, P, -1)
         frames = tokens.lattice.reshape(T, P, -1)
-        means = np.array([frame.mean(axis=0, dtype=np.float64) for frame in frames])
+        means = stacked([astype(frame, "float64").mean(axis=0) for frame in frames])
         if self.exact_count:
             counts = per_frame_counts(n_keep, T)
         else:
@@ -85,15 +89,12 @@ class FlashVid(FittedMethod):
         entries, n_merged = [], 0
         segments = frame_segments(means, self.segments, self.segment_tau)
         for first, end in segments:
-            whole = means[first:end].mean(axis=0)
-            for t in range(first, end):
-                picked[t] = _picks(frames[t], units[t], attention[t], whole, int(n_picked[t]))
-            wanted = counts[first:end] - n_picked[first:end]
+            mine, whole = slice(first, end), means[first:end].mean(axis=0)
+            picked[mine] = _picks(frames[mine], units[mine], attention[mine], whole, n_picked[mine].tolist())
+            wanted = counts[mine] - n_picked[mine]
             if wanted.sum() == 0:
                 continue
-            trees = merge_trees(
-                frames[first:end], units[first:end], picked[first:end], self.tau, int(counts[first:end].sum())
-            )
+            trees = merge_trees(frames[mine], units[mine], picked[mine], self.tau, int(counts[mine].sum()))
             n_merged += int(np.count_nonzero(trees.parent >= 0))
             rows, columns, weights = self._clusters(trees, P, int(wanted.sum()))
             entries.append((first * P + rows, first * P + columns, weights))
@@ -121,7 +122,7 @@ class FlashVid(FittedMethod):
         starts = np.searchsorted(roots, np.arange(trees.parent.size // P + 1) * P)
         sizes = np.diff(starts)
         divisor = trees.sizes if self.true_means else 1.0 + trees.children
-        vectors = trees.sums / divisor[roots, None]
+        vectors = trees.sums / beside(divisor[roots, None], trees.sums)
         owner = np.full(trees.parent.size, -1)
         for f, count in enumerate(self._shared(sizes, n_wanted).tolist()):
             mine = np.arange(starts[f], starts[f + 1])
@@ -130,7 +131,7 @@ class FlashVid(FittedMethod):
             if count == mine.size:
                 owner[roots[mine]] = roots[mine]
                 continue
-            distance = scaled_distances(vectors[mine])
+            distance = scaled_distances(vectors[starts[f] : starts[f + 1]])
             centres = density_peaks(peak_scores(distance, min(count, NEIGHBOURS)), count)
             nearest = distance[:, centres].argmin(axis=1)
             nearest[centres] = np.arange(count)
@@ -156,13 +157,18 @@ class FlashVid(FittedMethod):
         return counts
 
 
-def _picks(x: Array, units: Array, attention: Array, whole: Array, count: int) -> Array:
-    """[P] bool: ``count`` tokens of a frame ([P, d]) farthest first, weighted by attention and by their product with
-    ``whole`` ([d])."""
-    from stgraph.kernels.cpu.farthest import farthest_first
-
-    picked = np.zeros(len(x), np.bool_)
-    if count:
-        weights = attention * np.maximum(x.astype(np.float64) @ whole, 0)
-        picked[farthest_first(units, count, weights / (weights.max() or 1.0))[0]] = True
-    return picked
+def _picks(frames: Any, units: Any, attention: Array, whole: Array, counts: list[int]) -> Array:
+    """[F, P] bool: of each frame ([P, d]) so many tokens farthest first, weighted by attention and by their product
+    with ``whole`` ([d])."""
+    F, P = attention.shape
+    picked = np.zeros(F * P, np.bool_)
+    centre = beside(whole, frames)
+    likeness = joined([astype(frame, "float64") @ centre for frame in frames]).reshape(F, P)
+    weights = attention * np.maximum(likeness, 0)
+    largest = weights.max(axis=1, keepdims=True)
+    weights /= np.where(largest == 0, 1, largest)
+    farthest_first = kernels_for(units, "farthest").farthest_first
+    picks = [f * P + farthest_first(units[f], count, weights[f])[0] for f, count in enumerate(counts) if count]
+    if picks:
+        picked[joined(picks)] = True
+    return picked.reshape(F, P)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.devices import beside, concatenated, largest_of_rows
+from stgraph.frame_work import joined
+from stgraph.kernels import kernels_for
+from stgraph.selection.result import wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,7 @@ class Trees:
     root : [F P] int64: the root of each node's tree; -1 for nodes that take no part
     roots : [R] int64, ascending
     sizes, children : [F P]: nodes in the tree of a root, and nodes merged into each node directly
-    sums : [R, d] float64: sum of the features in each tree
+    sums : [R, d] float64: sum of the features in each tree, where they lie
     """
 
     parent: Array
@@ -27,10 +32,10 @@ class Trees:
     roots: Array
     sizes: Array
     children: Array
-    sums: Array
+    sums: Any
 
 
-def merge_trees(frames: Array, units: Array, apart: Array, tau: float, n_least: int) -> Trees:
+def merge_trees(frames: Any, units: Any, apart: Array, tau: float, n_least: int) -> Trees:
     """Merge each token into its most similar one of the frame before where their cosine exceeds ``tau``.
 
     If fewer than ``n_least`` nodes would stay, tau is raised to the similarity of the first pair too many, and only
@@ -45,8 +50,9 @@ def merge_trees(frames: Array, units: Array, apart: Array, tau: float, n_least: 
 
     F, P, d = frames.shape
     similar, target = np.full((F, P), -1.0, np.float32), np.zeros((F, P), np.int64)
-    for f in range(1, F):
-        similar[f], target[f] = _most_similar(units[f - 1], units[f], apart[f - 1], apart[f])
+    if F > 1:
+        found = [_most_similar(units[f - 1], units[f], apart[f - 1], apart[f]) for f in range(1, F)]
+        target[1:], similar[1:] = (joined(parts).reshape(F - 1, P) for parts in zip(*found, strict=True))
     merged = similar > np.float32(tau)
     if F * P - np.count_nonzero(merged) < n_least:
         most = F * P - n_least
@@ -62,19 +68,18 @@ def merge_trees(frames: Array, units: Array, apart: Array, tau: float, n_least: 
     roots = np.flatnonzero(sizes)
     places = np.searchsorted(roots, root[members])
     matrix = csr_array((np.ones(members.size), (places, members)), shape=(roots.size, F * P))
-    sums = matrix @ frames.reshape(F * P, d).astype(np.float64)
+    sums = wide_product(matrix, frames.reshape(F * P, d))
     return Trees(parent, root, roots, sizes, np.bincount(parent[parent >= 0], minlength=F * P), sums)
 
 
-def _most_similar(before: Array, units: Array, gone_before: Array, gone: Array) -> tuple[Array, Array]:
-    """Cosine and position of each token's most similar one of the frame ``before``; -1 where either takes no part."""
-    from stgraph.kernels.cpu.cosines import cosines
+def _most_similar(before: Any, units: Any, gone_before: Array, gone: Array) -> tuple[Any, Any]:
+    """Position and cosine of each token's most similar one of the frame ``before``; -1 where either takes no part."""
     from stgraph.kernels.cpu.spanning_tree import SAME
 
     P = len(units)
-    table = cosines(np.concatenate([units, before]), np.arange(P), P + np.arange(P))
-    table[table > SAME] = 1
-    table[:, gone_before] = -1
-    table[gone] = -1
-    best = table.argmax(axis=1)
-    return table[np.arange(P), best], best
+    both = concatenated((units, before))
+    table = kernels_for(units, "cosines").cosines(both, np.arange(P), P + np.arange(P))
+    table[table > float(SAME)] = 1
+    table[:, beside(gone_before, table)] = -1
+    table[beside(gone, table)] = -1
+    return largest_of_rows(table)

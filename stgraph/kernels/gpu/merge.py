@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.kernels.gpu.chunks import ELEMENTS
-
-Array = np.ndarray[Any, Any]
 
 
 def weighted_sums(x: Any, indptr: Array, columns: Array, weights: Array) -> Any:
