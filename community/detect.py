@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,8 @@ from stgraph.kernels import kernels_for
 from stgraph.lattice_edges import LatticeEdges
 from stgraph.registry import naming
 from stgraph.tokens import VideoTokens
+
+_log = logging.getLogger("stgraph")
 
 
 def detect_communities(
@@ -115,6 +118,8 @@ def detect_communities(
     else:
         before = found = run_backend(engine, edges, params, copies) if found is None else found
     labels, cut = _apply_cap(engine, edges, found, cap, splitter, params, copies)
+    for reason in (*skipped, *copies):
+        _log.info("%s", reason)
     provenance = Provenance(
         backend=engine.name,
         library=engine.package,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,8 @@ from stgraph.selection.result import Selection
 from stgraph.selection.stages import Stage, Waiting, begin_by_signals, stages_by_signals, with_attention
 from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens, check_tokens
+
+_log = logging.getLogger("stgraph")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +193,9 @@ def host_copy(selector: str, device: str) -> str:
 def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Selection:
     """The selection of a CPU method, returned on the device of the features."""
     found = method.select(tokens.to("cpu"), budget)
-    report = {**found.report, "host_copy": host_copy(method.name, tokens.device)}
+    reason = host_copy(method.name, tokens.device)
+    _log.info("%s", reason)
+    report = {**found.report, "host_copy": reason}
     return replace(found.beside(tokens.features), report=report)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from stgraph.vlm.sequence import cut_inputs, cut_of, following, with_positions
 from stgraph.vlm.stages import begin, exactness_of, layer_before, stages_inside
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
+_log = logging.getLogger("stgraph")
 _numbering = threading.Lock()  # prompts of several threads get one number each, and records that lie together
 
 
@@ -211,6 +213,7 @@ class Pruner:
         elif on_gpu:
             why = gpu_engine_missing()
         if why is not None:
+            _log.info("%s", why)
             span = to_host(span)
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, video.medium: video.index, **facts}

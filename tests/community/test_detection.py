@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -51,11 +52,13 @@ def test_auto_takes_the_first_that_runs_and_records_the_others() -> None:
     assert provenance.skipped == tuple(f"{name}: {backend(name).unavailable()}" for name in before)
 
 
-def test_auto_passes_over_what_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_passes_over_what_cannot_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stgraph")
     with registered(lambda edges: np.zeros(edges.n_nodes, int), reason="no such device") as name:
         monkeypatch.setattr("stgraph.community.default_backend.AUTO_ORDER", (name, "scipy-components"))
         provenance = detect_communities(PATH, "auto").provenance
         assert (provenance.backend, provenance.skipped) == ("scipy-components", ("foreign: no such device",))
+        assert caplog.messages == ["foreign: no such device"]
         monkeypatch.setattr("stgraph.community.default_backend.AUTO_ORDER", (name,))
         with pytest.raises(BackendUnavailableError, match="no backend can run here: foreign: no such device"):
             detect_communities(PATH, "auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_no_host_copy() -> None:
 
 
 @pytest.mark.parametrize("name", SELECTORS.names())
-def test_other_selectors_stay_on_the_device(name: str) -> None:
+def test_other_selectors_stay_on_the_device(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """As on the CPU; a copy of the features is made by those alone that say so."""
     host = synthetic_signals(VideoTokens.from_array(features(9, (4, 5, 6, 64))))
     tokens = VideoTokens(tensor(host.features).cuda(), host.grid, host.signals)
@@ -120,7 +121,9 @@ def test_other_selectors_stay_on_the_device(name: str) -> None:
             kept = chosen.select(tokens)
         assert "host_copy" not in kept.report
     else:
+        caplog.set_level(logging.INFO, "stgraph")
         kept = chosen.select(tokens)
+        assert kept.report["host_copy"] in caplog.messages
         assert kept.report["host_copy"] == f"{name} does not compute on cuda:0, where the features were"
     assert kept.indices.tolist() == expected.indices.tolist()
     assert kept.indices.device.type == kept.gather(tokens.features).device.type == "cuda"
