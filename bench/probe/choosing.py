@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stgraph.bench.probe.exam import Exam
-from stgraph.bench.probe.plan import ProbeSetting
+from stgraph.bench.probe.plan import PROMPT_SIGNALS, ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES
+from stgraph.selection.budget import Budget
 from stgraph.selection.keeping import Keeping, Kept
 from stgraph.selection.result import Selection
 from stgraph.selection.st_simdiff.analysis import Analysis
@@ -55,14 +56,16 @@ class Chooser:
 
     def __init__(self, exam: Exam) -> None:
         self._exam = exam
-        self._videos: dict[str, list[Keeping]] = {}
+        self._videos: dict[tuple[str, frozenset[str]], list[Keeping]] = {}
 
     def choose(self, setting: ProbeSetting, ratio: float) -> Chosen:
         """What ``setting`` keeps of each video. A selector that draws at random draws anew for each."""
-        if setting.features not in self._videos:
-            self._videos[setting.features] = [Keeping(x) for x in self._exam.tokens(setting.features)]
+        names = PROMPT_SIGNALS & setting.build(Budget(retain_ratio=ratio)).requires
+        given = setting.features, names
+        if given not in self._videos:
+            self._videos[given] = [Keeping(x) for x in self._exam.tokens(*given)]
         settings = [_of_video(setting, i) for i in range(self._exam.clips.n_videos)]
-        return Chosen([x.at(one, ratio) for x, one in zip(self._videos[setting.features], settings, strict=True)])
+        return Chosen([x.at(one, ratio) for x, one in zip(self._videos[given], settings, strict=True)])
 
 
 def _of_video(setting: ProbeSetting, i: int) -> ProbeSetting:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from stgraph.aliases import Array
+from stgraph.bench.probe.depth import N_LAYERS
 from stgraph.bench.probe.encoder import Encoder
 from stgraph.bench.probe.model import N_TOKENS, PROBED_LAYER, ProbeModel
 from stgraph.bench.probe.plan import FEATURES
 from stgraph.bench.probe.questions import ORDER, answer_ids, ask, encoded
 from stgraph.bench.probe.scene import FRAMES, GRID, make_scene
+from stgraph.bench.probe.signals import prompt_signals
 from stgraph.bench.probe.splits import seed_of
 from stgraph.errors import InputError
 from stgraph.selection.result import Selection
@@ -86,13 +88,18 @@ class Exam:
             self._visual = torch.cat([model.projector(part) for part in clips.features.split(16)])
             self._attention = torch.cat(
                 [
-                    model.attention(self._visual[part], every.expand(len(part), -1), clips.questions[part]).mean(1)
+                    model.attention(self._visual[part], every.expand(len(part), -1), clips.questions[part]).mean(2)
                     for part in torch.arange(clips.n_videos).split(_TOKENS_A_PASS // N_TOKENS)
                 ]
             ).numpy()
 
-    def tokens(self, features: str = "projector") -> list[VideoTokens]:
+    def tokens(self, features: str = "projector", names: Collection[str] = ()) -> list[VideoTokens]:
         """What a selector gets of each video: features [16, 8, 8, 128] and the LLM's attention.
+
+        Parameters
+        ----------
+        features : of :data:`FEATURES`
+        names : signals besides, of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`
 
         Raises
         ------
@@ -104,19 +111,23 @@ class Exam:
         rows = (self.clips.features if features == "encoder" else self._visual).numpy()
         if features == "projector-centred":
             rows = rows - rows.mean(1, keepdims=True)
-        at = np.arange(N_TOKENS)
         return [
             VideoTokens.from_array(
                 x.reshape(FRAMES, GRID, GRID, -1),
-                importance=attention,
+                importance=self._attention[i, PROBED_LAYER, :N_TOKENS],
                 signals={
-                    "llm_attn_last": attention[None].astype(np.float32),
-                    "llm_attn_layers": np.array([PROBED_LAYER], np.int32),
-                    "seq_index": at,
+                    "llm_attn_last": self._attention[i],
+                    "llm_attn_layers": np.arange(N_LAYERS, dtype=np.int32),
+                    "seq_index": np.arange(N_TOKENS),
+                    **self._prompt(i, names),
                 },
             )
-            for x, attention in zip(rows, self._attention, strict=True)
+            for i, x in enumerate(rows)
         ]
+
+    def _prompt(self, i: int, names: Collection[str]) -> dict[str, Array]:
+        with torch.inference_mode():
+            return prompt_signals(self._model, self._visual[i], self.clips.questions[i], names) if names else {}
 
     def answer(self, kept: Sequence[Selection]) -> Array:
         """[V, Q] bool: which questions are answered correctly from the kept tokens of each video, merged where the

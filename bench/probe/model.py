@@ -110,12 +110,12 @@ class Layer(nn.Module):
     def last_token_attention(
         self, x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], seen: torch.Tensor
     ) -> torch.Tensor:
-        """[B, Q, n_visual]: attention of each question's last token to the visual tokens, mean over heads."""
+        """[B, Q, L]: attention of each question's last token to all tokens, mean over heads."""
         n_visual = x.shape[1] - seen.shape[0]
         q, k, _ = self.self_attn.heads(self.input_layernorm(x), rotary, n_visual)
         last = slice(QUESTION_LENGTH - 1, None, QUESTION_LENGTH)
         logits = q[:, :, last] @ k.transpose(-1, -2) / _HEAD_WIDTH**0.5 + seen[last]
-        return logits.softmax(-1)[..., :n_visual].mean(1)
+        return logits.softmax(-1).mean(1)
 
 
 class Decoder(nn.Module):
@@ -159,7 +159,7 @@ class ProbeModel(nn.Module):
 
     def forward(self, visual: torch.Tensor, nodes: torch.Tensor, questions: torch.Tensor) -> torch.Tensor:
         """Logits [B, Q, words] of the answers to questions [B, Q, 4] from projected features [B, K, WIDTH]."""
-        x, rotary, seen = self._inputs(visual, nodes, questions)
+        x, rotary, seen = self.inputs(visual, nodes, questions)
         for layer in self.model.layers[:-1]:
             x = layer(x, rotary, seen)
         x = self.model.layers[-1](x, rotary, seen, text_only=True)
@@ -167,16 +167,22 @@ class ProbeModel(nn.Module):
         return result
 
     def attention(self, visual: torch.Tensor, nodes: torch.Tensor, questions: torch.Tensor) -> torch.Tensor:
-        """[B, Q, K]: attention of each question's last token in layer :data:`PROBED_LAYER`, mean over heads."""
-        x, rotary, seen = self._inputs(visual, nodes, questions)
-        for layer in self.model.layers[:PROBED_LAYER]:
-            x = layer(x, rotary, seen)
-        result: torch.Tensor = self.model.layers[PROBED_LAYER].last_token_attention(x, rotary, seen)
-        return result
+        """[B, layers, Q, L]: attention of each question's last token in each layer, mean over heads.
 
-    def _inputs(
+        Columns are the K visual tokens, then the words of the questions.
+        """
+        x, rotary, seen = self.inputs(visual, nodes, questions)
+        found = []
+        for layer in self.model.layers:
+            found.append(layer.last_token_attention(x, rotary, seen))
+            if layer is not self.model.layers[-1]:
+                x = layer(x, rotary, seen)
+        return torch.stack(found, 1)
+
+    def inputs(
         self, visual: torch.Tensor, nodes: torch.Tensor, questions: torch.Tensor
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """What enters the first layer ([B, L, WIDTH]), the rotation of its positions, and what text sees."""
         n_questions = questions.shape[1]
         x = torch.cat([self.embeddings(visual, nodes), self.model.embed_tokens(questions.flatten(1))], 1)
         places = text_positions(n_questions).to(nodes.device).expand(len(nodes), -1, -1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from stgraph.bench.probe.depth import DEFAULTS, check_depth
 from stgraph.bench.probe.questions import ORDER
 from stgraph.bench.probe.splits import N_VIDEOS, seed_of
 from stgraph.bench.probe.weights import asked_families, model_names
@@ -15,9 +16,15 @@ from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
-from stgraph.selection.signals.attention import SHALLOW_LAYER
 
-SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})  # what the probe's model gives
+# What the probe's model gives: made where they are asked for, and always.
+PROMPT_SIGNALS = frozenset(
+    {
+        *("llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean", "llm_attn_textmax"),
+        *("llm_keys", "llm_hidden", "text_embeds"),
+    }
+)
+SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index", *PROMPT_SIGNALS})
 # What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens
 # share; what the vision encoder gives.
 FEATURES = ("projector", "projector-centred", "encoder")
@@ -45,19 +52,13 @@ class ProbeSetting(Setting):
         made = self.build(Budget(retain_ratio=ratio))
         if "backend" in self.parameters:
             usable_backend(self.parameters["backend"])
-        reads = [stage.attention for stage in made.stages() if stage.attention is not None]
-        deep = [read.layer for read in reads if read.fixed and read.layer != SHALLOW_LAYER]
-        if deep:
-            raise MissingSignalError(
-                f"{self.selector} reads the attention of decoder layer {deep[0]}; the probe's model gives that of "
-                f"layer {SHALLOW_LAYER}: leave this selector out"
-            )
         missing = sorted(made.requires - SIGNALS)
         if missing:
             raise MissingSignalError(
                 f"{self.selector} needs the signal {missing[0]!r}, which the probe's model does not give; "
                 "it has attention of the language model and none of the vision encoder: leave this selector out"
             )
+        check_depth(made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def probe_selectors() -> list[str]:
     found = []
     for name in SELECTORS.usable():
         try:
-            ProbeSetting(name).check(0.5)
+            ProbeSetting(name, DEFAULTS.get(name, {})).check(0.5)
         except MissingSignalError:
             continue
         found.append(name)
@@ -128,7 +129,7 @@ def probe_settings(
     selectors: Iterable[str], axes: Mapping[str, Iterable[Any]], features: Iterable[str] = ("projector",)
 ) -> tuple[ProbeSetting, ...]:
     """The product of selectors, parameters and features; a parameter goes to the selectors that know it, features to
-    those that build a graph.
+    those that build a graph. Layers that are not given are those of :data:`stgraph.bench.probe.depth.DEFAULTS`.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def probe_settings(
     names, kinds = tuple(selectors), tuple(dict.fromkeys(features))
     check_parameters(names, axes)
     return tuple(
-        ProbeSetting(one.selector, one.parameters, kind)
+        ProbeSetting(one.selector, {**DEFAULTS.get(one.selector, {}), **one.parameters}, kind)
         for one in settings_of(names, axes)
         for kind in (kinds if "tau_sim" in parameters_of(one.selector) else ("projector",))
     )

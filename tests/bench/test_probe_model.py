@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
+from probe_models import hugging_face  # noqa: E402
+
 from stgraph.bench.probe.encoder import WIDTH  # noqa: E402
 from stgraph.bench.probe.model import (  # noqa: E402
     N_TOKENS,
-    PROBED_LAYER,
-    TEXT_CONFIG,
     ProbeModel,
     grid_positions,
     text_positions,
@@ -36,28 +36,6 @@ def inputs() -> tuple[Any, Any, Any]:
     return torch.randn(2, 90, WIDTH), nodes, torch.randint(0, len(WORDS), (2, 5, 4))
 
 
-def hugging_face(model: ProbeModel) -> Any:
-    pytest.importorskip("transformers", reason="needs transformers")
-    from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
-
-    try:
-        from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
-    except ImportError:
-        pytest.skip("this transformers has no text configuration of its own for Qwen2.5-VL")
-    rope = dict(TEXT_CONFIG["rope_parameters"])
-    older = {
-        "rope_theta": rope["rope_theta"],
-        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
-    }
-    config = Qwen2_5_VLTextConfig(**TEXT_CONFIG, bos_token_id=None, eos_token_id=None)
-    if not hasattr(config, "rope_parameters"):  # transformers 4
-        config = Qwen2_5_VLTextConfig(**{k: v for k, v in TEXT_CONFIG.items() if k != "rope_parameters"}, **older)
-    config._attn_implementation = "eager"
-    text = qwen.Qwen2_5_VLTextModel(config).eval()
-    text.load_state_dict(model.model.state_dict())
-    return text
-
-
 def test_logits_and_attention_are_those_of_transformers(model: ProbeModel, inputs: tuple[Any, Any, Any]) -> None:
     """Kept tokens with their own (frame, row, column) positions, one question after the other."""
     visual, nodes, questions = inputs
@@ -71,8 +49,8 @@ def test_logits_and_attention_are_those_of_transformers(model: ProbeModel, input
             out = text(inputs_embeds=x, position_ids=places, attention_mask=mask, output_attentions=True)
             theirs = model.lm_head(out.last_hidden_state[:, -1])
             assert (theirs - logits[:, i]).abs().max() < 1e-4
-            seen = out.attentions[PROBED_LAYER][:, :, -1, :90].mean(1)
-            assert (seen - attention[:, i]).abs().max() < 1e-5
+            seen = torch.stack([layer[:, :, -1, :90].mean(1) for layer in out.attentions], 1)
+            assert (seen - attention[:, :, i, :90]).abs().max() < 1e-5
 
 
 def test_positions_matter(model: ProbeModel, inputs: tuple[Any, Any, Any]) -> None:

@@ -171,17 +171,18 @@ def test_study_repeats_no_setting() -> None:
     assert {str(s.parameters.get("max_size")) for s in settings} >= {"sqrt", "None"}
 
 
-def test_all_are_those_that_the_probes_model_can_serve() -> None:
-    """Others need signals it does not give, or attention of layers that are not read."""
+def test_all_are_those_that_the_probes_model_can_serve(tmp_path: Path) -> None:
+    """Others need signals of a vision encoder."""
     from stgraph.bench.probe.plan import ProbeSetting, probe_selectors
     from stgraph.errors import MissingSignalError
     from stgraph.selection.base import SELECTORS
 
     served = probe_selectors()
-    assert {"random", "fastv", "divprune", "prunevid", "st-simdiff-attention"} <= set(served)
-    assert {"flashvid", "cdpruner", "prunevid-attention", "dart", "pyramiddrop"}.isdisjoint(served)
+    assert {"random", "fastv", "divprune", "st-simdiff-attention", "sparsevlm", "cdpruner", "dart"} <= set(served)
+    assert {"flashvid", "flashvid-attention", "visionzip"}.isdisjoint(served)
     for name in set(SELECTORS.names()) - set(served):
         with pytest.raises(MissingSignalError, match="leave this selector out"):
             ProbeSetting(name).check(0.3)
-    with pytest.raises(MissingSignalError, match="decoder layer 8; the probe's model gives that of layer 1"):
-        ProbeSetting("pyramiddrop").check(0.3)
+    stgraph(*SMALL, "-s", "pyramiddrop", "-r", "0.3", "-o", str(tmp_path / "rows.csv"))
+    parameters = ProbeRows(tmp_path / "rows.csv").all()[-1]["parameters"]
+    assert parameters == '{"layers": [1, 2], "n_layers": 3, "ratios": [0.25, 0.125]}'
