@@ -7,19 +7,17 @@ video, and one selection serves them all.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 import torch
 
+from stgraph.aliases import Array
 from stgraph.bench.probe.depth import KEYS_LAYER, N_LAYERS, TEXT_LAYER
 from stgraph.bench.probe.model import ProbeModel
 from stgraph.bench.probe.scene import FRAMES, GRID
 from stgraph.selection.signals.text_raters import text_raters
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_row import summed_maximum, text_maximum, text_mean
-
-Array = np.ndarray[Any, Any]
 
 BY_LAYER = ("llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean")
 

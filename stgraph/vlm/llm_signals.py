@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.arrays import to_numpy
 from stgraph.errors import InputError
 from stgraph.selection.signals.attention import SHALLOW_LAYER
 from stgraph.vlm.attention_probe import check_layer
 from stgraph.vlm.attention_row import last_row, rotation_of, summed_maximum, text_maximum, text_mean
 from stgraph.vlm.llm_attention import recording
-
-Array = np.ndarray[Any, Any]
 
 BY_LAYER = ("llm_attn_last", "llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean")
 """Signals with a row, or a block, for each of the layers in ``llm_attn_layers``."""
