@@ -7,11 +7,13 @@ video, and one selection serves them all.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
 
 from stgraph.aliases import Array
+from stgraph.arrays import to_numpy
 from stgraph.bench.probe.depth import KEYS_LAYER, N_LAYERS, TEXT_LAYER
 from stgraph.bench.probe.model import ProbeModel
 from stgraph.bench.probe.scene import FRAMES, GRID
@@ -49,20 +51,29 @@ def prompt_signals(
     pairs = torch.ones(1, 1, L, L, dtype=torch.bool)
     pairs[0, 0, N:] = seen == 0
     rotation = tuple(part[0, 0] for part in rotary)
+    options: dict[str, Any] = {}
+
+    def read(name: str, q: torch.Tensor, k: torch.Tensor) -> Array:
+        given = q, k, pairs, torch.ones(1, L, dtype=torch.bool), options
+        if name == "llm_attn_text":
+            row = text_mean(*given, behind)
+        elif name == "llm_attn_text_even":
+            row = text_mean(*given, behind, rotation, behind[raters], every)
+        elif name == "llm_attn_textmax":
+            row = text_maximum(*given, behind)[0]
+        elif name == "llm_attn_text_sum":
+            row = summed_maximum(*given, behind)
+        else:
+            row = summed_maximum(*given, every) / N
+        return to_numpy(row)
+
     rows: dict[str, list[Array]] = {name: [] for name in BY_LAYER if name in names}
     for i, layer in enumerate(model.model.layers):
         q, k, _ = layer.self_attn.heads(layer.input_layernorm(x), rotary, 0)
-        given = (q, k, pairs, torch.ones(1, L, dtype=torch.bool), {})
-        ways = {
-            "llm_attn_text": lambda given=given: text_mean(*given, behind),
-            "llm_attn_text_even": lambda given=given: text_mean(*given, behind, rotation, behind[raters], every),
-            "llm_attn_text_sum": lambda given=given: summed_maximum(*given, behind),
-            "llm_attn_visual_mean": lambda given=given: summed_maximum(*given, every) / N,
-        }
         for name, made in rows.items():
-            made.append(ways[name]().numpy())
+            made.append(read(name, q, k))
         if i == TEXT_LAYER and "llm_attn_textmax" in names:
-            found["llm_attn_textmax"] = text_maximum(*given, behind)[0].numpy()
+            found["llm_attn_textmax"] = read("llm_attn_textmax", q, k)
         if i == KEYS_LAYER and "llm_keys" in names:
             found["llm_keys"] = k.numpy()
         if i == KEYS_LAYER + 1 and "llm_hidden" in names:
