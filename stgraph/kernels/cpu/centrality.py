@@ -18,7 +18,8 @@ Array = np.ndarray[Any, Any]
 
 _LARGE = 4096  # members; larger groups are cut into blocks so that threads can share them
 _BLOCK = 1024
-_NEAR = 384 * 1024  # bytes of a group that stay in a core's cache from the first look to the second
+_NARROW = 256  # channels; narrower slabs cost more than a second look from afar
+_NEAR = 416 * 1024  # bytes of a group that stay in a core's cache from the first look to the second
 _SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside lose precision in float32 and take the float64 path
 
 
@@ -38,8 +39,11 @@ def _add_eight(x: Any, origins: Array, i: int, k: int, n: int, scales: Array, H:
     raise NotImplementedError("_add_eight() is only meaningful inside a compiled kernel")
 
 
-def _sum_eight(x: Any, origins: Array, i: int, k: int, n: int, total: Array, H: int, W: int, sums: Array) -> None:
-    """sums[i..i+7] += the products of channels k..k+n-1 of eight tokens with ``total`` (used inside kernels only)."""
+def _sum_eight(
+    x: Any, origins: Array, i: int, k: int, n: int, total: Array, H: int, W: int, sums: Array, ahead: Any, first: int
+) -> None:
+    """sums[i..i+7] += the products of channels k..k+n-1 of eight tokens with ``total``; channels from ``first`` on of
+    tokens ahead[i..i+7] come next (used inside kernels only)."""
     raise NotImplementedError("_sum_eight() is only meaningful inside a compiled kernel")
 
 
@@ -81,15 +85,21 @@ def _add_eight_of(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: 
 
 
 @overload(_sum_eight, inline="always")
-def _sum_eight_of(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
+def _sum_eight_of(
+    x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
+) -> Any:
     if isinstance(x, types.BaseTuple):
 
-        def of_buffer(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
-            add_products(x[0], origins, i, k, n, total, sums)
+        def of_buffer(
+            x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
+        ) -> Any:
+            add_products(x[0], origins, i, k, n, total, sums, ahead, first)
 
         return of_buffer
 
-    def of_array(x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any) -> Any:
+    def of_array(
+        x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
+    ) -> Any:
         for j in range(i, i + 8):
             here, found = _token(x, origins[j], H, W), np.float32(0)
             for c in range(n):
@@ -106,14 +116,14 @@ def _safe(norm):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _look_up(x, members, a, b, norms, H, W, origins, scales):  # type: ignore[no-untyped-def]
-    """Origins and scales of members[a:b]. Where eight at a time, and the eight after them, pass the end, the last one
-    stands in, with scale 0; so has a token of the float64 path."""
+    """Origins and scales of members[a:b]. Where eight at a time pass the end, the last one stands in, with scale 0; so
+    has a token of the float64 path."""
     for i in range(b - a):
         node = members[a + i]
         origins[i] = _origin(x, node, H, W)
         scales[i] = 1.0 / norms[node] if _safe(norms[node]) else 0.0
-    origins[b - a : b - a + 16] = origins[b - a - 1]
-    scales[b - a : b - a + 16] = 0
+    origins[b - a :] = origins[b - a - 1]
+    scales[b - a :] = 0
 
 
 @compiled(fastmath=FASTMATH)
@@ -130,11 +140,11 @@ def _add_rows(x, members, a, b, norms, H, W, origins, scales, k, n, total):  # t
 
 
 @compiled(fastmath=FASTMATH)
-def _sum_rows(x, members, a, b, norms, H, W, origins, k, n, total, sums, wide):  # type: ignore[no-untyped-def]
+def _sum_rows(x, members, a, b, norms, H, W, origins, k, n, total, sums, wide, ahead, first):  # type: ignore[no-untyped-def]
     """sums[i] += channels k..k+n-1 of members[a + i] times ``total``; wide[i], of its unit features, on the float64
-    path."""
+    path. What comes next: channels from ``first`` on of the tokens whose origins are ``ahead``, unless that is None."""
     for i in range(0, b - a, 8):
-        _sum_eight(x, origins, i, k, n, total, H, W, sums)
+        _sum_eight(x, origins, i, k, n, total, H, W, sums, ahead, first)
     for i in range(a, b):
         norm = norms[members[i]]
         if norm > 0.0 and not _safe(norm):
@@ -155,45 +165,65 @@ def _mean_similarity(members, a, b, n, norms, sums, wide, out):  # type: ignore[
 
 
 @compiled()
+def _group_before(starts, g, g0, large):  # type: ignore[no-untyped-def]
+    """The last group before ``g`` of two to ``large`` members; g0 - 1 if there is none."""
+    g -= 1
+    while g >= g0 and not 1 < starts[g + 1] - starts[g] <= large:
+        g -= 1
+    return g
+
+
+@compiled()
 def _small_groups(x, members, starts, g0, g1, norms, H, W, d, size, large, out):  # type: ignore[no-untyped-def]
     """Groups of at most ``large`` members, in slabs of channels whose second look finds them in the cache. A slab's
-    width depends on the group alone."""
+    width depends on the group alone. The last group comes first: its tokens were read last, and may still be near."""
     total = np.empty(d + LANES, np.float32)
-    origins, scales = np.empty(large + 16, np.int64), np.empty(large + 16, np.float32)
-    sums, wide = np.empty(large + 16, np.float64), np.empty(large + 16, np.float64)
+    origins, ahead = np.empty(large + 8, np.int64), np.empty(large + 8, np.int64)
+    scales, scales_ahead = np.empty(large + 8, np.float32), np.empty(large + 8, np.float32)
+    sums, wide = np.empty(large + 8, np.float64), np.empty(large, np.float64)
     for g in range(g0, g1):
+        if starts[g + 1] - starts[g] == 1:
+            out[members[starts[g]]] = 1.0
+    g = _group_before(starts, g1, g0, large)
+    if g >= g0:
+        _look_up(x, members, starts[g], starts[g + 1], norms, H, W, origins, scales)
+    while g >= g0:
         a, b = starts[g], starts[g + 1]
-        n = b - a
-        if n == 1:
-            out[members[a]] = 1.0
-        elif n <= large:
-            _look_up(x, members, a, b, norms, H, W, origins, scales)
-            sums[: n + 16] = 0
-            wide[:n] = 0
-            slab = max(256, _NEAR // (n * size) // LANES * LANES)
-            for k in range(0, d, slab):
-                width = min(slab, d - k)
-                total[: width + LANES] = 0
-                _add_rows(x, members, a, b, norms, H, W, origins, scales, k, width, total)
-                _sum_rows(x, members, a, b, norms, H, W, origins, k, width, total, sums, wide)
-            _mean_similarity(members, a, b, n, norms, sums, wide, out)
-            if n == 2:  # equal by symmetry; rounding must not break the tie
-                out[members[a + 1]] = out[members[a]]
+        n, then = b - a, _group_before(starts, g, g0, large)
+        if then >= g0:
+            room = max(n, starts[then + 1] - starts[then]) + 8
+            _look_up(x, members, starts[then], starts[then + 1], norms, H, W, ahead[:room], scales_ahead[:room])
+        else:
+            ahead[: n + 8] = origins[: n + 8]
+        sums[: n + 8] = 0
+        wide[:n] = 0
+        n_slabs = max(1, min(d // _NARROW, -(-d * n * size // _NEAR)))
+        slab = -(-d // (n_slabs * LANES)) * LANES
+        for k in range(0, d, slab):
+            width = min(slab, d - k)
+            total[: width + LANES] = 0
+            _add_rows(x, members, a, b, norms, H, W, origins, scales, k, width, total)
+            later, first = (origins, k + slab) if k + slab < d else (ahead, 0)
+            _sum_rows(x, members, a, b, norms, H, W, origins, k, width, total, sums, wide, later, first)
+        _mean_similarity(members, a, b, n, norms, sums, wide, out)
+        if n == 2:  # equal by symmetry; rounding must not break the tie
+            out[members[a + 1]] = out[members[a]]
+        g, origins, ahead, scales, scales_ahead = then, ahead, origins, scales_ahead, scales
 
 
 @compiled()
 def _add_block(x, members, a, b, norms, H, W, d, total):  # type: ignore[no-untyped-def]
-    origins, scales = np.empty(b - a + 16, np.int64), np.empty(b - a + 16, np.float32)
+    origins, scales = np.empty(b - a + 8, np.int64), np.empty(b - a + 8, np.float32)
     _look_up(x, members, a, b, norms, H, W, origins, scales)
     _add_rows(x, members, a, b, norms, H, W, origins, scales, 0, d, total)
 
 
 @compiled()
 def _centrality_of_block(x, members, a, b, n, norms, H, W, d, total, out):  # type: ignore[no-untyped-def]
-    origins, scales = np.empty(b - a + 16, np.int64), np.empty(b - a + 16, np.float32)
-    sums, wide = np.zeros(b - a + 16, np.float64), np.zeros(b - a, np.float64)
+    origins, scales = np.empty(b - a + 8, np.int64), np.empty(b - a + 8, np.float32)
+    sums, wide = np.zeros(b - a + 8, np.float64), np.zeros(b - a, np.float64)
     _look_up(x, members, a, b, norms, H, W, origins, scales)
-    _sum_rows(x, members, a, b, norms, H, W, origins, 0, d, total, sums, wide)
+    _sum_rows(x, members, a, b, norms, H, W, origins, 0, d, total, sums, wide, None, 0)
     _mean_similarity(members, a, b, n, norms, sums, wide, out)
 
 
@@ -236,7 +266,7 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     large = min(_LARGE, int(sizes.max(initial=1)))
     run_blocks(
         lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, x.itemsize, large, out),
-        group_blocks(starts),
+        group_blocks(starts)[::-1],
     )
     for g in np.flatnonzero(sizes > _LARGE):
         _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, out)

@@ -171,26 +171,25 @@ def neighbour_sums(typing_context: Any, flat: Any, rows: Any, ahead: Any, n: Any
     return types.UniTuple(types.float32, 8)(flat, rows, ahead, n), codegen
 
 
-def _eight(context: Any, builder: Any, kinds: Any, args: Any) -> tuple[Vectors, Vectors, list[Any]]:
-    """Channels from ``k`` on of the rows i..i+7 and of the eight after them, and their places i..i+7: the first four
-    arguments are the flat features, [>= i + 16] offsets, i and k."""
-    flat, offsets = kinds[0], kinds[1]
-    places = [builder.add(args[2], _I64(j)) for j in range(16)]
-    starts = [builder.add(_element(context, builder, offsets, args[1], place), args[3]) for place in places]
-    rows = _rows_at(context, builder, flat, args[0], starts)
-    return rows[:8], rows[8:], places[:8]
+def _eight(context: Any, builder: Any, flat: Any, offsets: Any, given: Sequence[Any]) -> Vectors:
+    """Channels from ``k`` on of the rows i..i+7. ``given``: the flat features, [>= i + 8] offsets, i and k."""
+    array, starts, i, k = given
+    found = [_element(context, builder, offsets, starts, builder.add(i, _I64(j))) for j in range(8)]
+    return _rows_at(context, builder, flat, array, [builder.add(start, k) for start in found])
 
 
 @intrinsic
 def add_scaled(typing_context: Any, flat: Any, offsets: Any, i: Any, k: Any, n: Any, scales: Any, total: Any) -> Any:
     """total += channels k..k+n-1 of eight rows times their scales.
 
-    ``offsets``, ``scales``: [>= i + 16] int64, [>= i + 8] float32; ``total``: [n, rounded up to LANES] float32.
+    ``offsets``, ``scales``: [>= i + 8] int64, float32; ``total``: [n, rounded up to LANES] float32. Rows that come from
+    memory are found faster the fewer instructions there are between them: none is asked for ahead.
     """
     kinds = (flat, offsets, i, k, n, scales, total)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        here, later, places = _eight(context, builder, kinds, args)
+        here = _eight(context, builder, flat, offsets, args[:4])
+        places = [builder.add(args[2], _I64(j)) for j in range(8)]
         spread = [_spread(builder, _element(context, builder, scales, args[5], place)) for place in places]
         held = _data(context, builder, total, args[6])
 
@@ -203,20 +202,38 @@ def add_scaled(typing_context: Any, flat: Any, offsets: Any, i: Any, k: Any, n: 
             builder.store(found, place).align = 4
             return nothing
 
-        _over_channels(builder, flat.dtype, here, later, args[4], [], add)
+        _over_channels(builder, flat.dtype, here, [], args[4], [], add)
         return context.get_dummy_value()
 
     return types.void(*kinds), codegen
 
 
 @intrinsic
-def add_products(typing_context: Any, flat: Any, offsets: Any, i: Any, k: Any, n: Any, total: Any, sums: Any) -> Any:
+def add_products(
+    typing_context: Any,
+    flat: Any,
+    offsets: Any,
+    i: Any,
+    k: Any,
+    n: Any,
+    total: Any,
+    sums: Any,
+    ahead: Any,
+    first: Any,
+) -> Any:
     """sums[i..i+7] += the products of channels k..k+n-1 of eight rows with ``total``; shapes as for
-    :func:`add_scaled`, ``sums`` [>= i + 8] float64. The second look at rows that are near: none is asked for ahead."""
-    kinds = (flat, offsets, i, k, n, total, sums)
+    :func:`add_scaled`, ``sums`` [>= i + 8] float64.
+
+    This second look finds its rows near, and the memory idle: it asks for channels first..first+n-1 of the rows at
+    ahead[i..i+7], which come next. ``ahead``: offsets, or None.
+    """
+    kinds = (flat, offsets, i, k, n, total, sums, ahead, first)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        here, _, places = _eight(context, builder, kinds, args)
+        here = _eight(context, builder, flat, offsets, args[:4])
+        later = (
+            [] if ahead == types.none else _eight(context, builder, flat, ahead, (args[0], args[7], args[2], args[8]))
+        )
         held = _data(context, builder, total, args[5])
 
         def add(rows: Vectors, k: Any, found: Vectors) -> Vectors:
@@ -224,10 +241,10 @@ def add_products(typing_context: Any, flat: Any, offsets: Any, i: Any, k: Any, n
             with_total.align = 4
             return [_plus_product(builder, one, row, with_total) for one, row in zip(found, rows, strict=True)]
 
-        found = _over_channels(builder, flat.dtype, here, [], args[4], [_zero()] * 8, add)
+        found = _over_channels(builder, flat.dtype, here, later, args[4], [_zero()] * 8, add)
         out = _data(context, builder, sums, args[6])
-        for place, one in zip(places, _sums(builder, found), strict=True):
-            at = builder.gep(out, [place])
+        for j, one in enumerate(_sums(builder, found)):
+            at = builder.gep(out, [builder.add(args[2], _I64(j))])
             builder.store(builder.fadd(builder.load(at), builder.fpext(one, ir.DoubleType())), at)
         return context.get_dummy_value()
 
