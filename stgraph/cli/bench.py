@@ -25,8 +25,7 @@ def command(
     n_rounds: Annotated[int, typer.Option("--rounds", min=1, help="Measured rounds; medians are shown.")] = 15,
     quick: Annotated[bool, typer.Option("--quick", help="Only the smallest size, as a smoke test.")] = False,
     prefill: Annotated[
-        bool,
-        typer.Option("--prefill", help="Only a randomly initialised 28-layer VLM by phases, full and compressed."),
+        bool, typer.Option("--prefill", help="Only a randomly initialised 28-layer VLM by phases, full and compressed.")
     ] = False,
     selectors: Annotated[bool, typer.Option("--selectors", help="Only the selectors, beside one plain read.")] = False,
     cpu_time: Annotated[
@@ -40,8 +39,7 @@ def command(
         typer.Option("--cpm", help="Only our CPM search and segmentation beside igraph-leiden-cpm: value and time."),
     ] = False,
     clips: Annotated[
-        list[Path] | None,
-        typer.Option("--clip", help="With --cpm, also on this dump or video; repeatable.", show_default=False),
+        list[Path] | None, typer.Option("--clip", help="With --cpm, also on this dump or video; repeatable.")
     ] = None,
     peers: Annotated[
         list[str] | None,
@@ -50,7 +48,6 @@ def command(
             metavar="<name=folder>",
             help="Only this selector (framefusion, sttm, vidcom2) beside its authors' code, which is run from that "
             "checkout; repeatable.",
-            show_default=False,
         ),
     ] = None,
     device: options.Device = "cpu",

@@ -33,11 +33,7 @@ def command(
     selectors: Annotated[
         list[str] | None,
         typer.Option(
-            "-s",
-            "--selector",
-            "--selectors",
-            help="Compare selectors instead of backends: all, or a name; repeatable.",
-            show_default=False,
+            "-s", "--selector", "--selectors", help="Compare selectors instead of backends: all, or a name; repeatable."
         ),
     ] = None,
     llm: Annotated[
@@ -46,7 +42,6 @@ def command(
             "--llm",
             help="With --selector: the LLM whose FLOPs are counted, by name or by its config.json.  "
             "[default: qwen2-7b]",
-            show_default=False,
         ),
     ] = None,
     fidelity: Annotated[
@@ -58,9 +53,7 @@ def command(
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html",
-            help="Write tables, charts and thumbnails of the kept tokens to this self-contained page.",
-            show_default=False,
+            "--html", help="Write tables, charts and thumbnails of the kept tokens to this self-contained page."
         ),
     ] = None,
     query: options.Query = None,

@@ -25,24 +25,18 @@ def command(
     ],
     output: Annotated[Path, typer.Argument(help="Output folder; new or empty.", metavar="OUT")],
     dtype: Annotated[
-        str | None,
-        typer.Option("--dtype", help="float32, float16 or bfloat16; default: as stored.", show_default=False),
+        str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: as stored.")
     ] = None,
     pooling: Annotated[
         str | None,
         typer.Option(
-            "--pooling",
-            help="bilinear, average or max, of LLaVA-Video's frames; default: as its config.json says.",
-            show_default=False,
+            "--pooling", help="bilinear, average or max, of LLaVA-Video's frames; default: as its config.json says."
         ),
     ] = None,
     tower_heads: Annotated[
         int | None,
         typer.Option(
-            "--tower-heads",
-            min=1,
-            help="Attention heads of LLaVA-Video's vision tower, if it is not one of SigLIP's.",
-            show_default=False,
+            "--tower-heads", min=1, help="Attention heads of LLaVA-Video's vision tower, if it is not one of SigLIP's."
         ),
     ] = None,
     quiet: options.Quiet = False,

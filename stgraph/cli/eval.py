@@ -30,34 +30,22 @@ _AXES = {"selector": "selectors", "retain_ratio": "retain_ratios", "backend": "b
 )
 def command(
     model: Annotated[
-        str | None,
-        typer.Option("--model", help="Checkpoint to evaluate: NAME_OR_PATH of a Hugging Face VLM.", show_default=False),
+        str | None, typer.Option("--model", help="Checkpoint to evaluate: NAME_OR_PATH of a Hugging Face VLM.")
     ] = None,
     task: Annotated[
-        Path | None,
-        typer.Option("--task", help="Multiple-choice questions about local videos (.jsonl).", show_default=False),
+        Path | None, typer.Option("--task", help="Multiple-choice questions about local videos (.jsonl).")
     ] = None,
     frames: Annotated[
-        int | None,
-        typer.Option(
-            "-n", "--frames", help="Frames per video, evenly spaced.  [default: 64]", show_default=False, min=1
-        ),
+        int | None, typer.Option("-n", "--frames", help="Frames per video, evenly spaced.  [default: 64]", min=1)
     ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option("--fps", help="Frames per second; --frames is then the maximum.", show_default=False),
-    ] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second; --frames is then the maximum.")] = None,
     limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="Ask only this many questions, from the first on.", show_default=False, min=1),
+        int | None, typer.Option("--limit", help="Ask only this many questions, from the first on.", min=1)
     ] = None,
     dtype: Annotated[
-        str | None,
-        typer.Option("--dtype", help="float32, float16 or bfloat16; default: the checkpoint's.", show_default=False),
+        str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: the checkpoint's.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Device for the model: cpu, cuda, cuda:1, ...", show_default=False)
-    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Device for the model: cpu, cuda, cuda:1, ...")] = None,
     output: options.RowFile = None,
     restart: options.Restart = False,
     fmt: options.RowFormat = None,

@@ -169,7 +169,7 @@ def _parameter(name: str, several: bool, stated: str | None) -> inspect.Paramete
         text = f"{text}  [default: {stated}]"
     kind = list[str] if several else option.kind
     metavar = f"<{option.kind.__name__}>" if several else None
-    declared = typer.Option(*option.flags, help=text, metavar=metavar, show_default=False, rich_help_panel=GROUP)
+    declared = typer.Option(*option.flags, help=text, metavar=metavar, rich_help_panel=GROUP)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, declared]
     )

@@ -17,28 +17,21 @@ if TYPE_CHECKING:
 
 _MINUTE = 60.0
 INPUT = "A token dump (.safetensors), a video, or an array (.npy, .npz, .pt); without one, the bundled sample."
-Dump = Annotated[Path | None, typer.Argument(help=INPUT, show_default=False)]
-Dumps = Annotated[
-    list[Path] | None, typer.Argument(help=INPUT.replace("; without", ", and more; without"), show_default=False)
-]
+Dump = Annotated[Path | None, typer.Argument(help=INPUT)]
+Dumps = Annotated[list[Path] | None, typer.Argument(help=INPUT.replace("; without", ", and more; without"))]
 Encoder = Annotated[
     str | None,
     typer.Option(
         "-e",
         "--encoder",
         help="For a video: patches (needs no weights), or hf:NAME_OR_PATH of a vision backbone.  [default: patches]",
-        show_default=False,
     ),
 ]
 Frames = Annotated[
     int | None,
-    typer.Option(
-        "--frames", help="For a video: number of frames to take.  [default: 64, or all there are]", show_default=False
-    ),
+    typer.Option("--frames", help="For a video: number of frames to take.  [default: 64, or all there are]"),
 ]
-Query = Annotated[
-    Path | None, typer.Option("--query", help="Query file with prompt-dependent signals.", show_default=False)
-]
+Query = Annotated[Path | None, typer.Option("--query", help="Query file with prompt-dependent signals.")]
 Format = Annotated[
     str | None, typer.Option("--format", help="json, csv or parquet; default: a table, or by the suffix of -o.")
 ]
@@ -49,14 +42,11 @@ RowFormat = Annotated[
 RowFile = Annotated[
     Path | None,
     typer.Option(
-        "-o",
-        "--output",
-        help="Write rows to this file (.csv, .parquet, .jsonl); existing rows are not recomputed.",
-        show_default=False,
+        "-o", "--output", help="Write rows to this file (.csv, .parquet, .jsonl); existing rows are not recomputed."
     ),
 ]
 Restart = Annotated[bool, typer.Option("--restart", help="Replace the output file instead of resuming.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.", show_default=False)]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.")]
 Device = Annotated[str, typer.Option("--device", help="Device: cpu, or cuda (cuda:1, ...).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no table; only requested output.")]
 

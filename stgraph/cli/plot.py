@@ -33,8 +33,7 @@ def command(
         typer.Argument(
             help="A dump (process, sizes, similarity, frames; without one, the bundled sample), or rows (.csv, .json, "
             ".jsonl, .parquet) of probe or eval (accuracy), sweep or probe (sweep), compare (backends), compare -s "
-            "(selectors).",
-            show_default=False,
+            "(selectors)."
         ),
     ] = None,
     kind: Annotated[
@@ -47,27 +46,20 @@ def command(
             "comparison.",
         ),
     ] = "process",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Figure to write: .png, .svg or .pdf.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Figure to write: .png, .svg or .pdf.")] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             help="Column to draw; repeat for one panel each. accuracy: a question family; sweep and "
             "selectors: any figure.",
-            show_default=False,
         ),
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(
-            "--where", help="Draw only rows with this value, as backend=igraph-leiden; repeatable.", show_default=False
-        ),
+        typer.Option("--where", help="Draw only rows with this value, as backend=igraph-leiden; repeatable."),
     ] = None,
-    at: Annotated[
-        list[int] | None, typer.Option("--frame", help="Frame to show (process); repeatable.", show_default=False)
-    ] = None,
+    at: Annotated[list[int] | None, typer.Option("--frame", help="Frame to show (process); repeatable.")] = None,
     query: options.Query = None,
     dpi: Annotated[int, typer.Option("--dpi", min=20, max=1200, help="Pixels per inch of a PNG.")] = 160,
     encoder: options.Encoder = None,

@@ -36,12 +36,10 @@ def command(
             "--preset",
             help="The paper's ablation or sweep beside the published figures: table-3, table-5, figure-5-tau-sim, "
             "figure-5-tau-diff, figure-6-tau-sim, figure-6-tau-diff.",
-            show_default=False,
         ),
     ] = None,
     n_questions: Annotated[
-        int | None,
-        typer.Option("--questions", help="Minimum number of questions.  [default: 2000]", show_default=False, min=1),
+        int | None, typer.Option("--questions", help="Minimum number of questions.  [default: 2000]", min=1)
     ] = None,
     features: Annotated[
         list[str] | None,
@@ -49,20 +47,16 @@ def command(
             "--features",
             help="Features to build the graph on; repeatable: projector, projector-centred, encoder.  "
             "[default: projector]",
-            show_default=False,
         ),
     ] = None,
     weights: Annotated[
-        list[str] | None,
-        typer.Option("--weights", help="Model; repeatable, or all.  [default: the first]", show_default=False),
+        list[str] | None, typer.Option("--weights", help="Model; repeatable, or all.  [default: the first]")
     ] = None,
     videos: Annotated[
-        str | None,
-        typer.Option("--videos", help="test, or dev for choosing thresholds.  [default: test]", show_default=False),
+        str | None, typer.Option("--videos", help="test, or dev for choosing thresholds.  [default: test]")
     ] = None,
     study: Annotated[
-        Path | None,
-        typer.Option("--study", help="Run the whole clustering study, writing to this folder.", show_default=False),
+        Path | None, typer.Option("--study", help="Run the whole clustering study, writing to this folder.")
     ] = None,
     output: options.RowFile = None,
     restart: options.Restart = False,

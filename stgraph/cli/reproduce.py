@@ -26,12 +26,10 @@ def command(
             "--tasks",
             help="Benchmarks (videomme, longvideobench, egoschema) or other lmms-eval tasks; BENCHMARK=FILE.jsonl asks "
             "local questions instead; repeatable.  [default: the table's benchmarks]",
-            show_default=False,
         ),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="Ask only this many questions per task, from the first on.", min=1),
+        int | None, typer.Option("--limit", help="Ask only this many questions per task, from the first on.", min=1)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and what is missing; run nothing.")] = (
         False
@@ -49,9 +47,7 @@ def command(
     launcher: Annotated[
         str | None,
         typer.Option(
-            "--launcher",
-            help='How lmms-eval is started, such as "accelerate launch --num_processes 4 -m lmms_eval".',
-            show_default=False,
+            "--launcher", help='How lmms-eval is started, such as "accelerate launch --num_processes 4 -m lmms_eval".'
         ),
     ] = None,
     logs: Annotated[Path, typer.Option("--logs", help="Folder for lmms-eval's results and logs.")] = Path(

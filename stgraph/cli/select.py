@@ -26,13 +26,10 @@ stgraph select clip.safetensors -s sttm -p tau_s=0.8 --format json
 )
 def command(
     dump: options.Dump = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the kept tokens as a dump.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the kept tokens as a dump.")] = None,
     query: options.Query = None,
     n_keep: Annotated[
-        int | None,
-        typer.Option("-n", "--n-keep", help="Number of tokens to keep, instead of a ratio.", show_default=False),
+        int | None, typer.Option("-n", "--n-keep", help="Number of tokens to keep, instead of a ratio.")
     ] = None,
     device: options.Device = "cpu",
     fmt: options.TableOrJson = None,

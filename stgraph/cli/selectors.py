@@ -16,9 +16,7 @@ stgraph selectors --format json
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(help="One selector, with its parameters; default: all.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One selector, with its parameters; default: all.")] = None,
     fmt: options.TableOrJson = None,
     quiet: options.Quiet = False,
 ) -> None:

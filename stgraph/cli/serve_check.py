@@ -19,9 +19,7 @@ stgraph serve-check --throughput -o rows.csv
 def command(
     family: Annotated[str, typer.Option("--family", help="qwen2_5_vl, qwen2_vl or llava_onevision.")] = "qwen2_5_vl",
     quick: Annotated[bool, typer.Option("--quick", help="Check four engines instead of eleven and a server.")] = False,
-    keep: Annotated[
-        Path | None, typer.Option("--keep", help="Keep logs and answers in this folder.", show_default=False)
-    ] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", help="Keep logs and answers in this folder.")] = None,
     throughput: Annotated[
         bool, typer.Option("--throughput", help="Instead: requests per second with and without pruning.")
     ] = False,
