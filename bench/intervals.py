@@ -103,10 +103,7 @@ def paired_difference(
     >>> paired_difference([1, 1, 0], [1, 1, 0], ["a", "b", "b"])
     Interval(mean=0.0, low=0.0, high=0.0)
     """
-    first, second = _scores(a), _scores(b)
-    if first.shape != second.shape:
-        raise InputError(f"a has shape {first.shape} and b {second.shape}; a pair needs the same questions in both")
-    return bootstrap_by_video(first - second, videos, seed=seed, n=n, level=level)
+    return bootstrap_by_video(_differences(a, b), videos, seed=seed, n=n, level=level)
 
 
 def difference_p_value(
@@ -123,10 +120,7 @@ def difference_p_value(
     >>> difference_p_value([1, 0, 1, 0], [1, 0, 1, 0], ["a", "b", "c", "d"])
     1.0
     """
-    first, second = _scores(a), _scores(b)
-    if first.shape != second.shape:
-        raise InputError(f"a has shape {first.shape} and b {second.shape}; a pair needs the same questions in both")
-    sums, sizes = _by_video(first - second, videos)
+    sums, sizes = _by_video(_differences(a, b), videos)
     observed = sums.sum() / sizes.sum()
     drawn = _draws(len(sums), n, seed)
     means = (drawn @ sums) / (drawn @ sizes)
@@ -181,6 +175,13 @@ def wilson(n_correct: int, n_questions: int, *, level: float = 0.95) -> Interval
     centre = (share + z * z / (2 * n_questions)) / scale
     half = z * sqrt(share * (1 - share) / n_questions + (z / (2 * n_questions)) ** 2) / scale
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _differences(a: ArrayLike, b: ArrayLike) -> Array:
+    first, second = _scores(a), _scores(b)
+    if first.shape != second.shape:
+        raise InputError(f"a has shape {first.shape} and b {second.shape}; a pair needs the same questions in both")
+    return first - second
 
 
 def _scores(correct: ArrayLike) -> Array:

@@ -16,7 +16,6 @@ from stgraph.tokens import VideoTokens
 
 if TYPE_CHECKING:
     from stgraph.selection.st_simdiff.paper import StSimDiff
-    from stgraph.selection.st_simdiff.presets import Srts, StSimDiffAttention
 
 
 @runtime_checkable
@@ -166,7 +165,7 @@ def _signals_of(name: str) -> frozenset[str] | str:
 
 @overload
 def selector(
-    name: Literal["st-simdiff"],
+    name: Literal["st-simdiff", "st-simdiff-attention", "srts"],
     *,
     retain_ratio: float | None = None,
     n_keep: int | None = None,
@@ -174,26 +173,6 @@ def selector(
     newlines: str | None = None,
     **parameters: Any,
 ) -> StSimDiff: ...
-@overload
-def selector(
-    name: Literal["st-simdiff-attention"],
-    *,
-    retain_ratio: float | None = None,
-    n_keep: int | None = None,
-    measured: str = "kept",
-    newlines: str | None = None,
-    **parameters: Any,
-) -> StSimDiffAttention: ...
-@overload
-def selector(
-    name: Literal["srts"],
-    *,
-    retain_ratio: float | None = None,
-    n_keep: int | None = None,
-    measured: str = "kept",
-    newlines: str | None = None,
-    **parameters: Any,
-) -> Srts: ...
 @overload
 def selector(
     name: str,

@@ -69,7 +69,8 @@ class View:
     def __repr__(self) -> str:
         settings = {str(one.setting) for one in self.kept}
         ratios = ", ".join(f"{r:g}" for r in dict.fromkeys(one.ratio for one in self.kept))
-        return f"View({len(settings)} settings at r = {ratios}, of {self.tokens.grid} tokens)"
+        word = "setting" if len(settings) == 1 else "settings"
+        return f"View({len(settings)} {word} at r = {ratios}, of {self.tokens.grid} tokens)"
 
 
 def view(

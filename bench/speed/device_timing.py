@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
-from statistics import median
-from time import perf_counter
 from typing import Any
 
-from stgraph.bench.speed.timing import Work
+from stgraph.bench.speed.timing import Work, rounds
 
 
 def device_rounds(pieces: Mapping[str, Work], n: int, device: Any) -> dict[str, float]:
@@ -18,20 +15,7 @@ def device_rounds(pieces: Mapping[str, Work], n: int, device: Any) -> dict[str, 
     the host. Before each piece a large array is written: it takes the place of what the caches held, and gives the host
     a lead of a tenth of a millisecond, so that short work is not timed by its launch. Elsewhere by the clock.
     """
-    elapsed = _by_events(device) if str(device).startswith("cuda") else _by_the_clock
-    taken: dict[str, list[float]] = {name: [] for name in pieces}
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for i in range(n + 2):
-            for name, work in pieces.items():
-                seconds = elapsed(work)
-                if i > 1:
-                    taken[name].append(seconds)
-    finally:
-        if collecting:
-            gc.enable()
-    return {name: median(values) for name, values in taken.items()}
+    return rounds(pieces, n, _by_events(device) if str(device).startswith("cuda") else None, uncounted=2)
 
 
 def _by_events(device: Any) -> Callable[[Work], float]:
@@ -50,9 +34,3 @@ def _by_events(device: Any) -> Callable[[Work], float]:
         return float(start.elapsed_time(end)) / 1e3
 
     return elapsed
-
-
-def _by_the_clock(work: Work) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start

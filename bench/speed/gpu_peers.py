@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from stgraph.bench.speed.peers import neighbour_products
 from stgraph.bench.speed.timing import Work
 from stgraph.community.arguments import backend_params
 from stgraph.community.base import backend
@@ -16,12 +17,7 @@ from stgraph.graph_views import to_cupy, to_scipy
 def torch_edges(x: Any) -> tuple[Any, Any, Any]:
     """The lattice similarities in plain torch: normalise, shift, multiply, sum."""
     unit = x.float()
-    unit = unit / unit.norm(dim=-1, keepdim=True)
-    return (
-        (unit[:, :, :-1] * unit[:, :, 1:]).sum(-1),
-        (unit[:, :-1] * unit[:, 1:]).sum(-1),
-        (unit[:-1] * unit[1:]).sum(-1),
-    )
+    return neighbour_products(unit / unit.norm(dim=-1, keepdim=True))
 
 
 def torch_centrality(x: Any, partition: Partition) -> Any:

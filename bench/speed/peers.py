@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,11 @@ from stgraph.edges import EdgeList
 def numpy_edges(x: Array) -> tuple[Array, Array, Array]:
     """The lattice similarities in plain NumPy: normalise, shift, multiply, sum."""
     unit = x.astype(np.float32, copy=False)
-    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    return neighbour_products(unit / np.linalg.norm(unit, axis=-1, keepdims=True))
+
+
+def neighbour_products(unit: Any) -> tuple[Any, Any, Any]:
+    """Products of each token of [T, H, W, d] with the one to its right, below it, and one frame later."""
     return (
         (unit[:, :, :-1] * unit[:, :, 1:]).sum(-1),
         (unit[:, :-1] * unit[:, 1:]).sum(-1),

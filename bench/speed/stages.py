@@ -7,14 +7,14 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import numpy as np
 
 from stgraph.bench.speed import peers, reference
 from stgraph.bench.speed.plain_read import plain_reads
-from stgraph.bench.speed.timing import Work, once, rounds
+from stgraph.bench.speed.timing import Work, by_clock, once, rounds
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.community.detect import detect_communities
 from stgraph.community.objectives import OBJECTIVES
@@ -96,7 +96,7 @@ def measure(
     medians = rounds(
         {**{f"read: {name}": work for name, work in reads.items()}, **stages},
         n_rounds,
-        process_time if cpu_time else perf_counter,
+        by_clock(process_time) if cpu_time else None,
     )
     read = min(value for name, value in medians.items() if name.startswith("read: "))
     rows = [case_row(case, "read", "plain read", read, read)]

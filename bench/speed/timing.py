@@ -10,18 +10,31 @@ from time import perf_counter
 Work = Callable[[], object]
 
 
-def rounds(pieces: Mapping[str, Work], n: int, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
-    """Median seconds of each piece over ``n`` rounds by ``clock``, after one round that does not count."""
+def by_clock(clock: Callable[[], float] = perf_counter) -> Callable[[Work], float]:
+    """Seconds that work takes by ``clock``."""
+
+    def elapsed(work: Work) -> float:
+        start = clock()
+        work()
+        return clock() - start
+
+    return elapsed
+
+
+def rounds(
+    pieces: Mapping[str, Work], n: int, elapsed: Callable[[Work], float] | None = None, uncounted: int = 1
+) -> dict[str, float]:
+    """Median seconds of each piece over ``n`` rounds as ``elapsed`` times it, after ``uncounted`` rounds."""
+    seconds_of = elapsed or by_clock()
     taken: dict[str, list[float]] = {name: [] for name in pieces}
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for i in range(n + 1):
+        for i in range(uncounted + n):
             for name, work in pieces.items():
-                start = clock()
-                work()
-                if i:
-                    taken[name].append(clock() - start)
+                seconds = seconds_of(work)
+                if i >= uncounted:
+                    taken[name].append(seconds)
     finally:
         if collecting:
             gc.enable()

@@ -47,8 +47,8 @@ reveal_type(np.asarray(kept))
 """
 SEEN = [
     "StSimDiff",
-    "Srts",
-    "StSimDiffAttention",
+    "StSimDiff",
+    "StSimDiff",
     "Selector",
     "Partition",
     "Selection",

@@ -22,7 +22,8 @@ def inline_page(title: str, styles: Sequence[str], scripts: Sequence[str], body:
     Parameters
     ----------
     title : plain text
-    styles, scripts, body : names of asset files; the scripts share one module scope, in that order
+    styles, scripts, body : names of asset files; the scripts share one module scope, in that order, and the body lies
+        between top.html and bottom.html
     data : plain values, which the scripts read as JSON from the element ``data``
 
     The policy in the page's head allows the style and the script of these files by their digests, pictures that are
@@ -30,6 +31,7 @@ def inline_page(title: str, styles: Sequence[str], scripts: Sequence[str], body:
     """
     style = "\n".join(map(asset, styles))
     script = "\n".join(map(asset, scripts))
+    content = "".join(map(asset, ("top.html", body, "bottom.html")))
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -39,7 +41,7 @@ def inline_page(title: str, styles: Sequence[str], scripts: Sequence[str], body:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{asset(body)}\n"
+        f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{content}\n"
         f'<script type="application/json" id="data">{json_text(data)}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from stgraph import colours
 from stgraph.aliases import Array
 from stgraph.errors import InputError
-from stgraph.files import atomic_path
 from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.keeping import Kept
 from stgraph.selection.reasons import REASON_NAMES
@@ -29,13 +27,6 @@ SCRIPTS = (
     *("dom.js", "chart.js", "view_state.js", "view_draw.js", "view_token.js", "view_charts.js", "view_controls.js"),
     "view_start.js",
 )
-
-
-def save_view(path: str | os.PathLike[str], tokens: VideoTokens, kept: Iterable[Kept], *, name: str = "") -> None:
-    """Write the page; see :func:`view_page`."""
-    text = view_page(tokens, kept, name=name)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def view_page(tokens: VideoTokens, kept: Iterable[Kept], *, name: str = "") -> str:
