@@ -27,6 +27,7 @@ class Job:
     merged : whether the rows of the state are weighted sums already
     layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
     probed : the layer whose attention was read last, None where none was
+    beside : whether states were read behind a whole layer, since its feed-forward block runs beside the attention
     """
 
     video: Video
@@ -39,6 +40,7 @@ class Job:
     probed: int | None = None
     renumbered: str | None = None
     merged: bool = False
+    beside: bool = False
     layers: list[tuple[int, int]] = field(default_factory=list)
 
     @property

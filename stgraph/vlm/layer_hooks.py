@@ -56,7 +56,8 @@ class LayerHooks:
     ) -> None:
         self._text = text
         self._recorded, self._probed = sorted(set(recorded)), sorted(set(probed))
-        self._entries = {layer: mlp_entry(text, layer) for layer in sorted(set(before_mlp))}
+        entries = {layer: mlp_entry(text, layer) for layer in sorted(set(before_mlp))}
+        self._entries = {layer: part for layer, part in entries.items() if part is not None}
         self._of_thread: dict[int, tuple[FrameType, Pass]] = {}
 
     @property

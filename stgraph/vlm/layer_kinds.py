@@ -7,6 +7,9 @@ from typing import Any
 from stgraph.errors import InputError, UnavailableError
 
 _WINDOWED = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+BESIDE = "merged behind whole layers, whose attention and feed-forward block run side by side"
+"""How a run departs from authors who merge between the two."""
+
 _WHOLE = ("full_attention", *_WINDOWED, "sparse", "dense", "moe")  # the last three say what follows the attention
 
 
@@ -50,16 +53,24 @@ def check_all_attend(text: Any) -> None:
         )
 
 
+def is_parallel(layer: Any) -> bool:
+    """Whether attention and feed-forward block of a decoder layer run side by side, behind one norm (Cohere)."""
+    return {name for name, _ in layer.named_children()} == {"self_attn", "mlp", "input_layernorm"}
+
+
 def mlp_entry(text: Any, layer: int) -> Any:
     """The module of a decoder layer that what its attention leaves behind enters first on its way to the feed-forward
-    block: the norm before that block, or the block itself where norms follow (EXAONE 4).
+    block: the norm before that block, or the block itself where norms follow (EXAONE 4). None where the two run side
+    by side, so that nothing lies between them: their sum enters the next layer.
 
     Raises
     ------
     UnavailableError
-        attention and feed-forward block run side by side (Cohere), so that nothing lies between them
+        the module is not known
     """
     module = text.layers[layer]
+    if is_parallel(module):
+        return None
     before = "mlp" if hasattr(module, "post_feedforward_layernorm") else "post_attention_layernorm"
     name = "pre_feedforward_layernorm" if hasattr(module, "pre_feedforward_layernorm") else before
     if not hasattr(module, name):

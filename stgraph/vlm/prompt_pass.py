@@ -125,7 +125,8 @@ class PromptPass:
                 found = None
                 if read is not None:
                     found = here[job.video.row] if read == layer else self._noted(job, state, read)
-                self._resume(job, state, layer, found, read, hidden)
+                job.beside |= state.stage.states == "mlp"
+                self._resume(job, state, layer, found, read, hidden, layer)
             hidden = self._shortened(layer, [job for job, _ in due], hidden)
         given = self._keywords(keywords) if self.levels else dict(keywords)
         self._turned = given.get("position_embeddings")
@@ -137,9 +138,8 @@ class PromptPass:
         while due := [(job, state) for job, state in self._due(layer + 1) if state.stage.states == "mlp"]:
             for job, state in due:
                 read = _read_of(state.stage, self._probe_layer)
-                self._resume(
-                    job, state, layer + 1, None if read is None else self._noted(job, state, read), read, hidden
-                )
+                found = None if read is None else self._noted(job, state, read)
+                self._resume(job, state, layer + 1, found, read, hidden, layer)
                 if not any(job is one for one in self._resumed):
                     self._resumed.append(job)
 
@@ -153,8 +153,11 @@ class PromptPass:
             raise unreadable(self._text.layers[layer].self_attn)
         return found if by.startswith("raters") else found[0 if by == "text" else job.video.row]
 
-    def _resume(self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any) -> None:
-        """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so."""
+    def _resume(
+        self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any, first: int
+    ) -> None:
+        """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so, and with them
+        the visual features that are added behind layer ``first`` and later."""
         import torch
 
         job.probed = job.probed if read is None else read
@@ -176,7 +179,6 @@ class PromptPass:
                 old, new = (_places(columns[row], valid, job.video, of) for of in (rows, job.rows))
                 hidden[row, new] = merge_tensor(weights, hidden[row, old])
                 if self._deep is not None:
-                    first = layer - (state.stage.states == "mlp")
                     self._deep.merge(first, row, self._level.at[row, old], self._level.at[row, new], weights)
 
     def _shortened(self, layer: int, jobs: Sequence[Job], hidden: Any) -> Any:

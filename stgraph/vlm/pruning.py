@@ -27,7 +27,7 @@ from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.jobs import Job, is_merge, is_whole
 from stgraph.vlm.keywords import CACHE_NAMES, visual_of
-from stgraph.vlm.layer_kinds import check_window, departure_of, window_of
+from stgraph.vlm.layer_kinds import BESIDE, check_window, departure_of, window_of
 from stgraph.vlm.merging import with_merged
 from stgraph.vlm.model_tower import Signals
 from stgraph.vlm.padding import check_last_token, first_of_equal, padding_of
@@ -261,7 +261,8 @@ class Pruner:
             for job in jobs:
                 chosen, video = job.selection, job.video
                 n_visual, n_kept = chosen.account.n_visual, len(chosen)
-                whole = is_whole(chosen)
+                departures = [] if is_whole(chosen) else [departure]
+                departures += [BESIDE] if job.beside else []
                 record = VideoRecord(
                     call=call,
                     sample=video.row,
@@ -276,9 +277,7 @@ class Pruner:
                     account=job.account(n_layers),
                     kind=chosen.kind,
                     positions=self._policy(job),
-                    exactness=exactness_of(
-                        chosen, job.probed, self.selector, self.where, n_layers, None if whole else departure
-                    ),
+                    exactness=exactness_of(chosen, job.probed, self.selector, self.where, n_layers, *departures),
                     select_s=job.select_s,
                     probe_s=job.probe_s,
                     host_copy=job.host_copy,

@@ -166,9 +166,9 @@ def begin(selector: Selector, tokens: VideoTokens, probe_layer: int) -> Selectio
 
 
 def exactness_of(
-    selection: Selection, layer: int | None, selector: Selector, where: str, n_layers: int, departure: str | None = None
+    selection: Selection, layer: int | None, selector: Selector, where: str, n_layers: int, *departures: str | None
 ) -> str:
-    """The selection's exactness, and how the run departs from the authors beyond it: by ``departure``, for one."""
+    """The selection's exactness, and how the run departs from the authors beyond it, ``departures`` included."""
     reasons = [] if selection.exactness == "exact" else [selection.exactness.removeprefix("approximate: ")]
     if selection.account.prune_layer and where == "before":
         reasons.append(_BEFORE)
@@ -177,6 +177,4 @@ def exactness_of(
     theirs = sorted(named - {layer})
     if layer is not None and theirs and layer not in named:
         reasons.append(f"attention of decoder layer {layer}; the authors take layer {theirs[0]}")
-    if departure is not None:
-        reasons.append(departure)
-    return approximate(*reasons)
+    return approximate(*reasons, *(departure for departure in departures if departure is not None))

@@ -20,6 +20,7 @@ class Reference:
     ----------
     left : for each row, tokens in each decoder layer
     alive : for each row, the columns that are left
+    parallel : whether no norm stands behind a layer's attention, so that merges follow the whole layer
     n_merges, broken_off : for each row, merges that were run, and whether only the number of layers ended them
     """
 
@@ -37,6 +38,8 @@ class Reference:
         self.left: list[list[int]] = [[] for _ in rows]
         self.n_merges, self.broken_off = [0 for _ in rows], [False for _ in rows]
         self.deep: list[Any] = []
+        self.parallel = "norm" not in "".join(n for n, _ in case.text.layers[0].named_children() if "input" not in n)
+        self.weights: Any = None  # of the layer before
 
     @property
     def alive(self) -> list[list[int]]:
@@ -69,9 +72,9 @@ class Reference:
     def _layer(self, i: int, layer: Any, original: Any, hidden: Any, **kwargs: Any) -> Any:
         form = original(hidden, **kwargs)
         hidden = hidden.clone()
-        if i == 0:
+        if i == 0 or self.parallel:
             for row in range(len(hidden)):
-                self._step(row, hidden, None, 0)
+                self._step(row, hidden, None if i == 0 else self.weights[row, :, self.prompt - 1].mean(0), i)
         for row, alive in enumerate(self.alive):
             self.left[row].append(len(alive))
         mask = kwargs["attention_mask"].clone()
@@ -83,6 +86,9 @@ class Reference:
         norms = dict(layer.named_children())
         first = norms.get("input_layernorm", torch.nn.Identity())
         out, weights = layer.self_attn(hidden_states=first(hidden), **given)[:2]
+        if self.parallel:
+            self.weights = weights
+            return hidden + out + layer.mlp(first(hidden))
         behind = "post_attention_layernorm" if "post_feedforward_layernorm" in norms else "post_self_attn_layernorm"
         hidden = hidden + norms.get(behind, torch.nn.Identity())(out)
         for row in range(len(hidden)):

@@ -104,11 +104,13 @@ def test_what_cannot_be_met_or_merged_is_refused() -> None:
     layer = case.text.layers[1]
     norm = layer.post_attention_layernorm
     del layer.post_attention_layernorm
+    layer.ln_2 = norm
     try:
         with pytest.raises(UnavailableError, match=r"decoder layer 1 .* has no post_attention_layernorm"):
             stgraph.compress(case.model, selector)
         stgraph.compress(case.model, selector, where="before")
     finally:
+        del layer.ln_2
         layer.post_attention_layernorm = norm
 
 
@@ -119,6 +121,26 @@ def test_families_whose_layers_are_built_in_other_ways(family: str) -> None:
     stats, out, positions = compressed(case, dict(n_keep=9, tau=0.2))
     assert distance(case, reference, out, positions) < 1e-5
     assert [video.account.per_layer for video in stats.videos] == reference.left and max(reference.n_merges) >= 2
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention_and_feed_forward_block_side_by_side(attention: str, batch: int) -> None:
+    """Nothing lies between them: the merges follow the whole layer, and the records say so."""
+    case = ALL["cohere_compass"](batch)
+    reference = Reference(case, 0.2, kept=9)
+    case.model.set_attn_implementation(attention)
+    try:
+        stats, out, positions = compressed(case, dict(n_keep=9, tau=0.2))
+    finally:
+        case.model.set_attn_implementation("sdpa")
+    assert reference.parallel
+    assert distance(case, reference, out, positions) < 1e-5
+    assert [video.account.per_layer for video in stats.videos] == reference.left and max(reference.n_merges) >= 2
+    for video in stats.videos:
+        assert video.exactness.endswith(
+            "merged behind whole layers, whose attention and feed-forward block run side by side"
+        )
 
 
 @pytest.mark.parametrize("grad", [False, True])

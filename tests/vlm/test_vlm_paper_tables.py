@@ -10,7 +10,7 @@ from vlm_models import Case, torch
 from vlm_more_models import ALL
 
 import stgraph
-from stgraph.errors import MissingSignalError, UnavailableError
+from stgraph.errors import MissingSignalError
 
 CLS = {"llava_next_video", "internvl"}  # towers with a CLS token
 METHODS: dict[str, tuple[str, dict[str, Any], list[int]]] = {  # the selector, and the layers from which tokens are gone
@@ -41,10 +41,6 @@ def test_runs_where_its_authors_put_it(family: str, method: str) -> None:
         if method == "PruMerge" or family not in TOWERS:
             return
         how = {"attention": "received"}
-    if method == "FrameFusion" and family == "cohere_compass":  # attention and feed-forward block side by side
-        with pytest.raises(UnavailableError, match="has no post_attention_layernorm"):
-            run(case, name, **how)
-        return
     for video in run(case, name, **how):
         kept = -(-3 * video.n_visual // 10)
         assert video.n_kept == kept == video.account.per_layer[layers[0]]
