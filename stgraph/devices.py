@@ -183,6 +183,14 @@ def full(shape: int | tuple[int, ...], value: Any, dtype: str, like: Any) -> Any
     return np.full(shape, value, dtype)
 
 
+def empty(shape: int | tuple[int, ...], dtype: str, like: Any) -> Any:
+    """A new array of any values, on the device of ``like``."""
+    if is_tensor(like):
+        torch = sys.modules["torch"]
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
+    return np.empty(shape, dtype)
+
+
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """``np.where`` or ``torch.where``."""
     return (sys.modules["torch"] if is_tensor(condition) else np).where(condition, yes, no)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.devices import concatenated, empty, to_host
+from stgraph.graph import FAMILIES
+from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
 
@@ -49,8 +53,8 @@ class Pyramid:
     starts : number of the first box of each level, and the number of all boxes
     boxes : of each level, [T, H, W]: the box that covers each token
     weights : of each level, [H, W]: the weight of each token in the mean of its box
-    means : [boxes - N, d] float32, the boxes above the tokens
-    norms : [boxes] float64
+    means : [boxes - N, d] float32, the boxes above the tokens, where the features lie
+    norms : [boxes] float64, where the features lie
     least : [boxes] float32, the smallest cosine of a box with one of its parts; above 1 for tokens
     temporal : [N] float32, cosine of each token with the same position one frame later; NaN in the last frame
     """
@@ -58,8 +62,8 @@ class Pyramid:
     starts: list[int]
     boxes: list[Array]
     weights: list[Array]
-    means: Array
-    norms: Array
+    means: Any
+    norms: Any
     least: Array
     temporal: Array
 
@@ -112,9 +116,6 @@ def build_pyramid(tokens: VideoTokens, root_level: int) -> Pyramid:
     FeatureError
         a token holds NaN or Inf
     """
-    from stgraph.kernels.cpu.neighbours import TEMPORAL, neighbour_cosines
-    from stgraph.kernels.cpu.quadtree import pool_level
-
     x, (T, H, W) = tokens.lattice, tokens.grid.shape
     sizes = level_sizes(H, W, root_level)
     starts = [0, *np.cumsum([T * h * w for h, w in sizes]).tolist()]
@@ -127,22 +128,22 @@ def build_pyramid(tokens: VideoTokens, root_level: int) -> Pyramid:
     ]
     weights = [np.outer(a, b) for a, b in zip(row_weights, column_weights, strict=True)]
 
-    cosines, token_norms = neighbour_cosines(x)
-    means = np.empty((starts[-1] - starts[1], tokens.dimension), np.float32)
+    cosines, token_norms = kernels_for(x, "neighbours").neighbour_cosines(x)
+    means = empty((starts[-1] - starts[1], tokens.dimension), "float32", like=x)
     norms, least = [token_norms], [np.full(T * H * W, 2, np.float32)]
-    below = x
+    below, pool_level = x, kernels_for(x, "quadtree").pool_level
     for a, b, (h, w) in zip(starts[1:], starts[2:], sizes[1:], strict=False):
         level = means[a - starts[1] : b - starts[1]]
         level_norms, level_least = pool_level(below, norms[-1], level)
         norms.append(level_norms)
-        least.append(level_least.reshape(-1))
+        least.append(to_host(level_least).reshape(-1))
         below = level.reshape(T, h, w, -1)
     return Pyramid(
         starts,
         boxes,
         weights,
         means,
-        np.concatenate([level.reshape(-1) for level in norms]),
+        concatenated(tuple(level.reshape(-1) for level in norms)),
         np.concatenate(least),
-        cosines[TEMPORAL].reshape(-1),
+        to_host(cosines[FAMILIES.index("temporal")]).reshape(-1),
     )

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.devices import to_host
+from stgraph.kernels import kernels_for
 from stgraph.selection.algorithms.quadtree import Pyramid, build_pyramid, level_sizes
 from stgraph.selection.budget import Budget
 from stgraph.selection.integers import check_integer
@@ -41,6 +43,7 @@ class Sttm(FittedMethod):
 
     name: ClassVar[str] = "sttm"
     paper: ClassVar[str] = "Multi-Granular Spatio-Temporal Token Merging, ICCV 2025"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -106,7 +109,7 @@ class Sttm(FittedMethod):
         )
 
     def _joins_above(
-        self, pyramid: Pyramid, x: Array, of_box: Array, low: Array, high: Array
+        self, pyramid: Pyramid, x: Any, of_box: Array, low: Array, high: Array
     ) -> tuple[Array, int, float | None]:
         """The authors' loop over all pairs that reach ``tau_t``: (group of each box, number, weakest similarity).
 
@@ -131,7 +134,7 @@ class Sttm(FittedMethod):
 
 
 def _strongest_joins(
-    pyramid: Pyramid, x: Array, of_box: Array, low: Array, high: Array, n_groups: int
+    pyramid: Pyramid, x: Any, of_box: Array, low: Array, high: Array, n_groups: int
 ) -> tuple[Array, int, float | None]:
     """Join pairs in descending similarity, ties to the smaller pair, until ``n_groups`` groups are left:
     (group of each box, numbered by first box; their number; the weakest similarity joined)."""
@@ -158,20 +161,21 @@ def _nested_pairs(box: Array, n_boxes: int) -> tuple[Array, Array]:
     return (pairs // n_boxes).astype(np.int32), (pairs % n_boxes).astype(np.int32)
 
 
-def _pair_similarity(pyramid: Pyramid, x: Array, a: Array, b: Array) -> Array:
+def _pair_similarity(pyramid: Pyramid, x: Any, a: Array, b: Array) -> Array:
     """[m] float32: cosine of the means of boxes a and b, which are nested and b one frame later."""
-    from stgraph.kernels.cpu.quadtree import pair_cosines
     from stgraph.kernels.cpu.spanning_tree import SAME
 
+    pair_cosines = kernels_for(x, "quadtree").pair_cosines
     n, norms, means = pyramid.temporal.size, pyramid.norms, pyramid.means
     inner, outer = np.minimum(a, b), np.maximum(a, b)  # tokens are numbered before larger boxes
     token, both = inner < n, outer < n
     similarity = np.empty(a.size, np.float32)
     similarity[both] = pyramid.temporal[inner[both]]
     mixed, large = token & ~both, ~token
-    similarity[mixed] = pair_cosines(x, norms[:n], means, norms[n:], inner[mixed], outer[mixed] - n)
+    similarity[mixed] = to_host(pair_cosines(x, norms[:n], means, norms[n:], inner[mixed], outer[mixed] - n))
     lattice = means[None, None]
-    similarity[large] = pair_cosines(lattice, norms[n:], means, norms[n:], inner[large] - n, outer[large] - n)
+    pairs = inner[large] - n, outer[large] - n
+    similarity[large] = to_host(pair_cosines(lattice, norms[n:], means, norms[n:], *pairs))
     similarity[similarity > SAME] = 1
     return similarity
 

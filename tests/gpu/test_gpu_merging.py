@@ -1,4 +1,4 @@
-"""Weighted sums of rows and merged hidden states on tensors, as on NumPy arrays."""
+"""Weighted sums of rows, pyramids of means and merged hidden states on tensors, as on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from feature_zoo import DTYPES, GRIDS, SCATTERED_LAYOUTS, features
 from tensors import tensor
 
 import stgraph
+from stgraph import VideoTokens
 from stgraph.devices import to_host
+from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu import merge as cpu
+from stgraph.selection.algorithms.quadtree import build_pyramid
 
 pytest.importorskip("torch")
 
@@ -50,3 +53,28 @@ def test_holitom_joins_states_on_tensors_as_on_arrays() -> None:
     selector = stgraph.selector("holitom-attention", n_keep=8)
     found, expected = (selector.joined(one, kept).toarray() for one in (tensor(states), states))
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("scale", [1, 1e-20, 1e17])
+@pytest.mark.parametrize("most", [1 << 25, 100])
+@pytest.mark.parametrize("shape", [(3, 7, 10, 9), (2, 8, 8, 5), (2, 1, 5, 4), (4, 3, 1, 4)], ids=str)
+@pytest.mark.usefixtures("interpreter")
+def test_pyramids(shape: tuple[int, ...], most: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sides of odd length, zero rows, equal rows, norms that float32 cannot square; in one part and in several."""
+    from stgraph.kernels.gpu import chunks, quadtree
+
+    for module in (chunks, quadtree):
+        monkeypatch.setattr(module, "ELEMENTS", most)
+    x = features(shape) * np.float32(scale)
+    x[0, 0, 0], x[1] = 0, x[0]
+    found, expected = (build_pyramid(VideoTokens.from_array(one), 0) for one in (tensor(x), x))
+    np.testing.assert_allclose(to_host(found.means), expected.means, rtol=1e-5, atol=1e-6 * scale)
+    np.testing.assert_allclose(to_host(found.norms), expected.norms, rtol=1e-5)
+    np.testing.assert_allclose(found.least, expected.least, atol=1e-5)
+    n, rng = x[..., 0].size, np.random.default_rng(5)
+    a, b = rng.integers(0, n, 40), rng.integers(0, len(expected.means), 40)
+    made = [
+        to_host(kernels_for(one, "quadtree").pair_cosines(one, p.norms[:n], p.means, p.norms[n:], a, b))
+        for one, p in ((tensor(x), found), (x, expected))
+    ]
+    np.testing.assert_allclose(made[0], made[1], atol=1e-5)

@@ -87,6 +87,8 @@ def test_as_on_the_cpu(name: str, ratio: float) -> None:
     [
         ("fastvid", {"segments": 1, "tau": -1.0, "anchor_step": 2, "context": 0.9}),
         ("holitom", {"tau": 0.5}),
+        ("sttm", {"tau_s": 0.05, "root_level": 0}),
+        ("sttm", {"tau_s": 0.3, "root_level": 0, "exact_count": False}),
         ("flashvid", {"segments": 1, "segment_tau": -1.0, "alpha": 0.3, "tau": 0.5}),
         ("flashvid", {"segments": 1, "segment_tau": -1.0, "alpha": 0.1, "true_means": False}),
     ],
