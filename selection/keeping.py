@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.aliases import Progress
+from stgraph.aliases import Array, Progress
 from stgraph.errors import InputError
 from stgraph.graph import TokenGraph, build_graph
 from stgraph.selection.budget import Budget, exact_ratio
@@ -33,7 +33,7 @@ class Kept:
     ----------
     setting : the selector and its parameters
     ratio : r
-    selection : the tokens kept
+    selection : the tokens kept; ``len``, iteration and ``np.asarray`` are those of its indices
     analysis : graph, communities, centrality and events for st-simdiff and its variants; None for all other selectors.
         Settings with the same communities share them, and the ratios of one setting share the analysis
     seconds : the time this setting takes at this ratio alone, shared work included
@@ -49,21 +49,30 @@ class Kept:
         found = self.selection
         return f"Kept({self.setting}: r = {self.ratio:g}, {len(found):,} of {found.account.n_visual:,} tokens)"
 
+    def __len__(self) -> int:
+        return len(self.selection)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.selection)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.selection.__array__(dtype, copy)
+
     @cached_property
-    def mask(self) -> np.ndarray[Any, Any]:
+    def mask(self) -> Array:
         """[N] bool: whether each patch is kept."""
-        found: np.ndarray[Any, Any] = self.selection.mask.reshape(-1)
+        found: Array = self.selection.mask.reshape(-1)
         return found
 
     @cached_property
-    def candidates(self) -> np.ndarray[Any, Any] | None:
+    def candidates(self) -> Array | None:
         """[N] uint8: why a token is a candidate (1 representative, 2 event, 3 both, 0 not a candidate), before the
         reduction to the budget; None without an analysis."""
         if self.analysis is None:
             return None
         found = self.analysis
         chosen = representative_tokens(found.centrality, found.partition, exact_ratio(self.ratio))
-        reasons: np.ndarray[Any, Any] = (REPRESENTATIVE * chosen + EVENT * found.events).astype(np.uint8)
+        reasons: Array = (REPRESENTATIVE * chosen + EVENT * found.events).astype(np.uint8)
         return reasons
 
 

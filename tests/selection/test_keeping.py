@@ -166,3 +166,10 @@ def test_a_splitter_that_no_backend_has(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match=r"no backend here has a cap of its own; leave the splitter native out"):
         backend_settings(splits=("native",))
     assert [one.get("split") for one in backend_settings(splits=("native", "tree"))] == ["tree"]
+
+
+def test_kept_tokens_answer_as_their_selection_does() -> None:
+    (kept,) = keep(tokens(), "evs", 0.45)
+    assert len(kept) == len(kept.selection)
+    assert list(kept) == kept.selection.indices.tolist()
+    np.testing.assert_array_equal(np.asarray(kept), kept.selection.indices)
