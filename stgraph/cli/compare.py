@@ -166,15 +166,18 @@ def _show_all(rows: list[dict[str, Any]], n_dumps: int) -> None:
     """Means over several dumps, and what all columns mean."""
     from stgraph.viz.columns import ARROWS, legend
     from stgraph.viz.pages.report import summary_tables
+    from stgraph.viz.terminal.selector_comparison import MARKS
 
     console = options.console()
+    of_selectors = "selector" in rows[0]
     made = summary_tables(rows, n_dumps)
     console.print(f"\nAll {n_dumps} dumps", style="bold")
     for table in made:
         console.print()
-        console.print(table.on_terminal("selector" if "selector" in rows[0] else "backend"))
+        console.print(table.on_terminal("selector" if of_selectors else "backend"))
     meaning = legend(dict.fromkeys(name for table in made for name in table.columns))
-    console.print(f"\n{ARROWS}\n{meaning}", markup=False)
+    marks = f"{MARKS}\n" if of_selectors else ""
+    console.print(f"\n{marks}{ARROWS}\n{meaning}", markup=False)
 
 
 def _show(name: str, tokens: Any, tables: Any) -> None:

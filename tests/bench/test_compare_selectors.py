@@ -25,6 +25,7 @@ from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.selection.base import SELECTORS
 from stgraph.selection.prefill_flops import SHAPES
 from stgraph.selection.settings import selector_settings
+from stgraph.viz.terminal.selector_comparison import kept_tables
 
 Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
@@ -54,6 +55,14 @@ def test_a_count_by_another_rule_is_marked() -> None:
     assert re.search(r"^st-simdiff-released +≈# +988 ", text, re.MULTILINE)
     assert re.search(r"^evs +1,024 ", text, re.MULTILINE)
     assert "#: keeps another number" in " ".join(text.split())
+
+
+def test_pages_mark_as_the_terminal_does(everything: Comparison) -> None:
+    rows = {row["label"]: row for row in kept_tables(everything.rows)[0].on_page()["rows"]}
+    assert [rows[name]["marks"] for name in ("evs", "framefusion", "st-simdiff-released")] == ["", "m≈", "≈#"]
+    assert rows["framefusion"]["note"].startswith("merges tokens; approximate: ")
+    assert rows["st-simdiff-released"]["note"].endswith("; keeps another number of tokens, by a rule of its own")
+    assert rows["evs"]["note"] == ""
 
 
 def test_every_selector_runs_at_every_ratio(everything: Comparison) -> None:

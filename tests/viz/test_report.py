@@ -103,7 +103,7 @@ def test_a_report_of_selectors_of_two_dumps(open_page: Open, tmp_path: Path) -> 
     page = open_page(page_file.read_text(encoding="utf-8"), 390, 844)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#tables tbody tr").count() == 3
-    assert "framefusion ≈" in text(page, "#tables")
+    assert "framefusion m≈" in text(page, "#tables")
     page.locator("#notes summary").click()  # what a finger cannot hover over
     assert "framefusion" in page.locator("#noted dt").all_inner_texts()
     assert text(page, "#facts").startswith("All 2 videos: means over 2 videos, ± one standard deviation")

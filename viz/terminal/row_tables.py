@@ -27,6 +27,7 @@ class RowTable:
     columns : names, see :data:`stgraph.columns.COLUMNS`
     groups : label -> its rows
     notes : label -> a remark beside the figures
+    marks : label -> signs that stand for it, "" for none; a column of their own on a terminal
     """
 
     title: str
@@ -34,6 +35,7 @@ class RowTable:
     columns: Sequence[str]
     groups: Mapping[str, Sequence[Row]]
     notes: Mapping[str, str]
+    marks: Mapping[str, str]
 
     def means(self, label: str) -> list[float | None]:
         """A value for each column."""
@@ -48,19 +50,19 @@ class RowTable:
         known = ([value for value in values if value is not None] for values in found)
         return [stdev(values) if len(values) > 1 else None for values in known]
 
-    def on_terminal(self, of: str, marks: Mapping[str, str] | None = None) -> Table:
+    def on_terminal(self, of: str) -> Table:
         """The table for a terminal of 80 characters; ``of`` is the header of the labels."""
         table = new_table(self.title if self.ratio is None else f"r = {self.ratio:g}. {self.title}")
         table.padding, table.show_edge = 0, False
         table.add_column(of, overflow="fold")
-        if marks is not None:
+        if self.marks:
             table.add_column("", no_wrap=True)
         for name in self.columns:
             table.add_column(narrow_head(name), justify="right", no_wrap=True)
         for label in self.groups:
             values = zip(self.columns, self.means(label), self.spreads(label), strict=True)
             cells = [shown(name, value) + _plus_minus(name, spread) for name, value, spread in values]
-            table.add_row(Text(label), *([] if marks is None else [Text(marks[label])]), *cells)
+            table.add_row(Text(label), *([Text(self.marks[label])] if self.marks else []), *cells)
         return table
 
     def on_page(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class RowTable:
                 {
                     "label": label,
                     "note": self.notes.get(label, ""),
+                    "marks": self.marks.get(label, ""),
                     "cells": [
                         None if value is None else column.factor * value
                         for column, value in zip(described, self.means(label), strict=True)
@@ -107,13 +110,14 @@ def row_table(
     rows: Sequence[Row],
     label: Callable[[Row], str],
     notes: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> RowTable:
     """A table of these rows; a column in which no row has a value is left out."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(label(row), []).append(row)
     used = [name for name in columns if any(row.get(name) is not None for row in rows)]
-    return RowTable(title, ratio, used, groups, notes or {})
+    return RowTable(title, ratio, used, groups, notes or {}, marks or {})
 
 
 def overlap_means(pairs: Sequence[Row], label: Callable[[Row, str], str]) -> tuple[list[str], list[list[float | None]]]:

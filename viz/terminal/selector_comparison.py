@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -18,6 +18,10 @@ from stgraph.viz.terminal.tables import new_table
 
 _COST = ("n_kept", "mean_layer_ratio", "flops_ratio")
 _KEPT = (*_COST, "n_events_kept", *NEAREST, "frame_evenness", "jaccard", "select_s")
+MARKS = (
+    "m: merges tokens; ≈: approximate, the column exactness of the rows says why; #: keeps another number, by a rule "
+    "of its own."
+)
 
 
 def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTable]:
@@ -26,6 +30,7 @@ def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTab
     for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
         inside = [row for row in rows if row["retain_ratio"] == ratio]
         first = selector_label(inside[0])
+        usual = _usual_counts(inside)
         shared = {name: _shared(overlap, ratio, first, name) for name in map(selector_label, inside)}
         table = row_table(
             f"Kept of {inside[0]['n_visual']:,} tokens",
@@ -33,7 +38,8 @@ def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTab
             _KEPT,
             [{**row, "jaccard": shared[selector_label(row)]} for row in inside],
             selector_label,
-            {selector_label(row): _note(row) for row in reversed(inside)},
+            {selector_label(row): "; ".join(_remarks(row, usual).values()) for row in reversed(inside)},
+            {selector_label(row): "".join(_remarks(row, usual)) for row in reversed(inside)},
         )
         tables.append(table)
     return tables
@@ -44,7 +50,7 @@ def selector_tables(
 ) -> RenderableType:
     """Everything ``stgraph compare --selectors`` shows: a table per ratio, what was skipped, the legend."""
     tables = kept_tables(rows, overlap)
-    parts: list[RenderableType] = [table.on_terminal("selector", _marks(table)) for table in tables]
+    parts: list[RenderableType] = [table.on_terminal("selector") for table in tables]
     if skipped:
         parts.append(_skipped_table(skipped))
     text = Text("\n".join([*sentences(rows, overlap), ""])) if rows else Text()
@@ -113,21 +119,24 @@ def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _note(row: Row) -> str:
-    """A remark on a selector beside its figures."""
-    parts = ["merges tokens"] if row.get("kind") == "merge" else []
-    return "; ".join([*parts, *([row["exactness"]] if row.get("exactness") not in (None, "exact") else [])])
+def _usual_counts(rows: Sequence[Row]) -> dict[str | None, int | None]:
+    """How many tokens most selectors keep of each video."""
+    counts: dict[str | None, Counter[int | None]] = {}
+    for row in rows:
+        counts.setdefault(row.get("dump"), Counter())[row.get("n_kept")] += 1
+    return {video: found.most_common(1)[0][0] for video, found in counts.items()}
 
 
-def _marks(table: RowTable) -> dict[str, str]:
-    firsts = {label: rows[0] for label, rows in table.groups.items()}
-    usual = Counter(row["n_kept"] for row in firsts.values()).most_common(1)[0][0]
-    return {
-        label: ("m" if row["kind"] == "merge" else "")
-        + ("" if row["exactness"] == "exact" else "≈")
-        + ("#" if row["n_kept"] != usual and row["measured"] != "layers" else "")
-        for label, row in firsts.items()
-    }
+def _remarks(row: Row, usual: Mapping[str | None, int | None]) -> dict[str, str]:
+    """What is to be known of a selector beside its figures: a sign, and what it says in words."""
+    remarks = {}
+    if row.get("kind") == "merge":
+        remarks["m"] = "merges tokens"
+    if row.get("exactness") not in (None, "exact"):
+        remarks["≈"] = row["exactness"]
+    if row.get("n_kept") != usual[row.get("dump")] and row.get("measured") != "layers":
+        remarks["#"] = "keeps another number of tokens, by a rule of its own"
+    return remarks
 
 
 def _skipped_table(skipped: Sequence[Row]) -> Table:
@@ -152,10 +161,7 @@ def _legend(rows: Sequence[Row], tables: Sequence[RowTable], skipped: Sequence[R
         )
     if rows:
         meaning = legend(dict.fromkeys(name for t in tables for name in t.columns))
-        lines.append(
-            "m: merges tokens; ≈: approximate, the column exactness of the rows says why; #: keeps another number, "
-            f"by a rule of its own. Overlap is with the first row, {selector_label(rows[0])}.\n{ARROWS}\n{meaning}"
-        )
+        lines.append(f"{MARKS} Overlap is with the first row, {selector_label(rows[0])}.\n{ARROWS}\n{meaning}")
     return Text("\n".join(lines))
 
 

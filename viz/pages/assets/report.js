@@ -18,7 +18,7 @@ function tableOf(table) {
     const value = (row) => (order.column < 0 ? 0 : row.cells[order.column] ?? -Infinity);
     const sorted = [...table.rows].sort((a, b) => (order.down ? value(b) - value(a) : value(a) - value(b)));
     body.replaceChildren(...sorted.map((row) => {
-      const name = row.note ? element("abbr", { textContent: `${row.label} ≈`, title: row.note }) : row.label;
+      const name = row.marks ? element("abbr", { textContent: `${row.label} ${row.marks}`, title: row.note }) : row.label;
       const line = element("tr", {}, element("th", { scope: "row" }, name));
       row.cells.forEach((cell, k) => {
         const column = table.columns[k], made = element("td", { textContent: shown(cell, column) });
