@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class MinimalSelector(Protocol):
-    """The minimal protocol of a selector; :func:`stgraph.selection.checked.checked` turns it into a
-    :class:`Selector`."""
+    """Minimal protocol of a selector; :func:`stgraph.selection.checked.checked` turns it into a :class:`Selector`."""
 
     # Properties, so that class variables and properties of an implementation satisfy a type checker too.
     @property
@@ -47,39 +46,39 @@ class MinimalSelector(Protocol):
 class Selector(MinimalSelector, Protocol):
     """The full protocol of a selector: from tokens to a selection, at once or in the stages of a running model.
 
-    A third party's selector may omit whatever is not in :class:`MinimalSelector`.
+    A third party's selector may omit everything beyond :class:`MinimalSelector`.
     """
 
     @property
     def on_gpu(self) -> bool:
-        """Whether features are taken on a GPU; by default they are copied to host memory."""
+        """Whether it computes on a GPU; by default, features are copied to host memory first."""
         ...
 
     def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal, and what could stand for it; by default, one of those
-        in ``requires``."""
+        """Raise MissingSignalError if ``tokens`` lack a signal and any substitute for it; by default, one of
+        ``requires``."""
         ...
 
     def stages(self) -> tuple[Stage, ...]:
-        """Where tokens are cut inside a running model, in order, and by which attention; by default at once, and by
-        attention where ``requires`` names a signal that is."""
+        """The cuts inside a running model, in order, each with the attention it reads; by default a single one, by
+        attention if ``requires`` names an attention signal."""
         ...
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
         """Select as far as possible without attention, inside a running model.
 
-        By default the attention becomes signals of the tokens for :meth:`select`.
+        By default the attention is handed to :meth:`select` as signals of the tokens.
 
         Parameters
         ----------
-        tokens : as the language model gets them, without signals
-        layer : decoder layer whose attention will be read, if any is
+        tokens : as the language model receives them, without signals
+        layer : decoder layer whose attention will be read, if any
         """
         ...
 
 
 def check_selector_class(found: Any) -> None:
-    """Raise InputError unless ``found(budget=...)`` is a :class:`Selector`; one is made to find out."""
+    """Raise InputError unless ``found(budget=...)`` makes a :class:`Selector`; one is made to check."""
     if not callable(found):
         raise InputError(f"{type(found).__name__} cannot be called; register the class, not an instance of it")
     made = found(budget=Budget(retain_ratio=0.5))
@@ -198,8 +197,8 @@ def selector(
     ----------
     name : see ``SELECTORS.names()``
     retain_ratio, n_keep, measured, newlines : the budget (:class:`Budget`); exactly one of the first two
-    **parameters : the selector's own; ``preset="robust"`` (or "paper", or a row of the paper's ablation) names several
-        of st-simdiff at once, which others given beside it overrule
+    **parameters : the selector's own; ``preset="robust"`` (or "paper", or a row of the paper's ablation) sets several
+        parameters of st-simdiff at once; others given with it take precedence
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Unread:
 
 
 class CapturedSelection:
-    """What :func:`capture` returns: call it with tokens of the shape it was made for."""
+    """Result of :func:`capture`: call it with tokens of the shape it was made for."""
 
     def __init__(self, selector: StSimDiff, tokens: VideoTokens) -> None:
         import torch
@@ -52,8 +52,8 @@ class CapturedSelection:
         self._found = unread(self.selector, self._tokens)
 
     def __call__(self, tokens: VideoTokens) -> Selection:
-        """The selection of other tokens on the same grid: they are copied to the memory the recorded work reads, unless
-        they are there already (:attr:`features`).
+        """Select from other tokens on the same grid; they are first copied to the memory the recorded work reads,
+        unless they are there already (:attr:`features`).
 
         Raises
         ------
@@ -87,13 +87,13 @@ class CapturedSelection:
 def capture(selector: Any, tokens: VideoTokens) -> CapturedSelection:
     """Record a selection of tokens like ``tokens`` as a CUDA graph.
 
-    A call then issues one replay instead of some fifty pieces of work, and waits for the device once. Results equal
+    A call then issues one replay instead of about fifty launches, and waits for the device once. Results equal
     ``selector.select``.
 
     Parameters
     ----------
     selector : st-simdiff or srts with backend "lattice-components" and a splitter that runs on the GPU ("tree")
-    tokens : on a CUDA device; shape, dtype and grid count, the values do not
+    tokens : on a CUDA device; only their shape, dtype and grid matter
 
     Raises
     ------
@@ -125,7 +125,7 @@ def obstacle(selector: Any, tokens: VideoTokens) -> str | None:
 
 
 def unread(selector: StSimDiff, tokens: VideoTokens) -> Unread:
-    """The work of ``selector.select`` on a GPU, without reading back."""
+    """Issue the work of ``selector.select`` on a GPU, without reading back."""
     from stgraph.kernels.gpu.neighbours import issue
 
     similarity, norms, bad = issue(tokens.lattice)
@@ -135,7 +135,7 @@ def unread(selector: StSimDiff, tokens: VideoTokens) -> Unread:
 
 
 def finished(selector: StSimDiff, found: Unread, tokens: VideoTokens, start: float) -> Selection:
-    """The selection from issued work; owned by the caller."""
+    """The selection from the issued work; owned by the caller."""
     first_bad, *figures = found.read()
     if first_bad < tokens.grid.n_nodes:
         raise bad_token(int(first_bad), tokens.grid.H, tokens.grid.W)

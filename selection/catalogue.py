@@ -1,4 +1,4 @@
-"""What there is to know about a selector before it is used: its paper, its signals, its parameters."""
+"""Selectors described: paper, required signals and parameters, as ``stgraph selectors`` shows them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Parameter:
     Attributes
     ----------
     name, default : as in Python
-    values : what it may be, in words
-    meaning : in words
+    values : allowed values, in words
+    meaning : its description
     """
 
     name: str
@@ -39,12 +39,12 @@ class Description:
     name : in ``stgraph.selector(name)``
     title, venue, year : of the paper; None where there is none
     summary : the first paragraph of the class's documentation
-    signals : what it needs beside features and grid, ascending
-    cuts : where tokens are dropped: "before the LLM", or the decoder layers before which they are
+    signals : required besides features and grid, ascending
+    cuts : where tokens are dropped: "before the LLM", or the decoder layers they are dropped before
     counts : how K is met: "exact", "exact or the authors'", "the authors'"
     quadratic : whether time grows with the square of the tokens, of a frame or of the video
-    on_gpu : whether it computes on a GPU; others get a copy in host memory
-    parameters : beside the budget
+    on_gpu : whether it computes on a GPU; other selectors get a copy in host memory
+    parameters : besides the budget
     """
 
     name: str
@@ -139,7 +139,7 @@ def _grid() -> Any:
 
 
 def _parameters(cls: Any) -> list[Parameter]:
-    """In the order of the call."""
+    """The parameters, in the order of the signature."""
     meanings: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         meanings.update({name: text for name, text in _attributes(base).items() if not text.startswith("as :class:")})
@@ -159,7 +159,7 @@ def _parameters(cls: Any) -> list[Parameter]:
 
 
 def _values(cls: Any, name: str, default: Any) -> str:
-    """What the class says when it refuses a value that nothing can be."""
+    """The allowed values, taken from the error the class raises for an impossible one."""
     if isinstance(default, bool):
         return "true or false"
     try:
@@ -175,7 +175,7 @@ def _values(cls: Any, name: str, default: Any) -> str:
 
 
 class _Nothing:
-    """No value of any parameter."""
+    """A value no parameter accepts."""
 
 
 _NOTHING = _Nothing()
@@ -186,7 +186,7 @@ def _documentation(cls: Any) -> str:
 
 
 def _attributes(cls: Any) -> dict[str, str]:
-    """The names under "Attributes" in the documentation of a class itself, with their text."""
+    """The entries under "Attributes" in a class's own docstring: name to text."""
     section = re.search(r"^Attributes\n-+\n(.*?)(?=\n\n|\Z)", _documentation(cls), re.DOTALL | re.MULTILINE)
     if section is None:
         return {}
@@ -197,6 +197,6 @@ def _attributes(cls: Any) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Documentation as it is read: without marks."""
+    """A docstring without its markup."""
     words = re.sub(r":\w+:`~?(?:[\w.]*\.)?([^`.]+)`", r"\1", " ".join(text.split()))
     return words.replace("``", "")

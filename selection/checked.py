@@ -27,7 +27,7 @@ def check_rows(by: str, what: str, rows: Any, n: int, expected: int | None, *, r
     by, what : the selector and the name of its result, for the message
     rows : [K] int64, NumPy array or torch tensor
     n : number of tokens
-    expected : K; None if it depends on the features
+    expected : K, or None if it depends on the features
     read : False leaves values on a GPU unread, to avoid waiting
     """
     if not is_tensor(rows) and not isinstance(rows, np.ndarray):
@@ -49,7 +49,7 @@ def check_rows(by: str, what: str, rows: Any, n: int, expected: int | None, *, r
 
 
 def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | None) -> Selection:
-    """``found``, checked to be a valid selection of ``tokens``.
+    """Return ``found`` after checking that it is a valid selection of ``tokens``.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def check_selection(by: str, found: Any, tokens: VideoTokens, expected: int | No
 
 
 class CheckedSelector:
-    """A third party's selector: omitted members take their defaults, and every selection is checked."""
+    """Wrapper of a third party's selector: omitted members take their defaults, and every selection is checked."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -105,7 +105,7 @@ class CheckedSelector:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it takes features on a GPU."""
+        """Whether it computes on a GPU."""
         return bool(getattr(self._inner, "on_gpu", False))
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -130,9 +130,9 @@ class CheckedSelector:
         FeatureError
             a token holds NaN or Inf, which every selector refuses
         InputError
-            it is not a selection of ``tokens``, or does not keep as many as ``count`` promises
+            the result is not a selection of ``tokens``, or does not keep as many as ``count`` promises
         UnavailableError
-            its code raised something else, the cause of this error
+            its code raised another exception, which is this error's cause
         """
         check_features(tokens)
         with naming(self._by, self._inner):
@@ -140,7 +140,7 @@ class CheckedSelector:
         return check_selection(self._by, found, tokens, self._inner.count(tokens.grid, budget))
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """The same inside a running model, whose attention of ``layer`` will be read."""
+        """The same inside a running model, whose attention in ``layer`` will be read."""
         if not hasattr(self._inner, "begin"):
             return begin_by_signals(self, self.stages(), tokens, layer)
         check_features(tokens)
@@ -180,7 +180,7 @@ class CheckedSelector:
 
 
 def checked(selector: Any) -> Any:
-    """A :class:`stgraph.selection.base.Selector` from at least a minimal one: itself if our own code makes and checks
-    its selections, else wrapped in a check."""
+    """A :class:`stgraph.selection.base.Selector` from at least a minimal one: the object itself if this library makes
+    and checks its selections, otherwise wrapped in a check."""
     made_by = [getattr(type(selector), method) for method in ("select", "begin") if hasattr(type(selector), method)]
     return CheckedSelector(selector) if len(made_by) < 2 or any(map(is_foreign, made_by)) else selector

@@ -27,13 +27,13 @@ class Choice:
 
     Attributes
     ----------
-    nodes : [K] int64, ascending, unique; in host memory or beside the features, as reasons and scores
+    nodes : [K] int64, ascending, unique; in host memory or on the device of the features, like reasons and scores
     reason : one code for all, or [K]
     scores : [K] numbers
     merge : [K, N] scipy.sparse.csr_array over the nodes, row k for nodes[k]; None if nothing is merged
-    n_input : tokens that enter the LLM, if more than K
-    prune_layer : the first layer that sees only the K tokens
-    cuts : (layer, tokens from there on), ascending, where there are several; the last is (prune_layer, K)
+    n_input : tokens entering the LLM, if more than K
+    prune_layer : first layer that sees only the K tokens
+    cuts : (layer, tokens from that layer on), ascending, if there are several; the last is (prune_layer, K)
     provenance : replaces the method's parameters in the provenance, if more informative
     seconds : time of each step, if there are several
     """

@@ -1,4 +1,4 @@
-"""Selectors that rank tokens by attention in the vision encoder: of its CLS token, or what each patch receives."""
+"""Base of selectors that rank tokens by attention in the vision encoder: from its CLS token, or received per patch."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ByEncoderAttention(Method):
 
     Attributes
     ----------
-    attention : "cls", the authors'; or "received", the attention that each patch receives, mean over heads and all
-        queries, which public ports to towers without a CLS token (SigLIP, Qwen's) put in its place
+    attention : "cls", as the authors do; or "received", the attention each patch receives, mean over heads and all
+        queries, which public ports use for towers without a CLS token (SigLIP, Qwen's)
     """
 
     attention: str = "cls"
@@ -37,7 +37,7 @@ class ByEncoderAttention(Method):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """The attention, and what is needed beside it."""
+        """The attention, and any further signals."""
         return self.also | {SOURCES[self.attention]}
 
     def ranked_by(self, tokens: VideoTokens) -> Array:
@@ -46,14 +46,14 @@ class ByEncoderAttention(Method):
         Raises
         ------
         MissingSignalError, GridError, InputError
-            no such signal, or it cannot be placed on the tokens
+            the signal is missing, or cannot be mapped to the tokens
         """
         name = SOURCES[self.attention]
         saved = tokens.signal(name, self.name)
         return on_lattice(tokens, saved.mean(axis=1, dtype=np.float32) if self.attention == "cls" else saved, name)
 
     def n_patches(self, tokens: VideoTokens) -> int:
-        """Patches of the encoder in a frame."""
+        """Encoder patches per frame."""
         return int(tokens.signals[SOURCES[self.attention]].shape[-1])
 
     def closeness(self, tokens: VideoTokens, *, merges: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Check for NaN and Inf in features, which every selector refuses, whether it reads them or only passes them on."""
+"""Check for NaN and Inf in features: every selector refuses them, even one that does not read the features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stgraph.tokens import VideoTokens
 
 
 def check_features(tokens: VideoTokens) -> None:
-    """One pass over the features, for selectors that do not read them all. Waits for a GPU once.
+    """Check every token in one pass, for selectors that do not read all features. Waits for a GPU once.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checks of parameters that are integers."""
+"""Checks of integer parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stgraph.errors import InputError
 
 
 def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise InputError unless ``value`` is an integer, NumPy's included and bool not, of at least ``least``."""
+    """Raise InputError unless ``value`` is an integer (NumPy's included, bool excluded) of at least ``least``."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise InputError(f"{name} is {value!r}; it must be an integer of at least {least}")
 

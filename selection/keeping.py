@@ -1,4 +1,4 @@
-"""Keeping: settings x retain ratios on one video, with shared work done once."""
+"""Keeping tokens: settings x retain ratios on one video, with shared work done once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kept:
     selection : the tokens kept; ``len``, iteration and ``np.asarray`` are those of its indices
     analysis : graph, communities, centrality and events for st-simdiff and its variants; None for all other selectors.
         Settings with the same communities share them, and the ratios of one setting share the analysis
-    seconds : the time this setting takes at this ratio alone, shared work included
+    seconds : time this setting would take at this ratio by itself, shared work included
     """
 
     setting: Setting
@@ -166,7 +166,7 @@ class Keeping:
         return replace(there, tokens=budget.view(self.tokens), seconds={**there.seconds, "graph": graph_s}), took
 
     def _again(self, selector: StSimDiff, found: Analysis, took: float) -> tuple[Analysis, float]:
-        """The same communities with another event threshold."""
+        """The same communities with a different event threshold."""
         selector.check_signals(self.tokens)
         return selector.with_events(found), took
 
@@ -227,7 +227,7 @@ def keep(
 
 
 def as_settings(settings: Setting | str | Sequence[Setting | str]) -> list[Setting]:
-    """Settings as they may be given: one or several, by name where they have no parameters.
+    """A list of settings from one or several, each a :class:`Setting` or a selector's name.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def as_settings(settings: Setting | str | Sequence[Setting | str]) -> list[Setti
 
 
 def as_ratios(ratios: float | Sequence[float]) -> list[float]:
-    """Retain ratios as they may be given, one or several."""
+    """A tuple of retain ratios from one or several."""
     return list(ratios) if isinstance(ratios, Iterable) else [ratios]
 
 

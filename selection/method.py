@@ -57,7 +57,7 @@ class Method(Spelled, ABC):
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Choose from ``tokens``, whose grid holds exactly the nodes that count.
 
-        1 <= n_keep < N, or n_keep <= N for a method that does not fit the budget.
+        1 <= n_keep < N; n_keep may equal N for a method that does not fit the budget.
         """
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -73,7 +73,7 @@ class Method(Spelled, ABC):
         return self._n_keep(budget.lattice(grid, self.newlines), budget)
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """How many of the nodes of ``grid`` the budget keeps."""
+        """Number of nodes of ``grid`` that the budget keeps."""
         return budget.count(grid, self.prune_layer, self.n_layers)
 
     def select(self, tokens: VideoTokens, budget: Budget | None = None) -> Selection:
@@ -121,15 +121,15 @@ class Method(Spelled, ABC):
         return finish(choice, tokens, view, budget, provenance, choice.seconds or seconds or {}, self.n_layers)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The cut inside a running model: one, by attention if the method needs it as a signal."""
+        """The cut inside a running model: a single one, by attention if the method needs it as a signal."""
         return stages_by_signals(self.requires, self.prune_layer)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Select inside a running model, whose attention of decoder layer ``layer`` is read if it is needed.
+        """Select inside a running model, whose attention in decoder layer ``layer`` is read if needed.
 
         Parameters
         ----------
-        tokens : as the language model gets them, without signals
+        tokens : as the language model receives them, without signals
         """
         stages = self.stages()
         if any(stage.attention for stage in stages) and self.keeps_all(tokens.grid):
@@ -147,7 +147,8 @@ class Method(Spelled, ABC):
         return is_foreign(type(self).choose)
 
     def _check_newlines(self, tokens: VideoTokens, view: VideoTokens) -> None:
-        """Encoder signals have no value for the newlines of ``view``; attention says so itself."""
+        """Refuse newlines in ``view`` for encoder signals, which have no value there; attention signals check this
+        themselves."""
         lost = sorted(self.requires & tokens.signals.keys() - view.signals.keys() - {"importance"})
         if lost:
             raise InputError(
@@ -181,17 +182,17 @@ class FittedMethod(Method):
 
 
 def approximate(*reasons: str) -> str:
-    """The exactness of a choice that departs from its authors for these reasons; "exact" without any."""
+    """Exactness of a choice that departs from its authors' method for these reasons; "exact" if there are none."""
     return f"approximate: {'; '.join(reasons)}" if reasons else "exact"
 
 
 def host_copy(selector: str, device: str) -> str:
-    """The reason features are copied to host memory, for reports and statistics."""
+    """Why features are copied to host memory, for reports and statistics."""
     return f"{selector} does not compute on {device}, where the features were"
 
 
 def _through_host(method: Method, tokens: VideoTokens, budget: Budget) -> Selection:
-    """The selection of a CPU method, returned on the device of the features."""
+    """Select with a CPU method, and return the selection on the device of the features."""
     found = method.select(tokens.to("cpu"), budget)
     reason = host_copy(method.name, tokens.device)
     _log.info("%s", reason)

@@ -29,14 +29,14 @@ from stgraph.spelling import hint
 
 @dataclass(frozen=True)
 class LLMShape:
-    """The sizes of an LLM that decide on its FLOPs.
+    """Sizes of an LLM that determine its FLOPs.
 
     Attributes
     ----------
     n_layers : decoder layers
     hidden : d, channels per token
     intermediate : m, of the gated MLP
-    n_heads, n_kv_heads : of queries; of keys and values
+    n_heads, n_kv_heads : heads of the queries; of keys and values
     head : c, channels per head
     """
 
@@ -48,7 +48,7 @@ class LLMShape:
     head: int = 128
 
     def projections(self, n_tokens: int) -> int:
-        """FLOPs of the queries, keys and values of one layer."""
+        """FLOPs of one layer's queries, keys and values."""
         return 2 * n_tokens * self.hidden * (self.n_heads + 2 * self.n_kv_heads) * self.head
 
     def layer(self, n_tokens: int) -> int:
@@ -74,7 +74,7 @@ _GATED = ("silu", "swish", "gelu", "gelu_pytorch_tanh")  # activations of MLPs w
 
 
 def prefill_flops(shape: LLMShape, tokens: Iterable[int], n_probed: int = 0, probe_layer: int = 0) -> int:
-    """FLOPs of one prompt on its way through the decoder layers.
+    """FLOPs of one prompt through all decoder layers.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def prefill_flops(shape: LLMShape, tokens: Iterable[int], n_probed: int = 0, pro
 
 
 def account_flops(shape: LLMShape, account: TokenAccount) -> dict[str, Any]:
-    """Columns ``prefill_tflop`` and ``flops_ratio`` of the tokens that an account counts, text apart; None where they
-    are dropped inside an LLM of another number of layers.
+    """Columns ``prefill_tflop`` and ``flops_ratio`` of the visual tokens of an account, text excluded; None if they are
+    dropped inside an LLM with a different number of layers.
     """
     if account.n_layers != shape.n_layers and account.n_input != account.n_kept:
         return {"prefill_tflop": None, "flops_ratio": None}
@@ -100,18 +100,18 @@ def account_flops(shape: LLMShape, account: TokenAccount) -> dict[str, Any]:
 
 
 def shape_named(name: str | os.PathLike[str]) -> LLMShape:
-    """One of :data:`SHAPES`, or that of a checkpoint's config.json.
+    """A shape of :data:`SHAPES`, or that of a checkpoint's config.json.
 
     Parameters
     ----------
-    name : of a shape; or a path of config.json, or of the folder that holds it
+    name : of a shape, or the path of a config.json or of its folder
 
     Raises
     ------
     UnknownNameError
         no such name or file
     InputError
-        a configuration that the formula does not count
+        a configuration the formula does not cover
     """
     if name in SHAPES:
         return SHAPES[str(name)]
@@ -133,7 +133,7 @@ def shape_named(name: str | os.PathLike[str]) -> LLMShape:
 
 
 def shape_of(config: Any) -> LLMShape | None:
-    """The shape of an LLM, or of that inside a VLM; None for mixtures of experts, layers that are not attention, and
+    """The shape of an LLM, or of the LLM inside a VLM; None for mixtures of experts, layers other than attention, and
     MLPs without a gate.
 
     Parameters

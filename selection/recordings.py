@@ -16,19 +16,19 @@ MOST = 4  # shapes
 
 
 class Recordings:
-    """A selector that records its work as a CUDA graph when a shape comes the second time, and replays it from then on.
+    """A selector that records its work as a CUDA graph the second time a shape occurs, and replays it from then on.
 
-    In all else it is the selector it was made of. What cannot be recorded (another device, a selector or a ranking that
-    :func:`stgraph.capture` refuses, attention that is read in between) is selected as ever. Each recording holds a copy
-    of the features, N x d values, and the memory of one selection; of more than ``most`` shapes the one not used for
-    the longest goes. Threads take turns, since a recording has one place for its features.
+    Otherwise it behaves like the selector it wraps. Work that cannot be recorded (another device, a selector or ranking
+    that :func:`stgraph.capture` refuses, attention read in between) runs as usual. Each recording holds a copy of the
+    features, N x d values, and the memory of one selection; beyond ``most`` shapes, the least recently used one is
+    dropped. Threads take turns, since a recording has one place for its features.
 
     Parameters
     ----------
     selector : any
-    most : shapes that are remembered, at least 1
-    record : makes what is called with tokens of a shape
-    device : the kind of device whose work is recorded
+    most : number of shapes remembered, at least 1
+    record : makes the recorded selection for tokens of one shape
+    device : kind of device whose work is recorded
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Recordings:
         return getattr(self._selector, name)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """As the selector's; recorded where no attention is waited for."""
+        """The selector's ``begin``, recorded unless it waits for attention."""
         if any(stage.attention is not None or stage.layer for stage in self._selector.stages()):
             found: Selection | Waiting = self._selector.begin(tokens, layer)
             return found
         return self.select(tokens)
 
     def select(self, tokens: VideoTokens) -> Selection:
-        """As the selector's, with the same result."""
+        """The selector's ``select``, with the same result."""
         if not self._can_record(tokens):
             selection: Selection = self._selector.select(tokens)
             return selection

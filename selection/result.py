@@ -136,7 +136,7 @@ class Selection(Spelled):
         return kept.reshape(self.grid.shape)
 
     def reasons(self) -> dict[str, int]:
-        """Number of kept tokens per reason; reasons that did not occur are left out."""
+        """Number of kept tokens per reason, without reasons that did not occur."""
         counts = np.bincount(to_host(self.reason), minlength=len(REASON_NAMES) + 1)
         return {name: int(counts[code]) for code, name in REASON_NAMES.items() if counts[code]}
 
@@ -231,7 +231,7 @@ class Selection(Spelled):
 
     @property
     def _maker(self) -> str:
-        """The selector, and the backend if it detected communities."""
+        """Name of the selector, with the backend if it detected communities."""
         community = self.provenance.get("community")
         backend = community.get("backend") if isinstance(community, Mapping) else None
         return ", ".join(str(name) for name in (self.provenance.get("selector", "unknown"), backend) if name)

@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """``evs``, ``st-simdiff / igraph-leiden``: a short label."""
+        """A short label, such as ``evs`` or ``st-simdiff / igraph-leiden``."""
         backend = self.parameters.get("backend")
         return f"{self.selector} / {backend}" if backend else self.selector
 
@@ -57,7 +57,7 @@ class Setting:
         return selector(self.selector, **vars(budget), **self.parameters)
 
     def get(self, parameter: str) -> Any:
-        """The value of a parameter, given or default; None for a selector that has no such parameter."""
+        """The value of a parameter, given or default; None if the selector lacks the parameter."""
         return self.parameters.get(parameter, getattr(SELECTORS.get(self.selector), parameter, None))
 
     @property
@@ -69,9 +69,8 @@ class Setting:
 
 
 def check_parameters(selectors: Iterable[str], given: Iterable[str], *, without: Iterable[str] = ()) -> None:
-    """Raise InputError unless each of the parameters is known to one of the selectors.
-
-    ``without`` : names among them that are not selectors
+    """Raise InputError unless each parameter is known to one of the selectors. ``without`` : names among them that are
+    not selectors
     """
     names = tuple(selectors)
     known = {parameter for name in names if name not in without for parameter in parameters_of(name)}
@@ -116,9 +115,9 @@ def backend_settings(
 
     Parameters
     ----------
-    backends : names, or "all" for every one that runs here; empty for one per objective. With ``tau_sim`` below 0 only
-        those of them that take weights below 0
-    splits : splitters; "native", named with others or without a backend, applies to the backends that support it
+    backends : names, or "all" for every one that runs here; empty for one per objective (with ``tau_sim`` below 0, only
+        those that accept negative weights)
+    splits : splitters; "native", named with others or without a backend, applies only to backends that support it
     seeds : for backends that use one; the others run once
     parameters : others, the same for all
 
@@ -160,19 +159,19 @@ def selector_settings(
     seeds: Iterable[int] = (0,),
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Setting]:
-    """Selectors, each with the parameters it has.
+    """A setting per selector, each with the parameters it accepts.
 
     Parameters
     ----------
     selectors : names; empty for all that can be used
     backends : community backends, for the selectors that take one; empty for their default
-    seeds : for selectors that draw at random themselves; the others run once
-    parameters : others, the same for all that have them
+    seeds : for selectors that draw random numbers themselves; the others run once
+    parameters : others, the same for all selectors that accept them
 
     Raises
     ------
     UnknownNameError, InputError
-        a name or parameter is wrong, or there is no seed
+        a name or parameter is wrong, or seeds is empty
     """
     draws = tuple(seeds)
     check_axis("seeds", draws)
@@ -191,12 +190,12 @@ def selector_settings(
 def check_settings(
     settings: Sequence[Setting], ratios: Sequence[float], measured: str = "kept", newlines: str | None = None
 ) -> None:
-    """Raise unless there are settings and ratios, and each of them is right; no tokens are needed.
+    """Raise unless settings and ratios are non-empty and each is valid; needs no tokens.
 
     Raises
     ------
     UnknownNameError, InputError
-        a name, parameter or ratio is wrong, or there is none
+        a name, parameter or ratio is wrong, or none is given
     """
     check_axis("settings", settings)
     check_axis("retain_ratios", ratios)

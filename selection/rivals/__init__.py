@@ -1,1 +1,1 @@
-"""Competing methods, one file each, with separate files for the ideas they share."""
+"""Competing methods, one file per method, and separate files for the ideas they share."""

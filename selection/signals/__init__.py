@@ -1,1 +1,1 @@
-"""Signals as selectors read them."""
+"""Signals, in the form selectors read them."""
