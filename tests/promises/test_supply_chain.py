@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
@@ -87,3 +88,18 @@ def test_environments_have_the_floors_of_the_core(name: str) -> None:
     lines = [line.strip().removeprefix("- ") for line in (ROOT / name).read_text().splitlines()]
     there, wanted = floors(lines), floors(PROJECT["dependencies"])
     assert {package: there.get(package) for package in wanted} == wanted
+
+
+def test_the_description_on_an_index_has_no_relative_link() -> None:
+    described = runpy.run_path(str(ROOT / "setup.py"))["on_an_index"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    outside = re.sub(r"^```.*?^```$", "", described(readme), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", outside)
+    assert all(target.startswith("https://") for _, target in links)
+    pictures = [target for picture, target in links if picture]
+    assert len(pictures) == readme.count("![") > 0
+    for target in pictures:
+        start = f"{PROJECT['urls']['Repository']}/raw/main/"
+        assert target.startswith(start)
+        assert (ROOT / target.removeprefix(start)).is_file()
+    assert described("```sh\nx[0](docs/a.md)\n```\n") == "```sh\nx[0](docs/a.md)\n```\n"
