@@ -12,12 +12,12 @@ from stgraph.spelling import Spelled
 
 @dataclass(frozen=True)
 class TokenAccount(Spelled):
-    """The token cost of one selection in the LLM.
+    """Token cost of one selection in the LLM.
 
     Attributes
     ----------
-    n_visual : visual tokens the ratio refers to
-    n_input : tokens that enter the LLM
+    n_visual : visual tokens, which the ratio refers to
+    n_input : tokens entering the LLM
     n_kept : tokens left at the end
     prune_layer : layers 0 to prune_layer - 1 see ``n_input`` tokens, the others ``n_kept``; 0 before the LLM
     n_layers : decoder layers of the LLM
@@ -41,7 +41,7 @@ class TokenAccount(Spelled):
 
     @property
     def _spans(self) -> list[tuple[int, int]]:
-        """(tokens, layers that see them), from the first layer on."""
+        """(tokens, number of layers that see them), from the first layer on."""
         steps = [(0, self.n_input), *(self.cuts or [(self.prune_layer, self.n_kept)])]
         ends = [layer for layer, _ in steps[1:]] + [self.n_layers]
         return [(count, max(0, end - layer)) for (layer, count), end in zip(steps, ends, strict=True)]
@@ -65,7 +65,7 @@ class TokenAccount(Spelled):
 
 
 def kept_for_mean(ratio: Fraction, n_visual: int, prune_layer: int, n_layers: int) -> int:
-    """The tokens to keep from ``prune_layer`` on, so that the mean over layers is ratio * n_visual (rounded up).
+    """Tokens to keep from ``prune_layer`` on so that the mean over layers is ratio * n_visual (rounded up).
 
     Raises
     ------

@@ -109,8 +109,8 @@ class Budget:
     ----------
     retain_ratio : r in (0, 1]; keeps N_target = ceil(r N), exact for the decimal r
     n_keep : an absolute number of tokens, at least 1
-    measured : "kept" counts the tokens left at the end; "layers" the mean over the LLM's layers, which differs for
-        methods that prune inside the LLM
+    measured : "kept" counts the tokens left at the end; "layers" counts the mean over the LLM's layers, which differs
+        for methods that prune inside the LLM
     newlines : "out": newline tokens are neither counted nor kept; "in": they count in N and are treated like patches;
         None: the method's own way ("in" for st-simdiff-released and framefusion, "out" for all others)
     """
@@ -135,11 +135,11 @@ class Budget:
             raise InputError(f"newlines is {self.newlines!r}; it must be 'in', 'out' or None")
 
     def lattice(self, grid: TokenGrid, own: str = "out") -> TokenGrid:
-        """The grid whose nodes count: with the newline column for "in" (``own`` is the method's own way)."""
+        """The grid of counted nodes: with the newline column for "in" (``own`` is the method's own way)."""
         return grid.with_newline_column() if self._newlines_in(grid, own) else grid
 
     def view(self, tokens: VideoTokens, own: str = "out") -> VideoTokens:
-        """The tokens on :meth:`lattice`."""
+        """The tokens that count, on :meth:`lattice`."""
         return tokens.with_newline_column() if self._newlines_in(tokens.grid, own) else tokens
 
     def _newlines_in(self, grid: TokenGrid, own: str) -> bool:
@@ -148,11 +148,11 @@ class Budget:
         return self.newlines == "in" and grid.kind is not None
 
     def count(self, grid: TokenGrid, prune_layer: int = 0, n_layers: int = 28) -> int:
-        """N_target for the nodes of a grid.
+        """N_target for a grid.
 
         Parameters
         ----------
-        prune_layer, n_layers : where a method prunes inside the LLM; they matter to ``measured="layers"`` only
+        prune_layer, n_layers : where a method prunes inside the LLM; used only with ``measured="layers"``
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Stages: where a selector cuts tokens inside a running model, and which attention it reads to do so."""
+"""Stages: where a selector cuts tokens inside a running model, and the attention each cut reads."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ PROMPT_SIGNALS = frozenset({"text_embeds"})
 
 @dataclass(frozen=True)
 class AttentionRead:
-    """Attention to each visual token in one decoder layer.
+    """Attention to each visual token in one decoder layer, read for a cut.
 
     Attributes
     ----------
-    layer : from 0, the one the authors read; None where they do not say
-    fixed : whether only that layer will do; otherwise who runs the model may name another
+    layer : decoder layer, from 0, that the authors read; None if they do not say
+    fixed : whether only that layer is valid; otherwise the caller may name a different one
     by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens behind the
         video; "raters": of each of the text tokens that :attr:`Waiting.queries` names, mean over heads; "raters-even":
         the same where each weight is divided by what all-ones queries and keys give under the layer's rotation, over
-        the 14 heads (half of fewer than 28) that attend most to the tokens that are left. All but the last prompt
-        token's are read between decoder layers alone, from a layer before the stage's
+        the 14 heads (half of them if fewer than 28) that attend most to the remaining tokens. All but "last" are read
+        only between decoder layers, from a layer before the stage's
     """
 
     layer: int | None = None
@@ -46,23 +46,24 @@ class AttentionRead:
     by: str = "last"
 
     def at(self, named: int) -> int:
-        """The layer that is read where who runs the model names ``named``."""
+        """The layer to read if the caller names ``named``."""
         return self.layer if self.fixed and self.layer is not None else named
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One cut of the visual tokens.
+    """A cut of the visual tokens.
 
     Attributes
     ----------
-    layer : decoder layer, from 0, before which the authors cut; 0 is before the language model
-    attention : what the tokens are ranked by there; None: by nothing that the language model knows
-    states : hidden states that are read, too, and may be merged: "input", those that enter ``layer``, or "mlp", those
-        that enter the feed-forward block of the layer before; None: none. Not where ``layer`` is 0
-    caches : whether what is generated does not see the tokens that go in the layers before either, as where their
-        caches are cut
-    onwards : whether there may be such a stage before each deeper layer, too, by the attention of as much deeper a one
+    layer : decoder layer, from 0, before which tokens are cut; 0 is before the language model
+    attention : the attention that ranks the tokens; None if the language model's attention is not used
+    states : hidden states also read, and possibly merged: "input", those entering ``layer``, or "mlp", those entering
+        the feed-forward block of the layer before; None for none, as always at ``layer`` 0
+    caches : whether dropped tokens are also removed from the caches of the layers before, so that generated tokens do
+        not see them in any layer
+    onwards : whether the stage may repeat before each deeper layer, with the attention of a correspondingly deeper
+        layer
     """
 
     layer: int = 0
@@ -72,7 +73,7 @@ class Stage:
     onwards: bool = False
 
     def unrolled(self, n_layers: int) -> tuple[Stage, ...]:
-        """This stage, and those that may follow it in a language model of ``n_layers`` where it goes on."""
+        """This stage, followed by its possible repetitions in a language model of ``n_layers``."""
         found: tuple[Stage, ...] = (replace(self, onwards=False),)
         read = self.attention
         for deeper in range(1, n_layers - self.layer if self.onwards else 1):
@@ -84,22 +85,21 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Waiting:
-    """A selection that waits for the attention of a stage.
+    """A selection waiting for the attention of a stage.
 
     Attributes
     ----------
-    stage : the one that waits
-    rows : [k] int64, ascending: rows of the tokens that are left until then, and take part in the attention that is
-        read; None: all
-    resume : continues with the attention to each row, [n] float64, 0 at rows that took no part; an array where the
-        tokens are, None where the stage reads none, [q, n] where raters are read. Where it reads states, they are a
-        second argument, [k, d] of ``rows``. Gives the selection, or what waits for the next stage; a :class:`Merged`
-        of one where it merges states
-    assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, where those that are left are weighted sums:
-        merged once, before the language model. The selection that follows has an assignment, too
-    positions : "original", or "compact" where rows are renumbered before the language model; the selection's own do
-        not count then
-    queries : [q] int64: which of the text tokens behind the video rate the tokens; None where none do
+    stage : the stage it waits for
+    rows : [k] int64, ascending: rows of the tokens that remain until then and take part in the attention; None for all
+    resume : continues with the attention to each row, [n] float64, 0 at rows that took no part, on the device of the
+        tokens; None if the stage reads none, [q, n] for raters. States, if read, are a second argument, [k, d] of
+        ``rows``. Returns the selection or the next :class:`Waiting`, or a :class:`Merged` of either if states are
+        merged
+    assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, if the remaining ones are weighted sums:
+        merged once, before the language model. The resulting selection has an assignment, too
+    positions : "original", or "compact" if rows are renumbered before the language model, which overrides the
+        selection's own
+    queries : [q] int64: text tokens after the video that rate the tokens; None if none do
     """
 
     stage: Stage
@@ -112,12 +112,12 @@ class Waiting:
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """What goes on with hidden states that a stage has merged.
+    """Continuation with hidden states merged by a stage.
 
     Attributes
     ----------
-    state : the selection, or what waits for the next stage. A selection has an assignment
-    weights : [k', k] scipy.sparse.csr_array: the rows that are left now as weighted sums of those that were
+    state : the selection, which has an assignment, or the next :class:`Waiting`
+    weights : [k', k] scipy.sparse.csr_array: the remaining rows as weighted sums of the previous ones
     """
 
     state: Selection | Waiting
@@ -129,14 +129,15 @@ class _Selecting(Protocol):
 
 
 def stages_by_signals(requires: frozenset[str], layer: int = 0) -> tuple[Stage, ...]:
-    """The one stage, before ``layer``, of a selector that reads attention as a signal of the tokens, or none."""
+    """The stages of a selector that reads attention as a signal of the tokens: one, before ``layer``."""
     return (Stage(layer, AttentionRead() if requires & ATTENTION_SIGNALS else None),)
 
 
 def begin_by_signals(
     selector: _Selecting, stages: tuple[Stage, ...], tokens: VideoTokens, layer: int
 ) -> Selection | Waiting:
-    """The selection of a selector that reads attention as a signal: at once, or when there is that of ``layer``."""
+    """The selection of a selector that reads attention as a signal: at once, or once the attention of ``layer`` is
+    there."""
     reading = [stage for stage in stages if stage.attention is not None]
     if not reading:
         return selector.select(tokens)
@@ -144,7 +145,7 @@ def begin_by_signals(
 
 
 def with_attention(tokens: VideoTokens, found: Any, layer: int) -> VideoTokens:
-    """The tokens with attention to each row, [n], of a decoder layer, as a dump would carry it."""
+    """The tokens with a decoder layer's attention to each row, [n], as a dump would carry it."""
     attention = to_host(found)
     signals: dict[str, np.ndarray[Any, Any]] = {
         **tokens.signals,
@@ -157,7 +158,7 @@ def with_attention(tokens: VideoTokens, found: Any, layer: int) -> VideoTokens:
 
 
 def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
-    """``stages`` as a third party's selector states them, if they can be ones.
+    """Return a third party's ``stages`` after checking them.
 
     Raises
     ------

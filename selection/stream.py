@@ -1,4 +1,4 @@
-"""Streaming ST-SimDiff: frames as they arrive, in memory bounded by a window."""
+"""Streaming ST-SimDiff: frames are decided as they arrive, in memory bounded by a window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stream(
     """ST-SimDiff for a video that arrives frame by frame.
 
     A clip of up to ``window`` frames gets exactly what ``stgraph.selector("st-simdiff", ...)`` keeps of it. A longer
-    one is decided in parts, whenever the window is full and another frame arrives:
+    clip is decided in parts, each time the window is full and another frame arrives:
 
     * The first part is the first ``window`` frames; each later one, the next ``window - overlap``. A later part also
     sees the last ``overlap`` frames of the previous part as context.
@@ -82,14 +82,14 @@ def stream(
 
 
 class Stream:
-    """What :func:`stream` returns.
+    """Result of :func:`stream`: push frames, receive selections.
 
     Attributes
     ----------
     n_frames : frames taken in
     n_decided : frames whose part has been returned
-    n_kept : tokens kept of these
-    features : [K, d] in the dtype of the frames: the tokens the last part kept
+    n_kept : tokens kept from these frames
+    features : [K, d] in the dtype of the frames: tokens kept by the last part
     """
 
     def __init__(self, selector: StSimDiff, window: int, overlap: int) -> None:
@@ -102,22 +102,23 @@ class Stream:
         self.features: Array | None = None
 
     def push(self, frame: Any, importance: Any | None = None) -> Selection | None:
-        """Take a frame; if the window is full, decide the frames before it.
+        """Add a frame; if the window is full, decide the frames before it.
 
         Parameters
         ----------
         frame : [H, W, d] float32, float16 or bfloat16, any array in CPU memory; copied
-        importance : [H, W], attention of the last prompt token; with every frame, or with none
+        importance : [H, W], attention of the last prompt token; for every frame, or for none
 
         Returns
         -------
         Selection or None
-            of a part, whose grid and indices begin at its first frame, ``report["first_frame"]``
+            of one part; its grid and indices begin at its first frame, ``report["first_frame"]``
 
         Raises
         ------
         FeatureError, GridError, InputError
-            a frame unlike those before, or one with NaN or Inf; it is not taken, and the stream can continue
+            the frame differs in form from those before, or holds NaN or Inf; it is not added, and the stream can
+            continue
         """
         if self._finished:
             raise InputError("the stream is finished; start another with stgraph.stream(...)")
@@ -187,7 +188,7 @@ class Stream:
             self._components = WindowComponents(window, float(one.tau_sim), tuple(n for n in FAMILIES if on[n]))
 
     def _decide(self, window: Window, n_seen: int, last: bool) -> Selection:
-        """Decide the first ``n_seen`` frames of the window, and drop those no later part will see."""
+        """Decide the first ``n_seen`` frames of the window, and drop the frames no later part will see."""
         one = self._selector
         found = None if self._components is None else self._components.labels()
         seen = one.analyse(window.tokens(n_seen), window.graph(n_seen, float(one.tau_sim)), found)

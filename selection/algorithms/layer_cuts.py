@@ -1,4 +1,4 @@
-"""Cuts in several decoder layers: where they may be, and how many tokens meet a mean over all layers."""
+"""Cuts in several decoder layers: valid layers, and the number of tokens that meets a mean over all layers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
     ----------
     layers : a layer, or several
     n_layers : decoder layers of the LLM, at least 2
-    least : the first that may be among them
+    least : the first layer allowed
 
     Raises
     ------
     InputError
-        there are none, or the LLM has none of that number
+        no layers are given, or the LLM lacks one of them
     """
     found = tuple(np.atleast_1d(layers).tolist())
     whole = all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= least for layer in found)
@@ -42,12 +42,12 @@ def fewest_for_mean(n: int, ratio: Fraction, n_layers: int, cuts: Callable[[int]
 
     Parameters
     ----------
-    cuts : (first layer that sees fewer tokens, tokens left) of each cut where the last leaves K; ascending in K
+    cuts : maps K to (first layer that sees fewer tokens, tokens left) for each cut, the last leaving K; ascending in K
 
     Raises
     ------
     InputError
-        the layers before the first cut alone cost more
+        the layers before the first cut alone exceed the budget
     """
     wanted, first = ratio * n, cuts(1)[0][0]
     least = Fraction(first * n, n_layers)

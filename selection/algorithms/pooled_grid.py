@@ -1,11 +1,11 @@
-"""The grid to which frames are pooled, or made smaller, for a budget of tokens."""
+"""The smaller grid frames are pooled or scaled to, for a token budget."""
 
 from __future__ import annotations
 
 
 def pooled_grid(H: int, W: int, most: int) -> tuple[int, int]:
-    """The largest (h, w) of at most ``most`` cells in which one side is the other times the frame's aspect, rounded
-    half up; of two the higher one.
+    """The largest (h, w) with at most ``most`` cells in which one side is the other times the frame's aspect ratio,
+    rounded half up; the taller one if there are two.
 
     Examples
     --------

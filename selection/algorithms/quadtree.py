@@ -1,4 +1,4 @@
-"""Quadtrees: the pyramid of 2x2 means of every frame, and the boxes a frame is cut into."""
+"""Quadtrees: a pyramid of 2x2 means per frame, and the boxes a frame is cut into."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stgraph.tokens import VideoTokens
 
 def level_sizes(height: int, width: int, root_level: int) -> list[tuple[int, int]]:
     """Sizes of the levels, tokens first. Sides are halved, rounding up, until one is 2 or both are 1; ``root_level``
-    counts from that coarsest level down, and where there are fewer levels the tokens alone are left.
+    counts down from that coarsest level; if there are too few levels, only the tokens remain.
 
     Examples
     --------
@@ -79,8 +79,8 @@ class Pyramid:
         return covering
 
     def refine(self, split: Array, n_boxes: int) -> Array:
-        """[boxes] bool: ``split``, and further boxes until at least ``n_boxes`` cover the tokens; next always the one
-        whose least similar part is least similar, ties to the smaller token."""
+        """[boxes] bool: ``split``, and further boxes until at least ``n_boxes`` cover the tokens; always the one with
+        the least similar part next, ties to the smaller token."""
         from stgraph.kernels.cpu.components import group_members
 
         n, n_tokens, below_root = self.least.size, self.temporal.size, self.starts[-2]

@@ -1,4 +1,4 @@
-"""Token recycling: tokens that would go are clustered, and the means stay (SparseVLM)."""
+"""Token recycling: tokens about to be dropped are clustered, and the means are kept (SparseVLM)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stgraph.selection.result import wide_product
 
 @dataclass(frozen=True, eq=False)
 class Left:
-    """Tokens that are left of a video, as they were or merged.
+    """Remaining tokens of a video, unchanged or merged.
 
     Attributes
     ----------
-    nodes : [n] int64, ascending, where they stand
-    weights : [n, N] scipy.sparse.csr_array float64, each row summing to 1: the tokens they are the mean of
+    nodes : [n] int64, ascending, their positions
+    weights : [n, N] scipy.sparse.csr_array float64, each row summing to 1: the tokens each one averages
     """
 
     nodes: Array
@@ -28,7 +28,7 @@ class Left:
 
     @classmethod
     def all_of(cls, n: int) -> Left:
-        """All ``n`` tokens, as they are."""
+        """All ``n`` tokens, unchanged."""
         from scipy.sparse import csr_array, identity
 
         return cls(np.arange(n), csr_array(identity(n, format="csr")))
@@ -41,25 +41,26 @@ class Left:
 
     @property
     def merges(self) -> bool:
-        """Whether any of them is a mean of several."""
+        """Whether any token is a mean of several."""
         return bool((self.sizes > 1).any())
 
     def over_nodes(self, rows: Array) -> Array:
-        """[R, n] float64: what ``rows`` ([R, N]) hold at the tokens left, the mean where several are merged."""
+        """[R, n] float64: ``rows`` ([R, N]) at the remaining tokens, averaged over merged ones."""
         found: Array = np.ascontiguousarray((self.weights @ rows.T).T)
         return found
 
     def features(self, x: Any, chosen: Array) -> Any:
-        """[m, d] float64: the ``chosen`` of them ([m]), of features ``x`` [N, d], where they lie."""
+        """[m, d] float64: the ``chosen`` ones ([m]) of features ``x`` [N, d], on the device of ``x``."""
         return wide_product(self.weights[chosen], x)
 
     def step(self, at: Array, weights: Any) -> Left:
-        """After merging: row i of ``weights`` ([n', n]) makes the token that stands where the at[i]-th of these did."""
+        """The tokens after a merge: row i of ``weights`` ([n', n]) forms the token at the position of the at[i]-th
+        one."""
         return Left(self.nodes[at], weights @ self.weights)
 
 
 def staying(stays: Array) -> tuple[Array, Any]:
-    """For :meth:`Left.step`: the tokens of ``stays`` ([n] bool), as they are."""
+    """Arguments of :meth:`Left.step` that keep the tokens of ``stays`` ([n] bool) unchanged."""
     from scipy.sparse import csr_array, identity
 
     at = np.flatnonzero(stays)
@@ -67,24 +68,24 @@ def staying(stays: Array) -> tuple[Array, Any]:
 
 
 def n_recycled(n: int) -> int:
-    """How many means stay of ``n`` tokens that go: a tenth of 30 %, rounded as the official code rounds."""
+    """Number of means kept for ``n`` dropped tokens: a tenth of 30 %, rounded as in the official code."""
     return (3 * n // 10 + 1) // 10 + 1 if n else 0
 
 
 def recycled(
     points_of: Callable[[Array], Any], stays: Array, scores: Array, most: int | None = None
 ) -> tuple[Array, Any]:
-    """For :meth:`Left.step`: the tokens of ``stays`` ([n] bool), and means of clusters of the others.
+    """Arguments of :meth:`Left.step` that keep the tokens of ``stays`` ([n] bool), and cluster means of the others.
 
-    Of the others, the ``3 n // 10 + 1`` of highest score are clustered by density peaks, with as many neighbours as
-    clusters (``cluster_and_merge``, without its noise). A mean stands where its cluster's centre stood. Time and
-    memory quadratic in the clustered tokens.
+    Of the others, the ``3 n // 10 + 1`` with the highest scores are clustered by density peaks, with as many neighbours
+    as clusters (``cluster_and_merge``, without its noise). A mean takes the position of its cluster's centre. Time and
+    memory are quadratic in the clustered tokens.
 
     Parameters
     ----------
-    points_of : the features of some of the n tokens, [m] -> [m, d] floating
+    points_of : features of chosen tokens, [m] -> [m, d] floating
     scores : [n]
-    most : the number of means, where not :func:`n_recycled` of them stay
+    most : number of means, if not :func:`n_recycled`
     """
     from scipy.sparse import csr_array, vstack
 

@@ -15,7 +15,7 @@ def frame_segments(vectors: Array, n_segments: int, tau: float) -> list[tuple[in
     ----------
     vectors : [T, c] floating, finite
         one vector per frame; a zero vector has cosine 0 with everything
-    n_segments : cut at least into so many segments; every frame is one where T is smaller
+    n_segments : minimum number of segments; every frame is one if T is smaller
     tau : cosine below which frames are always cut apart
 
     Returns

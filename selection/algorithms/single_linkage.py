@@ -1,4 +1,4 @@
-"""Single linkage on cosines: its merges, strongest first."""
+"""Single linkage by cosine similarity: its merges, strongest first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def merges(units: Array, what: str) -> tuple[Array, Array, Array]:
 
     Parameters
     ----------
-    what : names the rows in the error
+    what : name of the rows, for the error
 
     Returns
     -------

@@ -12,15 +12,15 @@ LONGEST = 1024  # frames, as the authors set it
 def static_windows(still: Array, longest: int = LONGEST) -> tuple[list[tuple[int, int]], int]:
     """The windows under which most tokens can be replaced by their mean over time.
 
-    A position that is still on every step of a window of L frames saves L - 1 tokens. Disjoint windows of largest
-    total are found by dynamic programming over the frames; among equals the later, shorter window wins, and none at
-    all over one that saves nothing.
+    A position that is still throughout a window of L frames saves L - 1 tokens. Dynamic programming over the frames
+    finds the disjoint windows with the largest total; of equal ones the later, shorter window wins, and single frames
+    win over a window that saves nothing.
 
     Parameters
     ----------
     still : [T-1, P] bool
         whether the position did not change from frame t to frame t + 1
-    longest : frames a window may have
+    longest : maximum frames per window
 
     Returns
     -------

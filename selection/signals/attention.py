@@ -1,4 +1,4 @@
-"""Attention of the last prompt token to the visual tokens, as a dump carries it."""
+"""Attention of the last prompt token to the visual tokens, as carried by a dump."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def layer_attention(tokens: VideoTokens, layer: int, needed_by: str) -> Array:
 
 
 def of_layer(tokens: VideoTokens, name: str, layer: int, needed_by: str) -> Array:
-    """What the signal ``name`` ([saved, ...]) holds of decoder layer ``layer``.
+    """Values of decoder layer ``layer`` in the signal ``name`` ([saved, ...]).
 
     Raises
     ------
@@ -46,7 +46,7 @@ def of_layer(tokens: VideoTokens, name: str, layer: int, needed_by: str) -> Arra
 
 
 def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:
-    """[N] float64: the values that a signal [seq] holds at the nodes of ``tokens``.
+    """[N] float64: values of a signal [seq] at the nodes of ``tokens``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def sequence_values(tokens: VideoTokens, name: str, needed_by: str) -> Array:
 
 
 def at_nodes(tokens: VideoTokens, values: Array, name: str, needed_by: str, layer: int | None = None) -> Array:
-    """[N] float64: ``values`` ([seq]) of the signal ``name``, of a ``layer`` or whole, at the nodes of ``tokens``.
+    """[N] float64: ``values`` ([seq]) of the signal ``name``, of one ``layer`` or of all, at the nodes of ``tokens``.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def at_nodes(tokens: VideoTokens, values: Array, name: str, needed_by: str, laye
 
 
 def has_shallow_attention(tokens: VideoTokens) -> bool:
-    """Whether :func:`shallow_attention` has something to give."""
+    """Whether the tokens carry a signal for :func:`shallow_attention`."""
     if "importance" in tokens.signals:
         return True
     layers = tokens.signals.get("llm_attn_layers")
@@ -88,7 +88,7 @@ def has_shallow_attention(tokens: VideoTokens) -> bool:
 
 
 def shallow_attention(tokens: VideoTokens, needed_by: str) -> Array:
-    """[N] float64: the signal ``importance`` where the tokens carry it, else ``llm_attn_last`` of layer 1.
+    """[N] float64: the signal ``importance`` if the tokens carry it, otherwise ``llm_attn_last`` of layer 1.
 
     Both are the attention of the last prompt token in a shallow layer of the unpruned sequence.
 

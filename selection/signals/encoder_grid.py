@@ -21,7 +21,7 @@ def on_lattice(tokens: VideoTokens, values: Array, name: str) -> Array:
 
     Parameters
     ----------
-    values : [T, e] or [T, e, c], e patches of the encoder in raster order
+    values : [T, e] or [T, e, c], e encoder patches in raster order
     name : the signal's name, for errors
 
     Returns
@@ -31,8 +31,8 @@ def on_lattice(tokens: VideoTokens, values: Array, name: str) -> Array:
     Raises
     ------
     GridError
-        e is not H*W, and the metadata do not say how the encoder's grid was pooled: ``encoder_grid`` [height, width]
-        and ``pooling``, one of :data:`POOLINGS`
+        e is not H*W, and the metadata do not state how the encoder's grid was pooled: ``encoder_grid`` [height, width]
+    and ``pooling``, one of :data:`POOLINGS`
     InputError
         the value of a token is NaN or Inf (the first one is named)
     """
@@ -62,8 +62,8 @@ def exactness(tokens: VideoTokens, n_patches: int, *others: str, merges: bool = 
     ----------
     n_patches : e, encoder patches per frame
     others : further reasons
-    merges : whether features are merged. The authors merge before the projector, so this is theirs only where the dump
-        holds what leaves the encoder: metadata ``pooling`` and ``projector`` both "none"
+    merges : whether features are merged. The authors merge before the projector, so the result equals theirs only for a
+        dump of the encoder's output: metadata ``pooling`` and ``projector`` both "none"
     """
     reasons = [POOLED] if n_patches != tokens.grid.H * tokens.grid.W else []
     if merges and not tokens.metadata.get("pooling") == tokens.metadata.get("projector") == "none":

@@ -1,4 +1,4 @@
-"""Text raters: the tokens of a prompt's text by whose attention visual tokens are ranked (SparseVLM)."""
+"""Text raters: the text tokens of a prompt whose attention ranks visual tokens (SparseVLM)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ROUNDING = 1e-9  # shares nearer to their mean than this part of it are equal t
 
 
 def text_raters(tokens: VideoTokens, needed_by: str) -> Array:
-    """[R] int64, ascending: places in ``text_embeds`` of the text tokens that the video is about more than on average.
+    """[R] int64, ascending: places in ``text_embeds`` of the text tokens most related to the video.
 
-    Each visual token shares one vote among the text tokens, by the softmax of their dot products; raters are those
-    with more than the mean share. All of them where none has (``LlamaDynamicvitModel.forward`` of SparseVLM is left
+    Each visual token shares one vote among the text tokens, by the softmax of their dot products; raters are those with
+    more than the mean share, or all text tokens if none has more (``LlamaDynamicvitModel.forward`` of SparseVLM is left
     without a rater).
 
     Raises
@@ -26,7 +26,7 @@ def text_raters(tokens: VideoTokens, needed_by: str) -> Array:
     MissingSignalError
         no ``text_embeds``
     InputError
-        they are NaN or infinite, or there is no text behind the video
+        they are NaN or infinite, or no text follows the video
     """
     text = tokens.signal("text_embeds", needed_by)
     if len(text) == 0:

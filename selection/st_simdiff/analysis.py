@@ -41,8 +41,8 @@ class Analysis(Spelled):
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """The reduced candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` count, and the
-    report's figures; on a GPU, scalars there."""
+    """The reduced candidates: [n] nodes with a reason and a score each, of which the first ``n_kept`` are kept, and the
+    report's figures, as scalars on the device."""
 
     nodes: Any
     reason: Any

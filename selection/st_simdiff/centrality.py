@@ -27,7 +27,7 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
     Raises
     ------
     GridError
-        the three do not match
+        tokens, graph and partition do not match
     """
     if not tokens.grid.n_nodes == graph.n_nodes == partition.n_nodes:
         raise GridError(

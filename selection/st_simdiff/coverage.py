@@ -1,4 +1,4 @@
-"""Coverage: candidates ranked so that every budget is shared out among the communities by the tokens they hold."""
+"""Coverage: candidates ranked so that any budget is shared among communities in proportion to their tokens."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from stgraph.devices import astype, full, stable_order
 
 
 def coverage(centrality: Any, partition: Partition) -> Any:
-    """[N] float64 where ``centrality`` is: |c| / (2 k + 1) for the k-th most central token, from 0, of its community c.
+    """[N] float64 on the device of ``centrality``: |c| / (2 k + 1) for the k-th most central token, from 0, of
+    community c.
 
-    Taking tokens by this score gives each community as many seats as Sainte-Lague's method gives a party of |c| votes:
-    a share of the budget proportional to its tokens, the most central ones first. Ties go to the smaller index.
+    Taking tokens by this score gives each community as many seats as Sainte-Lague's method gives a party with |c|
+    votes: a share of the budget proportional to its tokens, most central tokens first. Ties go to the smaller index.
     """
     by_centrality = stable_order(-centrality)
     order = by_centrality[stable_order(partition.labels[by_centrality])]

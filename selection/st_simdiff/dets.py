@@ -19,7 +19,7 @@ from stgraph.tokens import VideoTokens
 @dataclass(frozen=True, kw_only=True)
 class Dets(Method):
     """Difference-based event tokens (ST-SimDiff, ICLR 2026, section 4.4) under a budget instead of a threshold: the K
-    tokens of largest 1 - cosine to the same position one frame before, which is 0 in the first frame.
+    tokens with the largest 1 - cosine to the same position one frame before; it is 0 in the first frame.
 
     Scores are these differences.
     """
@@ -30,7 +30,7 @@ class Dets(Method):
     on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The ``n_keep`` tokens of largest difference."""
+        """The ``n_keep`` tokens with the largest difference."""
         difference = temporal_difference(build_graph(tokens)) if tokens.on_gpu else difference_before(tokens, 0.0)
         everything = full(len(difference), True, "bool", like=difference)
         nodes = true_places(kernels_for(difference, "top").top_of_mask(difference, everything, n_keep), n_keep)

@@ -17,7 +17,7 @@ def temporal_difference(graph: TokenGraph) -> Any:
 
 
 def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
-    """The similarity below which a temporal edge marks an event; None if there are no temporal edges.
+    """Similarity below which a temporal edge marks an event; None if there are no temporal edges.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ def event_threshold(graph: TokenGraph, tau_diff: float | str) -> float | None:
 
 
 def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Any:
-    """T_event: tokens whose similarity to the frame before falls below the threshold (equation 6), strictly.
+    """T_event: tokens whose similarity to the frame before is strictly below the threshold (equation 6).
 
     Parameters
     ----------
-    graph : token graph; its temporal similarities count even if temporal edges are not in the community graph
+    graph : token graph; its temporal similarities are used even if the community graph has no temporal edges
     tau_diff : a fixed similarity (0.2), or "p95": the tokens whose difference exceeds the 95th percentile
 
     Returns
     -------
-    [N] bool, the later token of each such edge; none in a video of one frame
+    [N] bool, the later token of each such edge; all False for a video of one frame
     """
     return find_events(graph, tau_diff)[0]
 

@@ -32,12 +32,12 @@ def check_importance(importance: Any) -> None:
 
 
 def by_attention(importance: Any) -> bool:
-    """Whether surplus candidates are ranked by a running model's attention."""
+    """Whether a running model's attention ranks surplus candidates."""
     return isinstance(importance, str) and importance in (*OFFLINE, "attention")
 
 
 def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
-    """The name of the importance that will be used: "auto" is attention if the tokens carry it."""
+    """Name of the importance that will be used: "auto" is attention if the tokens carry it."""
     if not isinstance(importance, str):
         return "given"
     if importance in OFFLINE:
@@ -46,11 +46,11 @@ def resolve_importance(importance: Any, tokens: VideoTokens) -> str:
 
 
 def reduction_exactness(importance: str, ranked: str, cut: str) -> str:
-    """Exactness of an offline reduction; the authors rank ``ranked`` tokens by their attention in the LLM.
+    """Exactness of an offline reduction, given that the authors rank the ``ranked`` tokens by attention in the LLM.
 
     Parameters
     ----------
-    importance : as :func:`resolve_importance` names it
+    importance : a name returned by :func:`resolve_importance`
     ranked : the ranked tokens, for the message
     cut : what happens to the surplus, for the message
     """
@@ -72,15 +72,15 @@ def importance_values(
 ) -> Any:
     """[N] float32 or float64 on the device of ``centrality``; larger is kept longer.
 
-    "difference-then-centrality" ranks event tokens by temporal difference, and all of them before the representatives,
-    which follow by centrality. "coverage" needs the communities (:mod:`stgraph.selection.st_simdiff.coverage`).
+    "difference-then-centrality" ranks event tokens by temporal difference, followed by the representatives by
+    centrality. "coverage" needs the communities (:mod:`stgraph.selection.st_simdiff.coverage`).
 
     Raises
     ------
     MissingSignalError
         "attention" without the signal ``importance`` and without ``llm_attn_last`` of layer 1
     InputError
-        a given array of another size, or with NaN; "coverage" without communities
+        an array of the wrong size or with NaN; "coverage" without communities
     """
     name = resolve_importance(importance, tokens)
     if name == "attention":

@@ -48,15 +48,15 @@ class StSimDiff(RankedMethod):
     budget : how many tokens to keep
     tau_sim : similarity threshold of the community graph
     tau_diff : event threshold: a similarity, or "p95" for a percentile of the video's differences
-    backend : community backend; the paper uses connected components, and so does the default
+    backend : community backend; the default is the paper's connected components
     max_size : largest community: "sqrt", an integer, or None
     split : how larger communities are divided
-    resolution, seed : of the backend; None for its objective's default resolution
+    resolution, seed : of the backend; resolution None for the default of its objective
     backend_options : other parameters of the backend, such as {"n_iterations": 5}
     importance : ranking of surplus candidates: "auto" (attention if the tokens carry it, else
         "difference-then-centrality"), "attention", "coverage", "centrality", "difference", "norm", or an array
-    protect_events : drop event tokens last
-    events : False leaves DETS out
+    protect_events : True drops event tokens last
+    events : False omits DETS
     spatial, temporal, right, bottom : edge families of the community graph
     reduce : False returns all candidates, before the reduction to the budget
 
@@ -106,7 +106,7 @@ class StSimDiff(RankedMethod):
         return (Stage(attention=AttentionRead(SHALLOW_LAYER) if reads else None),)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Graph, communities and events once; if there are surplus candidates, they wait for their attention."""
+        """Graph, communities and events are computed once; surplus candidates wait for their attention."""
         (stage,) = self.stages()
         if stage.attention is None:
             return self.select(tokens)
@@ -123,12 +123,12 @@ class StSimDiff(RankedMethod):
         return Waiting(stage, candidates.indices, resume)
 
     def _with(self, **changes: Any) -> StSimDiff:
-        """The same configuration with changes, even to values a named preset fixes."""
+        """The same configuration with changes, including values a named preset fixes."""
         return StSimDiff(**{f.name: getattr(self, f.name) for f in fields(StSimDiff)} | changes)
 
     def analyse(self, tokens: VideoTokens, graph: TokenGraph | None = None, found: Any = None) -> Analysis:
-        """Everything before the budget; ``graph`` may be given if it exists already, and ``found`` if the backend's
-        labels do (:func:`stgraph.detect_communities`)."""
+        """Everything that does not depend on the budget; pass an existing ``graph``, and existing labels of the backend
+        as ``found`` (:func:`stgraph.detect_communities`), to save their computation."""
         seconds: dict[str, float] = {}
 
         def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -192,9 +192,9 @@ class StSimDiff(RankedMethod):
     def select_from(
         self, analysis: Analysis, budget: Budget | None = None, source: VideoTokens | None = None
     ) -> Selection:
-        """The selection of an analysis, under this or another budget.
+        """The selection from an analysis, under this or another budget.
 
-        ``source``: the tokens the analysed ones are a view of, if newlines count.
+        ``source``: the tokens of which the analysed ones are a view, if newlines count.
         """
         budget, view = budget or self.budget, analysis.tokens
         return self.finish(self._choice_from(analysis, budget), source or view, view, budget)

@@ -1,4 +1,4 @@
-"""Selections made part by part: the budget of one part, and all parts joined."""
+"""Selections made in parts: the budget of one part, and joining the parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Share(Budget):
 
 
 def without_context(seen: Analysis, n_frames: int) -> Analysis:
-    """An analysis without its first ``n_frames``, already decided, but with the results that used them."""
+    """An analysis without its first ``n_frames``, which are decided already, but with results that used them."""
     if n_frames == 0:
         return seen
     T, H, W = seen.graph.grid.shape
@@ -65,7 +65,7 @@ def _uncapped_without(partition: Partition, n_first: int) -> Any:
 
 
 def join_selections(parts: Sequence[Selection]) -> Selection:
-    """The selections a stream returned, in order, as one of all their frames.
+    """The selections returned by a stream, in order, joined into one of all frames.
 
     Counts in the report are sums; figures of a single part (thresholds, communities, times) are left out if there are
     several.
@@ -73,7 +73,7 @@ def join_selections(parts: Sequence[Selection]) -> Selection:
     Raises
     ------
     InputError
-        no part, or parts that do not follow each other
+        there are no parts, or they are not consecutive
     """
     if not parts:
         raise InputError("no selection to join; pass what push() and finish() returned")

@@ -1,4 +1,4 @@
-"""Presets of ST-SimDiff: the paper's ablation, and selectors that are one half of the method."""
+"""Presets of ST-SimDiff: the paper's ablation, and selectors with one half of the method."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Parameters of ``st-simdiff`` under a name: "paper", "robust", or a row of the paper's ablation.
+    """Parameters of ``st-simdiff`` by preset name: "paper", "robust", or a row of the paper's ablation.
 
     Raises
     ------
     UnknownNameError
-        no preset of that name
+        no preset has that name
 
     Examples
     --------
@@ -48,7 +48,7 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def ablation(name: str) -> dict[str, Any]:
-    """Parameters of ``st-simdiff`` for a row in the paper's tables 3 and 5; importance is attention, as in the paper.
+    """Parameters of ``st-simdiff`` for a row of the paper's tables 3 and 5; importance is attention, as in the paper.
 
     Raises
     ------

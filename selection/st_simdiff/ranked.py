@@ -1,4 +1,4 @@
-"""Methods that rank candidates by importance, and the signal which that requires."""
+"""Base of methods that rank candidates by importance, with the signal this requires."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stgraph.tokens import VideoTokens
 
 
 class RankedMethod(Method):
-    """A method with a parameter ``importance``; only "attention" by name requires attention."""
+    """A method with a parameter ``importance``; only "attention" requires the attention signal."""
 
     importance: Any
 

@@ -11,7 +11,7 @@ from stgraph.kernels import kernels_for
 def reduce_candidates(
     candidates: Any, events: Any, importance: Any, n_target: int, protect_events: bool = False
 ) -> Any:
-    """The ``n_target`` candidates of highest importance; ties keep the smaller index.
+    """The ``n_target`` candidates with the highest importance; ties keep the smaller index.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def reduce_candidates(
     events : [N] bool
     importance : [N] float32 or float64
     n_target : tokens to keep; if there are fewer candidates, all are kept
-    protect_events : drop event tokens only once no other candidate is left
+    protect_events : drop event tokens only when no other candidate is left
 
     Returns
     -------

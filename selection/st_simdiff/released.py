@@ -1,4 +1,4 @@
-"""ST-SimDiff as in its published code, which differs from the paper."""
+"""ST-SimDiff's published code, which differs from the paper."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from stgraph.tokens import VideoTokens
 @dataclass(frozen=True, kw_only=True)
 class StSimDiffReleased(RankedMethod):
     """The authors' code (``simdiff/new_topk.py``, strategy 3): communities drop their least central tokens, and the
-    survivors are cut by the LLM's attention in layer 1 so that the mean over the layers is r.
+    survivors are cut by the LLM's attention in layer 1, so that the mean over the layers is r.
 
     The number of kept tokens depends on the features: between ((L r - 1) / (L - 1)) N and r N, for L layers.
 
@@ -42,7 +42,7 @@ class StSimDiffReleased(RankedMethod):
     ----------
     budget : r of the authors' formula
     tau_sim : similarity threshold of the communities, at least 0; temporal edges may equal it
-    tau_diff : similarity to the frame before below which a token is an event, which no community drops
+    tau_diff : similarity to the frame before below which a token is an event, which is never dropped by a community
     spatial, temporal, right, bottom : edge families of the communities
     importance : ranking of the survivors; as in ``st-simdiff``
     reduce : False returns the survivors
@@ -78,14 +78,14 @@ class StSimDiffReleased(RankedMethod):
         check_integer("n_layers", self.n_layers, 2)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Communities drop tokens before the LLM; the survivors are cut behind the attention of layer 1, and by it."""
+        """Communities drop tokens before the LLM; the survivors are cut after layer 1, by its attention."""
         if not self.reduce:
             return (Stage(),)
         read = AttentionRead(SHALLOW_LAYER) if by_attention(self.importance) else None
         return Stage(), Stage(SHALLOW_LAYER + 1, read)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """The survivors wait for their cut. Selecting twice costs less than keeping half a selection."""
+        """The survivors wait for their cut; selecting twice costs less than keeping half a selection."""
         last = self.stages()[-1]
         neutral = replace(self, importance=NEUTRAL) if last.attention is not None else self
         if not self.reduce or self.keeps_all(tokens.grid):

@@ -23,12 +23,12 @@ class ReleasedMerge:
     Attributes
     ----------
     dropped : [N] bool
-    exempted : [N] bool, tokens that would have been dropped if they were not events
+    exempted : [N] bool, events that would otherwise have been dropped
     events : [N] bool
     centrality : [N] float32, mean similarity to the other tokens of the community; 1 outside all communities
-    share : u, the share of the tokens to drop
+    share : u, the share of tokens to drop
     n_communities : components with an edge
-    n_visited : those of them from which tokens were dropped
+    n_visited : components from which tokens were dropped
     """
 
     dropped: Array
@@ -43,18 +43,18 @@ class ReleasedMerge:
 def released_merge(
     tokens: VideoTokens, graph: TokenGraph, tau_diff: float, retain_ratio: float, n_layers: int
 ) -> ReleasedMerge:
-    """Drop the least central ceil(n u) tokens of each community of n, events exempted, the most similar communities
-    first, until the next would push the dropped share above u = 1 - r.
+    """Drop the least central ceil(n u) tokens of each community of n tokens, except events, most similar communities
+    first, until the next would raise the dropped share above u = 1 - r.
 
     Centrality is computed where the features lie; the rest, on a few numbers a token, in host memory.
 
     Parameters
     ----------
     tokens : VideoTokens
-    graph : their similarities, ``tau_sim``, and the edge families of the communities; in host memory
+    graph : similarities, ``tau_sim``, and edge families of the communities; in host memory
     tau_diff : similarity to the frame before below which a token is an event
     retain_ratio : r, as a float: the rule is evaluated in float64 as published
-    n_layers : L of the published formula; it cancels but for the last bit of u
+    n_layers : L of the published formula; it cancels except for the last bit of u
     """
     from stgraph.kernels.cpu.components import connected_components, group_members
     from stgraph.kernels.cpu.top import top_of_groups
@@ -88,8 +88,8 @@ def released_merge(
 
 
 def final_count(n: int, merged: ReleasedMerge, retain_ratio: float, n_layers: int) -> int:
-    """The number of survivors the published code finally keeps: the mean over the layers is r N if layer 0 sees all
-    survivors and the others the kept ones.
+    """Number of survivors the published code finally keeps: the mean over the layers is r N if layer 0 sees all
+    survivors and the other layers the kept ones.
 
     Raises
     ------
@@ -112,8 +112,8 @@ def final_count(n: int, merged: ReleasedMerge, retain_ratio: float, n_layers: in
 
 
 def _undefined_along_time(graph: TokenGraph) -> Array:
-    """The graph's similarities, with temporal ones NaN where a token is zero: there the published code divides by zero
-    and finds neither an edge nor an event."""
+    """The graph's similarities, with temporal ones NaN at zero tokens: the published code divides by zero there and
+    finds neither an edge nor an event."""
     zero = graph.norms == 0
     similarity: Array = graph.similarity
     if zero.any():

@@ -1,4 +1,4 @@
-"""The window of a stream: the last frames' features, graph and components, updated per frame."""
+"""The window of a stream: features, graph and components of the last frames, updated per frame."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Window:
         }
 
     def check(self, frame: Array, attention: bool) -> None:
-        """Raise unless a frame matches those before."""
+        """Raise unless a frame matches the frames before it."""
         if frame.shape != self.shape:
             raise GridError(f"frame has shape {frame.shape}; those before have {self.shape}")
         if frame.dtype != self.dtype:
@@ -54,14 +54,14 @@ class Window:
             raise InputError(f"frame comes {here} importance; those before came {before}. Give it for all, or for none")
 
     def add(self, frame: Array, importance: Array | None, number: int) -> None:
-        """Take a frame, number ``number`` of the stream.
+        """Add a frame, number ``number`` of the stream.
 
         Raises
         ------
         FeatureError
             it contains NaN or Inf; the window is unchanged
         InputError
-            there is no memory for one more
+            there is no memory for another frame
         """
         t, a = self.n_frames, self._arrays
         if t == len(a["features"]):
@@ -80,7 +80,8 @@ class Window:
         self.n_frames += 1
 
     def similarity(self, t: int) -> Array:
-        """[3, H, W] float32: similarities of frame ``t`` to the right, bottom and next frame, NaN where none exists."""
+        """[3, H, W] float32: similarities of frame ``t`` to the right, below, and to the next frame; NaN where there is
+        no neighbour."""
         found: Array = self._arrays["similarity"][t]
         return found
 
@@ -134,7 +135,7 @@ class WindowComponents:
         self._forest, self._n_frames = Forest(), 0
 
     def follow(self) -> None:
-        """Add the frames that arrived in the window since."""
+        """Add the frames that have arrived in the window."""
         H, W, _ = self._window.shape
         for t in range(self._n_frames, self._window.n_frames):
             start = np.int32(t * H * W)
@@ -150,7 +151,7 @@ class WindowComponents:
         self._n_frames = self._window.n_frames
 
     def restart(self) -> None:
-        """Start again: a union cannot be undone when frames are dropped."""
+        """Start anew: a union cannot be undone when frames are dropped."""
         self._forest, self._n_frames = Forest(), 0
         self.follow()
 
