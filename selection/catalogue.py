@@ -142,7 +142,8 @@ def _parameters(cls: Any) -> list[Parameter]:
     """The parameters, in the order of the signature."""
     meanings: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        meanings.update({name: text for name, text in _attributes(base).items() if not text.startswith("as :class:")})
+        own = _attributes(base).items()
+        meanings.update({name: text for name, text in own if not re.match("(as in|see) :class:", text)})
     made = {f.name: f.default_factory for f in fields(cls)} if is_dataclass(cls) else {}
     found = []
     for parameter in inspect.signature(cls).parameters.values():

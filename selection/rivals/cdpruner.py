@@ -1,4 +1,4 @@
-"""CDPruner: tokens diverse and relevant to the prompt, by a determinantal point process."""
+"""CDPruner: diverse tokens relevant to the prompt, by a determinantal point process."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class CdPruner(Method):
 
     Attributes
     ----------
-    relevance : "text": by ``text_embeds``, among the LLM's input embeddings, as OpenVINO GenAI ships it; "clip": by
-        ``clip_joint`` and ``text_joint``, in CLIP's joint space, where cosines count negatively, as the authors do
-    theta : None: the kernel above, as both implementations; from 0 to below 1: the paper's exp(theta / 2 (1 - theta)
-        relevance) in the place of relevance
-    scope : "frame": each frame by itself, the budget spread evenly over the frames; "video": all tokens are one set
+    relevance : "text": from ``text_embeds``, the LLM's input embeddings, as OpenVINO GenAI does; "clip": from
+        ``clip_joint`` and ``text_joint``, in CLIP's joint space, with the cosine's sign reversed, as the authors do
+    theta : None for the kernel above, as in both implementations; from 0 to below 1 for the paper's exp(theta / 2 (1 -
+        theta) relevance) in place of the relevance
+    scope : "frame": each frame is one set, with the budget spread evenly over frames; "video": all tokens are one set
     """
 
     relevance: str = "text"
@@ -60,11 +60,11 @@ class CdPruner(Method):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """The signals that relevance is read from."""
+        """The signals the relevance is computed from."""
         return frozenset({"text_embeds"} if self.relevance == "text" else {"clip_joint", "text_joint"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each set, its share of ``n_keep``."""
+        """In each set, keep its share of ``n_keep``."""
         greedy_dpp = kernels_for(tokens.lattice, "dpp").greedy_dpp
         n, T = tokens.grid.n_nodes, tokens.grid.T
         n_sets = T if self.scope == "frame" else 1
@@ -87,7 +87,7 @@ class CdPruner(Method):
         )
 
     def _relevance(self, tokens: VideoTokens) -> Array:
-        """[N] float64 in [0, 1], about."""
+        """[N] float64 in about [0, 1]."""
         if self.relevance == "clip":
             text = tokens.signal("text_joint", self.name)
             placed = on_lattice(tokens, tokens.signal("clip_joint", self.name), "clip_joint")
@@ -114,6 +114,6 @@ class CdPruner(Method):
 
 
 def _is_weight(theta: Any) -> bool:
-    """Whether the paper's weight is a number of its range."""
+    """Whether ``theta`` is a number in its range."""
     number = isinstance(theta, (int, float, np.integer, np.floating)) and not isinstance(theta, bool)
     return number and 0 <= theta < 1

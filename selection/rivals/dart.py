@@ -26,15 +26,15 @@ _ROWS = 4096  # held in float64 at a time
 class DartEmbedding(Method):
     """DART (EMNLP 2025, arXiv 2502.11494) on the LLM's input embeddings, the form that TensorRT-Edge-LLM ships.
 
-    Pivots are the visual tokens, and the text tokens behind the video, of largest L1 norm. For each pivot in turn, the
-    visual ones first, each kind by descending norm, the tokens of lowest cosine to it are kept. The visual pivots are
-    kept, too; the rest of K is spread over all pivots as evenly as can be, earlier ones first. Scores are the norms,
-    the largest 1.
+    Pivots are the visual tokens, and the text tokens after the video, with the largest L1 norms. For each pivot in
+    turn, visual ones first, by descending norm, the tokens with the lowest cosine to it are kept. Visual pivots are
+    also kept; the rest of K is spread over all pivots as evenly as possible, earlier ones first. Scores are the norms,
+    scaled to a maximum of 1.
 
     Attributes
     ----------
-    pivots : visual pivots, at least 1
-    text_pivots : text pivots; 0 reads no text
+    pivots : number of visual pivots, at least 1
+    text_pivots : number of text pivots; 0 reads no text
     """
 
     pivots: int = 4
@@ -50,7 +50,7 @@ class DartEmbedding(Method):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Text is needed where it has pivots."""
+        """The text's embeddings, if there are text pivots."""
         return frozenset({"text_embeds"} if self.text_pivots else ())
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
@@ -65,7 +65,7 @@ class DartEmbedding(Method):
         return self._chosen((norms, x), (to_host(_l1(text)), text), n_keep, exactness=approximate(why))
 
     def _chosen(self, visual: tuple[Array, Any], text: tuple[Array, Any], n_keep: int, **said: Any) -> Choice:
-        """Pivots and what they keep, from the (norms, directions) of the visual tokens and of the text."""
+        """Pivots and the tokens they keep, from the (norms, directions) of the visual tokens and of the text."""
         from stgraph.kernels.cpu.threads import even_blocks
         from stgraph.kernels.cpu.top import top_of
 
@@ -89,17 +89,17 @@ class DartEmbedding(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Dart(DartEmbedding):
-    """DART (EMNLP 2025, arXiv 2502.11494; ``Qwen2-VL/Qwen2VL_DART``): before decoder layer ``layer`` the tokens least
-    like a few pivots are kept.
+    """DART (EMNLP 2025, arXiv 2502.11494; ``Qwen2-VL/Qwen2VL_DART``): before decoder layer ``layer``, the tokens least
+    similar to a few pivots are kept.
 
-    Pivots are chosen by the L1 norm of their keys in the layer before, and compared by the hidden states that leave
-    it, under the weights of the final norm where the signal ``llm_norm_weight`` has them. Of the signals the deepest
-    layer saved is taken. All else as :class:`DartEmbedding`.
+    Pivots are chosen by the L1 norm of their keys in the layer before, and compared by that layer's output states,
+    weighted by the final norm if the signal ``llm_norm_weight`` is there. The deepest saved layer of the signals is
+    used. Otherwise as :class:`DartEmbedding`.
 
     Attributes
     ----------
-    pivots, text_pivots : as :class:`DartEmbedding`
-    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
+    pivots, text_pivots : as in :class:`DartEmbedding`
+    layer : first decoder layer, from 0, that sees only the kept tokens; at least 1
     n_layers : decoder layers of the LLM
     """
 
@@ -117,7 +117,7 @@ class Dart(DartEmbedding):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """Keys, hidden states and where the visual tokens are among them."""
+        """Keys, hidden states, and the places of the visual tokens among them."""
         return frozenset({"llm_keys", "llm_hidden", "seq_index"})
 
     @property

@@ -27,15 +27,15 @@ def check_scope(scope: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DivPrune(Method):
-    """DivPrune (arXiv 2503.02175; ``LLaVA/llava/model/llava_arch.py``): the token whose nearest neighbour is farthest,
-    and then, one after the other, the token farthest from all those kept, in cosine distance.
+    """DivPrune (arXiv 2503.02175; ``LLaVA/llava/model/llava_arch.py``): first the token whose nearest neighbour is
+    farthest, then repeatedly the token farthest from all kept ones, in cosine distance.
 
-    Scores are the distance to the tokens kept before; of the first, to its nearest neighbour. Time O(N^2 d) once and
-    O(K N d), memory O(N d).
+    Scores are the distance to the tokens kept before, or for the first token to its nearest neighbour. Time is O(N^2 d)
+    once plus O(K N d), memory O(N d).
 
     Attributes
     ----------
-    scope : "video": all tokens are one set; "frame": each frame by itself, the budget spread evenly over the frames
+    scope : "video": all tokens are one set; "frame": each frame is one set, with the budget spread evenly over frames
     """
 
     scope: str = "video"

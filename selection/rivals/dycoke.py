@@ -1,4 +1,4 @@
-"""DyCoke's temporal token merging, which keeps whole frames and prunes the frames between them."""
+"""DyCoke's temporal token merging: some frames are kept whole, and those between them are pruned."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ WHOLE = 2.0  # the score of a token of a whole frame: the largest difference the
 class DyCokeTtm(FittedMethod):
     """DyCoke's temporal token merging (CVPR 2025, arXiv 2411.15024; ``llava/model/llava_arch.py``); never averages.
 
-    In groups of four frames the first stays whole; the second and fourth keep the tokens least similar to the same
-    position one frame before, the third those least similar to the first. Scores are the differences 1 - cosine, 2 for
-    tokens of whole frames. Under a budget too small for the whole frames the groups double in size.
+    In groups of four frames the first is kept whole; the second and fourth keep the tokens least similar to the same
+    position one frame before, the third those least similar to the first. Scores are the differences 1 - cosine, and 2
+    for tokens of whole frames. If the budget is too small for the whole frames, groups double in size.
 
     Attributes
     ----------
-    exact_count : False keeps int((1 - prune) P) tokens of every frame that is not whole, and the third frame of the
-        last group whole, as the authors' code does
-    prune : the share of such a frame that goes, where ``exact_count`` is False
+    exact_count : False keeps int((1 - prune) P) tokens of every pruned frame, and the third frame of the last group
+        whole, as the authors' code does
+    prune : share of each pruned frame that is dropped, with ``exact_count=False``
     """
 
     prune: float = 0.7
@@ -45,7 +45,7 @@ class DyCokeTtm(FittedMethod):
         check_share("prune", self.prune)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Whole frames, and of the others the tokens that differ most from their reference frame."""
+        """Keep whole frames, and in the others the tokens that differ most from their reference frame."""
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
@@ -80,7 +80,7 @@ class DyCokeTtm(FittedMethod):
         )
 
     def _departures(self, T: int, group: int, part_of_one_frame: bool) -> list[str]:
-        """Where the choice is not what the authors' code would keep."""
+        """Departures from what the authors' code would keep."""
         if not self.exact_count:
             return ["the odd last frame, which theirs loses, is kept"] if T % 2 else []
         if part_of_one_frame:
@@ -106,7 +106,8 @@ def reference_frames(T: int) -> Array:
 
 
 def group_size(n_keep: int, T: int, P: int) -> int:
-    """Frames a group: 4, doubled until one whole frame a group is no more than ``n_keep`` tokens, or one group is left.
+    """Frames per group: 4, doubled until one whole frame per group amounts to at most ``n_keep`` tokens, or one group
+    is left.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def group_size(n_keep: int, T: int, P: int) -> int:
 
 def released_whole_frames(T: int) -> Array:
     """[T] bool: the frames the authors' code keeps whole: the first of each group and the third of the last. An odd
-    last frame is one of them here; theirs loses it.
+    last frame is one of them; the authors' code drops it.
 
     Examples
     --------

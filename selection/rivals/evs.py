@@ -37,18 +37,18 @@ def difference_before(tokens: VideoTokens, first_frame: float) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Evs(Method):
-    """Efficient Video Sampling (NVIDIA, arXiv 2510.14624; vLLM ``vllm/multimodal/evs.py``): the K tokens of largest
-    1 - cosine to the same position one frame before; those of the first frame come before all others.
+    """Efficient Video Sampling (NVIDIA, arXiv 2510.14624; vLLM ``vllm/multimodal/evs.py``): the K tokens with the
+    largest 1 - cosine to the same position one frame before; first-frame tokens come before all others.
 
-    Scores are these differences, 255 in the first frame. The engines keep at least P tokens; here K < P keeps the
-    first K of the first frame.
+    Scores are these differences, and 255 in the first frame. The engines keep at least P tokens; here K < P keeps the
+    first K tokens of the first frame.
 
     Attributes
     ----------
-    per_frame : True: what the first frame leaves of K is spread evenly over the other frames, each of which keeps its
-        own tokens of largest difference
-    threshold : cosine in [-1, 1]: all tokens stay but those above it, whatever the budget, and ``count`` is None; None:
-        the budget decides
+    per_frame : True spreads the budget left by the first frame evenly over the other frames, each of which keeps its
+        tokens with the largest difference
+    threshold : a cosine in [-1, 1] drops exactly the tokens above it, whatever the budget, and ``count`` is None; None
+        lets the budget decide
 
     Raises
     ------
@@ -76,7 +76,7 @@ class Evs(Method):
         return self.threshold is None
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The ``n_keep`` tokens of largest difference, the first frame first."""
+        """The ``n_keep`` tokens with the largest difference, first frame first."""
         from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         difference = difference_before(tokens, FIRST_FRAME)
@@ -102,15 +102,15 @@ class Evs(Method):
 @dataclass(frozen=True, kw_only=True)
 class Dtd(Evs):
     """Differential token drop of TimeChat-Online (arXiv 2504.17343; ``eval/qwen2_5_vl/modeling_qwen2_5_vl_DTD.py``), on
-    features: :class:`Evs` with an equal share of each frame, or with a threshold.
+    features: :class:`Evs` with an equal share for each frame, or with a threshold.
 
-    The first frame stays whole where K > P, and each later frame keeps its tokens of largest 1 - cosine to the same
-    position one frame before. Scores are these differences, 255 in the first frame.
+    The first frame is kept whole if K > P, and each later frame keeps its tokens with the largest 1 - cosine to the
+    same position one frame before. Scores are these differences, and 255 in the first frame.
 
     Attributes
     ----------
-    per_frame : as :class:`Evs`; here the default
-    threshold : as :class:`Evs`; the authors' absolute rule
+    per_frame : as in :class:`Evs`; here the default
+    threshold : as in :class:`Evs`; the authors' absolute rule
     """
 
     per_frame: bool = True

@@ -1,4 +1,4 @@
-"""FasterVLM: the tokens the vision encoder's CLS token attends to most."""
+"""FasterVLM: the tokens most attended to by the vision encoder's CLS token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stgraph.tokens import VideoTokens
 
 
 def most_attended(attention: Array, counts: Array) -> Array:
-    """[T*P] bool: the counts[t] tokens of most attention in each frame t, ties to the smaller index.
+    """[T*P] bool: the counts[t] most-attended tokens of each frame t, ties to the smaller index.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def most_attended(attention: Array, counts: Array) -> Array:
 
 
 def attention_kept(attention: Array, kept: Array) -> float:
-    """The share of all attention ([T, P]) that the kept nodes hold; 1 where there is none at all."""
+    """Share of all attention ([T, P]) held by the kept nodes; 1 if there is no attention at all."""
     total = float(attention.sum(dtype=np.float64))
     return float(attention.reshape(-1)[kept].sum(dtype=np.float64)) / total if total else 1.0
 
@@ -39,7 +39,7 @@ def attention_kept(attention: Array, kept: Array) -> float:
 @dataclass(frozen=True, kw_only=True)
 class FasterVlm(ByEncoderAttention):
     """FasterVLM (arXiv 2412.01818; ``llava/model/llava_arch.py``, branch ``video``): in every frame, the tokens with
-    most attention from the encoder's CLS token, mean over heads. The features are not read.
+    the most attention from the encoder's CLS token, mean over heads. The features are not read.
 
     The budget is spread evenly over the frames. Scores are the attention.
 
@@ -53,7 +53,7 @@ class FasterVlm(ByEncoderAttention):
     on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each frame, its share of ``n_keep`` with the most attention."""
+        """In each frame, keep its share of ``n_keep`` with the most attention."""
         attention = self.ranked_by(tokens)
         nodes = np.flatnonzero(most_attended(attention, per_frame_counts(n_keep, tokens.grid.T)))
         return Choice(

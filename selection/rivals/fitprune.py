@@ -1,4 +1,4 @@
-"""FitPrune: tokens deleted layer by layer, by a fixed table, where neither text nor the other tokens attend to them."""
+"""FitPrune: tokens attended to by neither text nor other visual tokens are deleted layer by layer, by a fixed table."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ TABLE: Mapping[int, int] = {
 @dataclass(frozen=True, kw_only=True)
 class FitPrune(FittedMethod):
     """FitPrune (AAAI 2025, arXiv 2409.10197; ``LLaVA_1.5/llava/model/language_model/modeling_llama.py``): in each of
-    several layers the tokens of smallest self x cross attention are deleted.
+    several layers, the tokens with the smallest self x cross attention are deleted.
 
-    Cross attention of a token is the sum over the text behind the video, self attention the mean over the visual
-    tokens, both of the maximum over heads. Layers behind a deletion do not see what it took. Scores are the products
-    in the last layer that deletes.
+    Cross attention of a token is the sum over the text after the video, self attention the mean over the visual tokens,
+    both of the maximum over heads. Layers after a deletion do not see deleted tokens. Scores are the products in the
+    last layer that deletes.
 
     Attributes
     ----------
-    deletions : decoder layer, from 0 -> tokens deleted there, in proportion to each other; None for the authors' table
-        of 60 %, made for the 576 tokens and 32 layers of LLaVA-1.5
+    deletions : decoder layer, from 0 -> number of tokens deleted there, relative to each other; None for the authors'
+        table of 60 %, made for the 576 tokens and 32 layers of LLaVA-1.5
     n_layers : decoder layers of the LLM
-    exact_count : True: deletions are scaled so that K tokens are left, by largest remainder; False: to N / 576 of the
-        table, rounded down
+    exact_count : True scales deletions so that K tokens are left, by largest remainder; False scales the table by N /
+        576, rounded down
     """
 
     deletions: Mapping[int, int] | None = None
@@ -100,11 +100,11 @@ class FitPrune(FittedMethod):
 
     @property
     def prune_layer(self) -> int:  # type: ignore[override]
-        """The first layer that sees no more than K tokens."""
+        """The first layer that sees at most K tokens."""
         return max(self._table) + 1
 
     def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack the attention of a layer that deletes."""
+        """Raise MissingSignalError if ``tokens`` lack the attention of a layer with deletions."""
         super().check_signals(tokens)
         saved = tokens.signals["llm_attn_layers"].tolist()
         lost = [layer for layer in self._table if layer not in saved]
@@ -115,7 +115,7 @@ class FitPrune(FittedMethod):
             )
 
     def _deleted(self, n: int, n_keep: int) -> dict[int, int]:
-        """Tokens to delete in each layer."""
+        """Number of tokens to delete in each layer."""
         table = self._table
         if not self.exact_count:
             return {layer: count * n // TOKENS_OF_TABLE for layer, count in table.items()}
@@ -127,7 +127,7 @@ class FitPrune(FittedMethod):
         return dict(zip(table, found.tolist(), strict=True))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """What the deletions leave."""
+        """The tokens left by all deletions."""
         from stgraph.kernels.cpu.top import top_of
 
         n = tokens.grid.n_nodes

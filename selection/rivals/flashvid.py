@@ -1,4 +1,4 @@
-"""FlashVID: attended and diverse tokens of each frame, the rest merged along trees over time and clustered in space."""
+"""FlashVID: attended and diverse tokens per frame; the rest is merged along trees over time and clustered in space."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ EXPANSION = 1.25  # more tokens than the ratio before the authors prune inside t
 class FlashVid(FittedMethod):
     """FlashVID without its step inside the LLM (ICLR 2026, arXiv 2602.08024; ``flashvid/utils.py``).
 
-    Segments of like frames. Of each frame the share ``alpha`` of its budget are tokens picked farthest first, distances
-    weighted by received attention and by likeness to the segment's frames. Every other token is merged into its most
-    similar token of the frame before where they are alike, along trees; what is left of a frame becomes the means of
-    density-peak clusters, which stand at their centres. Scores are the attention. Quadratic in the tokens of a frame.
+    The video is divided into segments of similar frames. In each frame, the share ``alpha`` of its budget is picked
+    farthest first, with distances weighted by received attention and by similarity to the segment's frames. Every other
+    token is merged, along trees, into its most similar token of the frame before if they are similar enough; the
+    remaining tokens of a frame become the means of density-peak clusters, at the positions of their centres. Scores are
+    the attention. Quadratic in the tokens of a frame.
 
     Attributes
     ----------
-    alpha : share of a frame's budget that is picked, rounded up
+    alpha : share of a frame's budget picked directly, rounded up
     tau : cosine above which a token is merged into one of the frame before
     segment_tau : cosine of neighbouring frames' means below which a segment ends
-    segments : cut into at least so many (every frame is one where there are fewer)
-    true_means : whether merged tokens are the means of all tokens in them; False: as released, where a tree is divided
-        by one more than the tokens merged into its root directly, and a cluster counts each tree once
+    segments : minimum number of segments (every frame is one if there are fewer)
+    true_means : True makes merged tokens the means of all their tokens; False is as released: a tree is divided by one
+        more than the tokens merged directly into its root, and a cluster counts each tree once
     exact_count : False: ceil(1.25 P r) tokens per frame, and ceil(their share) clusters
     """
 
@@ -146,7 +147,8 @@ class FlashVid(FittedMethod):
         return rows, in_tree, 1 / (divisor[tree] * in_cluster[rows])
 
     def _shared(self, sizes: Array, n: int) -> Array:
-        """Clusters of each frame, of its ``sizes`` trees: in proportion, by largest remainder or all rounded up."""
+        """Number of clusters per frame, in proportion to its ``sizes`` trees: by largest remainder, or all rounded
+        up."""
         total = max(1, int(sizes.sum()))
         if not self.exact_count:
             ratio = n / total
@@ -158,8 +160,8 @@ class FlashVid(FittedMethod):
 
 
 def _picks(frames: Any, units: Any, attention: Array, whole: Array, counts: list[int]) -> Array:
-    """[F, P] bool: of each frame ([P, d]) so many tokens farthest first, weighted by attention and by their product
-    with ``whole`` ([d])."""
+    """[F, P] bool: the given number of tokens per frame ([P, d]), farthest first, weighted by attention and by their
+    product with ``whole`` ([d])."""
     F, P = attention.shape
     picked = np.zeros(F * P, np.bool_)
     centre = beside(whole, frames)

@@ -1,4 +1,4 @@
-"""FlashVID in full: its merging before the LLM, and a cut inside by the attention of the last prompt token."""
+"""FlashVID in full: merging before the LLM, and a cut inside it by the attention of the last prompt token."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stgraph.selection.rivals.flashvid import FlashVid
 @dataclass(frozen=True, kw_only=True)
 class FlashVidAttention(InnerCut, FlashVid):
     """FlashVID in full (ICLR 2026, arXiv 2602.08024; ``flashvid/utils.py``, ``fastv_prune``): merged as in
-    :class:`FlashVid`, then the share of most attention stays from decoder layer ``layer`` on.
+    :class:`FlashVid`, then only the most-attended share is kept from decoder layer ``layer`` on.
 
-    The authors merge to 1.25 of the ratio, so that with 0.3 of that from layer 20 on the mean over 28 layers is the
-    ratio: ``measured="layers"`` does so for any number of layers.
+    The authors merge to 1.25 times the ratio, so that with 0.3 of that from layer 20 on the mean over 28 layers is the
+    ratio; ``measured="layers"`` achieves this for any number of layers.
 
     Attributes
     ----------

@@ -20,11 +20,11 @@ class Trees:
 
     Attributes
     ----------
-    parent : [F P] int64: the node of the frame before that each is merged into, -1 where it is not
-    root : [F P] int64: the root of each node's tree; -1 for nodes that take no part
+    parent : [F P] int64: the node of the frame before that each node is merged into, or -1
+    root : [F P] int64: the root of each node's tree; -1 for excluded nodes
     roots : [R] int64, ascending
     sizes, children : [F P]: nodes in the tree of a root, and nodes merged into each node directly
-    sums : [R, d] float64: sum of the features in each tree, where they lie
+    sums : [R, d] float64: sum of the features in each tree, on their device
     """
 
     parent: Array
@@ -38,13 +38,13 @@ class Trees:
 def merge_trees(frames: Any, units: Any, apart: Array, tau: float, n_least: int) -> Trees:
     """Merge each token into its most similar one of the frame before where their cosine exceeds ``tau``.
 
-    If fewer than ``n_least`` nodes would stay, tau is raised to the similarity of the first pair too many, and only
+    If fewer than ``n_least`` nodes would remain, tau is raised to the similarity of the first excess pair, and only
     pairs above it are merged. Ties go to the smaller position.
 
     Parameters
     ----------
     frames, units : [F, P, d], features and unit features
-    apart : [F, P] bool: tokens that take no part but count as staying
+    apart : [F, P] bool: excluded tokens, which count as remaining
     """
     from scipy.sparse import csr_array
 
@@ -73,7 +73,7 @@ def merge_trees(frames: Any, units: Any, apart: Array, tau: float, n_least: int)
 
 
 def _most_similar(before: Any, units: Any, gone_before: Array, gone: Array) -> tuple[Any, Any]:
-    """Position and cosine of each token's most similar one of the frame ``before``; -1 where either takes no part."""
+    """Position and cosine of each token's most similar token in the frame ``before``; -1 if either is excluded."""
     from stgraph.kernels.cpu.spanning_tree import SAME
 
     P = len(units)

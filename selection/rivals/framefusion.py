@@ -26,17 +26,18 @@ _LAYERS = 28  # the authors' constant; it cancels but for the last bit of the ra
 
 @dataclass(frozen=True, kw_only=True)
 class FrameFusion(FittedMethod):
-    """FrameFusion's merge stage (arXiv 2501.01986, ``framefusion/main.py``): of the temporal edges the most similar are
-    taken, and every run of taken edges at one position is averaged into its first token.
+    """FrameFusion's merge stage (arXiv 2501.01986, ``framefusion/main.py``): the most similar temporal edges are taken,
+    and every run of taken edges at one position is averaged into its first token.
 
-    ``scores`` are 1 - cosine to the frame before; 2, more than any, in the first frame, which is never merged away.
+    ``scores`` are 1 - cosine to the frame before, and 2, more than any other, in the first frame, which is never merged
+    away.
 
     Attributes
     ----------
     budget : how many tokens to keep
-    exact_count : False merges by the authors' rule, in which only the features decide how many tokens are kept
-    tau : similarity from which on the authors' rule merges; with a budget, edges below it are merged too where needed,
-        and the report says how many
+    exact_count : False merges by the authors' rule, in which the features alone determine the count
+    tau : minimum similarity at which the authors' rule merges; with a budget, edges below it are also merged if needed,
+        and the report states how many
 
     Raises
     ------
@@ -56,7 +57,7 @@ class FrameFusion(FittedMethod):
         check_threshold("tau", self.tau)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Merge down to ``n_keep`` tokens, or by the authors' rule."""
+        """Merge until ``n_keep`` tokens are left, or by the authors' rule."""
         similarity = to_frame_before(tokens)
         n, n_frame = tokens.grid.n_nodes, tokens.grid.H * tokens.grid.W
         exactness = "exact"

@@ -1,4 +1,4 @@
-"""FrameFusion in full: merges before the language model and behind its first layers, then a cut by attention."""
+"""FrameFusion in full: merges before the language model and after its first layers, then a cut by attention."""
 
 from __future__ import annotations
 
@@ -39,25 +39,26 @@ class FrameFusionAttention(FittedMethod):
     """FrameFusion (arXiv 2501.01986, ``framefusion/main.py``): merges, then a cut by the attention of the last prompt
     token, mean over heads.
 
-    Inside a running model tokens are merged by their embeddings, then behind the attention of layer 0, 1, ..., each
-    time those of a similarity of at least ``tau`` to the token before at their position, until a merge takes less than
-    a tenth, or reaches the budget by the most similar alone. After the former, the next layer's attention ranks what is
-    left. From a dump, which holds no states of merged tokens, the first merge is followed by the cut.
+    Inside a running model, tokens are merged by their embeddings, then after the attention of layers 0, 1, ..., each
+    time those with a similarity of at least ``tau`` to the token before at their position, until a merge takes less
+    than a tenth, or reaches the budget with the most similar tokens alone. In the first case, the next layer's
+    attention ranks the remaining tokens. A dump has no states of merged tokens: there the first merge is followed by
+    the cut.
 
-    Scores are the attention; where merging alone reaches the budget, 1 - cosine to the token before.
+    Scores are the attention, or 1 - cosine to the token before if merging alone reaches the budget.
 
     Attributes
     ----------
     budget : how many tokens to keep
-    tau : similarity from which on tokens are merged
+    tau : minimum similarity at which tokens are merged
     n_layers : decoder layers of the LLM
-    exact_count : True: merges and cut leave exactly K tokens; False: the authors' count, by which the budget's ratio is
-        the mean over the layers, so that how many tokens are left depends on the features
+    exact_count : True keeps exactly K tokens; False keeps the authors' count: the budget's ratio is the mean over the
+        layers, so the count depends on the features
 
     Raises
     ------
     InputError
-        tau is not a similarity, or no such number of layers
+        tau is not a similarity, or the number of layers is invalid
     """
 
     tau: float = 0.6
@@ -81,7 +82,7 @@ class FrameFusionAttention(FittedMethod):
             shallow_attention(tokens, self.name)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Merge once, then keep the runs of most attention."""
+        """Merge once, then keep the most-attended runs."""
         attention = shallow_attention(tokens, self.name)
         fused = self._start(tokens, budget, self.n_layers)
         fused = fused.merge(to_frame_before(tokens))
@@ -91,12 +92,13 @@ class FrameFusionAttention(FittedMethod):
         return fused.cut(attention[fused.nodes], 1, *departures)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The first merge before the LLM; behind each layer's attention another, or the cut by that attention."""
+        """The first merge, before the LLM; then, after each layer's attention, another merge, or the cut by that
+        attention."""
         return Stage(), Stage(1, AttentionRead(0, fixed=True), states="mlp", onwards=True)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Merge, and wait for what layer 0 makes of it. Where nothing says how many layers there are to merge behind
-        (``llm_layers`` of the metadata), the cut follows."""
+        """Merge, and wait for layer 0. If the number of layers is unknown (``llm_layers`` of the metadata), the cut
+        follows directly."""
         if self.keeps_all(tokens.grid):
             return self.select(with_attention(tokens, np.zeros(tokens.grid.n_tokens), SHALLOW_LAYER))
         check_features(tokens)
@@ -149,14 +151,14 @@ class _Fused:
 
     Attributes
     ----------
-    n_keep : tokens to keep; None: as many as make ``ratio`` the mean over ``n_layers``
-    n_frame : nodes a frame
-    nodes : [k] int64, ascending: first tokens of what was merged
+    n_keep : tokens to keep; None for the count that makes ``ratio`` the mean over ``n_layers``
+    n_frame : nodes per frame
+    nodes : [k] int64, ascending: first token of each merged run
     weights, last : [k, N] and [k, k before] csr_array: all merges, and the last one
     differences : [k] float64: 1 - similarity to the token before in the last merge
-    shares : of the tokens, that each merge took
+    shares : share of the tokens taken by each merge
     left : tokens after each merge
-    reached : whether the budget is met, so that nothing follows
+    reached : whether the budget is met, so that no further step follows
     report : of the first merge
     """
 
@@ -176,7 +178,7 @@ class _Fused:
 
     @property
     def n_merges(self) -> int:
-        """Merges so far: the next one is behind the attention of the layer before that number."""
+        """Number of merges so far; the next one follows the attention of the layer before that number."""
         return len(self.left)
 
     def every(self) -> Array:
@@ -184,7 +186,7 @@ class _Fused:
         return np.ones(self.nodes.size, np.bool_)
 
     def merge(self, similarity: Array) -> _Fused:
-        """After one merge more, by the similarity of each token to the one before it at its position ([k])."""
+        """The state after another merge, by the similarity of each token to the one before it at its position ([k])."""
         taken, reached = taken_by_the_authors(similarity, self.tau, self._share_to_go())
         nodes, last = runs(self.nodes, self.n_frame, taken)
         return replace(
@@ -200,7 +202,7 @@ class _Fused:
         )
 
     def cut(self, attention: Array, layer: int, *departures: str) -> Choice:
-        """The tokens of most attention ([k]), before ``layer``."""
+        """The most-attended tokens ([k]), before ``layer``."""
         from stgraph.kernels.cpu.top import top_of
 
         n = self.nodes.size
@@ -209,7 +211,7 @@ class _Fused:
         return self.choice(kept, attention, *departures, layer=layer, reason=ATTENTION)
 
     def choice(self, kept: Array, scores: Array, *departures: str, layer: int = 0, reason: Any = None) -> Choice:
-        """What is left: ``kept`` ([k] bool) of the tokens, from ``layer`` on."""
+        """The choice of the ``kept`` ([k] bool) tokens, from ``layer`` on."""
         at = np.flatnonzero(kept)
         weights = self.weights[at]
         merged = np.diff(weights.indptr) > 1
@@ -233,7 +235,7 @@ class _Fused:
         )
 
     def _share_to_go(self) -> Fraction | float:
-        """Of the tokens that are left, the share that is to go (``_compute_pruning_ratio``)."""
+        """Share of the remaining tokens to drop (``_compute_pruning_ratio``)."""
         if self.n_keep is not None:
             return Fraction(self.nodes.size - self.n_keep, self.nodes.size)
         alive, spent = 1.0, 0.0

@@ -1,4 +1,4 @@
-"""Runs of similar tokens at one position: what FrameFusion averages, before the language model and inside it."""
+"""Runs of similar tokens at one position, which FrameFusion averages before and inside the language model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def most_similar(similarity: Array, count: int) -> Array:
 def taken_by_the_authors(similarity: Array, tau: float, share: Fraction | float) -> tuple[Array, bool]:
     """The tokens that a merge takes ([k] bool), and whether ``share`` of all is reached, so that nothing follows.
 
-    All that reach ``tau`` if these are less than the share, else the int(share k) most similar ones.
+    All tokens that reach ``tau`` if they are less than the share, otherwise the int(share k) most similar ones.
     """
     reaching = similarity >= np.float32(tau)
     if Fraction(int(np.count_nonzero(reaching)), similarity.size) < share:
@@ -76,8 +76,8 @@ def runs(nodes: Array, n_frame: int, taken: Array) -> tuple[Array, Any]:
 
     Parameters
     ----------
-    nodes : [k] int64, ascending, of a lattice of ``n_frame`` nodes a frame
-    taken : [k] bool: whether a token is merged into the one before it at its position
+    nodes : [k] int64, ascending, of a lattice with ``n_frame`` nodes per frame taken : [k] bool: whether a token is
+        merged into the one before it at its position
     """
     from scipy.sparse import csr_array
 
@@ -95,7 +95,7 @@ def runs(nodes: Array, n_frame: int, taken: Array) -> tuple[Array, Any]:
 
 
 def edges_report(similarity: Array, taken: Array, lengths: Array, tau: float) -> dict[str, Any]:
-    """What a merge took: ``lengths`` ([k']) are the tokens of each run."""
+    """Report of a merge: ``lengths`` ([k']) are the tokens per run."""
     merged = similarity[taken]
     return {
         "n_merged_edges": int(merged.size),

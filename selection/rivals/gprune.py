@@ -22,7 +22,7 @@ TEMPERATURE = 0.03
 @dataclass(frozen=True, kw_only=True)
 class GPrune(Method):
     """G-Prune (AAAI 2025, arXiv 2501.02268; ``LLaVA-NeXT/llava/model/llava_arch.py``): the norms of a frame's tokens
-    flow along its similarity graph, and the tokens that hold most per neighbour stay.
+    propagate along its similarity graph, and the tokens with the largest inflow per neighbour are kept.
 
     Tokens are joined where their cosine is at least ``tau``; the transition from a token to its neighbours, itself
     among them, is the softmax of cosine / 0.03. After ``steps`` transitions each token's inflow is divided by its
@@ -31,8 +31,8 @@ class GPrune(Method):
 
     Attributes
     ----------
-    tau : cosine from which on two tokens are neighbours, above 0
-    steps : transitions, an integer of at least 1
+    tau : minimum cosine of neighbours, above 0
+    steps : number of transitions, an integer of at least 1
     """
 
     tau: float = 0.5
@@ -48,7 +48,7 @@ class GPrune(Method):
         check_integer("steps", self.steps, 1)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each frame, its share of ``n_keep`` with the largest inflow."""
+        """In each frame, keep its share of ``n_keep`` with the largest inflow."""
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
@@ -65,7 +65,8 @@ class GPrune(Method):
         return Choice(nodes, REPRESENTATIVE, scores[nodes], report={"n_edges": int(edges.sum())})
 
     def _inflow(self, x: Any) -> Any:
-        """[P + 1] float64: what reaches each token of a frame ([P, d]) per neighbour, and the pairs of neighbours."""
+        """[P + 1] float64: inflow of each token of a frame ([P, d]) per neighbour, then the number of neighbour
+        pairs."""
         wide = astype(x, "float64")
         held = (wide * wide).sum(axis=1) ** 0.5
         held = over_positive(held, held.max().reshape(1))

@@ -22,13 +22,14 @@ from stgraph.tokens import VideoTokens
 class Pool(FittedMethod):
     """Each frame pooled to the same smaller grid by adaptive means, as in UniPruneBench's and VTC-Bench's baselines.
 
-    The grid is the largest of the frame's aspect with at most K/T cells; where K < T, K frames at even distances become
-    one token each. What is left of K goes to the tokens of largest 1 - cosine to the mean of their cell, kept beside
-    the means as they are. A mean stands at the middle token of its cell. Scores are these differences, 0 for a mean.
+    The grid is the largest with the frame's aspect ratio and at most K/T cells; if K < T, K evenly spaced frames become
+    one token each. The rest of K goes to the tokens with the largest 1 - cosine to the mean of their cell, kept
+    unchanged in addition to the means. A mean takes the position of its cell's middle token. Scores are these
+    differences, 0 for a mean.
 
     Attributes
     ----------
-    exact_count : False keeps the means alone
+    exact_count : False keeps only the means
     """
 
     name: ClassVar[str] = "pool"
@@ -36,7 +37,7 @@ class Pool(FittedMethod):
     on_gpu: ClassVar[bool] = True
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The cells' means, and the tokens least like them."""
+        """The cells' means, and the tokens least similar to them."""
         from stgraph.kernels.cpu.top import top_of
 
         (T, H, W), n = tokens.grid.shape, tokens.grid.n_nodes
@@ -84,17 +85,17 @@ class Pool(FittedMethod):
 
 
 def _cells(size: int, n: int) -> list[tuple[int, int]]:
-    """Adaptive pooling's half-open ranges along one axis; neighbours overlap where ``n`` does not divide ``size``."""
+    """Adaptive pooling's half-open ranges along one axis; adjacent ones overlap if ``n`` does not divide ``size``."""
     return [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
 
 
 def _middles(size: int, n: int) -> Array:
-    """[n]: a place of each range that no other has."""
+    """[n]: a place in each range, all distinct."""
     return (2 * np.arange(n) + 1) * size // (2 * n)
 
 
 def _place(size: int, n: int) -> Array:
-    """[size]: the range each place belongs to, one of those that hold it."""
+    """[size]: the range each place is assigned to, one of those containing it."""
     return np.arange(size) * n // size
 
 

@@ -1,4 +1,5 @@
-"""LLaVA-PruMerge and PruMerge+: outliers of the encoder's attention, with their most similar tokens added to them."""
+"""LLaVA-PruMerge and PruMerge+: outliers of the encoder's attention, with their most similar tokens merged into
+them."""
 
 from __future__ import annotations
 
@@ -22,16 +23,16 @@ NEIGHBOURS = 32  # most similar tokens added to a kept one
 @dataclass(frozen=True, kw_only=True)
 class PruMerge(FittedMethod):
     """LLaVA-PruMerge (arXiv 2403.15388; ``llava/model/multimodal_encoder/clip_encoder.py``): in every frame, the tokens
-    of most CLS attention. Each adds its min(32, P - 1) most similar others (cosine of keys), weighted by their
-    attention and not normalised. All tokens that are not kept form one extra token, their attention-weighted sum, which
-    stands at the one of most attention.
+    with the most CLS attention. Each adds its min(32, P - 1) most similar others (cosine of keys), weighted by their
+    attention, without normalisation. All dropped tokens form one extra token, their attention-weighted sum, at the
+    position of the most-attended one.
 
-    The budget is spread evenly over the frames: k - 1 kept tokens and the extra one; k = 1 keeps the top token and no
-    extra, k = P all tokens as they are. Scores are the attention. Time is quadratic in the tokens of a frame.
+    The budget is spread evenly over the frames: k - 1 kept tokens and the extra one; k = 1 keeps the top token without
+    an extra one, k = P all tokens unchanged. Scores are the attention. Time is quadratic in the tokens of a frame.
 
     Attributes
     ----------
-    exact_count : False keeps the outliers of each frame's attention, above Q3 + 1.5 IQR, and the extra token
+    exact_count : False keeps each frame's attention outliers, above Q3 + 1.5 IQR, and the extra token
     """
 
     name: ClassVar[str] = "prumerge"
@@ -41,7 +42,8 @@ class PruMerge(FittedMethod):
     requires: ClassVar[frozenset[str]] = frozenset({"prumerge_cls_attn", "enc_keys_full"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each frame, tokens by :meth:`ranked` and :meth:`sampled`, merged with their neighbours, and the extra."""
+        """In each frame, the tokens of :meth:`ranked` and :meth:`sampled`, merged with their neighbours, and the extra
+        token."""
         from stgraph.kernels.cpu.threads import run_blocks
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
@@ -91,8 +93,8 @@ class PruMerge(FittedMethod):
         return ["the count follows the budget, not the outliers"] if self.exact_count else []
 
     def ranked(self, n_outliers: int, P: int, room: int | None) -> int:
-        """How many tokens of a frame are kept for their attention; ``room`` is how many are kept, None for the
-        authors' count."""
+        """Number of tokens in a frame kept for their attention; ``room`` is the total kept, None for the authors'
+        count."""
         return max(1, int(P * (n_outliers / P))) if room is None else room
 
     def sampled(self, rest: Array, n_outliers: int, P: int, room: int | None) -> Array:
@@ -102,16 +104,16 @@ class PruMerge(FittedMethod):
 
 @dataclass(frozen=True, kw_only=True)
 class PruMergePlus(PruMerge):
-    """PruMerge+, which the authors' code runs by default: the outliers and, between them, tokens at even distances;
-    everything else as in :class:`PruMerge`.
+    """PruMerge+, which the authors' code runs by default: the outliers plus evenly spaced tokens between them;
+    otherwise as :class:`PruMerge`.
 
-    A frame that keeps b tokens has q = max(1, int(P share of outliers)) by attention and b - q at even distances among
-    the others; b of most attention where b <= q.
+    A frame that keeps b tokens takes q = max(1, int(P share of outliers)) by attention and b - q evenly spaced among
+    the others; the b most-attended ones if b <= q.
 
     Attributes
     ----------
-    exact_count : False keeps the outliers of each frame's attention and the tokens 0, g, 2g, ... < P - 1 with
-        g = max(1, int(int(1 / share) / 3)), a share of no outlier counting as one
+    exact_count : False keeps each frame's attention outliers and the tokens 0, g, 2g, ... < P - 1 with g = max(1,
+        int(int(1 / share) / 3)), where no outlier counts as one
     """
 
     name: ClassVar[str] = "prumerge+"
@@ -120,12 +122,12 @@ class PruMergePlus(PruMerge):
         return ["the count follows the budget, not the outliers"] if self.exact_count else []
 
     def ranked(self, n_outliers: int, P: int, room: int | None) -> int:
-        """The outliers, as far as there is room."""
+        """The outliers, up to the room there is."""
         outliers = super().ranked(n_outliers, P, None)
         return outliers if room is None else min(outliers, room)
 
     def sampled(self, rest: Array, n_outliers: int, P: int, room: int | None) -> Array:
-        """Even distances along ``rest``; the authors' grid where they decide the count."""
+        """Evenly spaced places in ``rest``; the authors' grid with ``exact_count=False``."""
         if room is None:
             step = max(1, int(1 / (max(1, n_outliers) / P)) // 3)
             return np.flatnonzero((rest % step == 0) & (rest < P - 1))
@@ -134,7 +136,7 @@ class PruMergePlus(PruMerge):
 
 
 def outlier_counts(attention: Array) -> Array:
-    """[T] int64: how many values of each row of [T, P] lie above Q3 + 1.5 IQR (linear percentiles, strictly)."""
+    """[T] int64: number of values per row of [T, P] strictly above Q3 + 1.5 IQR (linear percentiles)."""
     low, high = (np.percentile(attention, q, axis=1, keepdims=True) for q in (25, 75))
     counts: Array = np.count_nonzero(attention > high + 1.5 * (high - low), axis=1)
     return counts
@@ -146,8 +148,8 @@ def _merged(attention: Array, keys: Array, chosen: Array, extra: int | None, who
     Parameters
     ----------
     attention, keys, chosen : [P] float32, [P, c] float32, [P] bool
-    extra : the token at which all that are not chosen are summed
-    whole : whether the chosen tokens stay as they are
+    extra : position of the sum of all tokens not chosen
+    whole : whether the chosen tokens stay unchanged
     """
     at, P = np.flatnonzero(chosen), chosen.size
     n_added = 0 if whole else min(NEIGHBOURS, P - 1)
@@ -161,8 +163,8 @@ def _merged(attention: Array, keys: Array, chosen: Array, extra: int | None, who
 
 
 def _nearest(keys: Array, at: Array, n: int) -> Array:
-    """The ``n`` other tokens of most similar key for each token of ``at``, [at.size * n], ascending for each; ties to
-    the smaller index."""
+    """The ``n`` other tokens with the most similar keys for each token of ``at``, [at.size * n], ascending for each;
+    ties to the smaller index."""
     from stgraph.kernels.cpu.cosines import cosines
 
     if n == 0 or at.size == 0:

@@ -1,4 +1,4 @@
-"""PruneVid: still positions of a scene averaged over time, and density-peak clusters in space."""
+"""PruneVid: still positions averaged over time within a scene, and density-peak clusters in space."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FEWEST = 14  # the authors cluster groups of more tokens than these
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Points that are clustered together, and how far each pair is apart.
+    """Points clustered together, and their pairwise distances.
 
     Attributes
     ----------
-    members : [n, L] int64: nodes whose mean a point is, the one it stands at first
+    members : [n, L] int64: nodes averaged into each point; the first gives its position
     distance : [n, n] float64
     """
 
@@ -51,19 +51,19 @@ class Merged:
 class PruneVid(FittedMethod):
     """PruneVid's merging before the LLM (arXiv 2412.16117; ``models/pllava/modeling_pllava.py``).
 
-    Frames are clustered into windows (:func:`stgraph.selection.rivals.scene_windows.scene_windows`). Positions whose
-    frames are alike in a window, by the mean cosine of all pairs, are averaged over time. The averages of a window are
-    one group and the other tokens of each frame another, and each group becomes the means of density-peak clusters,
-    which stand at their centres. Scores are the tokens merged into each. Quadratic in the tokens of a group.
+    Frames are clustered into windows (:func:`stgraph.selection.rivals.scene_windows.scene_windows`). Positions that are
+    similar throughout a window, by the mean cosine of all pairs, are averaged over time. The averages of a window form
+    one group, the other tokens of each frame another, and each group becomes the means of density-peak clusters, at the
+    positions of their centres. Scores are the tokens merged into each. Quadratic in the tokens of a group.
 
     Attributes
     ----------
-    tau : mean cosine above which a position stands still in a window
-    segment_ratio : clusters of frames, as a share of the frames; at least one
+    tau : mean cosine above which a position is still in a window
+    segment_ratio : clusters of frames, as a share of the frames; at least one cluster
     cluster_ratio : clusters of a group, as a share of its tokens, with ``exact_count=False``
-    exact_count : True: groups share K in proportion to their tokens, at least one each, and where all groups whole are
-        fewer than K, tokens of still positions least like their average are kept beside it; False: int(share) clusters
-        in groups of more than 14 tokens, all of the others
+    exact_count : True shares K among groups in proportion to their tokens, at least one each; if all groups together
+        have fewer than K, the tokens of still positions least similar to their average are also kept. False makes
+        int(share) clusters in groups of more than 14 tokens, and keeps smaller groups whole
     """
 
     tau: float = 0.8
@@ -81,12 +81,13 @@ class PruneVid(FittedMethod):
         check_share("cluster_ratio", self.cluster_ratio)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The means of the clusters, as many as the budget or the authors' share."""
+        """The means of the clusters, as many as the budget or the authors' share gives."""
         found, report, fitted = self.merged(tokens, n_keep if self.exact_count else None)
         return chosen(found, tokens.grid.n_nodes, exactness=approximate(*fitted), report=report)
 
     def merged(self, tokens: VideoTokens, n_keep: int | None) -> tuple[Merged, dict[str, Any], list[str]]:
-        """All tokens after merging down to ``n_keep`` or by the authors' share, a report, and what is not theirs."""
+        """All tokens after merging down to ``n_keep`` or by the authors' share, a report, and departures from the
+        authors."""
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
         frames = tokens.lattice.reshape(T, P, -1)
         sums = concatenated(tuple(astype(frame, "float64").sum(axis=0)[None] for frame in frames))
@@ -120,8 +121,8 @@ class PruneVid(FittedMethod):
 
 
 def shared(sizes: Array, n: int) -> Array:
-    """``n`` shared among groups in proportion to their ``sizes`` ([G], at least 1 each): one each where ``n`` allows
-    it, the rest in proportion to what they have beyond it, largest remainders first, ties to the earlier group.
+    """``n`` shared among groups in proportion to their ``sizes`` ([G], at least 1 each): one each if ``n`` allows, the
+    rest in proportion to their further tokens, by largest remainder, ties to the earlier group.
 
     Examples
     --------
@@ -139,8 +140,8 @@ def shared(sizes: Array, n: int) -> Array:
 
 
 def _groups(frames: Any, window: tuple[int, int], tau: float) -> tuple[list[Group], int]:
-    """The groups of a window of ``frames`` ([T, P, d]) that are not empty: its still positions, then the other tokens
-    of each frame; and how many positions stand still."""
+    """The non-empty groups of a window of ``frames`` ([T, P, d]): its still positions, then the other tokens of each
+    frame; and the number of still positions."""
     first, end = window
     L, P = end - first, frames.shape[1]
     still = np.zeros(P, np.bool_)
@@ -167,7 +168,7 @@ def _groups(frames: Any, window: tuple[int, int], tau: float) -> tuple[list[Grou
 
 
 def _clustered(groups: list[Group], counts: Array, extra: Array) -> Merged:
-    """Each group as the means of counts[g] clusters; the nodes ``extra`` as they are, a group of their own."""
+    """Each group as the means of counts[g] clusters, and the nodes ``extra`` unchanged, as another group."""
     rows, columns, weights, of = [], [], [], {}
     for g, (group, count) in enumerate(zip(groups, counts.tolist(), strict=True)):
         if count == 0:
@@ -192,7 +193,8 @@ def _clustered(groups: list[Group], counts: Array, extra: Array) -> Merged:
 
 
 def _least_alike(frames: Any, groups: list[Group], count: int) -> Array:
-    """[count] nodes of still positions, none of which an average stands at, of lowest cosine to their average."""
+    """[count] nodes of still positions, other than those representing an average, with the lowest cosine to their
+    average."""
     from stgraph.kernels.cpu.top import top_of
 
     if count == 0:
@@ -212,7 +214,7 @@ def _least_alike(frames: Any, groups: list[Group], count: int) -> Array:
 
 
 def chosen(merged: Merged, n: int, kept: Array | None = None, scores: Array | None = None, **said: Any) -> Choice:
-    """The merged tokens, or those of them that are ``kept`` ([n] bool)."""
+    """The merged tokens, or only the ``kept`` ones ([n] bool)."""
     stays = np.ones(merged.rows.size, np.bool_) if kept is None else kept[merged.rows]
     rows, columns = merged.rows[stays], merged.columns[stays]
     nodes = np.unique(rows)

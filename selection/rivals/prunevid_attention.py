@@ -1,4 +1,4 @@
-"""PruneVid in full: its merging before the LLM, and a cut inside by the attention of the prompt's text."""
+"""PruneVid in full: merging before the LLM, and a cut inside it by the attention of the prompt's text."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from stgraph.tokens import VideoTokens
 class PruneVidAttention(PruneVid):
     """PruneVid in full: merged as in :class:`PruneVid`, then cut inside the LLM by the attention of the prompt's text.
 
-    Merging leaves K / ``alpha`` tokens, which the layers up to ``layer`` see. Of each group then stay the merged tokens
-    that are attended to most, by the maximum over heads and text tokens, groups sharing K in proportion to what merging
-    left of them. What is generated sees none of the others, in no layer (``models/pllava/elastic_cache.py``). From a
-    dump, a merged token has the attention to its most attended member in the sequence before merging.
+    Merging leaves K / ``alpha`` tokens, which the layers up to ``layer`` see. In each group the most-attended merged
+    tokens are then kept, by the maximum over heads and text tokens; groups share K in proportion to their merged
+    tokens. Generated tokens do not see the others in any layer (``models/pllava/elastic_cache.py``). With a dump, a
+    merged token has the attention of its most-attended member in the sequence before merging.
 
     Attributes
     ----------
-    alpha : share of the merged tokens that stays, above 0
-    layer : decoder layer, from 0, whose attention decides; the next one is the first to see K tokens
+    alpha : share of the merged tokens that is kept, above 0
+    layer : decoder layer, from 0, whose attention is used; the next layer is the first to see K tokens
     n_layers : decoder layers of the LLM
-    exact_count : False: merged by the authors' share, and int(alpha) of each group stays, at least one
+    exact_count : False merges by the authors' share, and keeps int(alpha) of each group, at least one token
     """
 
     alpha: float = 0.4
@@ -61,11 +61,11 @@ class PruneVidAttention(PruneVid):
         return self.layer + 1
 
     def stages(self) -> tuple[Stage, ...]:
-        """Merging before the LLM; the cut behind ``layer``, by its attention and no other, in all caches."""
+        """Merging before the LLM; the cut after ``layer``, by exactly its attention, in all caches."""
         return Stage(), Stage(self.layer + 1, AttentionRead(self.layer, fixed=True, by="text"), caches=True)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Merge, then keep what the text attends to most."""
+        """Merge, then keep the tokens the text attends to most."""
         attention = sequence_values(tokens, "llm_attn_textmax", self.name)
         merged, report, _ = self._merged(tokens, n_keep)
         most = np.full(tokens.grid.n_nodes, -np.inf)
@@ -95,12 +95,12 @@ class PruneVidAttention(PruneVid):
         return Waiting(self.stages()[-1], rows[whole.nodes], resume, over, positions="compact")
 
     def _merged(self, tokens: VideoTokens, n_keep: int) -> tuple[Merged, dict[str, Any], list[str]]:
-        """All tokens after merging, of which the cut leaves ``n_keep``."""
+        """All tokens after merging, for a cut that leaves ``n_keep``."""
         n_merged = min(tokens.grid.n_nodes, ceil(n_keep / exact_ratio(self.alpha, "alpha")))
         return self.merged(tokens, n_merged if self.exact_count else None)
 
     def _cut(self, merged: Merged, report: dict[str, Any], scores: Array, n_keep: int) -> tuple[Choice, list[str]]:
-        """Of each group the merged tokens of largest score ([n] by node), and what is not the authors' about it."""
+        """The merged tokens with the largest scores ([n] by node) in each group, and departures from the authors."""
         from stgraph.kernels.cpu.top import top_of_groups
 
         at = np.array(list(merged.group))

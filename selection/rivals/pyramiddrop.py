@@ -1,4 +1,4 @@
-"""PyramidDrop: fewer and fewer tokens towards the deeper layers of the LLM, by the attention of each cut's layer."""
+"""PyramidDrop: progressively fewer tokens towards deeper LLM layers, by the attention of each cut's own layer."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from stgraph.tokens import VideoTokens
 @dataclass(frozen=True, kw_only=True)
 class PyramidDrop(Method):
     """PyramidDrop (CVPR 2025, arXiv 2410.17247; ``llava/model/modeling_llama_pdrop.py``): before each of several
-    decoder layers the tokens are kept which the last prompt token attends to most in that layer, mean over heads.
+    decoder layers, the tokens kept are those the last prompt token attends to most in that layer, mean over heads.
 
-    The last cut leaves K tokens, and the cuts before it as many more as the ratios say. ``measured="layers"`` makes
-    the mean over all layers the budget. Scores are the attention in the last cut's layer.
+    The last cut leaves K tokens, and earlier cuts proportionally more, by the ratios. ``measured="layers"`` makes the
+    mean over all layers the budget. Scores are the attention in the last cut's layer.
 
     Attributes
     ----------
     budget : how many tokens to keep
     layers : decoder layers, from 0, ascending, before which tokens are cut, by their own attention; each at least 1
-    ratios : tokens left by each cut, in proportion to each other, not ascending
+    ratios : tokens left by each cut, relative to each other, not ascending
     n_layers : decoder layers of the LLM
 
     Raises
     ------
     InputError
-        layers or ratios that are none
+        invalid layers or ratios
     """
 
     layers: tuple[int, ...] = (8, 16, 24)
@@ -67,7 +67,7 @@ class PyramidDrop(Method):
         return self.layers[-1]
 
     def stages(self) -> tuple[Stage, ...]:
-        """Before each of ``layers``, by its own attention and no other."""
+        """A cut before each of ``layers``, by the attention of exactly that layer."""
         return tuple(Stage(layer, AttentionRead(layer, fixed=True)) for layer in self.layers)
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -82,14 +82,14 @@ class PyramidDrop(Method):
         return tuple(zip(self.layers, counts, strict=True))
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K; for a mean over the layers the smallest that reaches it."""
+        """K, or for a mean over the layers the smallest count that reaches it."""
         if budget.measured != "layers":
             return budget.count(grid)
         n = grid.n_nodes
         return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The ``n_keep`` tokens that are left by all cuts."""
+        """The ``n_keep`` tokens left by all cuts."""
         from stgraph.kernels.cpu.top import top_of
 
         nodes = np.arange(tokens.grid.n_nodes)
@@ -110,14 +110,14 @@ class PyramidDrop(Method):
         )
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Cut by cut, each by the attention among the tokens that the ones before have left."""
+        """Cut step by step, each by the attention among the tokens left by earlier cuts."""
         n = tokens.grid.n_tokens
         if self.keeps_all(tokens.grid):
             return self.select(self._with(tokens, [np.zeros(n)] * len(self.layers)))
         return self._after(tokens, [])
 
     def _after(self, tokens: VideoTokens, seen: list[Array]) -> Selection | Waiting:
-        """The selection, or what waits for the next layer, once the first layers' attention is known."""
+        """The selection, or the state waiting for the next layer, given the attention of the first layers."""
         from stgraph.kernels.cpu.top import top_of
 
         if len(seen) == len(self.layers):
@@ -132,7 +132,7 @@ class PyramidDrop(Method):
         return Waiting(stage, left, lambda attention: self._after(tokens, [*seen, _float32(attention)]))
 
     def _with(self, tokens: VideoTokens, attention: list[Array]) -> VideoTokens:
-        """The tokens with attention to each row, [n] a layer, as a dump would carry it."""
+        """The tokens with attention to each row, [n] per layer, as a dump would carry it."""
         signals: dict[str, Array] = {
             "llm_attn_last": np.stack(attention).astype(np.float32),
             "llm_attn_layers": np.array(self.layers, np.int32),
@@ -142,6 +142,6 @@ class PyramidDrop(Method):
 
 
 def _float32(attention: Any) -> Array:
-    """As a dump holds it, so that both ways rank alike."""
+    """Rounded as in a dump, so that both ways rank alike."""
     found: Array = to_host(attention).astype(np.float32)
     return found

@@ -1,4 +1,4 @@
-"""Random tokens: the baseline every selector has to beat."""
+"""Random tokens: the baseline every selector must beat."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from stgraph.tokens import VideoTokens
 class Random(Method):
     """K of the N tokens, drawn without replacement; the features are not read.
 
-    Every token draws a number and the K largest stay, so with one seed a smaller budget keeps a subset of a larger
-    one. ST-SimDiff's release (``simdiff/ran.py``) drops a fixed number of every ten consecutive tokens, unseeded.
+    Every token draws a number and the K largest are kept, so with the same seed a smaller budget keeps a subset of a
+    larger one. ST-SimDiff's release (``simdiff/ran.py``) drops a fixed number of every ten consecutive tokens,
+    unseeded.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Random(Method):
         return self._largest_draws(tokens.grid.n_nodes, np.array([n_keep]))
 
     def _largest_draws(self, n_nodes: int, counts: Array) -> Choice:
-        """The counts[g] largest draws of each of equally many consecutive nodes."""
+        """The counts[g] largest draws in each group of consecutive nodes, all groups of equal size."""
         from stgraph.kernels.cpu.top import top_of_groups
 
         draws = np.random.default_rng(self.seed).random(n_nodes)
@@ -64,5 +65,5 @@ class RandomPerFrame(Random):
     name: ClassVar[str] = "random-per-frame"
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each frame, its share of ``n_keep`` with the largest draws."""
+        """In each frame, keep its share of ``n_keep`` with the largest draws."""
         return self._largest_draws(tokens.grid.n_nodes, per_frame_counts(n_keep, tokens.grid.T))

@@ -13,14 +13,14 @@ from stgraph.community.density import density_peaks, peak_scores
 def scene_windows(distance: Array, n_clusters: int, k: int) -> list[tuple[int, int]]:
     """Windows of frames: density-peak clusters of the frames, made contiguous.
 
-    A cluster keeps its longest runs of frames, all of those that are equally long, unless they are single frames. Any
-    other stretch, from the first to the last, joins the longer of the runs beside it, the earlier one of equals.
+    A cluster keeps its longest runs of frames, including all ties, unless they are single frames. Any other stretch,
+    from first to last, joins the longer of its adjacent runs, the earlier one if equal.
 
     Parameters
     ----------
     distance : [T, T] float64, between frames
     n_clusters : from 1 to T
-    k : nearest frames that make the density
+    k : number of nearest frames for the density
 
     Returns
     -------

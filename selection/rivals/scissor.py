@@ -19,9 +19,9 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, kw_only=True)
 class LlavaScissor(FittedMethod):
-    """LLaVA-Scissor (arXiv 2506.21862, ``llava/model/llava_arch_zip.py``): connected components of the dense graph
-    cos > tau are averaged inside each frame, the same is done once more over all these means, and every token is then
-    added to its most similar component.
+    """LLaVA-Scissor (arXiv 2506.21862, ``llava/model/llava_arch_zip.py``): connected components of the dense graph cos
+    > tau are averaged within each frame, then again over all these means, and every token is finally added to its most
+    similar component.
 
     Quadratic, as published: O(T P^2 d) and O(M^2 d) time for T frames of P tokens and M means of the first stage, and
     4 M^2 bytes; M is at most 40,000.
@@ -29,8 +29,8 @@ class LlavaScissor(FittedMethod):
     Attributes
     ----------
     tau : cosine above which tokens are connected
-    exact_count : True: the first stage merges at most N - K times, strongest first, and the second until K components
-        are left; False: tau decides in both
+    exact_count : True limits the first stage to N - K merges, strongest first, and continues the second until K
+        components are left; False lets tau decide in both
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""SparseVLM: cuts inside the LLM by the attention of those text tokens that the video is about."""
+"""SparseVLM: cuts inside the LLM by the attention of the text tokens most related to the video."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ _SIGNALS = {"1.5": "llm_attn_text", "2.0": "llm_attn_text_even"}
 
 @dataclass(frozen=True, kw_only=True)
 class SparseVlm(FittedMethod):
-    """SparseVLM (ICML 2025, arXiv 2410.04417; ``llava/model/language_model/modelling_sparse_llama.py``): behind each
-    of several decoder layers the tokens stay which the text raters attend to most in that layer, mean over raters.
+    """SparseVLM (ICML 2025, arXiv 2410.04417; ``llava/model/language_model/modelling_sparse_llama.py``): after each of
+    several decoder layers, the tokens kept are those the text raters attend to most in that layer, mean over raters.
 
-    Raters are the text tokens behind the video with more than the mean share of the softmax of x·t, at the LLM's
-    input. Version 1.5 takes the mean over heads, and recycles: of the tokens that go, the 30 % of most attention are
-    clustered by density peaks, ten to a cluster, and the means stay beside the others. Version 2.0 (SparseVLM+)
-    divides each weight by what all-ones queries and keys give at that distance, takes the heads whose raters attend
-    most to the video, and recycles nothing. Scores are the attention in the last layer.
+    Raters are the text tokens after the video with more than the mean share of the softmax of x·t, at the LLM's input.
+    Version 1.5 takes the mean over heads, and recycles: of the dropped tokens, the most-attended 30 % are clustered by
+    density peaks, ten per cluster, and the means are kept with the others. Version 2.0 (SparseVLM+) divides each weight
+    by that of all-ones queries and keys at the same distance, uses the heads whose raters attend most to the video, and
+    does not recycle. Scores are the attention in the last layer.
 
     Attributes
     ----------
     budget : how many tokens to keep
     version : "1.5" or "2.0"
-    layers : decoder layers, from 0, ascending, behind which tokens are cut, by their own attention
-    table : tokens that stay behind each layer, in proportion to each other, not ascending; None for the authors' of
-        192 tokens
-    recycle : whether tokens are recycled; None: as the version does
-    adaptive : the paper's rule for counts, with ``exact_count=False``: behind each layer as many tokens stay as the
-        raters' attention has rank
+    layers : decoder layers, from 0, ascending, after which tokens are cut, by their own attention
+    table : tokens kept after each layer, relative to each other, not ascending; None for the authors' table of 192
+        tokens
+    recycle : whether tokens are recycled; None for the version's default
+    adaptive : the paper's rule for counts, with ``exact_count=False``: the number of tokens kept after each layer is
+        the rank of the raters' attention
     n_layers : decoder layers of the LLM
-    exact_count : True: cuts are scaled so that K tokens are left, recycled ones among them; False: to N / 576 of the
-        table, rounded down, and what is recycled comes on top
+    exact_count : True scales cuts so that K tokens are left, including recycled ones; False scales the table by N /
+        576, rounded down, and recycled tokens are added
 
     Raises
     ------
     InputError
-        a version, layers or a table that are none
+        an invalid version, layers or table
     """
 
     version: str = "1.5"
@@ -96,7 +96,7 @@ class SparseVlm(FittedMethod):
 
     @property
     def counts_of_table(self) -> tuple[int, ...]:
-        """Tokens that stay behind each of ``layers``, in proportion to each other."""
+        """Tokens kept after each of ``layers``, relative to each other."""
         return TABLES[self.version] if self.table is None else self.table
 
     @property
@@ -106,7 +106,7 @@ class SparseVlm(FittedMethod):
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
-        """The text at the LLM's input and its attention, as the version weighs it."""
+        """The text at the LLM's input, and its attention, weighted as in the version."""
         return frozenset({"text_embeds", _SIGNALS[self.version], "llm_attn_layers", "seq_index"})
 
     @property
@@ -115,12 +115,12 @@ class SparseVlm(FittedMethod):
         return self.layers[-1] + 1
 
     def stages(self) -> tuple[Stage, ...]:
-        """Behind each of ``layers``, by the attention of its raters and no other."""
+        """A cut after each of ``layers``, by the attention of exactly that layer's raters."""
         by, states = "raters" if self.version == "1.5" else "raters-even", "input" if self.recycles else None
         return tuple(Stage(layer + 1, AttentionRead(layer, fixed=True, by=by), states) for layer in self.layers)
 
     def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal, or it the attention of one of ``layers``."""
+        """Raise MissingSignalError if ``tokens`` lack a signal, or the signal lacks one of ``layers``."""
         super().check_signals(tokens)
         for layer in self.layers:
             of_layer(tokens, _SIGNALS[self.version], layer, self.name)
@@ -135,7 +135,7 @@ class SparseVlm(FittedMethod):
         return tuple(left)
 
     def _stay(self, n_nodes: int, n_keep: int) -> list[int]:
-        """Tokens that stay as they are behind each layer, at most as many as there are."""
+        """Number of tokens kept unchanged after each layer, at most the number present."""
         *before, last = self.counts_of_table
         stay, n = [], n_nodes
         for count in before:
@@ -144,14 +144,14 @@ class SparseVlm(FittedMethod):
         return [*stay, _stays_of(n, n_keep) if self.recycles else n_keep]
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K; for a mean over the layers the smallest that reaches it."""
+        """K, or for a mean over the layers the smallest count that reaches it."""
         if budget.measured != "layers":
             return budget.count(grid)
         n = grid.n_nodes
         return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The ``n_keep`` tokens that are left by all cuts, or as many as the authors' rule leaves."""
+        """The ``n_keep`` tokens left by all cuts, or as many as the authors' rule leaves."""
         raters = text_raters(tokens, self.name)
         x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
         left, scores, counts = Left.all_of(len(x)), np.zeros(0), []
@@ -166,7 +166,7 @@ class SparseVlm(FittedMethod):
         return self._choice(left, scores, counts, raters.size, reasons, positions)
 
     def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
-        """Cut by cut, each by the attention of the raters to what the ones before have left, and by its states where
+        """Cut step by step, each by the raters' attention to the tokens left by earlier cuts, and by hidden states if
         tokens are recycled."""
         check_features(tokens)
         view = self.budget.view(tokens, self.newlines)
@@ -216,11 +216,11 @@ class SparseVlm(FittedMethod):
     def _cut(
         self, i: int, left: Left, attention: Array, points_of: Callable[[Array], Any], n_keep: int
     ) -> tuple[Left, Array, Any]:
-        """What the i-th cut leaves, [n'] scores, and the [n', n] matrix that makes it of what was left before.
+        """The tokens left by the i-th cut, [n'] scores, and the [n', n] matrix that forms them from the previous ones.
 
         Parameters
         ----------
-        attention : [R, n] float64, to the tokens that are left
+        attention : [R, n] float64, to the remaining tokens
         points_of : the features of some of these
         """
         from stgraph.kernels.cpu.top import top_of
@@ -234,7 +234,7 @@ class SparseVlm(FittedMethod):
         return left.step(at, step), step @ scores, step
 
     def _theirs(self, i: int, found: Array, n_tokens: int) -> int:
-        """How many of the tokens with attention ``found`` ([R, n]) stay behind the i-th layer, by the authors' rule."""
+        """Number of tokens with attention ``found`` ([R, n]) kept after the i-th layer, by the authors' rule."""
         n = found.shape[1]
         if self.adaptive:
             return max(1, int(np.linalg.matrix_rank(found.astype(np.float32))))
@@ -247,7 +247,7 @@ def _rows_of(states: Any, of: Array, chosen: Array) -> Any:
 
 
 def _stays_of(n: int, n_keep: int) -> int:
-    """The most of ``n`` tokens that can stay if recycling the others leaves ``n_keep``."""
+    """Largest number of ``n`` tokens that can be kept if recycling the others leaves ``n_keep``."""
     low, high = 0, n_keep
     while low < high:
         middle = (low + high + 1) // 2

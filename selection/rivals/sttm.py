@@ -20,16 +20,16 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, kw_only=True)
 class Sttm(FittedMethod):
-    """STTM (ICCV 2025, ``token_merging_utils/quadtree_*.py``): each frame is a pyramid of 2x2 means and is cut where a
-    mean is similar to all its parts; boxes of adjacent frames, one inside the other, are joined where similar.
+    """STTM (ICCV 2025, ``token_merging_utils/quadtree_*.py``): each frame is a pyramid of 2x2 means, cut at the means
+    similar to all their parts; nested boxes of adjacent frames are joined if similar.
 
     Attributes
     ----------
-    tau_s : cosine to all its parts from which on a box stays whole
-    tau_t : cosine from which on two boxes are joined; 0 joins none, as in the authors' code. Not used with
-        ``exact_count``, where joins happen in descending similarity
-    root_level : where the pyramid starts, counted from its coarsest level (two boxes high or wide); a small grid may
-        have no level above its tokens
+    tau_s : minimum cosine to all its parts at which a box stays whole
+    tau_t : minimum cosine at which two boxes are joined; 0 joins none, as in the authors' code. Not used with
+        ``exact_count``, which joins in descending similarity
+    root_level : start of the pyramid, counted from its coarsest level (two boxes high or wide); a small grid may have
+        no level above its tokens
 
     Raises
     ------
@@ -113,8 +113,8 @@ class Sttm(FittedMethod):
     ) -> tuple[Array, int, float | None]:
         """The authors' loop over all pairs that reach ``tau_t``: (group of each box, number, weakest similarity).
 
-        Labels are lowered along the pairs and followed once, until they all point at a label that points at itself;
-        a box with several partners may then still be apart from one of them.
+        Labels are lowered along the pairs and followed once, until all point at a label that points at itself; a box
+        with several partners may still remain separate from one of them.
         """
         from stgraph.kernels.cpu.components import canonical_labels
 
@@ -155,7 +155,7 @@ def _strongest_joins(
 def _nested_pairs(box: Array, n_boxes: int) -> tuple[Array, Array]:
     """Boxes of adjacent frames of which one contains the other: (low, high) [m] int32, ascending.
 
-    Boxes of one pyramid are nested exactly where they share a position.
+    Boxes of one pyramid are nested exactly if they share a position.
     """
     pairs = np.unique(box[:-1].astype(np.int64) * n_boxes + box[1:])
     return (pairs // n_boxes).astype(np.int32), (pairs % n_boxes).astype(np.int32)

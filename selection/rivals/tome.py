@@ -25,16 +25,16 @@ _BLOCK = 256  # rows whose cosines to the other half are formed at a time
 
 @dataclass(frozen=True, kw_only=True)
 class ToMe(Method):
-    """ToMe's bipartite soft matching (ICLR 2023, arXiv 2210.09461) on the LLM's input.
+    """ToMe's bipartite soft matching (ICLR 2023, arXiv 2210.09461) at the LLM's input.
 
-    Of the tokens in raster order every second one, from the first on, is an a and the others are b. Each a points at
-    its most similar b, and the most similar pairs are merged into the place of their b, as the mean of all tokens in
-    them. Rounds follow each other until K are left; one merges at most half of the tokens. Scores are the tokens
-    merged into each one kept. Time quadratic in the tokens of a set.
+    In raster order, the tokens alternate between sets a and b. Each a points at its most similar b, and the most
+    similar pairs are merged at the position of their b, as the mean of all their tokens. Rounds are repeated until K
+    tokens are left; one round merges at most half of the tokens. Scores are the number of tokens merged into each kept
+    one. Time is quadratic in the tokens of a set.
 
     Attributes
     ----------
-    scope : "video": all tokens are one set; "frame": each frame by itself, the budget spread evenly over the frames
+    scope : "video": all tokens are one set; "frame": each frame is one set, with the budget spread evenly over frames
     """
 
     scope: str = "video"
@@ -48,7 +48,7 @@ class ToMe(Method):
         check_scope(self.scope)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Merge down to ``n_keep`` tokens."""
+        """Merge until ``n_keep`` tokens are left."""
         n = tokens.grid.n_nodes
         n_sets = 1 if self.scope == "video" else tokens.grid.T
         size = n // n_sets
@@ -80,7 +80,7 @@ class ToMe(Method):
 
 
 def matched(x: Any, n_keep: int) -> tuple[Array, int]:
-    """Where each of the tokens ([n, d]) stands after merging down to ``n_keep`` of them, [n] int64, and the rounds.
+    """Position of each token ([n, d]) after merging down to ``n_keep`` of them, [n] int64, and the number of rounds.
 
     Equal similarities go to the smaller b, and then to the smaller a.
     """
@@ -114,7 +114,7 @@ def _add_rows(sums: Any, into: Array, of: Array) -> None:
 
 
 def _most_similar(sums: Any, a: Array, b: Array) -> tuple[Array, Array]:
-    """Of each token of ``a`` the place in ``b`` of the most similar one, and their cosine (sums stand for means)."""
+    """For each token of ``a``, the place of its most similar one in ``b``, and their cosine (sums stand for means)."""
     from stgraph.kernels.cpu.spanning_tree import SAME
     from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 

@@ -1,4 +1,4 @@
-"""Uniform sampling: tokens at even distances."""
+"""Uniform sampling: evenly spaced tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AXES = ("sequence", "time", "space")
 
 
 def even_places(n: int, k: int) -> Array:
-    """[k] int64: k of n places at even distances, each in the middle of its k-th part: floor((2i + 1) n / 2k).
+    """[k] int64: k evenly spaced places of n, each in the middle of its part: floor((2i + 1) n / 2k).
 
     Examples
     --------
@@ -31,12 +31,12 @@ def even_places(n: int, k: int) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Method):
-    """K tokens at even distances; the features are not read. Our own definition, not from a paper.
+    """K evenly spaced tokens; the features are not read. Our own definition, not from a paper.
 
     Attributes
     ----------
-    axis : "sequence": even along the token sequence; "time": whole frames, ceil(K / P) of them at even distances;
-        "space": the same ceil(K / T) positions of every frame. The last two thin their tokens to K by the same rule
+    axis : "sequence": evenly along the token sequence; "time": ceil(K / P) evenly spaced whole frames; "space": the
+        same ceil(K / T) positions in every frame. The last two thin their tokens to K by the same rule
     """
 
     axis: str = "sequence"

@@ -24,7 +24,7 @@ def unit_rows(rows: Array, norms: Array) -> Array:
 
 
 def unit_tokens(tokens: VideoTokens) -> Any:
-    """[N, d] float32: the patches' unit features, where they lie; zero ones stay zero.
+    """[N, d] float32: the patches' unit features, on the device of the tokens; zero tokens stay zero.
 
     Raises
     ------
@@ -39,6 +39,6 @@ def unit_tokens(tokens: VideoTokens) -> Any:
 
 
 def wide_units(rows: Any) -> Any:
-    """[n, d] float64: the rows, of any feature dtype and size, at unit length; zero ones stay zero. Where they lie."""
+    """[n, d] float64: the rows, of any feature dtype and size, at unit length, on their device; zero rows stay zero."""
     wide = astype(rows, "float64")
     return over_positive(wide, (wide * wide).sum(axis=1, keepdims=True) ** 0.5)

@@ -1,4 +1,4 @@
-"""V-CAST: the budget is split over frames by the curvature of the video's path; outlier tokens are kept."""
+"""V-CAST: the budget is split over frames by the curvature of the video's trajectory, and outlier tokens are kept."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class VCast(Method):
     """V-CAST (arXiv 2603.27650; ``compressor/v_cast/modeling_qwen3_vl_v_cast.py``).
 
     With u_t the unit mean of frame t, the curvature c_t is 1 - cos(u_t - u_t-1, u_t+1 - u_t), and 1 at both ends.
-    Frames share the budget by softmax(c / temperature), at least one token each where K >= T, the rest by largest
-    remainder. In a frame the tokens of largest 1 - cos(x, u_t) + norm stay, norms scaled to [0, 1] over the frame.
-    Scores are these sums.
+    Frames share the budget by softmax(c / temperature), at least one token each if K >= T, the rest by largest
+    remainder. Each frame keeps the tokens with the largest 1 - cos(x, u_t) + norm, norms scaled to [0, 1] over the
+    frame. Scores are these sums.
 
     Attributes
     ----------
-    temperature : of the softmax, above 0; the larger, the more evenly the frames share
+    temperature : of the softmax, above 0; larger values share more evenly
     """
 
     temperature: float = 0.7
@@ -46,7 +46,7 @@ class VCast(Method):
             raise InputError(f"temperature is {value!r}; it must be a finite number above 0")
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Outliers of each frame, more of them where the video turns."""
+        """Outliers of each frame, more of them where the video's trajectory turns."""
         from stgraph.kernels.cpu.top import top_of_groups
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
@@ -77,7 +77,7 @@ def _frame(x: Any) -> tuple[Any, Any]:
 
 def curvatures(centres: Array) -> Array:
     """[T]: 1 - cosine of the step before to the step after each of the unit vectors ``centres`` ([T, d]); 1 at both
-    ends and where either step is none.
+    ends and where either step is zero.
 
     Examples
     --------
@@ -95,8 +95,8 @@ def curvatures(centres: Array) -> Array:
 
 
 def frame_counts(curvature: Array, temperature: float, n_keep: int, P: int) -> Array:
-    """[T] int64, at most P each, ``n_keep`` in all: floor shares of softmax(curvature / temperature), and what is left
-    goes round by largest remainder, ties to the earlier frame, to the frames that are not full.
+    """[T] int64, at most P each, ``n_keep`` in all: floor shares of softmax(curvature / temperature); the rest goes by
+    largest remainder, ties to the earlier frame, to frames that are not full.
 
     Examples
     --------

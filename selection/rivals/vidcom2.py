@@ -23,13 +23,13 @@ TEMPERATURE = 0.01
 class VidCom2(FittedMethod):
     """VidCom2 (EMNLP 2025, arXiv 2505.14454; ``token_compressor/vidcom2/vidcom2.py``): unique tokens of unique frames.
 
-    On the half of the channels that vary least, unit features are compared with the video's and with their frame's
-    mean by a sum of Gaussian kernels, v and f; a token is the more unique the smaller v + f. Frames of small mean v get
-    a larger part of the budget. Scores are the uniqueness -(v + f), from -10 to 0.
+    On the half of the channels that vary least, unit features are compared with the video's mean and with their frame's
+    mean by a sum of Gaussian kernels, v and f; the smaller v + f, the more unique the token. Frames with a small mean v
+    get a larger part of the budget. Scores are the uniqueness -(v + f), from -10 to 0.
 
     Attributes
     ----------
-    exact_count : False keeps what the frames' parts come to, at least one token per frame, as the authors' code does
+    exact_count : False keeps the sum of the frames' parts, at least one token per frame, as the authors' code does
     """
 
     name: ClassVar[str] = "vidcom2"
@@ -66,7 +66,7 @@ class VidCom2(FittedMethod):
 
 
 def lowest_half(variances: Array) -> Array:
-    """[d] bool: the d // 2 channels of lowest variance; among equals the smaller channel.
+    """[d] bool: the d // 2 channels with the lowest variance, ties to the smaller channel.
 
     Examples
     --------

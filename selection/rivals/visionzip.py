@@ -1,4 +1,4 @@
-"""VisionZip: dominant tokens by attention, and contextual tokens that the others are merged into."""
+"""VisionZip: dominant tokens by attention, and contextual tokens into which the others are merged."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DOMINANT, OF = 27, 32  # 54 dominant tokens of 64
 @dataclass(frozen=True, kw_only=True)
 class VisionZip(ByEncoderAttention):
     """VisionZip (CVPR 2025; ``visionzip/clip_encoder.py``): of a frame's budget k, floor(27 k / 32) dominant tokens (at
-    least one) by the CLS token's attention. Contextual tokens are taken at even steps of what remains; every other
-    remaining token joins the one of most similar key, which becomes x + mean(joined).
+    least one) by the CLS token's attention. Contextual tokens are evenly spaced among the rest; every other remaining
+    token joins the one with the most similar key, which becomes x + mean(joined).
 
-    The budget is spread evenly over the frames. Scores are the attention. The CLS token, which the authors keep as one
-    of the dominant, is not a token of a video grid.
+    The budget is spread evenly over the frames. Scores are the attention. The CLS token, which the authors count among
+    the dominant tokens, is not part of a video grid.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class VisionZip(ByEncoderAttention):
         )
 
     def _keys(self, tokens: VideoTokens) -> Array:
-        """[T, P, c] head-mean keys on the lattice, the CLS token's left out."""
+        """[T, P, c] head-mean keys on the lattice, without the CLS token's."""
         keys = tokens.signal("enc_keys_mean", self.name)
         e = self.n_patches(tokens)
         if keys.shape[1] not in (e, e + 1):

@@ -1,4 +1,4 @@
-"""VisPruner: part of the tokens by attention, the others by removing near-duplicates."""
+"""VisPruner: some tokens by attention, the others by removing near-duplicates."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ PER_ROUND = 8  # tokens the authors drop in a round
 @dataclass(frozen=True, kw_only=True)
 class VisPruner(ByEncoderAttention):
     """VisPruner (ICCV 2025, arXiv 2412.01818v2; ``llava/model/llava_arch.py``): of a frame's budget k, int(k ratio)
-    tokens by the CLS token's attention; the rest is what near-duplicate removal leaves of the other tokens, by encoder
-    features. The LLM's features are not read.
+    tokens are chosen by the CLS token's attention; the rest are the other tokens that survive near-duplicate removal,
+    by encoder features. The LLM's features are not read.
 
-    The budget is spread evenly over the frames. Scores are the attention, also of the diverse tokens. Time and memory
-    are quadratic in the tokens of one frame (P x P float32 cosines a thread), the rounds cubic with a small factor
+    The budget is spread evenly over the frames. Scores are the attention, also for the diverse tokens. Time and memory
+    are quadratic in the tokens of one frame (P x P float32 cosines per thread), the rounds cubic with a small factor
     (P^3 / 32 comparisons).
 
     Attributes
     ----------
     attention : see :class:`ByEncoderAttention`
-    ratio : share of the budget that goes by attention, in [0, 1]; the authors use 0.5 or 0.75
+    ratio : share of the budget chosen by attention, in [0, 1]; the authors use 0.5 or 0.75
     """
 
     ratio: float = 0.5
@@ -48,7 +48,7 @@ class VisPruner(ByEncoderAttention):
         check_share("ratio", self.ratio)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """In each frame, int(k ratio) tokens of most attention and the diverse ones of the others."""
+        """In each frame, the int(k ratio) most-attended tokens, and diverse ones among the others."""
         from stgraph.kernels.cpu.threads import run_blocks
 
         attention = self.ranked_by(tokens)
@@ -83,7 +83,7 @@ class VisPruner(ByEncoderAttention):
 
 
 def _diverse(features: Array, ranked: Array, n_keep: int) -> tuple[Array, int]:
-    """``n_keep`` of the ``ranked`` tokens of one frame ([P, c]), and the rounds of removal they took."""
+    """``n_keep`` of the ``ranked`` tokens of one frame ([P, c]), and the number of removal rounds."""
     from stgraph.kernels.cpu.cosines import cosines
     from stgraph.kernels.cpu.duplicates import remove_duplicates
 

@@ -49,7 +49,7 @@ def test_what_some_of_them_state() -> None:
     assert describe("divprune").quadratic and not describe("evs").quadratic
     (threshold,) = [p for p in describe("dtd").parameters if p.name == "threshold"]
     assert threshold.values == "a number in [-1, 1]"
-    assert threshold.meaning.startswith("cosine in [-1, 1]: all tokens stay but those above it")
+    assert threshold.meaning.startswith("a cosine in [-1, 1] drops exactly the tokens above it")
 
 
 def test_the_table_in_the_documentation_is_the_classes() -> None:
@@ -68,7 +68,8 @@ def test_the_command_shows_all_or_one() -> None:
         assert f" {name} " in text
     one = flat(run("selectors", "flashvid"))
     assert "FlashVID" in one and "enc_recv_attn" in one
-    assert flat("share of a frame's budget that is picked, rounded up") in one
+    assert flat("share of a frame's budget picked directly, rounded up") in one
+    assert flat("the attention each patch receives") in flat(run("selectors", "vispruner"))  # stated by its base
     assert "No parameters" in run("selectors", "dets")
     assert run("selectors", "-q") == ""
 
