@@ -1,4 +1,4 @@
-"""A cut inside the language model that follows a selector's merging before it (FlashVID, HoliTom)."""
+"""A cut inside the language model after a selector's merging before it (FlashVID, HoliTom)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class InnerCut(FittedMethod):
-    """Base of selectors that merge as the class behind them does, then cut before a decoder layer by the attention of
-    the last prompt token in the layer before, mean over heads. Scores are that attention.
+    """Base of selectors that merge as the next base class does, then cut before a decoder layer by the attention of the
+    last prompt token in the layer before, mean over heads. Scores are that attention.
 
     Attributes
     ----------
-    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
-    share : of the merged tokens that stays, above 0
+    layer : first decoder layer, from 0, that sees only the kept tokens; at least 1
+    share : share of the merged tokens that is kept, above 0
     n_layers : decoder layers of the LLM
-    exact_count : True: merging leaves K / ``share`` tokens, at most N, and the cut K; False: both by the authors' rule
+    exact_count : True: merging leaves K / ``share`` tokens, at most N, and the cut leaves K; False: both follow the
+        authors' rule
 
     Raises
     ------
     InputError
-        no such layer, or a share out of range
+        the LLM lacks the layer, or the share is out of range
     """
 
     layer: int
@@ -62,7 +63,7 @@ class InnerCut(FittedMethod):
         return self.layer
 
     def stages(self) -> tuple[Stage, ...]:
-        """Merging before the LLM; the cut before ``layer``, by the attention of the layer before and no other."""
+        """Merging before the LLM; the cut before ``layer``, by exactly the attention of the layer before."""
         return Stage(), Stage(self.layer, AttentionRead(self.layer - 1, fixed=True), states=self.states)
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -71,11 +72,11 @@ class InnerCut(FittedMethod):
         layer_attention(tokens, self.layer - 1, self.name)
 
     def _n_merged(self, n: int, n_keep: int) -> int:
-        """Tokens that merging leaves of ``n`` where the cut leaves ``n_keep``."""
+        """Number of ``n`` tokens that merging leaves if the cut leaves ``n_keep``."""
         return min(n, max(n_keep, int(n_keep / exact_ratio(self.share))))
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K; for a mean over the layers the smallest that reaches it."""
+        """K, or for a mean over the layers the smallest count that reaches it."""
         if budget.measured != "layers":
             return budget.count(grid)
         n, wanted = grid.n_nodes, budget.ratio(grid) * grid.n_nodes
@@ -88,14 +89,14 @@ class InnerCut(FittedMethod):
 
     @abstractmethod
     def their_count(self, n: int) -> int:
-        """How many of ``n`` merged tokens stay by the authors' rule, at least one."""
+        """Number of ``n`` merged tokens kept by the authors' rule, at least one."""
 
     def joined(self, states: Any, kept: Array) -> Any:
         """[k', k] csr_array: the ``kept`` ([k] bool) of hidden states [k, d] with what goes; None: it is dropped."""
         return None
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Merge, then keep the tokens of most attention where they stand."""
+        """Merge, then keep the most-attended tokens at their positions."""
         outer = self._outer(tokens, n_keep, budget)
         attention = layer_attention(tokens, self.layer - 1, self.name)
         choice, _ = self._cut(outer, attention[outer.nodes], n_keep, None)
@@ -122,7 +123,7 @@ class InnerCut(FittedMethod):
         return Waiting(self.stages()[-1], rows[outer.nodes], resume, over, outer.positions)
 
     def _outer(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """What merging before the LLM leaves."""
+        """The tokens left by merging before the LLM."""
         n_merged = self._n_merged(tokens.grid.n_nodes, n_keep)
         if not self.exact_count:
             return super().choose(tokens, n_keep, budget)  # type: ignore[safe-super]

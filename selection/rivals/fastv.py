@@ -1,4 +1,4 @@
-"""FastV: the tokens most attended to in an early layer of the LLM."""
+"""FastV: the most-attended tokens in an early layer of the LLM."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, kw_only=True)
 class FastV(Method):
-    """FastV (arXiv 2403.06764, ``src/FastV``): before decoder layer ``layer`` the tokens are kept which the last prompt
-    token attends to most in the layer before, mean over heads.
+    """FastV (arXiv 2403.06764, ``src/FastV``): before decoder layer ``layer``, the tokens kept are those the last
+    prompt token attends to most in the layer before, mean over heads.
 
     The layers before ``layer`` see all tokens: ``measured="layers"`` takes that into account.
 
     Attributes
     ----------
     budget : how many tokens to keep
-    layer : the first decoder layer, from 0, that sees the kept tokens only; at least 1
+    layer : first decoder layer, from 0, that sees only the kept tokens; at least 1
     n_layers : decoder layers of the LLM
 
     Raises
@@ -53,7 +53,7 @@ class FastV(Method):
         return self.layer
 
     def stages(self) -> tuple[Stage, ...]:
-        """Before ``layer``, by the attention of the layer before it and no other."""
+        """A cut before ``layer``, by exactly the attention of the layer before it."""
         return (Stage(self.layer, AttentionRead(self.layer - 1, fixed=True)),)
 
     def check_signals(self, tokens: VideoTokens) -> None:
@@ -61,7 +61,7 @@ class FastV(Method):
         layer_attention(tokens, self.layer - 1, self.name)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """The ``n_keep`` tokens of most attention."""
+        """The ``n_keep`` most-attended tokens."""
         from stgraph.kernels.cpu.top import top_of
 
         attention = layer_attention(tokens, self.layer - 1, self.name)

@@ -1,4 +1,4 @@
-"""FastVID: salient tokens by pooling attention, and the rest of each segment merged into anchor frames."""
+"""FastVID: salient tokens by pooling attention; the rest of each segment is merged into anchor frames."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ NEIGHBOURS = 4  # of the density
 class FastVid(FittedMethod):
     """FastVID as implemented for LLaVA-OneVision (``fastvid_llavaonevision/.../modeling_qwen2.py``).
 
-    Segments of like frames; each frame keeps its salient tokens, and all others of a segment are merged into
-    density-peak centres of its anchor frames. Cost: the distances are quadratic in the tokens of an anchor frame, the
-    similarities are one product of all tokens of a segment with all its centres (a segment of L frames has about L/4
-    anchors, so this is quadratic in L).
+    In segments of similar frames, each frame keeps its salient tokens, and all other tokens are merged into
+    density-peak centres of the segment's anchor frames. Cost: the distances are quadratic in the tokens of an anchor
+    frame, the similarities are one product of all tokens of a segment with all its centres (a segment of L frames has
+    about L/4 anchors, so this is quadratic in L).
 
     Attributes
     ----------
     tau : cosine of neighbouring frames below which a segment ends
-    segments : cut into at least so many (every frame is one where there are fewer)
-    context : share of a frame's tokens that goes to the segment's anchors
-    anchor_step : every so many frames is an anchor, counted from the segment's last
-    beta : least weight of a centre in its merged token
-    pool_head : SigLIP checkpoint, by name or path, whose pooling head a running model applies where its own tower has
-        none, as the authors do; dumps carry what it gives
+    segments : minimum number of segments (every frame is one if there are fewer)
+    context : share of a frame's budget given to the segment's anchors
+    anchor_step : frames between anchors, counted back from the segment's last frame
+    beta : minimum weight of a centre in its merged token
+    pool_head : SigLIP checkpoint, by name or path, whose pooling head a running model applies if its own tower has
+        none, as the authors do; dumps carry its output
     """
 
     tau: float = 0.9
@@ -69,7 +69,7 @@ class FastVid(FittedMethod):
             raise InputError(f"pool_head is {self.pool_head!r}; it must be None or the name or path of a checkpoint")
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
-        """Salient tokens and centres; what the centres cannot take goes to unkept tokens of most attention."""
+        """Salient tokens and centres; budget the centres cannot use goes to the most-attended unkept tokens."""
         from stgraph.kernels.cpu.top import top_of, top_of_groups
 
         grid = tokens.grid
@@ -154,7 +154,7 @@ def _anchor(x: Any, t: int, salient: Array, n_centres: int) -> _Anchor:
 def _merge(
     x: Any, salient: Array, segment: tuple[int, int], anchors: list[_Anchor], beta: float
 ) -> tuple[Array, Array, Array]:
-    """Every token of the segment that is not salient joins its most similar centre, once an anchor frame.
+    """Every non-salient token of the segment joins its most similar centre, once per anchor frame.
 
     Returns entries of the assignment matrix, [m] each: merged token (the centre's node), token, weight.
     """
@@ -184,6 +184,6 @@ def _merge(
 
 
 def _rows(x: Any, t: int, positions: Array) -> Any:
-    """[n, d] float64 features of positions of one frame, where they lie."""
+    """[n, d] float64 features of positions of one frame, on their device."""
     h, w = (beside(axis, x) for axis in np.divmod(positions, x.shape[2]))
     return astype(x[t, h, w], "float64")

@@ -22,7 +22,8 @@ class FlashVidAttention(InnerCut, FlashVid):
     Attributes
     ----------
     layer, share, n_layers : see :class:`InnerCut`
-    exact_count : False: ceil(1.25 P r) tokens per frame and ceil(their share) clusters, then ceil(``share``) of all
+    exact_count : False keeps ceil(1.25 P r) tokens per frame and ceil(their share) clusters, then ceil(``share``) of
+        all
     """
 
     layer: int = 20

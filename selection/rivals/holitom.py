@@ -1,4 +1,4 @@
-"""HoliTom's outer stage: still positions merged over time and clustered, the rest kept by received attention."""
+"""HoliTom's outer stage: still positions are merged over time and clustered, the rest kept by received attention."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NEIGHBOURS = 7  # of the density
 class HoliTom(FittedMethod):
     """HoliTom without its step inside the LLM (``holitom/llava_arch.py``).
 
-    Windows of frames are chosen so that most still positions are merged over time; a window's still positions become
-    density-peak centres, and each frame keeps its moving tokens of most received attention. Two passes over the
+    Windows of frames are chosen to merge the most still positions over time; a window's still positions become
+    density-peak centres, and each frame keeps its moving tokens with the most received attention. Two passes over the
     features, and a distance matrix quadratic in the still positions of each window.
 
     Attributes
     ----------
-    tau : cosine to the frame before above which a position stands still, on every step of a window
+    tau : cosine to the frame before above which a position is still, at every step of a window
     beta : weight of a centre in its merged token; the mean of the tokens that joined it has 1 - beta
     """
 
@@ -134,7 +134,7 @@ def _cluster(x: Any, first: int, last: int, positions: Array, n_centres: int, be
 
 
 def _most_attended(attention: Array, moving: Array, share: float) -> Array:
-    """[N] bool: of each frame's ``moving`` tokens ([T, P] bool) the ceil(count * share) of most attention."""
+    """[N] bool: the ceil(count * share) most-attended ``moving`` tokens ([T, P] bool) of each frame."""
     from stgraph.kernels.cpu.top import top_of_groups
 
     sizes = np.count_nonzero(moving, axis=1)
@@ -143,7 +143,7 @@ def _most_attended(attention: Array, moving: Array, share: float) -> Array:
 
 
 def _fit(attention: Array, dynamic: Array, is_centre: Array, change: int) -> tuple[Array, Array]:
-    """``change`` tokens more, or fewer: moving ones of least attention go first, then centres."""
+    """``change`` tokens more or fewer: the least-attended moving tokens are dropped first, then centres."""
     from stgraph.kernels.cpu.top import top_of
 
     if change > 0:
@@ -155,7 +155,7 @@ def _fit(attention: Array, dynamic: Array, is_centre: Array, change: int) -> tup
 
 
 def _merge(merged: list[_Merged], nodes: Array, is_centre: Array) -> Any:
-    """[K, N] csr_array: merged tokens that are kept, and the others as they are."""
+    """[K, N] csr_array: merged tokens that are kept, and the others unchanged."""
     rows, columns, weights = (
         np.concatenate([getattr(m, name) for m in merged]) for name in ("rows", "columns", "weights")
     )
@@ -165,7 +165,7 @@ def _merge(merged: list[_Merged], nodes: Array, is_centre: Array) -> Any:
 
 
 def _exactness(change: int) -> str:
-    """How far the fit to the budget leads from the authors' choice."""
+    """How far the fit to the budget departs from the authors' choice."""
     if change == 0:
         return "exact"
     how = "tokens of most attention added" if change > 0 else "tokens of least attention dropped"

@@ -1,4 +1,4 @@
-"""HoliTom in full: its stages before the LLM, and inside it the less attended tokens merged into the others."""
+"""HoliTom in full: its stages before the LLM, and inside it the less-attended tokens merged into the others."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CHUNK = 1024  # rows of the similarities that are held at a time
 
 @dataclass(frozen=True, kw_only=True)
 class HoliTomAttention(InnerCut, HoliTom):
-    """HoliTom in full (``holitom/llava_arch.py``, ``holitom/modeling_qwen2.py``): merged as in :class:`HoliTom`, then
-    before decoder layer ``layer`` the share of most attention stays, and every other token is averaged into the one of
-    these that its hidden state is most similar to, one after the other.
+    """HoliTom in full (``holitom/llava_arch.py``, ``holitom/modeling_qwen2.py``): merged as in :class:`HoliTom`; before
+    decoder layer ``layer`` the most-attended share is kept, and every other token is averaged in turn into the kept one
+    with the most similar hidden state.
 
     Attributes
     ----------
     layer, share, n_layers : see :class:`InnerCut`
-    exact_count : False: merged by the authors' rule, then round(``share``) of all
+    exact_count : False merges by the authors' rule, then keeps round(``share``) of all
     """
 
     layer: int = 18
@@ -44,8 +44,8 @@ class HoliTomAttention(InnerCut, HoliTom):
         return max(1, round(n * exact_ratio(self.share)))
 
     def joined(self, states: Any, kept: Array) -> Any:
-        """Each token that goes halves what its most similar kept token was before, in ascending order; ties to the
-        smaller index."""
+        """Each dropped token is averaged with its most similar kept token, in ascending order; ties to the smaller
+        index."""
         from scipy.sparse import csr_array
 
         units = wide_units(states)
