@@ -228,9 +228,8 @@ def stable_order(values: Any) -> Any:
 def largest_of_rows(values: Any) -> tuple[Any, Any]:
     """Of each row of [n, m] the place of its largest value, the first of equals, and that value."""
     if is_tensor(values):
-        largest = values.amax(1)
-        places = sys.modules["torch"].arange(values.shape[1], device=values.device)
-        return where(values == largest[:, None], places, values.shape[1]).amin(1), largest
+        largest, first = values.max(dim=1)  # the first of equals, as torch documents
+        return first, largest
     first = values.argmax(axis=1)
     return first, values[np.arange(len(values)), first]
 

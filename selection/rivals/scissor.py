@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.devices import astype, is_tensor
+from stgraph.frame_work import joined
+from stgraph.kernels import kernels_for
 from stgraph.selection.algorithms.single_linkage import merges, nearest
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget
@@ -42,6 +45,7 @@ class LlavaScissor(FittedMethod):
 
     name: ClassVar[str] = "llava-scissor"
     paper: ClassVar[str] = "LLaVA-Scissor, arXiv 2506.21862"
+    on_gpu: ClassVar[bool] = True
     checks_features: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
 
@@ -59,10 +63,10 @@ class LlavaScissor(FittedMethod):
             a frame has more than 40,000 tokens, or the first stage leaves more than 40,000 components
         """
         from stgraph.kernels.cpu.components import connected_components, group_members
-        from stgraph.kernels.cpu.merge import weighted_sums
-        from stgraph.kernels.cpu.neighbours import neighbour_cosines
 
         x, n = tokens.lattice, tokens.grid.n_nodes
+        neighbour_cosines = kernels_for(x, "neighbours").neighbour_cosines
+        weighted_sums = kernels_for(x, "merge").weighted_sums
         norms = neighbour_cosines(x)[1].reshape(tokens.grid.T, -1)
 
         low, high, cosine = _merges_in_frames(x, norms, self.tau)
@@ -107,7 +111,7 @@ class LlavaScissor(FittedMethod):
         )
 
 
-def _merges_in_frames(x: Array, norms: Array, tau: float) -> tuple[Array, Array, Array]:
+def _merges_in_frames(x: Any, norms: Any, tau: float) -> tuple[Array, Array, Array]:
     """The merges of single linkage inside each frame whose cosine exceeds tau, over all frames, strongest first and
     ties to the smaller pair: (low, high) [m] int32 node ids, cosine [m] float32."""
     T, P = norms.shape
@@ -121,14 +125,15 @@ def _merges_in_frames(x: Array, norms: Array, tau: float) -> tuple[Array, Array,
     return low[order], high[order], cosine[order]
 
 
-def _closest(x: Array, norms: Array, targets: Array) -> Array:
+def _closest(x: Any, norms: Any, targets: Any) -> Array:
     """[N] int64: the row of ``targets`` most similar to each token."""
     from stgraph.kernels.cpu.threads import even_blocks
 
     T, P = norms.shape
+    targets = astype(targets, "float64") if is_tensor(targets) else targets  # once
     blocks = [(t, a, b) for t in range(T) for a, b in even_blocks(P, 1024)]
     found = [nearest(unit_rows(x[t].reshape(P, -1)[a:b], norms[t, a:b]), targets) for t, a, b in blocks]
-    return np.concatenate(found)
+    return joined(found)
 
 
 def _merge(nodes: Array, component: Array, weights: Array, closest: Array, counts: Array) -> Any:

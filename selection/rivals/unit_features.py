@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from stgraph.aliases import Array
-from stgraph.devices import astype, concatenated, over_positive
+from stgraph.devices import astype, concatenated, is_tensor, over_positive
 from stgraph.kernels import kernels_for
 from stgraph.tokens import VideoTokens
 
 
-def unit_rows(rows: Array, norms: Array) -> Array:
-    """[n, d] float32: the rows (of any feature dtype) divided by their norms ([n] float64); zero rows stay zero."""
+def unit_rows(rows: Any, norms: Any) -> Any:
+    """[n, d] float32, where they lie: the rows (of any feature dtype) divided by their norms ([n] float64); zero rows
+    stay zero."""
+    if is_tensor(rows):
+        return astype(over_positive(astype(rows, "float64"), norms[:, None]), "float32")
     safe = bool(((norms == 0) | ((norms > 1e-15) & (norms < 1e15))).all())
     factors = 1 / np.where(norms > 0, norms, 1)
     if safe:

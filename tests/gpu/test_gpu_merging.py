@@ -1,4 +1,4 @@
-"""Weighted sums of rows, pyramids of means and merged hidden states on tensors, as on NumPy arrays."""
+"""Weighted sums of rows, pyramids of means, spanning trees and merged hidden states on tensors, as on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_zoo import DTYPES, GRIDS, SCATTERED_LAYOUTS, features
-from tensors import tensor
+from tensors import same, tensor
 
 import stgraph
 from stgraph import VideoTokens
 from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
 from stgraph.kernels.cpu import merge as cpu
+from stgraph.kernels.cpu.spanning_tree import maximum_spanning_tree
 from stgraph.selection.algorithms.quadtree import build_pyramid
 
 pytest.importorskip("torch")
@@ -78,3 +79,25 @@ def test_pyramids(shape: tuple[int, ...], most: int, scale: float, monkeypatch: 
         for one, p in ((tensor(x), found), (x, expected))
     ]
     np.testing.assert_allclose(made[0], made[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40, 65])
+@pytest.mark.parametrize("levels", [2, 4, 1000])
+@pytest.mark.parametrize("most", [1 << 25, 100])
+def test_spanning_trees(n: int, levels: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edge by edge as on the CPU, however many are equal."""
+    from stgraph.kernels.gpu import spanning_tree as gpu
+
+    monkeypatch.setattr(gpu, "ELEMENTS", most)
+    rng = np.random.default_rng(n)
+    similarity = np.round(rng.uniform(-1, 1, (n, n)) * levels).astype(np.float32) / levels
+    similarity = np.maximum(similarity, similarity.T)
+    for found, expected in zip(
+        gpu.maximum_spanning_tree(tensor(similarity)), maximum_spanning_tree(similarity), strict=True
+    ):
+        same(found, expected)
+    units = rng.normal(size=(n, 9)).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    products = gpu.unit_products(tensor(units))
+    assert products.equal(products.T)
+    np.testing.assert_allclose(to_host(products), units @ units.T, atol=1e-6)

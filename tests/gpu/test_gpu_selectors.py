@@ -20,7 +20,6 @@ from stgraph.selection.base import SELECTORS
 pytestmark = pytest.mark.usefixtures("interpreter")
 Array = np.ndarray[Any, Any]
 ON_GPU = [name for name in SELECTORS.names() if getattr(SELECTORS.get(name), "on_gpu", False)]
-OTHERS = [name for name in SELECTORS.names() if name not in ON_GPU]
 FREE = [name for name in ON_GPU if "exact_count" in stgraph.selection.base.parameters_of(name)]
 GRAPH = ("st-simdiff", "st-simdiff-attention", "srts", "dets")  # of tests/gpu/test_gpu_engine.py
 MINE = [name for name in ON_GPU if name not in GRAPH]
@@ -87,6 +86,8 @@ def test_as_on_the_cpu(name: str, ratio: float) -> None:
     [
         ("fastvid", {"segments": 1, "tau": -1.0, "anchor_step": 2, "context": 0.9}),
         ("holitom", {"tau": 0.5}),
+        ("llava-scissor", {"tau": 0.8}),
+        ("llava-scissor", {"tau": 0.4, "exact_count": False}),
         ("sttm", {"tau_s": 0.05, "root_level": 0}),
         ("sttm", {"tau_s": 0.3, "root_level": 0, "exact_count": False}),
         ("flashvid", {"segments": 1, "segment_tau": -1.0, "alpha": 0.3, "tau": 0.5}),
@@ -151,12 +152,16 @@ def test_bad_features_are_refused(name: str, bad: float) -> None:
         stgraph.selector(name, retain_ratio=0.3).select(gpu)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_others_copy_and_say_so(name: str) -> None:
+def test_every_selector_is_here() -> None:
+    assert ON_GPU == SELECTORS.names() and len(ON_GPU) >= 40
+
+
+def test_one_that_computes_in_host_memory_gets_a_copy_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, gpu = pair(scenes())
-    chosen = stgraph.selector(name, retain_ratio=0.3)
+    chosen = stgraph.selector("evs", retain_ratio=0.3)
+    monkeypatch.setattr(type(chosen), "on_gpu", False)
     found, expected = chosen.select(gpu), chosen.select(cpu)
     assert found.indices.tolist() == expected.indices.tolist()
-    assert found.report["host_copy"] == f"{name} does not compute on cpu, where the features were"
+    assert found.report["host_copy"] == "evs does not compute on cpu, where the features were"
     with pytest.raises(CopiedToHost), none_as_large_as(gpu.features.numel()):
         chosen.select(gpu)

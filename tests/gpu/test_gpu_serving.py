@@ -22,7 +22,7 @@ def features() -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).normal(1.0, 0.3, (GRID.n_nodes, 24)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["st-simdiff", "srts", "dets"])
+@pytest.mark.parametrize("name", ["st-simdiff", "srts", "dets", "evs"])
 def test_selection_copies_no_features(name: str) -> None:
     settings, x = Settings.of({"selector": name}), features()
     n = settings.n_keep(GRID, 0.6)

@@ -25,8 +25,9 @@ def gpu_page_anew(text: str) -> str:
     """The page with the selectors that compute on a GPU, and those that do not, as the classes have it."""
     found = catalogue()
     there, copied = ([f"`{one.name}`" for one in found if one.on_gpu is on] for on in (True, False))
-    said = f"{len(there)} of {len(found)} selectors compute where the features lie: {', '.join(there)}."
+    said = f"All {len(found)} selectors compute where the features lie."
     if copied:
+        said = f"{len(there)} of {len(found)} selectors compute where the features lie: {', '.join(there)}."
         said += f" Features are copied to host memory for {', '.join(copied)}."
     wrapped = "\n".join(wrap(said, 120, break_on_hyphens=False))
     return re.sub(

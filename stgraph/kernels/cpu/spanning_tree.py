@@ -63,6 +63,12 @@ def _joins(n, src, dst, most, taken):  # type: ignore[no-untyped-def]
             most -= 1
 
 
+def unit_products(units: Array) -> Array:
+    """[n, n] float32, symmetric to the bit: products of unit rows ([n, d] float32)."""
+    products: Array = units @ units.T
+    return products
+
+
 def maximum_spanning_tree(similarity: Array) -> tuple[Array, Array, Array]:
     """The maximum spanning tree of a complete graph, strongest edge first, ties to the smaller (low, high).
 
