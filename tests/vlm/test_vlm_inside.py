@@ -10,6 +10,7 @@ from staged_selectors import Steps
 from vlm_generating import WAYS, first_of_copies, mixed_prompt, skip_broken_copies
 from vlm_levels import eager, hidden_run, keep_rows, levels_of
 from vlm_models import CACHE, CASES, Case, torch, transformers
+from vlm_more_models import ALL, MORE
 from vlm_oracle import positions_of, seen_by_text_model
 from vlm_state import state_of, warm
 
@@ -18,7 +19,8 @@ from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.stages import AttentionRead, Stage
 
 GREEDY = dict(max_new_tokens=5, do_sample=False, output_logits=True, return_dict_in_generate=True)
-FAMILIES = sorted(CASES)
+RUNS = [(family, attention, batch) for family in sorted(CASES) for attention in ("sdpa", "eager") for batch in (1, 2)]
+RUNS += [(family, *run) for family in MORE for run in (("sdpa", 1), ("sdpa", 2), ("eager", 2))]
 
 
 def generated(case: Case, selector: Any, **more: Any) -> tuple[Any, Any, Any]:
@@ -48,11 +50,9 @@ def noted_levels(case: Case, selector: Steps) -> dict[int, Any]:
     return levels
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "attention", "batch"), RUNS)
 def test_fastv_needs_no_probe_and_is_as_if_hidden(family: str, attention: str, batch: int) -> None:
-    case = CASES[family](batch)
+    case = ALL[family](batch)
     case.model.set_attn_implementation(attention)
     try:
         stats, out, positions = generated(case, stgraph.selector("fastv", retain_ratio=0.4, n_layers=4))
