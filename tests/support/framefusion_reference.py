@@ -89,15 +89,20 @@ class Reference:
         if self.parallel:
             self.weights = weights
             return hidden + out + layer.mlp(first(hidden))
+        times = getattr(layer, "residual_multiplier", 1)
         behind = "post_attention_layernorm" if "post_feedforward_layernorm" in norms else "post_self_attn_layernorm"
-        hidden = hidden + norms.get(behind, torch.nn.Identity())(out)
+        for name in (behind, "post_norm1"):
+            out = norms.get(name, torch.nn.Identity())(out)
+        hidden = hidden + out * times
         for row in range(len(hidden)):
             self._step(row, hidden, weights[row, :, self.prompt - 1].mean(0), i)
         out = hidden if "post_feedforward_layernorm" in norms else layer.post_attention_layernorm(hidden)
-        for name in ("mlp", "post_mlp_layernorm", "post_feedforward_layernorm"):
-            out = norms.get(name, torch.nn.Identity())(out)
+        types = [kwargs[name] for name in ("moe_mm_token_type_ids",) if name in kwargs]  # by which ERNIE picks experts
+        for name in ("mlp", "post_mlp_layernorm", "post_feedforward_layernorm", "post_norm2"):
+            routed = types if name == "mlp" and hasattr(layer.mlp, "vision_moe") else []
+            out = norms.get(name, torch.nn.Identity())(out, *routed)
             out = out[0] if isinstance(out, tuple) else out  # with what a mixture's router says
-        hidden = hidden + out
+        hidden = hidden + out * times
         return hidden if isinstance(form, torch.Tensor) else (hidden, *form[1:])
 
     def _to_go(self, row: int, n: int) -> float:

@@ -8,7 +8,7 @@ import pytest
 from framefusion_reference import Reference
 from vlm_generating import first_of_copies
 from vlm_models import CASES, Case, torch
-from vlm_more_models import ALL
+from vlm_more_models import ALL, MORE
 from vlm_oracle import positions_of, seen_by_text_model
 
 import stgraph
@@ -114,7 +114,7 @@ def test_what_cannot_be_met_or_merged_is_refused() -> None:
         layer.post_attention_layernorm = norm
 
 
-@pytest.mark.parametrize("family", ["exaone4_5", "glm4v", "qwen3_vl_moe", "video_llava"])
+@pytest.mark.parametrize("family", [family for family in MORE if family != "cohere_compass"])
 def test_families_whose_layers_are_built_in_other_ways(family: str) -> None:
     case = ALL[family](2)
     reference = Reference(case, 0.2, kept=9)
