@@ -20,7 +20,8 @@ GREEDY = dict(max_new_tokens=4, do_sample=False, output_logits=True, return_dict
 HOW: dict[str, Any] = dict(n_keep=5, layer=1, n_layers=4, tau=-1.0)
 
 
-@pytest.mark.parametrize(("attention", "batch"), [("sdpa", 1), ("sdpa", 2), ("eager", 2)])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("family", sorted(CASES))
 def test_cut_by_the_text_and_hidden_in_every_cache(family: str, attention: str, batch: int) -> None:
     case = CASES[family](batch)
