@@ -79,7 +79,7 @@ def resolve_max_size(max_size: Any, n_nodes: int) -> int | None:
 
 
 def check_native(engine: CommunityBackend, split: str) -> None:
-    """Raise InputError if the backend is asked to enforce the cap in its search, or to divide a part, and cannot."""
+    """Raise InputError if the backend cannot enforce the cap in its search, or divide a part, as asked."""
     if split == "redetect" and engine.capabilities.reads == "features":
         raise InputError(
             f"split='redetect' runs the backend again on a part of the graph, but {engine.name} reads none"

@@ -1,7 +1,7 @@
-"""Clusterings of the features themselves, as other methods use them: density peaks in windows of frames, k-means.
+"""Clusterings of the features themselves, as in other methods: density peaks in windows of frames, k-means.
 
-They read no edge, so that ST-SimDiff can be run with another method's clusters. Both are quadratic: density peaks in
-the tokens of a window, k-means in tokens times clusters.
+They do not read edges, so that ST-SimDiff can run with another method's clusters. Density peaks are quadratic in the
+tokens of a window; k-means takes time proportional to tokens times clusters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHARE = Parameter(0.1, "clusters per token", least=1e-9, most=1.0)
 
 
 class FeatureClusters:
-    """What clusterings of features share: they answer :meth:`labels_of`, not ``labels``."""
+    """Base of clusterings of features: they implement :meth:`labels_of` instead of ``labels``."""
 
     package = "stgraph-video"
     name: str
@@ -33,7 +33,7 @@ class FeatureClusters:
         return None
 
     def labels(self, edges: EdgeList, params: BackendParams) -> Array:
-        """No graph is enough.
+        """Refuse: features are needed.
 
         Raises
         ------
@@ -48,9 +48,9 @@ class FeatureClusters:
 
 
 class DensityPeaks(FeatureClusters):
-    """DPC-KNN (Du et al. 2016) in windows of frames, as PruneVid, HoliTom and FastVID cluster.
+    """DPC-KNN (Du et al. 2016) in windows of frames, as in PruneVid, HoliTom and FastVID.
 
-    The peaks of density are the centres, and every token joins the nearest.
+    Density peaks are the centres, and every token joins the nearest one.
     """
 
     name = "features-dpc-knn"
@@ -84,9 +84,10 @@ class DensityPeaks(FeatureClusters):
 
 
 class KMeans(FeatureClusters):
-    """Spherical k-means (Dhillon and Modha 2001): unit features, each in the cluster whose mean direction is nearest.
+    """Spherical k-means (Dhillon and Modha 2001): each unit feature belongs to the cluster with the nearest mean
+    direction.
 
-    It starts from tokens drawn at random; a cluster that ends empty is gone. Equal similarities go to the first.
+    Initial centres are tokens drawn at random; empty clusters are dropped. Ties go to the first cluster.
     """
 
     name = "features-kmeans"

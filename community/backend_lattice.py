@@ -14,7 +14,7 @@ from stgraph.lattice_edges import LatticeEdges
 
 
 class _Lattice:
-    """What all of them share: they come with the package."""
+    """Base of our backends, which come with the package."""
 
     package = "stgraph-video"
 

@@ -1,5 +1,5 @@
-"""networkit: Louvain (PLM), Leiden, the map equation and label propagation, on one thread, the only way to reproducible
-results."""
+"""networkit: Louvain (PLM), Leiden, the map equation and label propagation, on one thread, which alone is
+reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interface of community backends, and the table of those we ship."""
+"""Interface of community backends, and the table of those included."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Capabilities:
     Attributes
     ----------
     device : "cpu", "cuda", or "any": where the graph is
-    objective : what it optimises, from :data:`stgraph.community.objectives.OBJECTIVES`, or your own term
+    objective : the objective it optimises, from :data:`stgraph.community.objectives.OBJECTIVES`, or your own term
     weighted : whether edge weights change the result
-    thresholded : whether it takes only the edges above the similarity threshold; else every lattice edge
+    thresholded : whether it takes only edges above the similarity threshold, rather than every lattice edge
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
     reads : "edges", or "features" for a clustering of the features, which answers ``labels_of(features, params)``
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
     canonical : whether it takes any graph, isolated nodes included, and numbers communities by their smallest node
     ignores : parameters it accepts but does not use
-    not_yet_run_on : devices it is written for and has not been run on; ``stgraph doctor`` says so
+    not_yet_run_on : devices it is written for but has not been run on; ``stgraph doctor`` says so
     """
 
     device: str
@@ -63,7 +63,7 @@ class BackendParams:
     ----------
     resolution : gamma of the objective, > 0
     seed : seeds the backend's private random state
-    max_size : bound for backends with a native cap, else None
+    max_size : bound for backends with a native cap, otherwise None
     options : every other parameter the backend declares
     """
 
@@ -75,7 +75,7 @@ class BackendParams:
 
 @runtime_checkable
 class CommunityBackend(Protocol):
-    """A library's community detection behind our interface.
+    """A library's community detection behind a common interface.
 
     ``labels`` gets a graph with at least one edge and no isolated node (a canonical backend: any graph), with finite
     weights, positive where the backend is weighted; it returns one integer per node, any values. A "cpu" backend gets
@@ -184,8 +184,8 @@ def backend(name: str) -> CommunityBackend:
 
 
 def backends() -> dict[str, str | None]:
-    """Every backend's name with None if it runs here, else the reason; includes third-party backends that are broken or
-    whose name is taken."""
+    """Every backend's name, with None if it runs here and otherwise the reason; includes third-party backends that are
+    broken or whose name is taken."""
     return {name: _reason(name) for name in BACKENDS.names()} | BACKENDS.refused()
 
 
@@ -226,7 +226,7 @@ def _reason(name: str) -> str | None:
 
 
 def missing_package(module: str, distribution: str, extra: str | None = None) -> str | None:
-    """None if ``module`` could be imported, else how to install it; the module is not imported."""
+    """None if ``module`` is installed, otherwise how to install it; the module is not imported."""
     if find_spec(module) is not None:
         return None
     command = install_command(extra) if extra else f"pip install {distribution}"

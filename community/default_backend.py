@@ -28,19 +28,19 @@ OF_OBJECTIVE: Mapping[str, tuple[str, ...]] = {
 
 
 def compared_backends() -> list[str]:
-    """One backend per objective that runs here: the default of comparisons."""
+    """One available backend per objective: the default of comparisons."""
     here = backends()
     able = {objective: [name for name in names if here[name] is None] for objective, names in OF_OBJECTIVE.items()}
     return [names[0] for names in able.values() if names]
 
 
 def default_backend(edges: EdgeList) -> str:
-    """The name of the default backend for ``edges``."""
+    """Name of the default backend for ``edges``."""
     return DEFAULT_BACKEND if isinstance(edges, LatticeEdges) else DEFAULT_GRAPH_BACKEND
 
 
 def chosen_backend(name: str) -> tuple[CommunityBackend, tuple[str, ...]]:
-    """The backend of that name, checked to run here, and why each one that "auto" prefers does not.
+    """The backend with that name, checked to run here, and the reason for each one "auto" prefers that does not.
 
     Raises
     ------

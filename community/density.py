@@ -1,4 +1,4 @@
-"""Density peaks: points that are dense and far from any denser point (DPC-KNN), as HoliTom and FastVID use them."""
+"""Density peaks: points that are dense and far from any denser point (DPC-KNN), as used by HoliTom and FastVID."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SAME = 1e-12
 def scaled_distances(points: Any) -> Array:
     """Euclidean distances divided by sqrt(d), from one product of the points with themselves in float64.
 
-    Points nearer to each other than 1e-6 of their norms have distance 0 and the same distance to every other, so that
-    repeated tokens tie exactly and the smaller index decides.
+    Points closer than 1e-6 of their norms have distance 0 and equal distances to all others, so that repeated tokens
+    tie exactly and the smaller index wins.
 
     Parameters
     ----------
-    points : [n, d] floating, finite; on a GPU their products are formed there and go to host memory
+    points : [n, d] floating, finite; on a GPU, products are computed there and copied to host memory
 
     Returns
     -------
@@ -48,19 +48,19 @@ def scaled_distances(points: Any) -> Array:
 def peak_scores(distance: Array, k: int) -> Array:
     """Logarithm of density times distance to the nearest denser point.
 
-    The density of a point is exp(-mean of its k smallest squared distances, the 0 to itself among them). Points are
-    ordered by density, then by index, so that every point but the first has a denser one; the first gets the largest
-    distance of all. The authors add noise of 1e-6 to the density instead. In logarithms the order outlives
-    exp(-1000), which features of large norm lead to.
+    The density of a point is exp(-mean of its k smallest squared distances, including the 0 to itself). Points are
+    ordered by density, then by index, so that every point except the first has a denser one; the first gets the largest
+    distance of all. The authors instead add noise of 1e-6 to the density. Logarithms preserve the order below
+    exp(-1000), which occurs for features with large norms.
 
     Parameters
     ----------
     distance : [n, n] float64, symmetric, 0 on the diagonal
-    k : nearest points, at least 1; at most n are there to be taken
+    k : number of nearest points, at least 1; capped at n
 
     Returns
     -------
-    [n] float64; -inf where a denser point lies at the same place
+    [n] float64; -inf if a denser point lies at the same place
     """
     n = distance.shape[0]
     k = min(k, n)
@@ -78,6 +78,6 @@ def peak_scores(distance: Array, k: int) -> Array:
 
 
 def density_peaks(scores: Array, n_peaks: int) -> Array:
-    """The ``n_peaks`` points of highest score, ascending, [n_peaks] int64; ties go to the smaller index."""
+    """The ``n_peaks`` points with the highest scores, ascending, [n_peaks] int64; ties go to the smaller index."""
     best = np.argsort(-scores, kind="stable")[:n_peaks]
     return np.sort(best)

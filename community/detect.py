@@ -1,4 +1,4 @@
-"""Community detection from graph to partition: everything that is not a library's business."""
+"""Community detection from graph to partition: everything around the library's own search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def detect_communities(
     tokens: VideoTokens | None = None,
     **options: int | float,
 ) -> Partition:
-    """Communities of a token graph, none larger than ``max_size`` (ST-SimDiff, sections 4.3 and 4.6), or of any graph.
+    """Communities of a token graph, each of at most ``max_size`` tokens (ST-SimDiff, sections 4.3 and 4.6), or of any
+    graph.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def detect_communities(
     BackendUnavailableError
         the backend asked for by name cannot run here
     InputError
-        a parameter is out of range, or the backend needs positive weights and the graph has others
+        a parameter is out of range, or the backend needs positive weights and the graph has non-positive ones
 
     Examples
     --------
@@ -143,7 +144,7 @@ def detect_communities(
 
 
 def _way_in(graph: Any) -> str:
-    """The call that converts another library's graph to ours."""
+    """The call that converts another library's graph to an EdgeList."""
     if isinstance(graph, VideoTokens):
         return ": build_graph(tokens)"
     library = type(graph).__module__.partition(".")[0]
@@ -152,8 +153,8 @@ def _way_in(graph: Any) -> str:
 
 
 def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams, copies: list[str]) -> Any:
-    """[N] canonical labels of one backend, on the device of the edges: isolated nodes are set aside and become
-    communities of one. Copies to host memory are noted in ``copies``.
+    """[N] canonical labels of one backend, on the device of the edges: isolated nodes become communities of one. Copies
+    to host memory are noted in ``copies``.
 
     Raises
     ------
@@ -181,12 +182,12 @@ def run_backend(engine: CommunityBackend, edges: EdgeList, params: BackendParams
 def feature_labels(
     engine: Any, tokens: VideoTokens | None, params: BackendParams, edges: EdgeList, copies: list[str]
 ) -> Any:
-    """[N] canonical labels of a clustering of features, where the edges are.
+    """[N] canonical labels of a clustering of features, on the device of the edges.
 
     Raises
     ------
     InputError
-        there are no features, or of another number of tokens than the graph has nodes
+        features are missing, or their number of tokens differs from the graph's nodes
     """
     if tokens is None or tokens.grid.n_nodes != edges.n_nodes:
         given = "none were passed" if tokens is None else f"those passed have {tokens.grid.n_nodes:,} of them"
@@ -260,12 +261,12 @@ def _apply_cap(
 
 
 def _largest(labels: Any) -> int:
-    """The size of the largest community."""
+    """Size of the largest community."""
     return int(kernels_for(labels, "components").group_sizes(labels).max())
 
 
 def _device(engine: CommunityBackend, edges: EdgeList) -> str:
-    """The device the backend ran on."""
+    """Device the backend ran on."""
     device = engine.capabilities.device
     if device != "any":
         return device

@@ -29,9 +29,9 @@ _counts: list[int] = []
 def lent_generator(seed: int) -> Iterator[None]:
     """Make igraph draw from a generator with this seed inside the block, then restore the previous one and its state.
 
-    A generator without ``getstate`` is assumed to be in use even if igraph's own has replaced it since. One whose
-    methods are named differently from igraph's calls is not found, and is replaced by Python's ``random``, igraph's
-    default.
+    A generator without ``getstate`` is assumed to be in use even if igraph's own has replaced it since. A generator
+    whose methods have names other than those igraph calls is not found, and is replaced by Python's ``random``,
+    igraph's default.
     """
     import igraph
 

@@ -41,7 +41,7 @@ class NetworkitProcess:
         Raises
         ------
         RuntimeError
-            networkit failed, or the process ended, as where memory runs out; the next request starts another
+            networkit failed, or the process ended, for example out of memory; the next request starts another
         """
         with self._lock:
             process = self._running()
@@ -91,7 +91,7 @@ class NetworkitProcess:
         return status
 
     def _let_go(self) -> None:
-        """After a fork the process is the parent's: only this side's ends of its pipes are closed."""
+        """Forget the process after a fork, since it is the parent's: only this side's ends of its pipes are closed."""
         process, self._process, self._owner = self._process, None, os.getpid()
         if process is not None:
             _close(process)

@@ -47,12 +47,12 @@ class Parameter:
 
 
 def check_options(backend: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, int | float]:
-    """Every parameter of a backend: the given values, else the defaults.
+    """Every parameter of a backend: the given value, or the default.
 
     Raises
     ------
     InputError
-        a name the backend does not have, or a value out of range
+        the backend lacks a parameter, or a value is out of range
     """
     for name in given:
         if name not in known:

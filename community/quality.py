@@ -21,7 +21,7 @@ class PartitionQuality(Spelled):
     Attributes
     ----------
     n_communities, largest, median_size, n_singletons : after the cap
-    n_uncapped, largest_uncapped : before the cap, as every "uncapped" figure: without any size cap
+    n_uncapped, largest_uncapped : before the cap, that is, without a size cap, like every "uncapped" figure
     n_oversized, oversized_ratio : communities above sqrt(N) before the cap, and the share of all tokens they hold
     modularity, uncapped_modularity : Newman's weighted modularity at resolution 1, after and before the cap
     cpm : constant Potts quality at gamma = 0.5, per token
@@ -69,7 +69,7 @@ def modularity(edges: EdgeList, labels: Array, resolution: float = 1.0) -> float
 def map_equation(edges: EdgeList, labels: Array) -> float:
     """Bits per step of a random walk told by community and node (two levels; Rosvall, Axelsson and Bergstrom 2009,
     eq. 4; smaller is better): plogp(q) - 2 sum_c plogp(q_c) - sum_a plogp(p_a) + sum_c plogp(q_c + p_c), with p a share
-    of all degrees and q one of the weight that leaves. 0 if the total weight is 0."""
+    of all degrees and q a share of the weight leaving a community. 0 if the total weight is 0."""
     total = 2 * float(edges.weight.sum(dtype=np.float64))
     if total == 0.0:
         return 0.0

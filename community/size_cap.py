@@ -1,4 +1,4 @@
-"""Splitters of communities above the maximum size (ST-SimDiff, section 4.6, says only "we partition it")."""
+"""Splitters for communities above the maximum size (ST-SimDiff, section 4.6, says only "we partition it")."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Splitter(Protocol):
     ``connected`` says whether the pieces of a connected community are connected. ``redetect(edges, level)`` runs the
     backend again on a subgraph; ``level`` counts up while it makes no progress. A splitter with an attribute
     ``on_gpu = True`` gets the tensors of a token graph on a GPU and returns canonical labels there, none above the cap,
-    so that nothing is read back; for any other, edges and labels are copied to host memory. One that needs an optional
-    package has a method ``unavailable()``: None, or the reason it cannot run here.
+    so that nothing is read back; for any other, edges and labels are copied to host memory. A splitter that needs an
+    optional package has a method ``unavailable()``: None, or the reason it cannot run here.
     """
 
     name: str
@@ -67,11 +67,11 @@ class RasterSplitter:
 
 
 class RedetectSplitter:
-    """The same backend again on each oversized community, until all fit.
+    """Runs the same backend again on each oversized community, until all fit.
 
-    Louvain and Leiden see the community as a graph of its own, at twice the resolution each time that does not divide
-    it; components see it without its weaker half of edges. Whatever still does not divide is left to the tree splitter,
-    and the provenance says so.
+    Louvain and Leiden receive the community as a separate graph, with the resolution doubled each time it remains
+    whole; components receive it without the weaker half of its edges. A community that still remains whole is left to
+    the tree splitter, and the provenance says so.
     """
 
     name = "redetect"
@@ -106,7 +106,7 @@ class RedetectSplitter:
 
 
 class NativeSplitter(TreeSplitter):
-    """The backend's own cap inside its search, if it has one (leidenalg); the tree splits any rest above it."""
+    """The backend's own cap inside its search, if it has one (leidenalg); the tree splitter handles any remainder."""
 
     name = "native"
 
@@ -141,7 +141,7 @@ SPLITTERS = Registry(
 
 
 def splitters() -> dict[str, str | None]:
-    """Every splitter's name with None if it runs here, else the reason.
+    """Every splitter's name, with None if it runs here and otherwise the reason.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def splitters() -> dict[str, str | None]:
 
 
 def missing(name: str) -> str | None:
-    """The reason why the splitter registered under ``name`` cannot run here; None where it can."""
+    """The reason the splitter registered under ``name`` cannot run here, or None if it can."""
     reason: str | None = getattr(SPLITTERS.get(name), "unavailable", lambda: None)()
     return reason
 
@@ -161,13 +161,14 @@ TREE, RASTER, REDETECT, NATIVE = TreeSplitter(), RasterSplitter(), RedetectSplit
 
 
 def connected_parts(edges: EdgeList, labels: Array) -> tuple[Array, int]:
-    """Labels with every disconnected community separated (Louvain may return some), and their number."""
+    """Labels in which disconnected communities are separated (Louvain may return some), and the number of
+    communities."""
     inside = labels[edges.src] == labels[edges.dst]
     return connected_components(edges.n_nodes, edges.src[inside], edges.dst[inside])
 
 
 def stronger_half(edges: EdgeList, level: int) -> EdgeList:
-    """``edges`` without those at or below the median weight, or a higher quantile the higher the level."""
+    """``edges`` without those at or below the median weight, or a higher quantile at higher levels."""
     bound = np.quantile(edges.weight, 1 - 0.5 ** (level + 1), method="lower")
     keep = edges.weight > bound
     return EdgeList(edges.n_nodes, edges.src[keep], edges.dst[keep], edges.weight[keep])

@@ -1,4 +1,4 @@
-"""METIS splitter: balanced pieces with little weight between them (Karypis and Kumar 1998), through pymetis."""
+"""METIS splitter: balanced pieces with little weight between them (Karypis and Kumar 1998), by pymetis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _MORE_PARTS = 1.5  # its pieces are balanced within a few percent, so some commu
 
 
 class MetisSplitter:
-    """The fewest balanced pieces that fit, with little similarity between them; the tree splits any rest above the cap.
+    """The fewest balanced pieces that fit, with little similarity between them; the tree splitter handles any
+    remainder.
 
     METIS uses a fixed seed, so that the same graph is always divided the same way.
     """

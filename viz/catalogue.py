@@ -1,4 +1,4 @@
-"""The selectors and their parameters as tables, for a terminal and for documentation. Reads plain values only."""
+"""Tables of selectors and their parameters, for the terminal and the documentation. Reads plain values only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def selector_table(rows: Sequence[Row]) -> Table:
 
 
 def parameter_table(parameters: Sequence[Row]) -> Table:
-    """A row a parameter."""
+    """One row per parameter."""
     table = new_table("Parameters" if parameters else "No parameters")
     for title in ("parameter", "default", "values", "meaning"):
         table.add_column(title, overflow="fold")
@@ -32,7 +32,7 @@ def parameter_table(parameters: Sequence[Row]) -> Table:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The selectors as a table of a page."""
+    """The selectors as a Markdown table."""
     lines = ["| selector | paper | venue | signals | cuts | count | parameters |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         name, title, venue, year, _, cuts, count = _cells(row)

@@ -50,7 +50,7 @@ def title(name: str) -> str:
 
 
 def narrow_head(name: str) -> str:
-    """The head of a column in a window of 80, on several lines; an arrow says which values are better.
+    """Header of a column in a window of 80 characters, on several lines; an arrow shows which values are better.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def narrow_head(name: str) -> str:
 
 
 def legend(names: Iterable[str]) -> str:
-    """What the columns of a table mean, a line each.
+    """Meanings of a table's columns, one line each.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def legend(names: Iterable[str]) -> str:
 
 
 def axis_label(name: str, width: int = 34) -> str:
-    """The label of an axis or panel that shows a column, in lines of ``width`` characters.
+    """Label of an axis or panel that shows a column, in lines of ``width`` characters.
 
     Examples
     --------

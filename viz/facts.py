@@ -1,4 +1,4 @@
-"""Metadata of a dump as lines a reader takes in: one flat key each, and every picture size as width x height."""
+"""Metadata of a dump as readable lines: one flat key each, and picture sizes as width x height."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WIDTH_FIRST = {"frame_size"}  # of the bundled sample; ``video.size`` has the h
 
 
 def flat_facts(metadata: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Flat keys (``video.codec``) and their values as text; what is None or empty is left out.
+    """Flat keys (``video.codec``) and their values as text, without None and empty values.
 
     Examples
     --------

@@ -89,8 +89,7 @@ def draw_curve(axes: Axes, curve: Curve, i: int, factor: float = 100.0) -> None:
 
 
 def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, Sequence[float]]) -> None:
-    """Leave the no-tokens line out of view if it lies so far below the curves that it would flatten them; the legend
-    gives its value."""
+    """Move the no-tokens line out of view if it would flatten the curves above it; the legend gives its value."""
     values = [v for curve in found for v in (*curve.y, *curve.low, *curve.high) if v is not None]
     if not values:
         return
@@ -101,7 +100,7 @@ def _look_closer(axes: Axes, found: Sequence[Curve], references: Mapping[str, Se
 
 
 def _reference_label(row: Row, references: Sequence[Row], value: float, n_panels: int) -> str:
-    """The label of a reference line: with its model if there are several, with its value if there is only one panel."""
+    """Label of a reference line, with its model if there are several, and its value if there is only one panel."""
     name = "all tokens" if row["selector"] == FULL else "no tokens (blind)"
     model = f", {row['model']}" if len({one.get("model") for one in references}) > 1 else ""
     return f"{name}{model}: {100 * value:.1f} %" if n_panels == 1 else f"{name}{model}"

@@ -32,8 +32,8 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     Parameters
     ----------
     rows : of ``stgraph compare``; figures are means over seeds and dumps
-    overlap : its table of pairs; with it, a heat map of the Jaccard overlap of the kept tokens
-    ratio : the retain ratio of the panels about kept tokens; by default 0.3, or the middle one
+    overlap : its table of pairs, for a heat map of the Jaccard overlap of the kept tokens
+    ratio : retain ratio of the panels on kept tokens; by default 0.3, or the middle one
 
     Returns
     -------
@@ -42,7 +42,7 @@ def backend_figure(rows: Sequence[Row], overlap: Sequence[Row] = (), ratio: floa
     Raises
     ------
     InputError
-        no rows, rows of another experiment, or a ratio that none of them has
+        there are no rows, rows of another experiment, or no row with the ratio
     MissingDependencyError
         matplotlib is not installed
     """

@@ -23,12 +23,12 @@ _METHOD = {"selector": "st-simdiff", "max_size": "sqrt", "importance": "attentio
 
 @styled
 def objective_figure(rows: Sequence[Row]) -> Figure:
-    """A panel per retain ratio: mean accuracy over the models, the baselines as lines.
+    """One panel per retain ratio: mean accuracy over models, with baselines as lines.
 
     Raises
     ------
     InputError
-        rows that are not those of ``make study`` (objectives.csv)
+        the rows are not those of ``make study`` (objectives.csv)
     MissingDependencyError
         matplotlib is not installed
     """

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper as a layout: frames, communities as rows, and the tokens kept in the end."""
+"""Layout of the paper's figure 4: frames, communities as rows, and the tokens finally kept."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _VEIL = (0.04, 0.05, 0.06, 0.72)
 def process_figure(
     analysis: Analysis, kept: Selection, frames: Sequence[int] | None = None, n_communities: int = 2
 ) -> Figure:
-    """From frames to kept tokens, as in figure 4 of the paper.
+    """From frames to kept tokens, as in the paper's figure 4.
 
     Parameters
     ----------
     analysis : of ``StSimDiff.analyse``, with its tokens
-    kept : the selection made of it
-    frames : frames to show; by default six in a row around the one with most event tokens
-    n_communities : rows of communities, before the size cap; those with most tokens in the frames shown
+    kept : a selection made from it
+    frames : frames to show; by default six consecutive ones around the frame with the most event tokens
+    n_communities : rows of communities, before the size cap; those with the most tokens in the frames shown
 
     Returns
     -------
@@ -101,13 +101,13 @@ def _around_events(analysis: Analysis) -> list[int]:
 
 
 def _largest(labels: Array, count: int) -> list[int]:
-    """The communities with most of these tokens; of equal ones the smaller number."""
+    """The communities with the most of these tokens, ties to the smaller number."""
     found, sizes = np.unique(labels, return_counts=True)
     return [int(c) for c in found[np.argsort(-sizes, kind="stable")][:count]]
 
 
 def _decoded(jpeg: bytes) -> Array | None:
-    """[h, w, 3] uint8, or None if the bytes are not a picture: then the frame is a plain grid, as on the page."""
+    """[h, w, 3] uint8, or None if the bytes are not a picture; the frame is then a plain grid, as on the page."""
     from PIL import Image  # matplotlib needs it too
 
     try:

@@ -1,4 +1,4 @@
-"""Curves from rows: one per setting, named by what differs. Reads rows only."""
+"""Curves from rows: one per setting, named by the differences. Reads rows only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ MOST = 24  # curves per figure; more would share colours, marks and line styles
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over x, ascending; ``low`` and ``high`` are the ends of the interval, None where the rows have none."""
+    """Values over x, ascending; ``low`` and ``high`` are the ends of the interval, or None if the rows have no
+    interval."""
 
     label: str
     x: list[float]
@@ -26,10 +27,10 @@ class Curve:
 
 
 def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list[Curve]:
-    """One curve per combination of ``settings`` among the rows, in their order.
+    """One curve per combination of ``settings``, in the order of the rows.
 
-    Rows of one combination with the same x are averaged, their intervals too. A row without a value of ``y`` is left
-    out; a curve is named by the settings that differ between rows.
+    Rows of one combination with the same x are averaged, their intervals too. Rows without a value of ``y`` are
+    omitted; a curve is named by the settings that differ between rows.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def curves(rows: Sequence[Row], x: str, y: str, settings: Sequence[str]) -> list
 
 
 def number(row: Row, column: str, required: bool = True) -> float | None:
-    """The number in a column; None where the row has none there.
+    """The number in a column; None if the row has no value there.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def _mean(rows: Sequence[Row], column: str) -> float | None:
 
 def _names(telling: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
     """A name for each key. A setting that some rows lack and all others share is named only if two names would
-    otherwise be equal, such as the seed of a method that draws nothing."""
+    otherwise be equal, such as the seed of a method without randomness."""
     values = [{key[i] for key in keys} - {None} for i in range(len(telling))]
     short = [i for i in range(len(telling)) if len(values[i]) > 1]
     names = {key: _label([telling[i] for i in short], [key[i] for i in short]) for key in keys}
@@ -100,7 +101,7 @@ def _names(telling: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> dict[tupl
 
 
 def _label(telling: Sequence[str], key: Sequence[Any]) -> str:
-    """The values; numbers, switches and thresholds come with their name, since they say nothing alone."""
+    """The values, with names for numbers, switches and thresholds, which are unclear without them."""
     parts = []
     for name, value in zip(telling, key, strict=True):
         if value is None or value == "":

@@ -25,7 +25,7 @@ def size_figure(partitions: Mapping[str, Partition]) -> Figure:
     """Community sizes of one video with one or more backends.
 
     Left, one curve per backend: the share of all tokens in communities of at least a given size, before the cap; its
-    value at the cap is the share the cap has to cut. Right, for the first backend: the largest communities and their
+    value at the cap is the share the cap must split. Right, for the first backend: the largest communities and their
     pieces.
 
     Parameters

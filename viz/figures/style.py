@@ -1,4 +1,4 @@
-"""Shared parts of figures: lazy matplotlib, one style, files. No figure touches pyplot's global state."""
+"""Shared parts of figures: lazy matplotlib, a common style, files. Figures do not touch pyplot's global state."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def need_matplotlib() -> Any:
 
 
 def log_ticks(axis: Any) -> None:
-    """Plain numbers at the powers of ten of a logarithmic axis: as formulas they would be shown as text here."""
+    """Label powers of ten on a logarithmic axis with plain numbers; formulas would be shown as text here."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -83,14 +83,14 @@ def log_ticks(axis: Any) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, size in inches; without pyplot, so nothing keeps it alive and no window opens."""
+    """An empty figure, size in inches; made without pyplot, so that it is not kept alive and no window opens."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def panelled(count: int, labels: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels in reading order, up to three side by side, and room for a legend on the right."""
+    """A figure with ``count`` panels in reading order, up to three per row, and room for a legend on the right."""
     wide = 2 if count == 4 else min(count, 3)
     tall = -(-count // wide)
     legend = 0.8 + 0.068 * max(map(len, labels), default=0)  # inches at the legend's size of type

@@ -1,4 +1,4 @@
-"""Figures 5 and 6 of the paper as a layout: the effect of each threshold. Reads rows of a sweep or of the probe."""
+"""Layout of the paper's figures 5 and 6: the effect of each threshold. Reads rows of a sweep or of the probe."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SETTINGS = (
 
 @styled
 def sweep_figure(rows: Sequence[Row], columns: Sequence[str] = ()) -> Figure:
-    """Panels over each of the two thresholds, the other held at the paper's value; one curve per setting.
+    """Panels over each of the two thresholds, with the other at the paper's value; one curve per setting.
 
-    A threshold that the rows do not vary gets no panel.
+    A threshold that does not vary gets no panel.
 
     Parameters
     ----------
-    rows : with ``tau_sim``, ``tau_diff`` (numbers, then percentiles at places of their own), and the columns
-    columns : one row of panels each; by default "accuracy" if the rows have it, else "reference_overlap"
+    rows : with ``tau_sim``, ``tau_diff`` (numbers, then percentiles at separate positions), and the columns
+    columns : one row of panels each; by default "accuracy" if the rows have it, otherwise "reference_overlap"
 
     Returns
     -------
@@ -88,13 +88,13 @@ def _plain(tau_diff: Any) -> float | str:
 
 
 def _held(rows: Sequence[Row], name: str) -> Any:
-    """The paper's value if the rows have it, else the most frequent one."""
+    """The paper's value if the rows have it, otherwise the most frequent one."""
     values = Counter(row[name] for row in rows)
     return _PAPER[name] if _PAPER[name] in values else values.most_common(1)[0][0]
 
 
 def _places(rows: Sequence[Row]) -> dict[float | str, float] | None:
-    """Axis position of each tau_diff; None if all are numbers, which are their own positions."""
+    """Axis position of each tau_diff; None if all are numbers, which are used as positions."""
     found = {row["tau_diff"] for row in rows}
     texts = sorted((t for t in found if isinstance(t, str)), key=lambda t: float(t[1:]))
     if not texts:

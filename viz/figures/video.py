@@ -1,4 +1,4 @@
-"""Figures of one video's graph and selection: similarities with their thresholds, kept tokens per frame."""
+"""Figures of one video's graph and selection: similarities with thresholds, kept tokens per frame."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def similarity_figure(graph: TokenGraph, event_threshold: float | None = None) -
 
     Parameters
     ----------
-    graph : TokenGraph; its ``tau_sim`` is drawn in
-    event_threshold : similarity below which a temporal edge marks an event, if it is to be drawn in
+    graph : TokenGraph; its ``tau_sim`` is drawn
+    event_threshold : similarity below which a temporal edge marks an event, to be drawn too
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Tables of the documentation, from rows."""
+"""Documentation tables, made from rows."""

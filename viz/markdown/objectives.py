@@ -34,7 +34,7 @@ def tables(found: Mapping[str, Sequence[Row]]) -> dict[str, str]:
 
 
 def threshold_table(rows: Sequence[Row], taus: Sequence[float], ratio: float) -> str:
-    """Accuracy of the paper's method against tau_sim at one ratio, a line per objective, the baselines as lines."""
+    """Accuracy of the paper's method against tau_sim at one ratio, one line per objective, with lines for baselines."""
     body = []
     for backend, name in NAMES.items():
         at = [0.8] * len(taus) if backend == "lattice-segments" else taus
@@ -62,7 +62,7 @@ def community_table(rows: Sequence[Row], taus: Sequence[float]) -> str:
 
 
 def control_table(rows: Sequence[Row]) -> str:
-    """What size alone does: smaller caps on components, shuffled communities, boxes."""
+    """The effect of size alone: smaller caps on components, shuffled communities, boxes."""
     ratios, body = ratios_of(rows), []
     lines = [("lattice-components", cap) for cap in ("sqrt", "24", "8")] + [("lattice-leiden", "sqrt")]
     lines += [("lattice-leiden", "none"), ("control-shuffled", "sqrt")]
@@ -77,7 +77,7 @@ def control_table(rows: Sequence[Row]) -> str:
 
 
 def ranking_table(rows: Sequence[Row]) -> str:
-    """Query-free rankings beside the LLM's attention."""
+    """Query-free rankings compared with the LLM's attention."""
     ratios, body = ratios_of(rows), []
     for tau in _TAUS:
         for backend in ("lattice-components", "igraph-leiden", "lattice-leiden"):

@@ -33,7 +33,7 @@ def curve(rows: Sequence[Row], kind: str, backend: str, ratio: float, importance
 
 
 def curve_table(rows: Sequence[Row], ratio: float, importance: str) -> str:
-    """Fidelity against tau_sim, a line per kind of features and objective."""
+    """Fidelity against tau_sim, one line per kind of features and objective."""
     taus = sorted({row["tau_sim"] for row in rows})
     body = []
     for kind, name in KINDS.items():
@@ -44,7 +44,7 @@ def curve_table(rows: Sequence[Row], ratio: float, importance: str) -> str:
 
 
 def spread_table(rows: Sequence[Row]) -> str:
-    """Largest less smallest fidelity over the thresholds: what a badly chosen threshold can cost."""
+    """Largest minus smallest fidelity over the thresholds: the cost of a badly chosen threshold."""
     columns = [(importance, ratio) for importance in RANKINGS for ratio in (0.1, 0.3)]
     body = []
     for kind, name in KINDS.items():

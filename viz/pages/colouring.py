@@ -1,4 +1,4 @@
-"""Community colours: neighbours differ, and a community keeps its colour across partitions."""
+"""Community colours: adjacent communities differ, and a community keeps its colour across partitions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def community_colours(
 ) -> Array:
     """A palette index for each community.
 
-    Communities are coloured from the largest to the smallest. One that is the main heir of a community of the
-    reference takes over its colour; any other takes the colour that its coloured neighbours on the lattice, weighted by
-    the length of the border, show least. So pieces of one community differ from each other, and a region looks the same
-    under two backends that agree on it.
+    Communities are coloured from the largest to the smallest. The main heir of a community of the reference takes its
+    colour; any other community takes the colour least present among its coloured neighbours on the lattice, weighted by
+    border length. So the pieces of one community differ from each other, and a region looks the same under two backends
+    that agree on it.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def community_colours(
 
 
 def _inherited(labels: Array, before: Array, colours: Array) -> Array:
-    """[k] uint8: the colour of the reference community each community is the main heir of, else 255."""
+    """[k] uint8: colour of the reference community each community is the main heir of, otherwise 255."""
     n_here, n_before = int(labels.max()) + 1, colours.size
     pairs, shared = np.unique(labels.astype(np.int64) * n_before + before, return_counts=True)
     here, there = np.divmod(pairs, n_before)
@@ -66,7 +66,7 @@ def _inherited(labels: Array, before: Array, colours: Array) -> Array:
 
 
 def _borders(grid: TokenGrid, labels: Array, count: int) -> tuple[Array, Array, Array]:
-    """Communities that touch on the lattice, as rows: (starts [k + 1], neighbours, lengths of the border)."""
+    """Adjacent communities on the lattice, as rows: (starts [k + 1], neighbours, border lengths)."""
     lattice = labels.reshape(grid.shape).astype(np.int64)
     pairs = []
     for axis in range(3):

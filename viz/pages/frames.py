@@ -32,13 +32,13 @@ def frame_pictures(tokens: VideoTokens) -> list[bytes] | None:
 
 
 def frame_times(tokens: VideoTokens) -> list[float] | None:
-    """Seconds of each frame, or None if the tokens do not say (or say nothing finite)."""
+    """Seconds of each frame, or None if the tokens carry no finite times."""
     times = tokens.signals.get("frame_time")
     return None if times is None or not np.isfinite(times).all() else [float(t) for t in times]
 
 
 def first_frames_of_shots(tokens: VideoTokens) -> list[int] | None:
-    """Ascending frames that are the first after a shot change; None if the tokens carry no shot changes."""
+    """First frames after shot changes, ascending; None if the tokens carry no shot changes."""
     times, cuts = frame_times(tokens), tokens.signals.get("shot_cuts_s")
     if times is None or cuts is None:
         return None
@@ -47,8 +47,8 @@ def first_frames_of_shots(tokens: VideoTokens) -> list[int] | None:
 
 
 def telling_frames(tokens: VideoTokens, weight: Sequence[float], count: int) -> list[int]:
-    """``count`` ascending frames as an overview: from each of as many equal stretches the one with the largest
-    ``weight`` [T].
+    """``count`` ascending frames as an overview: the one with the largest ``weight`` [T] in each of ``count`` equal
+    stretches.
 
     Examples
     --------

@@ -26,8 +26,8 @@ def inline_page(title: str, styles: Sequence[str], scripts: Sequence[str], body:
         between top.html and bottom.html
     data : plain values, which the scripts read as JSON from the element ``data``
 
-    The policy in the page's head allows the style and the script of these files by their digests, pictures that are
-    part of the page, and nothing else: whatever slipped through could neither run nor call home.
+    The policy in the page's head allows only the style and script of these files, by their digests, and pictures that
+    are part of the page: injected content could neither run nor send anything.
     """
     style = "\n".join(map(asset, styles))
     script = "\n".join(map(asset, scripts))
@@ -48,7 +48,7 @@ def inline_page(title: str, styles: Sequence[str], scripts: Sequence[str], body:
 
 
 def asset(name: str) -> str:
-    """The text of a file of ``viz/pages/assets``."""
+    """Text of a file in ``viz/pages/assets``."""
     return (files("stgraph.viz.pages") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -76,8 +76,8 @@ class ArrayPool:
         self._place: dict[tuple[str, bytes], int] = {}
 
     def add(self, values: Array) -> int:
-        """The place of ``values`` in :attr:`entries`. Integers become the smallest of uint8, uint16 and uint32 that
-        holds them, floats become float32."""
+        """Index of ``values`` in :attr:`entries`. Integers become the smallest sufficient type of uint8, uint16 and
+        uint32; floats become float32."""
         if values.dtype.kind == "f":
             packed = values.astype("<f4")
         else:

@@ -39,7 +39,7 @@ class Compared:
     name : of the dump
     tokens : its tokens
     rows, overlap, skipped : the tables of the comparison
-    kept : label of a row -> retain ratio -> what was kept there, for the thumbnails
+    kept : label of a row -> retain ratio -> tokens kept, for the thumbnails
     """
 
     name: str
@@ -59,7 +59,7 @@ class Compared:
         skipped: Sequence[Row],
         kept: Iterable[Kept],
     ) -> Compared:
-        """The same, with the kept tokens of each row; the first of several seeds is shown."""
+        """A report's video, with the kept tokens of each row; the first of several seeds is shown."""
         shown: dict[str, dict[float, Selection]] = {}
         for row, one in zip(rows, kept, strict=True):
             label = selector_label(row) if "selector" in row else backend_label(row)
@@ -68,7 +68,7 @@ class Compared:
 
     @property
     def of_selectors(self) -> bool:
-        """Whether selectors were compared, rather than backends."""
+        """Whether selectors were compared rather than backends."""
         return "selector" in self.rows[0]
 
 
@@ -123,7 +123,7 @@ def _dump(one: Compared, pool: ArrayPool) -> dict[str, Any]:
 
 
 def _summary(compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """Several videos as one: means over them and how far they spread; nothing of one video."""
+    """Means over several videos, and their spread; empty for one video."""
     if len(compared) < 2:
         return []
     rows = [row for one in compared for row in one.rows]
@@ -162,7 +162,7 @@ def _matrices(overlap: Sequence[Row], label: Callable[[Row, str], str]) -> list[
 
 
 def _skipped(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """What could not run and why, with the ratios concerned if it ran at others."""
+    """Settings that could not run, with the reason, and the ratios concerned if they ran at others."""
     reasons: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         reasons.setdefault((selector_label(row), row["reason"]), []).append(row["retain_ratio"])
@@ -192,7 +192,7 @@ def _thumbs(one: Compared, pool: ArrayPool) -> dict[str, Any] | None:
 
 
 def _reasons(kept: Selection) -> np.ndarray[Any, Any]:
-    """[T, H, W] uint8: why each token is kept, 0 where it is dropped."""
+    """[T, H, W] uint8: why each token is kept; 0 if dropped."""
     reason = np.zeros(kept.grid.n_nodes, np.uint8)
     reason[kept.nodes] = kept.reason[np.isin(kept.indices, kept.grid.rows)]
     return reason.reshape(kept.grid.shape)

@@ -32,12 +32,12 @@ class Shown:
 
     @property
     def first(self) -> Kept:
-        """What all ratios share is read from."""
+        """The first ratio's kept tokens, which hold everything the ratios share."""
         return next(iter(self.kept.values()))
 
     @property
     def analysis(self) -> Analysis | None:
-        """Graph and communities; None for a selector that finds none."""
+        """Graph and communities; None for a selector without communities."""
         return self.first.analysis
 
     @property
@@ -47,7 +47,7 @@ class Shown:
 
     @cached_property
     def name(self) -> str:
-        """The backend of st-simdiff; the selector, and what it is given, of all others."""
+        """The backend of st-simdiff; for other selectors the selector with its given parameters."""
         setting, analysis = self.first.setting, self.analysis
         if analysis is None:
             return str(setting)
@@ -60,7 +60,7 @@ class Shown:
         return "" if self.analysis is None else self.analysis.partition.provenance.split
 
     def finding(self) -> str:
-        """The setting's finding, in a sentence."""
+        """The setting's finding, in one sentence."""
         if self.analysis is not None:
             return communities_sentence(self.analysis.partition)
         found = self.first.selection
@@ -75,8 +75,8 @@ class Shown:
         return f"{cut}r = {ratio:g} keeps {len(kept):,} of {kept.account.n_visual:,} tokens: {parts}."
 
     def codes(self, ratio: float) -> Array:
-        """[N] uint8: why each token is a candidate (1 representative, 2 event, 3 both; 0 none), plus 4 where it is
-        kept, plus 8 times the reason where it is kept for another one."""
+        """[N] uint8: why each token is a candidate (1 representative, 2 event, 3 both; 0 none), plus 4 if it is kept,
+        plus 8 times the reason if it is kept for a different one."""
         one = self.kept[ratio]
         found = one.selection
         patch = np.isin(found.indices, found.grid.rows)  # kept newlines have no place in a frame

@@ -42,7 +42,7 @@ def view_page(tokens: VideoTokens, kept: Iterable[Kept], *, name: str = "") -> s
     Raises
     ------
     InputError
-        no setting, or settings that do not belong together
+        there are no settings, or they do not belong together
     """
     settings = shown(kept)
     _check(tokens, settings)
@@ -52,7 +52,7 @@ def view_page(tokens: VideoTokens, kept: Iterable[Kept], *, name: str = "") -> s
 
 
 def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dict[str, Any]:
-    """What the page holds, as plain values; arrays are places in ``arrays``."""
+    """Contents of the page as plain values; arrays are indices into ``arrays``."""
     pool = ArrayPool()
     first = next((s.analysis for s in settings if s.analysis is not None), None)
     pictures, graph = frame_pictures(tokens), build_graph(tokens) if first is None else first.graph
@@ -92,12 +92,13 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
 
 
 def _known(graph: TokenGraph) -> Array:
-    """The similarities; NaN where no feature is known, as in a saved selection: all are zero."""
+    """The similarities; NaN if features are unknown, as in a saved selection, where all are zero."""
     return np.asarray(graph.similarity) if np.any(graph.norms) else np.full_like(graph.similarity, np.nan)
 
 
 def _telling_frame(graph: TokenGraph, found: Analysis | None) -> int:
-    """The frame with most events; without a method that finds any, the one that differs most from that before."""
+    """The frame with the most events, or, if no method finds events, the one that differs most from the frame
+    before."""
     T, H, W = graph.grid.shape
     if found is not None and found.events.any():
         return int(found.events.reshape(T, -1).sum(axis=1).argmax())

@@ -1,1 +1,1 @@
-"""Tables on the terminal."""
+"""Terminal tables."""

@@ -19,7 +19,7 @@ _FEW = 20  # videos below which a percentile bootstrap is known to be too narrow
 
 
 def task_tables(summary: Sequence[Row], families: Sequence[Row] = ()) -> RenderableType:
-    """Everything ``stgraph eval --model`` shows: accuracy by configuration, by family of questions, and what it means.
+    """Everything ``stgraph eval --model`` shows: accuracy by configuration and by family of questions, and the meaning.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _legend(rows: Sequence[Row], label: Mapping[tuple[Any, ...], str]) -> Text:
 
 
 def _labels(rows: Sequence[Row]) -> dict[tuple[Any, ...], str]:
-    """What a configuration is called: its selector, and backend and splitter where it comes with several."""
+    """Labels of configurations: the selector, with backend and splitter if there are several."""
     labels = {}
     for row in rows:
         alike = [other for other in rows if other["selector"] == row["selector"]]

@@ -28,7 +28,7 @@ def probe_tables(
     Parameters
     ----------
     rows : of one run
-    differences : of its settings against "random", as ``stgraph.bench.probe.contrasts.against`` gives them
+    differences : of its settings from "random", as returned by ``stgraph.bench.probe.contrasts.against``
     features : statistics of the features and of real ones, see ``stgraph.bench.probe.features``
     chance : accuracy of guessing, by family
     """
@@ -59,7 +59,7 @@ def setting_labels(rows: Sequence[Row]) -> dict[tuple[Any, ...], str]:
 
 
 def setting_of(row: Row) -> tuple[Any, ...]:
-    """What tells a setting from the others, whatever its ratio and model."""
+    """The values that distinguish a setting from others, regardless of ratio and model."""
     return (row["selector"], *(row[name] for name in _PARAMETERS))
 
 
@@ -76,7 +76,7 @@ def accuracy_table(rows: Sequence[Row], ratios: Sequence[float]) -> Table:
 
 
 def difference_table(rows: Sequence[Row], differences: Sequence[Row], ratios: Sequence[float]) -> Table | None:
-    """Points above or below random at the same ratio, pooled over models, and half the width of the interval."""
+    """Difference from random at the same ratio in points, pooled over models, and half the width of the interval."""
     found = {(setting_of(row), row["retain_ratio"]): row for row in differences if row["family"] == "all"}
     if not found:
         return None
@@ -130,7 +130,7 @@ def family_table(rows: Sequence[Row], families: Sequence[str], ratio: float, cha
 
 
 def community_table(rows: Sequence[Row]) -> Table | None:
-    """Communities of the settings that have them; means over videos and ratios."""
+    """Communities of settings that find them; means over videos and ratios."""
     labels = {key: label for key, label in setting_labels(rows).items() if _some(rows, key)}
     if not labels:
         return None
@@ -146,7 +146,7 @@ def community_table(rows: Sequence[Row]) -> Table | None:
 
 
 def feature_table(features: Sequence[Row]) -> Table | None:
-    """Statistics of the features beside those of real tokens."""
+    """Statistics of the features, compared with those of real tokens."""
     if not features:
         return None
     table = new_table("Features, by cosine similarity; components at 0.8")
@@ -168,7 +168,7 @@ def paper_table(
     paper: Mapping[tuple[int, float], Mapping[str, float]],
     source: str,
 ) -> Table:
-    """The probe's accuracy beside what the paper prints for the same setting; another model, other questions.
+    """The probe's accuracy beside the paper's for the same setting; model and questions differ.
 
     Parameters
     ----------

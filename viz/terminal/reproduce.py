@@ -1,4 +1,4 @@
-"""The paper's figures beside those found here, as a table. Reads rows only."""
+"""Table of the paper's figures beside reproduced ones. Reads rows only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIGITS = {"accuracy": 1, "seconds": 2, "peak_gb": 1}
 
 
 def reproduced_table(title: str, rows: Sequence[Row]) -> RenderableType:
-    """A line for each figure: the paper's, ours, and the difference.
+    """One line per figure: the paper's, ours, and the difference.
 
     Parameters
     ----------

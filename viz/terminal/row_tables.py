@@ -22,12 +22,12 @@ class RowTable:
 
     Attributes
     ----------
-    title : without the ratio
+    title : title without the ratio
     ratio : r of all rows; None if there are several
     columns : names, see :data:`stgraph.columns.COLUMNS`
     groups : label -> its rows
     notes : label -> a remark beside the figures
-    marks : label -> signs that stand for it, "" for none; a column of their own on a terminal
+    marks : label -> its signs, "" for none; a separate column on the terminal
     """
 
     title: str
@@ -38,11 +38,11 @@ class RowTable:
     marks: Mapping[str, str]
 
     def means(self, label: str) -> list[float | None]:
-        """A value for each column."""
+        """One value per column."""
         return [mean(self.groups[label], name) for name in self.columns]
 
     def spreads(self, label: str) -> list[float | None]:
-        """For each column the standard deviation over videos of their means; None where fewer than two have one."""
+        """Standard deviation of each column over the videos' means; None if fewer than two have a value."""
         videos: dict[Any, list[Row]] = {}
         for row in self.groups[label]:
             videos.setdefault(row.get("dump"), []).append(row)
@@ -66,7 +66,7 @@ class RowTable:
         return table
 
     def on_page(self) -> dict[str, Any]:
-        """The table as plain values for a page, in the units that are shown."""
+        """The table as plain values for a page, in displayed units."""
         described = [COLUMNS[name] for name in self.columns]
         return {
             "title": self.title,
@@ -112,7 +112,7 @@ def row_table(
     notes: Mapping[str, str] | None = None,
     marks: Mapping[str, str] | None = None,
 ) -> RowTable:
-    """A table of these rows; a column in which no row has a value is left out."""
+    """A table of these rows, without columns that have no values."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(label(row), []).append(row)
@@ -121,7 +121,7 @@ def row_table(
 
 
 def overlap_means(pairs: Sequence[Row], label: Callable[[Row, str], str]) -> tuple[list[str], list[list[float | None]]]:
-    """Mean Jaccard overlap of every two labels, in order; None if there is no pair of them."""
+    """Mean Jaccard overlap of each two labels, in order; None if there is no such pair."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for pair in pairs:
         a, b = label(pair, "_a"), label(pair, "_b")

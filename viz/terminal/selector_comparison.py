@@ -48,7 +48,7 @@ def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTab
 def selector_tables(
     rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row], *, meanings: bool = True
 ) -> RenderableType:
-    """Everything ``stgraph compare --selectors`` shows: a table per ratio, what was skipped, the legend."""
+    """Everything ``stgraph compare --selectors`` shows: a table per ratio, skipped selectors, the legend."""
     tables = kept_tables(rows, overlap)
     parts: list[RenderableType] = [table.on_terminal("selector") for table in tables]
     if skipped:
@@ -59,7 +59,7 @@ def selector_tables(
 
 
 def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
-    """The comparison in a few sentences, and what its columns cannot say."""
+    """The comparison in a few sentences, with the limits of its columns."""
     lines = []
     for ratio in dict.fromkeys(row["retain_ratio"] for row in rows):
         inside = [row for row in rows if row["retain_ratio"] == ratio]
@@ -80,7 +80,8 @@ def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
 
 
 def _nearness(rows: Sequence[Row]) -> list[str]:
-    """Which selector leaves the dropped tokens nearest to what it hands on, which farthest, and where chance stands."""
+    """The selectors with dropped tokens nearest to and farthest from the tokens they hand on, and where chance
+    stands."""
     means = {label: mean(mine, "fidelity_mean") for label, mine in _by_label(rows).items()}
     known = {label: value for label, value in means.items() if value is not None}
     if len(known) < 2:
@@ -96,7 +97,7 @@ def _nearness(rows: Sequence[Row]) -> list[str]:
 
 
 def _agreement(pairs: Sequence[Row]) -> list[str]:
-    """Which two selectors share least of what either keeps, and which most."""
+    """The two selectors whose kept tokens overlap least, and the two that overlap most."""
     shared: dict[tuple[str, str], list[Row]] = {}
     for pair in pairs:
         a, b = selector_label(pair, "_a"), selector_label(pair, "_b")
@@ -120,7 +121,7 @@ def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _usual_counts(rows: Sequence[Row]) -> dict[str | None, int | None]:
-    """How many tokens most selectors keep of each video."""
+    """The number of tokens most selectors keep of each video."""
     counts: dict[str | None, Counter[int | None]] = {}
     for row in rows:
         counts.setdefault(row.get("dump"), Counter())[row.get("n_kept")] += 1
@@ -128,7 +129,7 @@ def _usual_counts(rows: Sequence[Row]) -> dict[str | None, int | None]:
 
 
 def _remarks(row: Row, usual: Mapping[str | None, int | None]) -> dict[str, str]:
-    """What is to be known of a selector beside its figures: a sign, and what it says in words."""
+    """Remarks on a selector besides its figures: a sign, and its meaning in words."""
     remarks = {}
     if row.get("kind") == "merge":
         remarks["m"] = "merges tokens"

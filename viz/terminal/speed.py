@@ -59,8 +59,8 @@ _PHASES = ("prepare_s", "tower_s", "projector_s", "select_s", "probe_s", "prefil
 
 
 def prefill_table(rows: Sequence[Row]) -> RenderableType:
-    """Prefill rows: tokens that enter the language model, milliseconds of every phase, and how many times faster the
-    prompt's pass is than the full one."""
+    """Prefill rows: tokens entering the language model, milliseconds per phase, and the speed-up of the prompt's pass
+    over the full one."""
     table = new_table(f"A random model, {rows[0]['case']}: {rows[0]['n_tokens']:,} video tokens; milliseconds")
     table.add_column("selector", overflow="fold")
     heads = ("video", "tower", "pro-\njector", "select", "probe", "LLM", "prompt", "token")
@@ -82,7 +82,7 @@ def prefill_table(rows: Sequence[Row]) -> RenderableType:
 
 
 def peer_table(rows: Sequence[Row]) -> RenderableType:
-    """Rows of selectors beside their authors' code: tokens handed on, median, and the ratio of the two."""
+    """Selectors beside their authors' code: tokens handed on, median, and the ratio of the two."""
     table = new_table(f"{rows[0]['case']} on {rows[0]['device']}: selectors and their authors' code")
     for head in ("selector", "by"):
         table.add_column(head, no_wrap=True)
@@ -102,7 +102,8 @@ def peer_table(rows: Sequence[Row]) -> RenderableType:
 
 
 def gpu_tables(rows: Sequence[Row]) -> RenderableType:
-    """One table per case: device medians, multiples of one read of the features there, and what could not run."""
+    """One table per case: device medians, multiples of one read of the features on the device, and pieces that could
+    not run."""
     parts: list[RenderableType] = [Text(str(rows[0]["machine"]))]
     for case in dict.fromkeys(row["case"] for row in rows):
         inside = [row for row in rows if row["case"] == case]

@@ -19,12 +19,12 @@ _WIDE = 5  # values of tau_diff beside each other, so that a table fits a window
 
 
 def sweep_tables(rows: Sequence[Row], reference: tuple[float, str]) -> RenderableType:
-    """Everything ``stgraph sweep`` shows: a table for each preset and ratio, and what they mean.
+    """Everything ``stgraph sweep`` shows: a table per preset and ratio, and their meaning.
 
     Parameters
     ----------
     rows : of one sweep
-    reference : (tau_sim, tau_diff) with whose kept tokens those of each row were compared
+    reference : (tau_sim, tau_diff) whose kept tokens each row was compared with
     """
     parts: list[RenderableType] = []
     for here in _by_preset_and_ratio(rows):
@@ -37,7 +37,7 @@ def sweep_tables(rows: Sequence[Row], reference: tuple[float, str]) -> Renderabl
 
 
 def threshold_table(rows: Sequence[Row], tau_diffs: Sequence[str | None], reference: tuple[float, str]) -> Table:
-    """Overlap with the reference, and kept event tokens, for each ``tau_sim`` and ``tau_diff``; means over the rest."""
+    """Overlap with the reference, and kept event tokens, per ``tau_sim`` and ``tau_diff``; means over the rest."""
     first = rows[0]
     table = new_table(f"{first['preset']}, r = {first['retain_ratio']:g}")
     table.padding, table.show_edge = 0, False  # dense: every column fits a window of 80
@@ -63,7 +63,7 @@ def threshold_table(rows: Sequence[Row], tau_diffs: Sequence[str | None], refere
 
 
 def findings(rows: Sequence[Row], reference: tuple[float, str]) -> Text:
-    """The sweep in a few sentences, and what the columns mean."""
+    """The sweep in a few sentences, and the meaning of its columns."""
     tau_sim, tau_diff = reference
     lines = []
     for here in _by_preset_and_ratio(rows):
@@ -109,7 +109,7 @@ def _distinct(rows: Sequence[Row], key: str) -> list[Any]:
 
 
 def _means(rows: Sequence[Row]) -> str:
-    """What the figures of a table are means over."""
+    """The axes a table's figures are averaged over, in words."""
     axes = {"digest": "dumps", "backend": "backends", "split": "splitters", "seed": "seeds"}
     counts = {title: len(set(_distinct(rows, key)) - {None}) for key, title in axes.items()}
     several = [f"{count} {title}" for title, count in counts.items() if count > 1]

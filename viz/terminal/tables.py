@@ -17,13 +17,13 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 class FittingTable(Table):
-    """A table that breaks into several below each other where a window is too narrow for it, and cuts nothing off.
+    """A table that breaks into several, one below another, if the window is too narrow, without cutting anything off.
 
     Each part begins with the first column, whose labels wrap between words; columns of numbers never wrap.
     """
 
     def add_column(self, *args: Any, justify: JustifyMethod = "left", **options: Any) -> None:
-        """As of any table; a column of numbers (``justify="right"``) is as wide as its widest."""
+        """Add a column; a column of numbers (``justify="right"``) is as wide as its widest value."""
         super().add_column(*args, justify=justify, **{"no_wrap": justify == "right", **options})
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -66,7 +66,7 @@ class FittingTable(Table):
         return [self._least_width(console, options, i) for i in range(len(self.columns))]
 
     def _least_width(self, console: Console, options: ConsoleOptions, index: int) -> int:
-        """Cells a column needs; labels by their longest word, at most half of the window."""
+        """Minimum width of a column; for labels their longest word, at most half of the window."""
         column = self.columns[index]
         measured = self._measure_column(console, options, column)
         if not column.no_wrap and index == 0:
@@ -76,7 +76,7 @@ class FittingTable(Table):
 
 
 def _narrowed(column: Column) -> Column:
-    """A column of texts whose long words break; the head of one of numbers a word a line."""
+    """A column narrowed to fit: long words of text break, and the header of numbers has one word per line."""
     if column.no_wrap:
         return replace(column, header=str(column.header).replace(" ", "\n"))
     return replace(column, _cells=list(map(_broken, column._cells)), min_width=None)
@@ -90,7 +90,7 @@ def _broken(label: Any) -> Any:
 
 
 def new_table(title: str) -> Table:
-    """A table in the one style of this package."""
+    """A table in this package's style."""
     return FittingTable(
         title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -150,7 +150,7 @@ def partition_tables(
 def selection_table(
     per_frame: Sequence[int], frame_size: int, report: Mapping[str, Any], account: Mapping[str, Any], exactness: str
 ) -> RenderableType:
-    """Kept tokens per frame as a bar chart, the counts on the way there, what they cost, and the other figures."""
+    """Kept tokens per frame as a bar chart, the counts that led there, their cost, and the other figures."""
     bars = "".join(_BARS[min(8, -(-8 * count // frame_size))] for count in per_frame)
     whole = [key for key, value in report.items() if isinstance(value, int) and not isinstance(value, bool)]
     counts = Text(", ".join(f"{report[key]:,} {key.removeprefix('n_').replace('_', ' ')}" for key in whole))
