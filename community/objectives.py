@@ -9,6 +9,8 @@ OBJECTIVES: Mapping[str, str] = {
     "none": "connected components: tokens joined by a path of similar tokens",
     "modularity": "more weight inside than in a random graph with the same degrees (Newman 2006)",
     "cpm": "constant Potts model: a density of similarity above the resolution (Traag et al. 2011)",
+    "surprise": "more weight inside than pairs drawn at random would hold (Traag, Aldecoa and Delvenne 2015)",
+    "significance": "denser inside than a random graph's subgraphs (Traag, Krings and Van Dooren 2013)",
     "map-equation": "shortest description of a random walk (Rosvall and Bergstrom 2008)",
     "label-propagation": "each token takes its neighbours' most common label (Raghavan et al. 2007)",
     "segmentation": "no edge between segments less similar than they are inside (Felzenszwalb and Huttenlocher 2004)",

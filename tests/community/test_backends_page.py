@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from stgraph.community.base import BACKENDS, backend
+from stgraph.community.objectives import OBJECTIVES
 from stgraph.community.size_cap import SPLITTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text(encoding="utf-8")
@@ -30,6 +31,14 @@ def test_every_backend_is_listed_as_it_is() -> None:
         own = getattr(backend(name), "parameters", {})
         stated = ", ".join(f"`{parameter}` ({one.default:g})" for parameter, one in own.items())
         assert listed[name] == (backend(name).capabilities.objective, stated)
+
+
+def test_backends_stand_by_objective() -> None:
+    shipped = [name for name in BACKENDS.names() if type(backend(name)).__module__.startswith("stgraph.community")]
+    places = [list(OBJECTIVES).index(backend(name).capabilities.objective) for name in shipped]
+    assert places == sorted(places)
+    of_page = [list(OBJECTIVES).index(objective) for objective, _ in rows().values()]
+    assert of_page == sorted(of_page)
 
 
 def test_every_splitter_is_listed() -> None:

@@ -1,0 +1,280 @@
+"""Numbers in the sentences of the study's pages, and of the README, are those of the tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from stgraph.study_pages import page_tables
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "bench" / "results" / "study"
+CLUSTERING, OBJECTIVES, README = "docs/what-clustering-changes.md", "docs/objectives.md", "README.md"
+RATIOS = ("0.05", "0.1", "0.3", "0.5")
+Numbers = Sequence[float]
+
+
+@cache
+def lines(page: str, table: str, n_labels: int) -> dict[tuple[str, ...], list[str]]:
+    """The labels of each line of a table -> its other cells."""
+    rows = page_tables(Path(page).name, STUDY)[table].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {tuple(line[:n_labels]): line[n_labels:] for line in cells}
+
+
+def value(cell: str) -> float:
+    """The number a cell begins with."""
+    return float(re.findall(r"[+-]?[\d.]+", cell)[0])
+
+
+def values(page: str, table: str, *labels: str) -> list[float]:
+    return [value(cell) for cell in lines(page, table, len(labels))[labels]]
+
+
+def choice(label: str, tau: str = "0.8", table: str = "contrasts") -> list[float]:
+    """Differences of one choice, by ratio."""
+    return values(CLUSTERING, table, label, tau)
+
+
+def backend(name: str, tau: str, cap: str) -> list[float]:
+    """Share above the square root of N, then accuracies."""
+    return values(CLUSTERING, "backends", tau, cap, f"`{name}`")[2:]
+
+
+def ends(numbers: Iterable[float]) -> list[float]:
+    """The least and the largest, by size."""
+    sizes = [abs(number) for number in numbers]
+    return [min(sizes), max(sizes)]
+
+
+def spread(numbers: Iterable[float]) -> float:
+    low, high = min(numbers := list(numbers)), max(numbers)
+    return high - low
+
+
+def less(a: Numbers, b: Numbers) -> list[float]:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def above(name: str) -> list[float]:
+    return [backend(name, tau, "none")[0] for tau in ("0.8", "0.9")]
+
+
+def tau_curve(i: int) -> list[float]:
+    """Differences of every threshold from 0.8 at the i-th ratio."""
+    found = lines(CLUSTERING, "contrasts", 2)
+    return [0.0, *(value(cells[i]) for (label, _), cells in found.items() if label.startswith("tau_sim:"))]
+
+
+def of_sample(name: str) -> float:
+    return value(lines(CLUSTERING, "sample", 2)[f"`{name}`", "tree"][2])
+
+
+def methods(name: str) -> list[float]:
+    return values(CLUSTERING, "methods", name)
+
+
+def ablation(row: str, tau: str = "0.8") -> list[float]:
+    return values(CLUSTERING, "ablation", tau, row)
+
+
+def by_threshold(objective: str, ratio: str = "0.1") -> list[float]:
+    return values(OBJECTIVES, f"threshold-{ratio}", objective)
+
+
+def over(a: str, b: str, tau: str = "0.8") -> list[float]:
+    return values(OBJECTIVES, "differences", f"backend: {a} over {b}", tau)
+
+
+def bold(page: str, table: str, n_labels: int, column: int) -> list[float]:
+    """The differences of a column that are beyond chance."""
+    cells = [line[column] for line in lines(page, table, n_labels).values() if len(line) > column]
+    return [value(cell) for cell in cells if cell.startswith("**")]
+
+
+def coverage(table: str = "differences", column: int = 1) -> list[float]:
+    found = lines(OBJECTIVES, table, 2)
+    return [
+        value(cells[column])
+        for (label, _), cells in found.items()
+        if label.startswith("importance: coverage") and cells[column].startswith("**")
+    ]
+
+
+def curve(kind: str, objective: str) -> list[float]:
+    return values(CLUSTERING, "real-curve-0.1", kind, objective)[:3]
+
+
+KINDS = ("vision transformer", "patch descriptors", "convolutional network")
+LEIDEN, LOUVAIN, COMPONENTS = "igraph-leiden", "igraph-louvain", "lattice-components"
+NONE, MODULARITY, CPM = "none (components)", "modularity (Leiden)", "CPM (Leiden)"
+PROTECT, RASTER, CAP = "protect_events: True over False", "split: raster over tree", "max_size: sqrt over none"
+EVENTS, LEIDEN_OVER = "events: True over False", f"backend: {LEIDEN} over {COMPONENTS}"
+ATTENTION = "importance: attention over difference-then-centrality"
+N = r"(\d+(?:\.\d+)?)"
+
+# Page, sentence with its numbers as groups, and the numbers from the tables, whose cells are rounded.
+SENTENCES: list[tuple[str, str, Callable[[], Numbers]]] = [
+    (CLUSTERING, f"hold {N} % of a probe video's tokens at `tau_sim` 0.8, {N} % at 0.9", lambda: above(COMPONENTS)),
+    (CLUSTERING, f"and {N} % of the real sample's; Louvain", lambda: [of_sample(COMPONENTS)]),
+    (CLUSTERING, f"Louvain and Leiden leave {N} to {N} %, and", lambda: ends([*above(LOUVAIN), *above(LEIDEN)])),
+    (CLUSTERING, f"%, and {N} to {N} %[.]", lambda: ends([of_sample(LOUVAIN), of_sample(LEIDEN)])),
+    (CLUSTERING, f"spans {N} points .* at r = 0.1 and {N} at r = 0.3", lambda: [spread(tau_curve(i)) for i in (1, 2)]),
+    (CLUSTERING, f"At 0.8 it is worth {N} to {N} points at every ratio", lambda: ends(choice(CAP))),
+    (CLUSTERING, f"at 0.9 at most {N}. How it cuts", lambda: [max(choice(CAP, "0.9"))]),
+    (CLUSTERING, f"raster order loses {N} to {N} points at 0.8", lambda: ends(choice(RASTER))),
+    (CLUSTERING, f"points at 0.8, {N} at most at 0.9", lambda: [ends(choice(RASTER, "0.9"))[1]]),
+    (CLUSTERING, f"Leiden is {N} to {N} points better at 0.8", lambda: ends(choice(LEIDEN_OVER))),
+    (CLUSTERING, f"and within {N} at 0.9. Without the cap", lambda: [ends(choice(LEIDEN_OVER, "0.9"))[1]]),
+    (
+        CLUSTERING,
+        f"components lose {N} to {N} points to Leiden at 0.8",
+        lambda: ends(less(backend(LEIDEN, "0.8", "none")[1:], backend(COMPONENTS, "0.8", "none")[1:])),
+    ),
+    (
+        CLUSTERING,
+        f"DETS adds {N} points at r = 0.05 to questions about brief objects, {N} at r = 0.5",
+        lambda: choice(EVENTS, table="contrasts-evt")[::3],
+    ),
+    (CLUSTERING, f"it adds {N} to {N} from r = 0.1 on", lambda: ends(choice(EVENTS)[1:])),
+    (CLUSTERING, f"events cost {N} point overall", lambda: [-choice(EVENTS, "0.9")[0]]),
+    (
+        CLUSTERING,
+        f"Dropping events last costs {N} to {N} points",
+        lambda: ends([choice(PROTECT)[0], choice(PROTECT, "0.9")[0]]),
+    ),
+    (
+        CLUSTERING,
+        f"{N} to {N} points at r = 0.05, over the best ranking without it",
+        lambda: [round(number) for number in ends([choice(ATTENTION)[0], choice(ATTENTION, "0.9")[0]])],
+    ),
+    (
+        CLUSTERING,
+        f"at r = 0.5 it is {N} at 0.8, and {N} at 0.9",
+        lambda: [choice(ATTENTION)[3], choice(ATTENTION, "0.9")[3]],
+    ),
+    (
+        CLUSTERING,
+        f"beat both together by {N} to {N} points",
+        lambda: ends(x for one in ("spatial", "temporal") for x in less(ablation(one), ablation("spatial-temporal"))),
+    ),
+    (CLUSTERING, f"spread evenly lose {N} points", lambda: [methods("all tokens")[2] - methods("`uniform`")[2]]),
+    (
+        CLUSTERING,
+        f"the paper's method {N} at 0.8 and {N} at 0.9. Its lead",
+        lambda: [methods("all tokens")[2] - methods(f"`st-simdiff`, tau_sim {tau}")[2] for tau in ("0.8", "0.9")],
+    ),
+    (
+        CLUSTERING,
+        f"at 0.9 it stands {N} to {N} points above random",
+        lambda: [round(x) for x in ends(less(methods("`st-simdiff`, tau_sim 0.9")[:2], methods("`random`")[:2]))],
+    ),
+    (CLUSTERING, f"there, too, {N} % of the tokens lie in components", lambda: [of_sample(COMPONENTS)]),
+    (
+        CLUSTERING,
+        f"it moves by {N} to {N} points, and its best",
+        lambda: [
+            round(x)
+            for x in ends(spread(values(CLUSTERING, "thresholds", kind)) for kind in ("projector-centred", "projector"))
+        ],
+    ),
+    (
+        CLUSTERING,
+        f"CPM moves by {N} to {N}, components by {N} to {N}[.]",
+        lambda: [x for one in (CPM, NONE) for x in ends(spread(curve(kind, one)) for kind in KINDS)],
+    ),
+    (
+        OBJECTIVES,
+        f"moves between {N} and {N} %, components between {N} and {N} %, modularity between {N} and {N} %",
+        lambda: [x for one in (CPM, NONE, MODULARITY) for x in ends(by_threshold(one))],
+    ),
+    (
+        OBJECTIVES,
+        f"CPM is {N} points above components and {N} above modularity at r = 0.1, {N} and {N} at r = 0.3",
+        lambda: [over("lattice-leiden", other)[i] for i in (0, 1) for other in (COMPONENTS, LEIDEN)],
+    ),
+    (
+        OBJECTIVES,
+        f"are as flat[*]*, {N} to {N} points below CPM at r = 0.1",
+        lambda: ends(
+            x for one in ("label propagation", "segmentation") for x in less(by_threshold(CPM), by_threshold(one))
+        ),
+    ),
+    (
+        OBJECTIVES,
+        f"A cap of 8 on components gives {N} of the {N} points at 0.8 [(]r = 0.1[)]; of 24, {N}",
+        lambda: [
+            values(OBJECTIVES, "differences", "max_size: 8 over sqrt", "0.8")[0],
+            over("lattice-leiden", COMPONENTS)[0],
+            values(OBJECTIVES, "differences", "max_size: 24 over sqrt", "0.8")[0],
+        ],
+    ),
+    (
+        OBJECTIVES,
+        f"filled at random lose {N} points",
+        lambda: [round(over("lattice-leiden", "control-shuffled")[0])],
+    ),
+    (OBJECTIVES, f"helps at r = 0.3.* [(]{N} to {N} points wherever it is beyond chance", lambda: ends(coverage())),
+    (OBJECTIVES, f"under CPM at 0.8, at r = 0.1 [(]{N}[)]", lambda: coverage(column=0)),
+    (
+        OBJECTIVES,
+        f"coverage is better at r = 0.2 and above, but costs {N} to {N} points",
+        lambda: [round(x) for x in ends(value(c[0]) for c in lines(OBJECTIVES, "ranking-differences", 2).values())],
+    ),
+    (
+        OBJECTIVES,
+        f"components {N} and {N} at r = 0.1, {N} and {N} at r = 0.3; `lattice-leiden` {N} and {N}, {N} and {N};",
+        lambda: [
+            values(OBJECTIVES, "ranking-fidelity", "bundled sample", one, ranked)[i]
+            for one in (NONE, CPM)
+            for i in (1, 3)
+            for ranked in ("difference-then-centrality", "coverage")
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "sentence", "numbers"), SENTENCES, ids=[sentence for _, sentence, _ in SENTENCES])
+def test_sentence_tells_the_numbers_of_the_tables(page: str, sentence: str, numbers: Callable[[], Numbers]) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    (told,) = re.findall(sentence, text)
+    told = [told] if isinstance(told, str) else list(told)
+    decimals = len(told[0].partition(".")[2])
+    rounding = 1.01 * 10.0**-decimals if decimals else 0.01  # differences of rounded cells may round anew
+    assert [float(number) for number in told] == pytest.approx(numbers(), abs=rounding)
+
+
+def test_objectives_hardly_differ_at_a_threshold_chosen_well() -> None:
+    found = lines(OBJECTIVES, "differences", 2)
+    at = {label: cells for (label, tau), cells in found.items() if tau == "0.9" and label.endswith(COMPONENTS)}
+    assert len(at) == 4 and not any(cell.startswith("**") for cells in at.values() for cell in cells)
+
+
+def test_the_cap_changes_nothing_under_cpm() -> None:
+    found = lines(OBJECTIVES, "controls", 3)
+    for tau in ("0.8", "0.9"):
+        assert found[tau, "`lattice-leiden`", "sqrt"] == found[tau, "`lattice-leiden`", "none"]
+
+
+def test_coverage_loses_at_005_beyond_chance_in_four_of_six_settings() -> None:
+    assert len(lines(OBJECTIVES, "ranking-differences", 2)) == 6
+    lost = bold(OBJECTIVES, "ranking-differences", 2, 0)
+    assert len(lost) == 4 and max(lost) < 0
+
+
+def test_readme_says_what_the_objectives_do() -> None:
+    assert "a density objective (CPM) keeps its accuracy within a point" in " ".join(
+        (ROOT / README).read_text(encoding="utf-8").split()
+    )
+    assert spread(by_threshold(CPM)) < 1 and round(spread(by_threshold(NONE))) == 10
+
+
+def test_the_page_says_how_many_differences_are_corrected_for() -> None:
+    text = (ROOT / OBJECTIVES).read_text(encoding="utf-8")
+    for table, words in (("differences", "all {} differences"), ("ranking-differences", "for the {} of this table")):
+        count = sum(len(cells) for cells in lines(OBJECTIVES, table, 2).values())
+        assert words.format(count) in " ".join(text.split())
