@@ -1,4 +1,4 @@
-"""Comparison of community backends on the same tokens, and of what a VLM would see."""
+"""Comparison of community backends on the same tokens, and of the tokens a VLM would see."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Comparison:
 
     Attributes
     ----------
-    rows : one for each setting and ratio
-    overlap : one for each pair of them
-    skipped : what could not run, and why
+    rows : one per setting and ratio
+    overlap : one per pair of rows
+    skipped : settings that could not run, with the reason
     kept : the kept tokens of each row, in order
     """
 
@@ -64,7 +64,7 @@ def compare_backends(
     progress: Progress | None = None,
     device: str = "cpu",
 ) -> Comparison:
-    """Each setting of st-simdiff at each ratio.
+    """Compare settings of st-simdiff at each ratio.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def compare_backends(
 
 
 def check_keys(settings: Sequence[Setting], key_of: Callable[[Setting], Row]) -> None:
-    """Raise InputError if the rows of two settings could not be told apart."""
+    """Raise InputError if the rows of two settings would be indistinguishable."""
     seen: set[tuple[object, ...]] = set()
     for one in settings:
         key = key_of(one)
@@ -139,7 +139,7 @@ def _built(setting: Setting) -> StSimDiff:
 
 
 def _key(setting: Setting) -> Row:
-    """What tells the rows of one ratio from each other."""
+    """The columns that distinguish rows of one ratio."""
     return {"backend": setting.get("backend"), "split": setting.get("split"), "seed": setting.seed}
 
 

@@ -1,4 +1,4 @@
-"""Comparison of selectors on the same tokens: what each keeps, costs and loses."""
+"""Comparison of selectors on the same tokens: kept tokens, cost and loss of each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compare_selectors(
     progress: Progress | None = None,
     device: str = "cpu",
 ) -> Comparison:
-    """Each setting at each ratio.
+    """Compare settings at each ratio.
 
     Parameters
     ----------
@@ -47,14 +47,15 @@ def compare_selectors(
     settings : see :func:`stgraph.selection.settings.selector_settings`; None for every selector
     ratios : r values
     measured, newlines : for every :class:`stgraph.Budget`
-    llm : whose FLOPs are counted, see :func:`stgraph.selection.prefill_flops.shape_named`
+    llm : the LLM whose FLOPs are counted, see :func:`stgraph.selection.prefill_flops.shape_named`
     fidelity : whether to compute the O(N K d) nearest-kept-token figures
-    tau_diff : event threshold of the figures, whatever a selector itself uses
-    skip : whether settings that cannot run on these tokens are listed rather than raised; None: if no setting is named
+    tau_diff : event threshold of the figures, regardless of the selectors' own
+    skip : whether settings that cannot run on these tokens are listed rather than raised; None to do so if no setting
+        is named
     dump : name of the input, for the rows
     progress : called with a label and the share of the work done, 0 to 1
-    device : where the features lie, "cpu" or "cuda"; a selector that computes on the CPU alone copies them, within its
-        time. Figures are computed on the CPU
+    device : where the features lie, "cpu" or "cuda"; a CPU-only selector copies them, as part of its time. Figures are
+        computed on the CPU
 
     Raises
     ------
@@ -107,7 +108,7 @@ def compare_selectors(
 def _able(
     settings: Sequence[Setting], tokens: VideoTokens, skipping: bool, dump: str
 ) -> tuple[list[Setting], list[Row]]:
-    """The settings whose signals are present, and one row for each of the others."""
+    """The settings whose signals are present, and a row for each of the others."""
     able, skipped = [], []
     for setting in settings:
         selector = setting.build(Budget(0.5))
@@ -135,7 +136,7 @@ def _broken(dump: str) -> Iterator[Row]:
 
 
 def _key(setting: Setting) -> Row:
-    """What tells the rows of one ratio from each other; None for a backend or a seed at its default."""
+    """The columns that distinguish rows of one ratio; None for a default backend or seed."""
     draws = setting.get("backend") is None
     return {
         "selector": setting.selector,

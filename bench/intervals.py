@@ -15,7 +15,7 @@ from stgraph.errors import InputError
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its interval, on the scale of the scores; NaN ends where there is but one video."""
+    """A mean and the ends of its interval, on the scale of the scores; the ends are NaN for a single video."""
 
     mean: float
     low: float
@@ -32,10 +32,10 @@ def bootstrap_by_video(
 ) -> Interval:
     """Mean over questions, with the percentile interval of a bootstrap that draws V of V videos with replacement.
 
-    A drawn video brings all of its questions, so that the mean of a draw is (sum of the drawn videos' scores) / (number
-    of their questions). The same seed and number of videos give the same draws, whatever is measured: intervals of
-    several configurations on the same questions move together. Videos are drawn by their place among the sorted names;
-    the order of the questions plays no part.
+    A drawn video brings all of its questions, so the mean of a draw is (sum of the drawn videos' scores) / (number of
+    their questions). The same seed and number of videos give the same draws, whatever is measured: intervals of several
+    configurations on the same questions move together. Videos are drawn by their place among the sorted names; the
+    order of the questions is irrelevant.
 
     Parameters
     ----------
@@ -43,18 +43,18 @@ def bootstrap_by_video(
         [Q]
     videos : [Q] the video of each question, by any name or number
     seed : of ``numpy.random.default_rng``
-    n : draws
+    n : number of draws
     level : share of the draws inside the interval
 
     Notes
     -----
-    Too narrow where there are few videos (below about 20), as every percentile bootstrap, and of no width where all
-    videos score alike: see :func:`accuracy_by_video`.
+    Like every percentile bootstrap, too narrow for few videos (below about 20), and of zero width if all videos score
+    equally: see :func:`accuracy_by_video`.
 
     Raises
     ------
     InputError
-        no question, scores that are not finite numbers, lengths that differ, or a parameter out of range
+        there are no questions, scores are not finite numbers, lengths differ, or a parameter is out of range
 
     Examples
     --------
@@ -96,7 +96,7 @@ def paired_difference(
     Raises
     ------
     InputError
-        shapes that differ, or see :func:`bootstrap_by_video`
+        shapes differ; or see :func:`bootstrap_by_video`
 
     Examples
     --------
@@ -109,10 +109,10 @@ def paired_difference(
 def difference_p_value(
     a: ArrayLike, b: ArrayLike, videos: Sequence[Any] | Array | None = None, *, seed: int = 0, n: int = 20_000
 ) -> float:
-    """Two-sided p-value of no difference between the same questions: how often a mean drawn by the bootstrap of
-    :func:`bootstrap_by_video` lies as far from the mean observed as that lies from 0, as (k + 1) / (n + 1).
+    """Two-sided p-value of no difference over the same questions: the share of means drawn by
+    :func:`bootstrap_by_video` at least as far from the observed mean as that is from 0, as (k + 1) / (n + 1).
 
-    Parameters and errors are those of :func:`paired_difference`. One test is to be read by itself; see
+    Parameters and errors are those of :func:`paired_difference`. The value is for a single test; see
     :func:`stgraph.multiplicity.holm` for several.
 
     Examples
@@ -136,10 +136,10 @@ def accuracy_by_video(
     n: int = 2000,
     level: float = 0.95,
 ) -> Interval:
-    """:func:`bootstrap_by_video` of answers, 0 or 1; where all are right, or all are wrong, Wilson's interval.
+    """:func:`bootstrap_by_video` of answers, 0 or 1; Wilson's interval if all are right or all are wrong.
 
-    No draw of equal answers differs from another, so the bootstrap would claim certainty. Wilson's interval then counts
-    one trial per video, as if a video's questions had only one answer between them.
+    Draws of equal answers are all the same, so the bootstrap would claim certainty. Wilson's interval then counts one
+    trial per video, as if all questions of a video had a single answer.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def wilson(n_correct: int, n_questions: int, *, level: float = 0.95) -> Interval
     Raises
     ------
     InputError
-        no question, or more right answers than questions
+        there are no questions, or more right answers than questions
 
     Examples
     --------
@@ -199,7 +199,7 @@ def _scores(correct: ArrayLike) -> Array:
 
 
 def _by_video(correct: ArrayLike, videos: Sequence[Any] | Array | None) -> tuple[Array, Array]:
-    """Sum of scores and number of questions of each video: [V] float64 both."""
+    """Sum of scores and number of questions per video: [V] float64 each."""
     scores = _scores(correct)
     if videos is None:
         table = scores.reshape(len(scores), -1)

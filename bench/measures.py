@@ -1,4 +1,4 @@
-"""Measures of an experiment: figures of communities, of a selection, and of its losses."""
+"""Measures of an experiment: figures of communities, selections and their losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stgraph.tokens import VideoTokens
 
 
 def community_columns(analysis: Analysis) -> Row:
-    """Community columns: how they were found, quality before and after the cap, mean centrality."""
+    """Community columns: method, quality before and after the cap, mean centrality."""
     provenance = analysis.partition.provenance
     return {
         "device": provenance.device,
@@ -43,10 +43,10 @@ def candidate_columns(kept: Kept) -> Row:
 
 
 def nearest_handed_on(tokens: VideoTokens, norms: Array, kept: Sequence[Kept]) -> list[Array | None]:
-    """Cosine of every patch to the nearest token that is handed on, [N] float32 for each of ``kept``.
+    """Cosine of every patch to the nearest token handed on, [N] float32 for each of ``kept``.
 
-    A merged token counts as what it became; None where no patch is kept. Costs O(N^2 d) time once, and O(N K d) for
-    each selection that merges.
+    Merged tokens count with their merged features; None if no patch is kept. Takes O(N^2 d) time once, and O(N K d) for
+    each merging selection.
     """
     out: list[Array | None] = [None] * len(kept)
     plain = [i for i, one in enumerate(kept) if one.selection.features is None and one.selection.nodes.size]
@@ -60,13 +60,13 @@ def nearest_handed_on(tokens: VideoTokens, norms: Array, kept: Sequence[Kept]) -
 
 
 def fidelity_columns(nearest: Array | None, kept: Array, events: Array, cuts: Array | None) -> Row:
-    """Mean and 5th percentile of ``nearest`` over the dropped tokens; None where there is none of them, or no nearest.
+    """Mean and 5th percentile of ``nearest`` over the dropped tokens; None if there are none, or without ``nearest``.
 
     Parameters
     ----------
     nearest : [N] float32, of :func:`nearest_handed_on`
     kept, events : [N] bool
-    cuts : [N] bool, of :func:`stgraph.bench.fidelity.cut_tokens`; None where the tokens carry no shot changes
+    cuts : [N] bool, of :func:`stgraph.bench.fidelity.cut_tokens`; None if the tokens carry no shot changes
     """
     row: Row = dict.fromkeys(FIDELITY)
     for mean, p5, group in zip(FIDELITY[::2], FIDELITY[1::2], (events | True, events, cuts), strict=True):
@@ -76,5 +76,5 @@ def fidelity_columns(nearest: Array | None, kept: Array, events: Array, cuts: Ar
 
 
 def pair_columns(a: Row, b: Row) -> Row:
-    """The keys of two rows as one: columns ending in _a and in _b."""
+    """The keys of two rows combined, with columns ending in _a and _b."""
     return {f"{name}_a": value for name, value in a.items()} | {f"{name}_b": value for name, value in b.items()}

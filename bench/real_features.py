@@ -1,4 +1,4 @@
-"""Dumps of the bundled sample's frames in two more kinds of real features, for the study.
+"""Dumps of the bundled sample's frames with two more kinds of real features, for the study.
 
 ``python -m stgraph.bench.real_features DIR`` writes ``patches.safetensors`` (the weight-free descriptors that videos
 get by default) and ``efficientnet.safetensors`` (a convolutional network's feature maps at stride 16), both on the
@@ -25,7 +25,7 @@ _KEPT = ("title", "source", "licence", "copyright", "fps", "frame_size")
 
 
 def frames_of(tokens: VideoTokens) -> Array:
-    """[T, h, w, 3] uint8: the pictures a dump carries.
+    """[T, h, w, 3] uint8: the pictures in a dump.
 
     Raises
     ------

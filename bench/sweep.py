@@ -39,7 +39,7 @@ def run(
 
     Parameters
     ----------
-    plan : what to sweep
+    plan : the plan of the sweep
     inputs : (name, tokens) of every dump
     store : rows of earlier runs, and where new ones go; None for memory
     progress : called with a label and the share of the work done, 0 to 1
@@ -49,7 +49,7 @@ def run(
     Returns
     -------
     list of Row
-        the rows of the plan, computed now or before: one for each dump and point, see
+        the rows of the plan, computed now or earlier: one per dump and point, see
         :data:`stgraph.bench.tables.experiments.SWEEP`
 
     Raises
@@ -101,7 +101,7 @@ def _check_attention(plan: SweepPlan, name: str, tokens: VideoTokens) -> None:
 
 
 class _Dump:
-    """One dump, and what all its points share."""
+    """One dump, with work shared by all its points."""
 
     def __init__(self, name: str, tokens: VideoTokens, plan: SweepPlan, device: str) -> None:
         self.name, self.tokens, self.plan, self.device = name, tokens, plan, device
@@ -131,15 +131,15 @@ class _Dump:
 
     @cached_property
     def keeping(self) -> Keeping:
-        """The dump under one setting after the other."""
+        """The dump under each setting in turn."""
         return Keeping(self.tokens, device=self.device)
 
     def release(self) -> None:
-        """Let go of the graph, the communities and what is on the device; the key stays."""
+        """Free the graph, the communities and device memory; the key stays."""
         self.__dict__.pop("keeping", None)
 
     def sweep(self, points: Sequence[Point], store: SweepRows, tell: Callable[[str], None]) -> None:
-        """Points that differ in thresholds, preset and ratio only."""
+        """Compute points that differ only in thresholds, preset and ratio."""
         label = points[0].setting.get("backend")
         references: dict[tuple[str, float], Array] = {}
         for tau_sim, group in groupby(points, lambda p: p.tau_sim):
@@ -175,7 +175,7 @@ class _Dump:
 
 
 def _shares(kept: Kept, analysis: Analysis) -> Row:
-    """What is kept of the events and of the communities, and what the kept tokens cost the LLM."""
+    """Shares of events and communities kept, and the LLM's cost of the kept tokens."""
     report, account = kept.selection.report, kept.selection.account.to_dict()
     n_events = report["n_events"]
     served = np.zeros(analysis.partition.n_communities, np.bool_)

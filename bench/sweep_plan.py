@@ -28,7 +28,7 @@ _OPTIONS = tuple(name for name in SWEEP.key if name in parameters_of("st-simdiff
 
 
 def number_range(name: str, text: str) -> tuple[float, ...]:
-    """The numbers of ``"start:stop:step"``, each the exact decimal and the stop among them; or the one number given.
+    """The numbers of ``"start:stop:step"``, exact decimals including the stop; or the one number given.
 
     Raises
     ------
@@ -60,7 +60,8 @@ def number_range(name: str, text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a sweep: a setting of st-simdiff with all its parameters, a row of the ablation, a retain ratio."""
+    """A point of a sweep: a setting of st-simdiff with all its parameters, a row of the ablation, and a retain
+    ratio."""
 
     setting: Setting
     preset: str
@@ -68,30 +69,30 @@ class Point:
 
     @property
     def tau_sim(self) -> float | None:
-        """None without edges, where it plays no part."""
+        """None without edges, where it has no effect."""
         edges = self.setting.get("spatial") or self.setting.get("temporal")
         return float(self.setting.get("tau_sim")) if edges else None
 
     @property
     def tau_diff(self) -> float | str | None:
-        """None without events, where it plays no part."""
+        """None without events, where it has no effect."""
         found: float | str | None = self.setting.get("tau_diff") if self.setting.get("events") else None
         return found
 
     @property
     def reference(self) -> Setting:
-        """The setting whose kept tokens those of this one are compared with: the same at the usual thresholds."""
+        """The setting this point is compared with: the same at the usual thresholds."""
         return replace(self.setting, parameters={**self.setting.parameters, **REFERENCE_PARAMETERS})
 
     @property
     def family(self) -> tuple[Any, ...]:
-        """What, together with ``tau_sim``, decides the communities."""
+        """The values that, with ``tau_sim``, determine the communities."""
         return tuple(self.setting.get(name) for name in ("backend", "split", "seed", "spatial", "temporal"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """The axes of a sweep, and what is the same for all its rows.
+    """The axes of a sweep, and the values shared by all its rows.
 
     Attributes
     ----------
@@ -99,7 +100,7 @@ class SweepPlan:
     presets : axis; rows of the ablation (:data:`stgraph.selection.st_simdiff.presets.ABLATION`), empty for "full"
     importance : ranking of surplus candidates; None is "attention", as in the paper, if presets are named, else "auto"
     fidelity : whether to compute the O(N^2 d) nearest-kept-token figures
-    options : further parameters of st-simdiff, the same for all: those that rows have a column for
+    options : further parameters of st-simdiff, the same for all points; only those that rows have a column for
 
     Raises
     ------
@@ -151,8 +152,7 @@ class SweepPlan:
             )
 
     def points(self) -> Iterator[Point]:
-        """Every point once; those with the same communities follow each other. A value that plays no part is not
-        varied."""
+        """Every point once; points with the same communities are adjacent. A value without effect is not varied."""
         families: dict[tuple[bool, bool], list[str]] = {}
         for preset in self.presets:
             row = ablation(preset)
@@ -171,7 +171,7 @@ class SweepPlan:
 
 
 def tau_diff_text(tau_diff: float | str) -> str:
-    """An event threshold as rows name it: "0.2" or "p95"."""
+    """An event threshold as written in rows: "0.2" or "p95"."""
     return tau_diff if isinstance(tau_diff, str) else repr(tau_diff)
 
 

@@ -18,7 +18,7 @@ _BLOCK_BYTES = 1 << 23
 
 
 def content_digest(tokens: VideoTokens) -> str:
-    """Digest (12 hexadecimal digits) of features, grid and signals, all that rows depend on."""
+    """Digest (12 hexadecimal digits) of features, grid and signals, everything that rows depend on."""
     digest = hashlib.blake2b(digest_size=6)
     kind = tokens.grid.kind
     arrays = {f"signal {name}": tokens.signals[name] for name in sorted(tokens.signals)}
@@ -41,10 +41,10 @@ class SweepRows(RowFile):
         super().__init__(SWEEP, {"stgraph": stgraph.__version__}, path, fmt, restart=restart)
 
     def holds(self, key: Key, fidelity: bool) -> bool:
-        """Whether that row is there, with the nearest-kept figures where they are wanted."""
+        """Whether the row is present, with the nearest-kept figures if wanted."""
         return any(row["has_fidelity"] or not fidelity for row in self.get([key]))
 
     def superseded(self, digests: Mapping[str, str]) -> list[str]:
-        """The dumps (name -> digest) with rows of an earlier content."""
+        """The dumps (name -> digest) with rows of earlier content."""
         older = {row["dump"] for row in self.all() if digests.get(row["dump"], row["digest"]) != row["digest"]}
         return sorted(older)

@@ -1,4 +1,4 @@
-"""Synthetic token features of any size: shots with persistent regions, moving objects, noise."""
+"""Synthetic token features of any size: shots with persistent regions, moving objects and noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stgraph.tokens import VideoTokens
 
 
 def synthetic_tokens(T: int, H: int, W: int, d: int, *, seed: int = 0, noise: float = 0.35) -> Array:
-    """[T, H, W, d] float32: every 16 frames a new shot of four still regions, with six objects drifting across.
+    """[T, H, W, d] float32: a new shot of four still regions every 16 frames, with six objects drifting across.
 
     Similarities inside regions lie near 1 / (1 + noise^2), those across regions near 0.
     """
@@ -34,11 +34,11 @@ def synthetic_tokens(T: int, H: int, W: int, d: int, *, seed: int = 0, noise: fl
 
 
 def synthetic_signals(tokens: VideoTokens, seed: int = 0, d_encoder: int = 96, n_heads: int = 4) -> VideoTokens:
-    """The tokens with every signal a selector may ask for, made up from their features: for trying selectors out and
-    for tests, not for findings.
+    """The tokens with every signal a selector may ask for, synthesised from their features: for trying out selectors
+    and for tests, not for findings.
 
     Encoder features and keys are random projections of the features; attention is a softmax of their similarity to a
-    random query, with noise. The signals already there stay.
+    random query, with noise. Existing signals are kept.
     """
     rng = np.random.default_rng(seed)
     grid, d = tokens.grid, tokens.dimension

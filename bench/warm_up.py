@@ -19,11 +19,11 @@ _WARM: set[tuple[Any, ...]] = set()  # what this process has run
 def warm_up(
     selectors: Iterable[Any], dtype: np.dtype[Any], device: str = "cpu", signals: Collection[str] | None = None
 ) -> None:
-    """Run each selector on a few tokens, once a process: what it loads and compiles then is there.
+    """Run each selector on a few tokens, once per process, so that its libraries are loaded and kernels compiled.
 
     Parameters
     ----------
-    selectors : those that will be timed; one that fails here is left to fail, with its reason, on the tokens it is for
+    selectors : the selectors to be timed; one that fails here will fail again, with its reason, on the real tokens
     dtype : of their features
     device : where these lie
     signals : that their tokens carry; None for every one

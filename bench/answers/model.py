@@ -1,4 +1,4 @@
-"""A model that answers multiple-choice questions about videos, compressed or not."""
+"""A model that answers multiple-choice questions about videos, with or without compression."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class TaskModel:
 
     Parameters
     ----------
-    n_letters : the most options a question has
+    n_letters : maximum number of options per question
 
     Raises
     ------
     InputError
-        a selector or the tokenizer does not go with this model
+        a selector or the tokenizer does not fit this model
     UnavailableError
-        frames are to be made smaller, but this model's come in one size
+        the plan asks for smaller frames, but this model's have a fixed size
     """
 
     def __init__(self, checkpoint: Checkpoint, trials: Sequence[Trial], n_letters: int) -> None:
@@ -55,7 +55,7 @@ class TaskModel:
 
     @property
     def facts(self) -> Row:
-        """What all of its rows share."""
+        """Values shared by all of its rows."""
         return {
             "model": self.checkpoint.name,
             "transformers": version("transformers"),
@@ -64,7 +64,7 @@ class TaskModel:
         }
 
     def answer(self, question: Question, trial: Trial, clip: Clip) -> Row:
-        """Prediction, scores and what was kept of the video.
+        """Prediction, scores, and figures of the video's selection.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class TaskModel:
         return {**row, "prefill_tflop": self._tflop(prompt, None if compression is None else compression.stats)}
 
     def _tflop(self, prompt: Prompt, stats: Stats | None) -> float | None:
-        """FLOPs of the prompt's prefill in 10^12, a probe pass included; None for an LLM whose are not counted."""
+        """FLOPs of the prompt's prefill in 10^12, including a probe pass; None for an LLM the count does not cover."""
         if self._shape is None:
             return None
         if stats is None:
@@ -113,7 +113,7 @@ class TaskModel:
 
 
 def _selection_columns(records: Sequence[VideoRecord]) -> Row:
-    """What was kept of a prompt's video."""
+    """Columns on the selection of a prompt's video."""
     if len(records) != 1:
         raise InputError(f"the prompt holds {len(records)} videos; a question is about one")
     (video,) = records

@@ -1,4 +1,4 @@
-"""Prompts of questions: in full, without the video, and with smaller frames."""
+"""Prompts of questions: full, without the video, and with smaller frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stgraph.vlm.prompt_video import PromptVideo, chat_text, prompt_inputs, prom
 
 
 class Clip:
-    """The frames of one video after another, each decoded once, on first access.
+    """The frames of videos in turn, each video decoded once, on first access.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Clip:
         Raises
         ------
         InputError
-            the video cannot be read; the same again for each question about it
+            the video cannot be read; raised anew for each question about it
         """
         if self._question is None or self._question.path != question.path:
             self._question = question
@@ -59,9 +59,9 @@ class Prompt:
 
     Attributes
     ----------
-    inputs : of the model
-    grid : of its video; None without one
-    n_frames : taken from the video
+    inputs : inputs of the model
+    grid : of its video, or None
+    n_frames : frames taken from the video
     prepare_s : seconds to decode and preprocess
     """
 
@@ -72,7 +72,7 @@ class Prompt:
 
     @property
     def n_visual(self) -> int:
-        """Tokens of the video, newlines apart."""
+        """Tokens of the video, without newlines."""
         return 0 if self.grid is None else self.grid.n_nodes
 
     @property
@@ -82,11 +82,11 @@ class Prompt:
 
 
 class Prompts:
-    """The prompts of one question after another, each processed once for all trials.
+    """The prompts of questions in turn, each processed once for all trials.
 
     Parameters
     ----------
-    pixels : per side of a token, see :func:`stgraph.vlm.downsampling.token_pixels`; 0 where no frames are made smaller
+    pixels : per side of a token, see :func:`stgraph.vlm.downsampling.token_pixels`; 0 if frames are never downsampled
     """
 
     def __init__(self, checkpoint: Checkpoint, parts: Parts, pixels: int) -> None:
@@ -95,7 +95,7 @@ class Prompts:
         self._made: dict[tuple[str, float | None], Prompt] = {}
 
     def of(self, question: Question, clip: Clip, trial: Trial) -> Prompt:
-        """The prompt of a question as a trial asks it.
+        """The prompt of a question, as used by a trial.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Prompts:
         return self._made[way, ratio]
 
     def _downsampled(self, question: Question, clip: Clip, ratio: float | None) -> Prompt:
-        """The prompt with frames of the size that gives at most ceil(r N) tokens."""
+        """The prompt with frames downsampled to at most ceil(r N) tokens."""
         grid = self.full(question, clip).grid
         assert grid is not None
         start = perf_counter()

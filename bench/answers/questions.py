@@ -22,12 +22,12 @@ class Question:
 
     Attributes
     ----------
-    id : as the file gives it, else the digest
-    video, path : as the file names it; where it is
+    id : from the file, or the digest
+    video, path : as named by the file; its location
     text, options : the question and 2 to 26 answers to choose from
     answer : index of the right one, from 0
-    family : what kind of question it is; None where the file does not say
-    digest : 12 hexadecimal digits that stand for all of these but ``path``
+    family : kind of question; None if the file does not state it
+    digest : 12 hexadecimal digits identifying all of these except ``path``
     """
 
     id: str
@@ -41,17 +41,17 @@ class Question:
 
 
 def read_task(path: str | os.PathLike[str]) -> list[Question]:
-    """The questions of a task file, all of them checked.
+    """The checked questions of a task file.
 
     Each line is an object with video (a path, relative to the folder of the file), question, options (2 to 26 strings),
-    answer (an option's letter, its index from 0, or its text), and, if wanted, id and family (or category). Other
-    fields are ignored, and so are empty lines.
+    answer (an option's letter, its index from 0, or its text), and optionally id and family (or category). Other fields
+    and empty lines are ignored.
 
     Raises
     ------
     InputError
-        the file cannot be read or holds no question; an invalid line, with its number, its content and what is
-        expected; two lines with the same id; no existing video
+        the file cannot be read or holds no questions; a line is invalid (the message names its number, content and the
+        expected form); two lines have the same id; a video does not exist
     """
     file = Path(path)
     try:
@@ -90,7 +90,7 @@ def read_task(path: str | os.PathLike[str]) -> list[Question]:
 
 
 def _question(line: str, folder: Path) -> Question:
-    """The question of one line; errors begin with what is wrong with it."""
+    """The question of one line; errors begin with the fault."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -126,7 +126,7 @@ def _name(found: Mapping[str, Any], name: str) -> str:
 
 
 def _plain(name: str, value: Any) -> str:
-    """``value``, which must be text that can be written to a file: no half of a surrogate pair."""
+    """``value``, checked to be text that can be written to a file: without lone surrogates."""
     if not isinstance(value, str) or not value.strip() or any("\ud800" <= c <= "\udfff" for c in value):
         raise InputError(f"{name} is {_shown(value)}; it must be text")
     return value
@@ -144,7 +144,7 @@ def _options(value: Any) -> list[str]:
 
 
 def _answer(value: Any, options: list[str]) -> int:
-    """The index of the right option; what could mean two of them is refused."""
+    """The index of the right option; ambiguous answers are refused."""
     choices = f"{LETTERS[0]} to {LETTERS[len(options) - 1]}, an index from 0 to {len(options) - 1}, or an option's text"
     meant: dict[str, int] = {}
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
@@ -162,6 +162,6 @@ def _answer(value: Any, options: list[str]) -> int:
 
 
 def _shown(value: Any) -> str:
-    """A value as an error shows it, cut where it is long."""
+    """A value for an error message, shortened if long."""
     text = value if isinstance(value, str) else json.dumps(value)
     return repr(text if len(text) <= 60 else text[:57] + "...") if isinstance(value, str) else text[:60]

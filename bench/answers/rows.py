@@ -20,10 +20,10 @@ class TaskRows(RowFile):
         super().__init__(ANSWERS, {"stgraph": stgraph.__version__, "model": model}, path, fmt, restart=restart)
 
     def holds(self, key: Key, video_bytes: int | None) -> bool:
-        """Whether that row is there, answered, and from a video of this size: failures are tried again."""
+        """Whether the row is present, answered, and from a video of this size; failures are tried again."""
         return any(row["error"] is None and row["video_bytes"] == video_bytes for row in self.get([key]))
 
 
 def failed(rows: list[Row]) -> list[Row]:
-    """Those that hold an error in place of an answer."""
+    """The rows that hold an error instead of an answer."""
     return [row for row in rows if row["error"] is not None]

@@ -1,4 +1,4 @@
-"""Multiple-choice questions about videos, answered by a real model under every trial of a plan."""
+"""Evaluation: multiple-choice questions about videos, answered by a real model under every trial of a plan."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def run(
     store: TaskRows,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Answer what ``store`` holds no answer to yet; rows are saved even if the run is interrupted.
+    """Answer the questions ``store`` holds no answer to yet; rows are saved even if the run is interrupted.
 
     Each video is decoded once and each prompt processed once for all trials. A question that fails becomes a
     row with its error, and the run continues; the next run retries it.
 
     Parameters
     ----------
-    plan : trials, and how videos are sampled
+    plan : trials, and the sampling of videos
     questions : see :func:`stgraph.bench.answers.questions.read_task`; those about one video are asked together
-    load : gives the model; called only where there is something to ask
+    load : returns the model; called only if there are questions to ask
     store : rows of earlier runs, and where new ones go
     progress : called with a label and the share of the work done, 0 to 1
 
     Returns
     -------
     list of Row
-        of these questions and trials, computed now or before: :data:`stgraph.bench.tables.experiments.ANSWERS`
+        for these questions and trials, computed now or earlier: :data:`stgraph.bench.tables.experiments.ANSWERS`
 
     Raises
     ------
@@ -69,7 +69,7 @@ def run(
 
 
 def _by_video(questions: Sequence[Question]) -> list[Question]:
-    """The questions with those about one video together, in the order in which the videos come first."""
+    """The questions grouped by video, in order of each video's first question."""
     videos: dict[Path, list[Question]] = {}
     for question in questions:
         videos.setdefault(question.path, []).append(question)
@@ -77,6 +77,6 @@ def _by_video(questions: Sequence[Question]) -> list[Question]:
 
 
 def _left(asked: Asked, store: TaskRows) -> Asked:
-    """The part of it that is not answered."""
+    """The unanswered part."""
     left = [one for one, key in asked.keys.items() if not store.holds(key, asked.video_bytes)]
     return Asked(asked.question, asked.plan, left)

@@ -1,1 +1,1 @@
-"""A real language model as a check of cuts inside it: words stand where a video's tokens would."""
+"""Check of cuts inside a real language model, with words in place of a video's tokens."""

@@ -1,4 +1,5 @@
-"""Questions about a "video" of words: each frame says who has a car of which colour, and one of them is asked for."""
+"""Questions about a "video" of words: each frame states who has a car of which colour, and one of them is asked
+about."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Question:
         return self.facts[self.asked][1]
 
     def words(self) -> list[str]:
-        """The words of all frames in raster order, each a single token of the model's vocabulary."""
+        """The words of all frames in raster order, each one token of the model's vocabulary."""
         return [
             word
             for name, colour in self.facts
@@ -48,7 +49,7 @@ class Question:
 
 
 def questions(n: int, seed: int = 0) -> list[Question]:
-    """``n`` questions from a seed; which frame is asked for goes round, so that all are equally often.
+    """``n`` questions from a seed; the frame asked about rotates, so that all occur equally often.
 
     Examples
     --------

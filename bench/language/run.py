@@ -1,6 +1,7 @@
-"""Where a cut is made, by the answers of a real language model: ``python -m stgraph.bench.language.run -o rows.csv``.
+"""Effect of where a cut is made on a real language model's answers: ``python -m stgraph.bench.language.run -o
+rows.csv``.
 
-SmolLM2-135M answers questions about what stands in place of a video's tokens, with all of them and with those that
+SmolLM2-135M answers questions about words in place of a video's tokens, with all of them and with those that
 ``stgraph.compress`` keeps, cut before the language model and between its layers.
 """
 
@@ -26,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to answer; without a selector, with all tokens."""
+    """One way to answer; with all tokens if there is no selector."""
 
     name: str
     ratio: float = 1.0
@@ -43,7 +44,8 @@ def ways(n_layers: int) -> list[Way]:
 
 
 def rows(model: Any, tokenizer: Any, asked: Iterable[Question], todo: Iterable[Way]) -> Iterator[Row]:
-    """One row per way: how many questions it answers, its standard error, and how many as with all tokens.
+    """One row per way: questions answered correctly, the standard error of their share in percent, and questions
+    answered as with all tokens.
 
     Parameters
     ----------

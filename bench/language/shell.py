@@ -1,4 +1,4 @@
-"""A language model in LLaVA-OneVision's shell: what its vision side would give are embeddings of words."""
+"""A language model in LLaVA-OneVision's shell, with word embeddings in place of vision features."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def in_shell(language_model: Any) -> Any:
 
     Parameters
     ----------
-    language_model : a ...ForCausalLM of transformers whose embeddings and base model have the usual names
+    language_model : a ...ForCausalLM of transformers with the usual names for embeddings and base model
     """
     import torch
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, SiglipVisionConfig
@@ -77,12 +77,12 @@ def in_shell(language_model: Any) -> Any:
 
 
 def one_token(tokenizer: Any, word: str) -> int:
-    """The id of a word that is a single token.
+    """The id of a word with a single token.
 
     Raises
     ------
     InputError
-        it is several
+        the word has several tokens
     """
     ids = tokenizer(word, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
@@ -91,7 +91,7 @@ def one_token(tokenizer: Any, word: str) -> int:
 
 
 def inputs_of(question: Question, tokenizer: Any) -> dict[str, Any]:
-    """The prompt as the model takes it: placeholders [1, S], and the ids of the words in their place."""
+    """The model's inputs for a prompt: placeholders [1, S], and the ids of the words in their place."""
     import torch
 
     words = [one_token(tokenizer, word) for word in question.words()]

@@ -20,7 +20,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 def save_checkpoint(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, run: dict[str, Any]
 ) -> None:
-    """Write ``step`` steps of a run; ``run`` (plain values) says which run it is."""
+    """Write a run's state after ``step`` steps; ``run`` (plain values) identifies the run."""
     tensors = {f"model.{name}": value.detach().contiguous() for name, value in model.state_dict().items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{name}": state[name].contiguous() for name in _MOMENTS}
@@ -29,7 +29,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, run: dict[str, Any]) -> int:
-    """Take a checkpoint up; the number of steps it has behind it, 0 where there is none.
+    """Resume from a checkpoint; returns the number of steps done, 0 if there is none.
 
     Raises
     ------

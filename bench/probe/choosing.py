@@ -1,4 +1,4 @@
-"""Selectors on the videos of an exam; what several settings share is computed once."""
+"""Selectors on the videos of an exam, with shared work computed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VIDEOS_A_SEED = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What one setting keeps of each video."""
+    """The tokens one setting keeps of each video."""
 
     kept: Sequence[Kept]
 
@@ -31,7 +31,7 @@ class Chosen:
 
     @property
     def library(self) -> str | None:
-        """That found the communities, and its version; None for selectors without communities."""
+        """Library that found the communities, with its version; None for selectors without communities."""
         analysis = self.kept[0].analysis
         if analysis is None:
             return None
@@ -40,7 +40,7 @@ class Chosen:
 
     @property
     def exactness(self) -> str:
-        """How far the selections are the published method; what holds for one video is said of all."""
+        """How closely the selections follow the published method; a departure on one video counts for all."""
         return next((s.exactness for s in self.selections if s.exactness != "exact"), "exact")
 
     def communities(self) -> dict[str, float | None]:
@@ -52,14 +52,14 @@ class Chosen:
 
 
 class Chooser:
-    """Settings on one exam; call it with settings of the same communities one after the other."""
+    """Settings on one exam; call it with settings that share communities one after the other."""
 
     def __init__(self, exam: Exam) -> None:
         self._exam = exam
         self._videos: dict[tuple[str, frozenset[str]], list[Keeping]] = {}
 
     def choose(self, setting: ProbeSetting, ratio: float) -> Chosen:
-        """What ``setting`` keeps of each video. A selector that draws at random draws anew for each."""
+        """The tokens ``setting`` keeps of each video. Random selectors draw anew for each video."""
         names = PROMPT_SIGNALS & setting.build(Budget(retain_ratio=ratio)).requires
         given = setting.features, names
         if given not in self._videos:

@@ -1,4 +1,4 @@
-"""Contrasts: the effect of one choice, all else equal, as paired accuracy differences between probe rows."""
+"""Contrasts: the effect of one choice, all else equal, as paired accuracy differences of probe rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SETTING = [name for name in PROBE.key if name not in ("model", "weights", "vide
 
 
 def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> list[Row]:
-    """Rows with ``column`` at ``a`` against those with ``column`` at ``b``, wherever all else is equal.
+    """Rows with ``column`` at ``a`` against rows with ``column`` at ``b``, all else equal.
 
     The models of a run are pooled: an interval is over videos, each with the answers of all models.
 
     Returns
     -------
     list of Row
-        one for each setting, ratio and family ("all" for all questions): ``difference`` of a minus b, ``low``,
-        ``high``, and ``p`` of no difference, not corrected for the number of rows
+        one per setting, ratio and family ("all" for all questions): ``difference`` a minus b, ``low``, ``high``, and
+        ``p`` of no difference, not corrected for the number of rows
     """
     groups = _by_setting(rows)
     found = []
@@ -41,7 +41,7 @@ def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> 
 
 
 def against(rows: Iterable[Mapping[str, Any]], selector: str) -> list[Row]:
-    """Every setting against the one of ``selector`` at the same ratio ("full" and "blind" have but one ratio)."""
+    """Every setting against ``selector`` at the same ratio ("full" and "blind" have a single ratio)."""
     groups = _by_setting(rows)
     there = {ratio: found for (setting, ratio), found in groups.items() if setting[0] == selector}
     fixed = next(iter(there.values())) if selector in ("full", "blind") and there else None
@@ -63,7 +63,7 @@ def _by_setting(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[tuple[Any, ...]
 
 
 def _compared(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> Iterable[Row]:
-    """Differences over all questions and of each family, of the models that both have."""
+    """Differences over all questions and per family, for the models both have."""
     models = [row["model"] for row in a if row["model"] in {other["model"] for other in b}]
     first, second = (
         np.stack([unpack(next(row for row in side if row["model"] == model)) for model in models], 1) for side in (a, b)

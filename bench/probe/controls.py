@@ -1,4 +1,4 @@
-"""Community backends that are only controls of the study: what size alone does, without an objective."""
+"""Community backends that serve only as the study's controls: the effect of size alone, without an objective."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stgraph.lattice_edges import LatticeEdges
 
 
 class ShuffledSizes:
-    """The community sizes that lattice-leiden finds, with tokens dealt to them at random."""
+    """Random communities with the sizes found by lattice-leiden."""
 
     name = "control-shuffled"
     package = "stgraph-video"
@@ -32,7 +32,7 @@ class ShuffledSizes:
 
 
 class Boxes:
-    """Boxes of t x y x x tokens, whatever is in them."""
+    """Boxes of t x y x x tokens, regardless of content."""
 
     package = "stgraph-video"
     capabilities = replace(COMPONENTS, canonical=True, thresholded=False)
@@ -57,7 +57,7 @@ CONTROLS = (ShuffledSizes(), Boxes(2, 2, 2), Boxes(4, 2, 2), Boxes(1, 4, 4))
 
 
 def register_controls() -> tuple[str, ...]:
-    """Make the controls known as community backends; their names."""
+    """Register the controls as community backends, and return their names."""
     for control in CONTROLS:
         if control.name not in BACKENDS.names():
             BACKENDS.register(control.name, control)

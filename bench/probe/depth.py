@@ -1,8 +1,8 @@
-"""Where methods that cut inside a language model cut in the probe's, which has three decoder layers.
+"""Layers at which methods that cut inside a language model cut in the probe's, which has three decoder layers.
 
-The authors' layer l of 32 becomes layer ⌊3 l / 32⌋, from 1 on where a cut comes before it. Of cuts that fall together
-the last counts; deletions that fall together add up. FastV's and DART's layer 2 is there, and stays. Nothing of this
-was chosen by results.
+The authors' layer l of 32 becomes layer ⌊3 l / 32⌋, at least 1 for a cut before a layer. Of coinciding cuts the last
+counts; coinciding deletions add up. Layer 2 of FastV and DART exists and is kept. These choices were not made by
+results.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = _defaults()
 
 
 def check_depth(selector: Selector) -> None:
-    """Raise MissingSignalError where a selector asks for layers that the probe's model has not, or does not show."""
+    """Raise MissingSignalError if a selector asks for layers that the probe's model lacks or does not expose."""
     name, deepest = selector.name, getattr(selector, "prune_layer", 0)
     if deepest >= N_LAYERS:
         how = ", ".join(f"{key}={value!r}" for key, value in DEFAULTS.get(name, {}).items())

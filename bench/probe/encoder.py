@@ -1,4 +1,4 @@
-"""The probe's vision tower: four convolutions over one frame, one feature per patch."""
+"""The probe's vision tower: four convolutions per frame, one feature per patch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH = 128
 
 
 class Encoder(nn.Module):
-    """Features of patches; each sees 26 x 26 pixels, its own 6 x 6 in the middle."""
+    """Features per patch; each sees 26 x 26 pixels, with its own 6 x 6 in the middle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
 
 class PatchHeads(nn.Module):
-    """What the encoder is trained by, and nothing else uses: shape, colour and background of every patch."""
+    """Heads used only to train the encoder: shape, colour and background of every patch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class PatchHeads(nn.Module):
         self.ground = nn.Linear(WIDTH, len(GROUNDS))
 
     def loss(self, features: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss and, for the log, the share of patches named right.
+        """The loss and, for the log, the share of patches classified correctly.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""One model and the videos it is asked about: what selectors see, and how it answers from what they keep."""
+"""An exam: a model and its videos, the inputs of selectors, and the model's answers from kept tokens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clips:
     features : [V, N, WIDTH] float32, of the encoder
     questions : [V, Q, 4] int64
     answers : [V, Q] int64
-    families : Q names
+    families : the Q families' names
     """
 
     features: torch.Tensor
@@ -48,7 +48,7 @@ class Clips:
 
 
 def make_clips(encoder: Encoder, split: str, n_videos: int, families: Collection[str]) -> Clips:
-    """The first ``n_videos`` of a split, with the questions of the families named."""
+    """The first ``n_videos`` of a split, with the questions of the given families."""
     asked = [i for i, family in enumerate(ORDER) if family in families]
     features, questions, answers = [], [], []
     for start in range(0, n_videos, 16):
@@ -69,14 +69,14 @@ def make_clips(encoder: Encoder, split: str, n_videos: int, families: Collection
 
 
 class Exam:
-    """A model in front of clips.
+    """A model and the clips it is asked about.
 
-    The attention that ranks tokens is the mean over the questions of a video, in the pass over all of its tokens: one
-    selection serves all questions.
+    The attention that ranks tokens is the mean over a video's questions, in the pass over all tokens: one selection
+    serves all questions.
 
     Attributes
     ----------
-    clips : what is asked
+    clips : encoded videos with questions
     """
 
     def __init__(self, model: ProbeModel, clips: Clips) -> None:
@@ -94,17 +94,17 @@ class Exam:
             ).numpy()
 
     def tokens(self, features: str = "projector", names: Collection[str] = ()) -> list[VideoTokens]:
-        """What a selector gets of each video: features [16, 8, 8, 128] and the LLM's attention.
+        """A selector's input for each video: features [16, 8, 8, 128] and the LLM's attention.
 
         Parameters
         ----------
-        features : of :data:`FEATURES`
-        names : signals besides, of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`
+        features : one of :data:`FEATURES`
+        names : further signals, of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`
 
         Raises
         ------
         InputError
-            ``features`` is none of :data:`FEATURES`
+            ``features`` is not one of :data:`FEATURES`
         """
         if features not in FEATURES:
             raise InputError(f"features is {features!r}; it must be one of {', '.join(FEATURES)}")
@@ -130,8 +130,8 @@ class Exam:
             return prompt_signals(self._model, self._visual[i], self.clips.questions[i], names) if names else {}
 
     def answer(self, kept: Sequence[Selection]) -> Array:
-        """[V, Q] bool: which questions are answered correctly from the kept tokens of each video, merged where the
-        selector merges; kept tokens keep their positions."""
+        """[V, Q] bool: questions answered correctly from the kept tokens of each video, merged if the selector merges;
+        kept tokens keep their positions."""
         right = np.zeros(tuple(self.clips.answers.shape), np.bool_)
         sizes = np.array([len(selection) for selection in kept])
         for size in np.unique(sizes):
@@ -145,13 +145,13 @@ class Exam:
         return right
 
     def answer_all(self) -> Array:
-        """[V, Q] bool: answered from all tokens (r = 1)."""
+        """[V, Q] bool: answered correctly from all tokens (r = 1)."""
         every = torch.arange(N_TOKENS)[None]
         parts = torch.arange(self.clips.n_videos).split(_TOKENS_A_PASS // N_TOKENS)
         return np.concatenate([self._right(self._visual[part], every.expand(len(part), -1), part) for part in parts])
 
     def answer_blind(self) -> Array:
-        """[V, Q] bool: answered from no token at all (r = 0), by what is usual."""
+        """[V, Q] bool: answered correctly without any tokens (r = 0), from priors alone."""
         part = torch.arange(self.clips.n_videos)
         return self._right(self._visual[:, :0], torch.zeros(len(part), 0, dtype=torch.int64), part)
 

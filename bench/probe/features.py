@@ -1,4 +1,4 @@
-"""Graph statistics of the probe's features, beside those of real tokens."""
+"""Graph statistics of the probe's features, compared with real tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAIRS = 2000
 
 
 def probe_statistics(model: str, kinds: Iterable[str], n_videos: int = 30) -> list[Row]:
-    """Statistics of a model's features on dev videos, a row for each kind (``stgraph.bench.probe.plan.FEATURES``)."""
+    """Statistics of a model's features on dev videos, one row per kind (``stgraph.bench.probe.plan.FEATURES``)."""
     from stgraph.bench.probe.exam import Exam, make_clips
     from stgraph.bench.probe.weights import asked_families, load_model
 
@@ -27,7 +27,7 @@ def probe_statistics(model: str, kinds: Iterable[str], n_videos: int = 30) -> li
 
 
 def sample_statistics() -> Row:
-    """The same of real tokens: the bundled sample."""
+    """The same for real tokens: the bundled sample."""
     from stgraph import sample
 
     return feature_statistics("real tokens (bundled sample)", [sample()])

@@ -1,7 +1,7 @@
 """The probe's video VLM: projector, position tables and a decoder in the layout of Qwen2.5-VL's text model.
 
 The decoder computes what ``Qwen2_5_VLTextModel`` of ``transformers`` computes with the same weights and
-:data:`TEXT_CONFIG` (a test compares the two), but answers many questions about one video in one pass: they share the
+:data:`TEXT_CONFIG` (a test compares the two), but answers several questions about one video in one pass: they share the
 visual tokens and do not see each other.
 """
 
@@ -59,7 +59,7 @@ class Attention(nn.Module):
     def heads(
         self, x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], first: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries of the tokens from ``first`` on, keys and values of all: [B, heads, L, width]."""
+        """Queries of the tokens from ``first`` on, keys and values of all tokens: [B, heads, L, width]."""
         cos, sin = rotary
         q = _rotate(_split(self.q_proj(x[:, first:])), cos[:, :, first:], sin[:, :, first:])
         return q, _rotate(_split(self.k_proj(x)), cos, sin), _split(self.v_proj(x))
@@ -91,7 +91,7 @@ class Layer(nn.Module):
     def forward(
         self, x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], seen: torch.Tensor, text_only: bool = False
     ) -> torch.Tensor:
-        """One layer further; of the text tokens alone with ``text_only``, for after the last layer no other is read.
+        """Apply the layer; with ``text_only`` only to the text tokens, the only ones read after the last layer.
 
         ``seen`` ([n_text, L] float) is added to the attention of the text tokens, which follow the visual ones.
         """
@@ -149,7 +149,7 @@ class ProbeModel(nn.Module):
                 nn.init.normal_(out.weight, std=0.02)
 
     def embeddings(self, visual: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """Input embeddings of visual tokens: projected features [B, K, WIDTH] and where they come from.
+        """Input embeddings of visual tokens: projected features [B, K, WIDTH] and their origin.
 
         ``nodes`` ([B, K] int64) are the tokens' numbers on the grid of :data:`FRAMES` x :data:`GRID` x :data:`GRID`.
         """
@@ -182,7 +182,7 @@ class ProbeModel(nn.Module):
     def inputs(
         self, visual: torch.Tensor, nodes: torch.Tensor, questions: torch.Tensor
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """What enters the first layer ([B, L, WIDTH]), the rotation of its positions, and what text sees."""
+        """Inputs of the first layer ([B, L, WIDTH]), the rotation of its positions, and the text's visibility."""
         n_questions = questions.shape[1]
         x = torch.cat([self.embeddings(visual, nodes), self.model.embed_tokens(questions.flatten(1))], 1)
         places = text_positions(n_questions).to(nodes.device).expand(len(nodes), -1, -1)
@@ -196,7 +196,7 @@ def grid_positions(nodes: torch.Tensor) -> torch.Tensor:
 
 
 def text_positions(n_questions: int) -> torch.Tensor:
-    """[Q * 4, 3] int64: every question stands right after the whole video, as if it were the only one."""
+    """[Q * 4, 3] int64: every question directly follows the whole video, as if it were the only one."""
     return (FRAMES + torch.arange(QUESTION_LENGTH)).repeat(n_questions)[:, None].expand(-1, 3)
 
 
@@ -221,7 +221,7 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
 
 
 def _visible(n_questions: int, n_visual: int) -> torch.Tensor:
-    """[Q * 4, K + Q * 4]: 0 where a text token sees another token, -inf where not; questions see only themselves."""
+    """[Q * 4, K + Q * 4]: 0 if a text token sees another token, otherwise -inf; questions see only themselves."""
     place = torch.arange(n_questions * QUESTION_LENGTH)
     same = place[:, None] // QUESTION_LENGTH == place // QUESTION_LENGTH
     own = torch.zeros(len(place), len(place)).masked_fill(~(same & (place <= place[:, None])), -torch.inf)

@@ -33,7 +33,7 @@ REFERENCES = ("full", "blind")  # all tokens, and none
 
 @dataclass(frozen=True)
 class ProbeSetting(Setting):
-    """A setting, and what its graph is built on, see :data:`FEATURES`."""
+    """A setting, and the features its graph is built on, see :data:`FEATURES`."""
 
     features: str = "projector"
 
@@ -45,7 +45,7 @@ class ProbeSetting(Setting):
         UnknownNameError, InputError, BackendUnavailableError
             a name or parameter is wrong, or the backend cannot run here
         MissingSignalError
-            it needs what the probe's model does not give
+            it needs signals that the probe's model does not provide
         """
         if self.features not in FEATURES:
             raise InputError(f"features is {self.features!r}; it must be one of {', '.join(FEATURES)}")
@@ -70,7 +70,7 @@ class ProbePlan:
     settings, retain_ratios : axes
     models : axis; names of :func:`stgraph.bench.probe.weights.model_names`
     videos : "test", or "dev", on which thresholds may be chosen
-    n_questions : at least; whole videos are taken
+    n_questions : minimum number; whole videos are taken
 
     Raises
     ------
@@ -104,17 +104,17 @@ class ProbePlan:
 
     @property
     def questions_a_video(self) -> int:
-        """Questions of the families that are asked."""
+        """Questions per video, of the families that are asked."""
         return sum(family in asked_families() for family in ORDER)
 
     @property
     def n_videos(self) -> int:
-        """Videos that hold ``n_questions``."""
+        """Number of videos that hold ``n_questions``."""
         return -(-self.n_questions // self.questions_a_video)
 
 
 def probe_selectors() -> list[str]:
-    """The selectors that can be used and need no more than the probe's model gives."""
+    """The usable selectors whose signals the probe's model provides."""
     found = []
     for name in SELECTORS.usable():
         try:
@@ -128,13 +128,13 @@ def probe_selectors() -> list[str]:
 def probe_settings(
     selectors: Iterable[str], axes: Mapping[str, Iterable[Any]], features: Iterable[str] = ("projector",)
 ) -> tuple[ProbeSetting, ...]:
-    """The product of selectors, parameters and features; a parameter goes to the selectors that know it, features to
-    those that build a graph. Layers that are not given are those of :data:`stgraph.bench.probe.depth.DEFAULTS`.
+    """The product of selectors, parameters and features; a parameter goes to the selectors that accept it, features to
+    those that build a graph. Omitted layers are those of :data:`stgraph.bench.probe.depth.DEFAULTS`.
 
     Raises
     ------
     UnknownNameError, InputError
-        no selector of that name, or a parameter that none of them knows
+        a selector is unknown, or no selector accepts a parameter
 
     Examples
     --------

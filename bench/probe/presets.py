@@ -1,4 +1,4 @@
-"""Named plans of the probe: the default, and the paper's ablation and threshold sweeps beside its own figures."""
+"""Named plans of the probe: the default, and the paper's ablation and threshold sweeps with its figures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TAU_DIFFS = (0.1, 0.2, 0.3, 0.4)
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings and ratios, and what the paper prints beside them.
+    """Settings and ratios, with the paper's figures for them.
 
     Attributes
     ----------
-    names : what the paper calls the settings
+    names : the paper's names for the settings
     settings, retain_ratios : of a :class:`stgraph.bench.probe.plan.ProbePlan`
-    paper : (number of the setting, ratio) -> benchmark -> accuracy in percent, of the paper's model
-    source : where in the paper
+    paper : (number of the setting, ratio) -> benchmark -> accuracy of the paper's model in percent
+    source : the place in the paper
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ def preset(name: str) -> Preset:
     Raises
     ------
     UnknownNameError
-        no preset of that name
+        no preset has that name
     """
     if name not in PRESETS:
         raise UnknownNameError(f"no preset {name!r}. Known: {', '.join(PRESETS)}")

@@ -1,6 +1,6 @@
 """Questions about a scene: a fixed list with one correct answer each.
 
-A question ends in the word that says most, so that its last token, from which the answer is read and whose attention
+A question ends in its most informative word, so that its last token, from which the answer is read and whose attention
 ranks the visual tokens, knows what to look for.
 """
 
@@ -68,7 +68,7 @@ def encoded(questions: list[Question]) -> tuple[Array, Array]:
 
 
 def answer_ids(family: str) -> Array:
-    """[c] int64: word numbers of the answers a family may have."""
+    """[c] int64: word numbers of a family's possible answers."""
     return np.array([WORD_ID[word] for word in FAMILIES[family]], np.int64)
 
 

@@ -15,12 +15,12 @@ class Stage:
 
     Attributes
     ----------
-    steps : how many
+    steps : number of steps
     n_frames : length of the videos
-    tokens : about how many visual tokens a step has, all videos together
+    tokens : approximate visual tokens per step, over all videos
     n_kept : (low, high), visual tokens kept per video, drawn log-uniformly; None keeps all
-    whole : share of the steps in which a video keeps between half and all of its tokens
-    enriched : share of the videos in which patches with an object are kept more readily, by a random degree
+    whole : share of steps in which a video keeps between half and all of its tokens
+    enriched : share of videos in which patches with an object are favoured, to a random degree
     """
 
     steps: int
@@ -31,7 +31,7 @@ class Stage:
     enriched: float = 0.0
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """(videos, tokens kept per video) of one step."""
+        """(videos, tokens kept per video) for one step."""
         n = self.n_frames * GRID * GRID
         if self.n_kept is None:
             return max(1, self.tokens // n), n
@@ -57,7 +57,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
 
 
 def stage_of(recipe: str, step: int) -> tuple[Stage, int]:
-    """The stage a step belongs to, and its number within that stage."""
+    """The stage of a step, and the step's number within it."""
     for stage in RECIPES[recipe]:
         if step < stage.steps:
             return stage, step
@@ -66,11 +66,12 @@ def stage_of(recipe: str, step: int) -> tuple[Stage, int]:
 
 
 def n_steps(recipe: str) -> int:
-    """Steps of all stages."""
+    """Total steps of all stages."""
     return sum(stage.steps for stage in RECIPES[recipe])
 
 
 def learning_rate(share: float, peak: float, step: int) -> float:
-    """At ``share`` (0 to 1) of the steps: 200 to warm up, level to 55 %, then a cosine down to 3 % of the peak."""
+    """Learning rate at ``share`` (0 to 1) of the steps: 200 steps of warm-up, constant to 55 %, then a cosine down to 3
+    % of the peak."""
     late = max(0.0, (share - 0.55) / 0.45)
     return float(peak * min(1.0, (step + 1) / 200) * (0.03 + 0.97 * (0.5 + 0.5 * np.cos(np.pi * late))))

@@ -35,7 +35,7 @@ PROBE = Table.of(
 
 
 class ProbeRows(RowFile):
-    """Rows by key, in the order they came, and the file that keeps them; see :class:`RowFile`."""
+    """Rows by key, in insertion order, and their file; see :class:`RowFile`."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None, fmt: str = "csv", *, restart: bool = False) -> None:
         from stgraph.bench.probe.splits import DIGEST
@@ -50,7 +50,7 @@ def accuracy_columns(right: Array, families: Sequence[str]) -> Row:
     Parameters
     ----------
     right : [V, Q] bool
-    families : Q names
+    families : the Q families' names
     """
     named = np.array(families)
     row: Row = {}

@@ -20,11 +20,11 @@ from stgraph.selection.base import parameters_of
 
 
 def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | None = None) -> list[Row]:
-    """The rows of a plan: those ``store`` holds, and those computed now.
+    """The rows of a plan: those in ``store``, and newly computed ones.
 
     Parameters
     ----------
-    plan : what to run
+    plan : the plan to run
     store : rows of earlier runs, and where new ones go; None for memory. It is saved even if the run is interrupted
     progress : called with a label and the share of the work done, 0 to 1
 

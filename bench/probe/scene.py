@@ -1,4 +1,5 @@
-"""Procedural videos: a textured background, a shot cut or a pan, objects that stay, move, change or appear briefly."""
+"""Procedural videos: a textured background, a shot cut or a pan, and objects that stay, move, change or appear
+briefly."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ _MASKS = _masks()
 
 @dataclass(frozen=True)
 class Sight:
-    """One object: its shape and colour (numbers of :data:`SHAPES` and :data:`COLOURS`) and the frame it appears in."""
+    """One object: its shape and colour (indices of :data:`SHAPES` and :data:`COLOURS`) and the frame it appears in."""
 
     shape: int
     colour: int
@@ -59,19 +60,19 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One video and what happens in it.
+    """One video and its events.
 
     Attributes
     ----------
     frames : [T, SIZE, SIZE, 3] float32, about 0 to 1
-    shapes, colours : [T, GRID, GRID] int64, of the object seen in a patch; one past the last where there is none
-    grounds : [T, GRID, GRID] int64, the background's colour in a patch
-    quadrants : [2, 4] int64, the background's colours in the first and the last frame
-    still : two objects that stay where they are (but for a cut)
-    mover, direction : an object that crosses the picture, and its way, a number of ``words.DIRECTIONS``
-    brief : two objects seen for a frame or two each
-    repeated, times : an object that appears ``times`` times, for a frame each
-    flashing, flash : which of ``still`` changes its colour for two frames, and to what
+    shapes, colours : [T, GRID, GRID] int64, of the object in a patch; one past the last index without an object
+    grounds : [T, GRID, GRID] int64, background colour per patch
+    quadrants : [2, 4] int64, background colours in the first and last frame
+    still : two objects that do not move (except at a cut)
+    mover, direction : an object that crosses the picture, and its direction, an index of ``words.DIRECTIONS``
+    brief : two objects visible for one or two frames each
+    repeated, times : an object that appears ``times`` times, for one frame each
+    flashing, flash : index in ``still`` of the object that changes its colour for two frames, and that colour
     cut : first frame of the second shot; T without one
     """
 
@@ -161,7 +162,7 @@ def make_scene(seed: int | tuple[int, ...], n_frames: int = FRAMES) -> Scene:
 
 @dataclass(eq=False)
 class _Canvas:
-    """The frames as they are painted, and what is seen in each patch."""
+    """The frames being painted, and the contents of each patch."""
 
     n_frames: int
     cut: int
@@ -191,7 +192,7 @@ class _Canvas:
                 self.grounds[t] = colours[(middle + y)[:, None], middle + x]
 
     def draw(self, t: int, shape: int, colour: int, y: int, x: int) -> None:
-        """Paint one object, its upper left corner at pixel (y, x)."""
+        """Paint one object with its upper left corner at pixel (y, x)."""
         self.frames[t, y : y + SPRITE, x : x + SPRITE][_MASKS[shape]] = _COLOUR_RGB[colour]
         rows, columns = _covered(int(y)), _covered(int(x))
         for gy, height in rows:
@@ -201,13 +202,13 @@ class _Canvas:
 
 
 def _covered(start: int) -> list[tuple[int, int]]:
-    """Patches along one axis that an object at ``start`` reaches, with the pixels it covers in each."""
+    """Patches along one axis touched by an object at ``start``, with the pixels it covers in each."""
     patches = range(start // PATCH, (start + SPRITE - 1) // PATCH + 1)
     return [(p, min((p + 1) * PATCH, start + SPRITE) - max(p * PATCH, start)) for p in patches]
 
 
 def _pan(rng: np.random.Generator, n_frames: int) -> Array:
-    """[T, 2] int64: where the picture starts on the larger background; a quarter of the videos pan."""
+    """[T, 2] int64: origin of the picture on the larger background; a quarter of the videos pan."""
     offsets = np.zeros((n_frames, 2), np.int64)
     axis, back = int(rng.integers(0, 2)), bool(rng.integers(0, 2))
     if rng.random() < 0.25:
@@ -217,7 +218,7 @@ def _pan(rng: np.random.Generator, n_frames: int) -> Array:
 
 
 def _apart(rng: np.random.Generator, canvas: _Canvas) -> Array:
-    """[2, 2]: two places on the background that do not overlap and stay in the picture while it pans."""
+    """[2, 2]: two non-overlapping places on the background that stay in the picture while it pans."""
     low = canvas.offsets.max(0)
     while True:
         first, second = rng.integers(low, _ROOM + 1, (2, 2))
@@ -226,7 +227,7 @@ def _apart(rng: np.random.Generator, canvas: _Canvas) -> Array:
 
 
 def _light(frames: Array, rng: np.random.Generator) -> None:
-    """Noise in every pixel and a slow drift of the brightness, in place."""
+    """Add noise to every pixel and a slow drift of the brightness, in place."""
     T = len(frames)
     noise = _noise()
     start = int(rng.integers(0, noise.size - frames.size))
@@ -237,6 +238,6 @@ def _light(frames: Array, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=1)
 def _noise() -> Array:
-    """Gaussian noise to cut from; drawing it anew for each video would take most of the time."""
+    """Gaussian noise to crop from; drawing it anew for each video would dominate the time."""
     values = np.random.default_rng(7).standard_normal(4_000_000).astype(np.float32)
     return values * np.float32(_NOISE)

@@ -1,6 +1,6 @@
-"""What the probe's language model shows of one video's prompt beyond the attention of its last tokens.
+"""Further signals of the probe's language model for one video's prompt, beyond the attention of its last tokens.
 
-The prompt is the video with all of its questions, none of which sees another: their words are the text behind the
+The prompt is the video with all of its questions, which do not see each other: their words are the text after the
 video, and one selection serves them all.
 """
 
@@ -27,13 +27,13 @@ BY_LAYER = ("llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_att
 def prompt_signals(
     model: ProbeModel, visual: torch.Tensor, questions: torch.Tensor, names: Collection[str]
 ) -> dict[str, Array]:
-    """Signals of one prompt, as a dump of a model would hold them.
+    """Signals of one prompt, as in a model's dump.
 
     Parameters
     ----------
     visual : [N, WIDTH] float32, projected features
     questions : [Q, 4] int64; their words are columns N to N + 4 Q - 1
-    names : of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`; states bring the weights of the final norm with them
+    names : of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`; states include the weights of the final norm
     """
     N, every = len(visual), torch.arange(len(visual))
     text = model.model.embed_tokens(questions.flatten())

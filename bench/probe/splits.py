@@ -22,7 +22,7 @@ def seed_of(split: str, index: int) -> tuple[int, int]:
     Raises
     ------
     InputError
-        no such split, or an index beyond its range
+        the split does not exist, or the index is out of its range
     """
     if split not in SPLITS:
         raise InputError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}")
@@ -32,7 +32,7 @@ def seed_of(split: str, index: int) -> tuple[int, int]:
 
 
 def generator_digest(n_videos: int = 8) -> str:
-    """12 hexadecimal digits that stand for what the generator makes: the pixels, labels, questions and answers of a few
+    """12 hexadecimal digits identifying the generator's output: pixels, labels, questions and answers of a few
     videos."""
     digest = hashlib.blake2b(digest_size=6)
     for split in SPLITS:

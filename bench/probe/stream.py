@@ -1,4 +1,4 @@
-"""Encoded training videos: a ring refilled during training, the same at the same step."""
+"""Encoded training videos: a ring refilled during training, with deterministic contents per step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch:
     Attributes
     ----------
     features : [B, n, WIDTH] float32, of the encoder
-    objects : [B, n] bool, patches in which an object is seen
+    objects : [B, n] bool, patches with a visible object
     questions : [B, Q, 4] int64
     answers : [B, Q] int64
     """
@@ -41,7 +41,7 @@ class Stream:
     encoder : frozen
     n_frames : of every video
     first : index of the first training video
-    size, fresh : videos held, and new ones a step
+    size, fresh : videos held, and new videos per step
     """
 
     encoder: Encoder
@@ -61,7 +61,7 @@ class Stream:
         self._next = -1
 
     def batch(self, step: int, size: int, rng: np.random.Generator) -> Batch:
-        """``size`` of the videos that are in the ring at ``step``."""
+        """``size`` videos of the ring at ``step``."""
         stop = self.first + self.size + self.fresh * step
         start = max(self._next, stop - self.size)
         for index in range(start, stop):
@@ -73,7 +73,7 @@ class Stream:
         )
 
     def _add(self, index: int) -> None:
-        """Make and encode one video: alone, for the rounding of a convolution depends on what else is in the batch."""
+        """Make and encode one video, by itself, since a convolution's rounding depends on the batch."""
         seed, place = seed_of("train", index), index % self.size
         scene = make_scene(seed, self.n_frames)
         device = self._answers.device

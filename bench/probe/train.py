@@ -40,7 +40,7 @@ _VIDEOS_OF_A_SEED = 50_000  # more than a run takes; the runs' videos do not mee
 
 
 def train_encoder(out: Path, device: torch.device, log: Log, steps: int = ENCODER_STEPS) -> Encoder:
-    """The encoder, trained by shape, colour and background of every patch; frozen."""
+    """The encoder, trained on shape, colour and background of every patch, then frozen."""
     torch.manual_seed(0)
     both = nn.ModuleDict({"encoder": Encoder(), "heads": PatchHeads()}).to(device)
     optimiser = torch.optim.AdamW(both.parameters(), 3e-3, weight_decay=1e-4)
@@ -114,7 +114,7 @@ def train_model(
 
 
 def dev_accuracy(model: ProbeModel, n_videos: int = 300) -> dict[str, float]:
-    """Accuracy of every family on the dev videos, from all tokens."""
+    """Accuracy per family on the dev videos, from all tokens."""
     clips = make_clips(model.visual, "dev", n_videos, FAMILIES)
     right, family = Exam(model, clips).answer_all(), np.array(clips.families)
     return {name: round(float(right[:, family == name].mean()), 4) for name in FAMILIES}
@@ -135,7 +135,7 @@ def _autocast(device: torch.device) -> Any:
 
 
 class _Tally:
-    """Accuracy of a family since the last line of the log."""
+    """Accuracy per family since the last log line."""
 
     def __init__(self) -> None:
         self.right = np.zeros(len(TRAINING_ORDER))
@@ -181,7 +181,7 @@ def main() -> None:
 
 
 def _log_to(path: Path) -> Log:
-    """Show lines and keep them in a file, one a step: those of steps that an interrupted run repeats are replaced."""
+    """Print lines and keep them in a file, one per step; lines of repeated steps after an interruption are replaced."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

@@ -1,7 +1,7 @@
 """The probe's trained models: float16 safetensors, and an index with their hashes, training and accuracy at r = 1.
 
-The encoder is one file that all models share; a model's own file holds its projector and decoder. The index says which
-families of questions are asked: those that every model answers well enough from all tokens.
+All models share the encoder's file; a model's own file holds its projector and decoder. The index names the families of
+questions asked: those every model answers well enough from all tokens.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ _ENCODER = "visual."
 
 
 def passes_gate(family: str, accuracy: float) -> bool:
-    """Whether a model answers a family well enough from all tokens for it to be asked: chance + 0.6 (1 - chance)."""
+    """Whether a model's accuracy on a family from all tokens suffices to ask it: chance + 0.6 (1 - chance)."""
     return accuracy >= CHANCE[family] + 0.6 * (1 - CHANCE[family])
 
 
 @lru_cache(maxsize=4)
 def read_index(folder: Path = FOLDER) -> Mapping[str, Any]:
-    """``encoder`` (its hash), ``models`` (name -> hash, recipe, seed, accuracy of a family on dev) and ``families``."""
+    """``encoder`` (its hash), ``models`` (name -> hash, recipe, seed, accuracy per family on dev) and ``families``."""
     found: Mapping[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return found
 
 
 def model_names() -> tuple[str, ...]:
-    """The models that are shipped, the default first."""
+    """The included models, default first."""
     return tuple(read_index()["models"])
 
 
 def asked_families() -> tuple[str, ...]:
-    """The families of questions that reports show."""
+    """The families of questions shown in reports."""
     return tuple(read_index()["families"])
 
 
 def weights_digest(name: str, folder: Path = FOLDER) -> str:
-    """12 hexadecimal digits that stand for a model's weights, the encoder's included."""
+    """12 hexadecimal digits identifying a model's weights, including the encoder's."""
     index = read_index(folder)
     both = index["encoder"]["sha256"] + index["models"][name]["sha256"]
     return hashlib.sha256(both.encode()).hexdigest()[:12]
@@ -60,7 +60,7 @@ def load_model(name: str, folder: Path = FOLDER) -> ProbeModel:
     Raises
     ------
     InputError
-        no model of that name, or a file is not the one the index names
+        no model has that name, or a file does not match the index
     """
     from safetensors.torch import load
 

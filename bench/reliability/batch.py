@@ -1,4 +1,4 @@
-"""Load and faults of batches, each with its figure: ``python -m stgraph.bench.reliability.batch CASE``."""
+"""Load and fault tests of batches, each with a figure: ``python -m stgraph.bench.reliability.batch CASE``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHAPE = (4, 8, 8, 64)  # of each dump, float16
 
 
 def make_dumps(folder: Path, n: int) -> None:
-    """``n`` dumps of random tokens."""
+    """Write ``n`` dumps of random tokens."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(n):
@@ -36,7 +36,7 @@ def make_dumps(folder: Path, n: int) -> None:
 
 
 def rows_of(output: Path) -> list[Row]:
-    """What the folder holds, by input, without what differs between runs."""
+    """Contents of the folder by input, without values that differ between runs."""
     from pyarrow import dataset
 
     found = dataset.dataset(output / "rows", format="parquet").to_table().to_pylist()
@@ -45,7 +45,7 @@ def rows_of(output: Path) -> list[Row]:
 
 
 def load(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
-    """All dumps, then the same command again."""
+    """Process all dumps, then run the same command again."""
     for step in ("first", "again"):
         start = perf_counter()
         report = run_batch(SelectJob(), [folder], work / runner, runner=runner, n_workers=2)
@@ -65,7 +65,7 @@ def load(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
 
 
 def killed(folder: Path, work: Path, runner: str, n: int) -> Iterator[Row]:
-    """Kill one worker process at a third and another at two thirds; compare with a run in peace."""
+    """Kill one worker process at a third and another at two thirds; compare with an undisturbed run."""
     deaths: list[int] = []
 
     def kill(label: str, share: float) -> None:

@@ -25,19 +25,19 @@ _LOOP = 32  # frames made once and shown again and again: making 3,584 normal nu
 
 
 def resident_mib() -> float:
-    """Memory of this process that is resident, MiB; Linux."""
+    """Resident memory of this process in MiB; Linux."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def looped(n_frames: int, frames: Array) -> Iterator[Array]:
-    """``n_frames`` of a loop."""
+    """``n_frames`` frames of a loop."""
     for t in range(n_frames):
         yield frames[t % len(frames)]
 
 
 def write_long_dump(path: Path, n_frames: int, frames: Array) -> None:
-    """A dump larger than the memory, written frame by frame; the library's own writer wants the features at once."""
+    """Write a dump larger than memory frame by frame; the library's own writer needs all features at once."""
     H, W, d = frames.shape[1:]
     n = n_frames * H * W
     coordinates = stgraph.TokenGrid(n_frames, H, W).coordinates()
@@ -63,7 +63,7 @@ def write_long_dump(path: Path, n_frames: int, frames: Array) -> None:
 
 
 def measure(n_frames: int, window: int, overlap: int, source: Iterator[Array], label: str) -> Iterator[Row]:
-    """A row each 600 frames: frames per second so far, memory, tokens kept."""
+    """One row per 600 frames: frames per second so far, memory, tokens kept."""
     stream = stgraph.stream(0.8, 0.3, window, overlap=overlap)
     start, pushes = perf_counter(), []
     for t, frame in enumerate(source, 1):

@@ -1,1 +1,1 @@
-"""The paper's tables and figures, run anew beside the printed numbers."""
+"""Reproduction of the paper's tables and figures, beside the printed numbers."""

@@ -1,4 +1,4 @@
-"""Benchmarks: their tasks in lmms-eval, how its log tells right from wrong, and the subsets the paper prints."""
+"""Benchmarks: tasks in lmms-eval, the logged entries for right answers, and the subsets printed in the paper."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Benchmark:
 
     Attributes
     ----------
-    task : its name there
-    data : where its videos lie below ``$HF_HOME``
-    metric : the entry of a logged sample that holds the answer: a mapping
-    given, right : in it, the keys of the model's answer and of the right one
-    group : in it, the key that the subsets are told by; "" without subsets
+    task : its name in lmms-eval
+    data : location of its videos below ``$HF_HOME``
+    metric : the entry of a logged sample that holds the answer, a mapping
+    given, right : its keys for the model's answer and the right one
+    group : its key that identifies subsets; "" without subsets
     subsets : subset -> values of ``group``
     """
 
@@ -54,12 +54,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 @dataclass(frozen=True)
 class Task:
-    """Questions to ask: a benchmark's, or others.
+    """Questions to ask: those of a benchmark, or others.
 
     Attributes
     ----------
-    benchmark : a key of :data:`BENCHMARKS`, or a name of the user's, for which the paper has no figures
-    file : questions in the local format, see :func:`stgraph.bench.answers.questions.read_task`; None: by lmms-eval
+    benchmark : a key of :data:`BENCHMARKS`, or another name, for which the paper has no figures
+    file : questions in the local format, see :func:`stgraph.bench.answers.questions.read_task`; None for lmms-eval
     """
 
     benchmark: str
@@ -80,18 +80,18 @@ class Task:
 
 
 def read_tasks(texts: Sequence[str], default: Sequence[str]) -> list[Task]:
-    """Tasks as the command line names them.
+    """Tasks named on the command line.
 
     Parameters
     ----------
     texts : each a benchmark, a task of lmms-eval, BENCHMARK=FILE or FILE, whose stem is then the benchmark; a file ends
         in .jsonl; several may be separated by commas
-    default : the benchmarks where ``texts`` is empty
+    default : benchmarks to use if ``texts`` is empty
 
     Raises
     ------
     InputError
-        a benchmark twice, or a file that is not there
+        a benchmark is named twice, or a file does not exist
 
     Examples
     --------
@@ -120,9 +120,9 @@ def _task(text: str) -> Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answered question: whether it is right, its subset, and what it cost where that is known.
+    """One answered question: whether it is right, its subset, and its cost if known.
 
-    ``kept_ratio`` is the share of visual tokens that were kept.
+    ``kept_ratio`` is the share of visual tokens kept.
     """
 
     correct: bool
@@ -133,23 +133,23 @@ class Answer:
 
 
 def accuracies(answers: Sequence[Answer]) -> Iterator[tuple[str, list[Answer]]]:
-    """Each subset with its answers, in order, and all of them as the last."""
+    """Each subset with its answers, in order, followed by all answers."""
     for subset in dict.fromkeys(answer.subset for answer in answers if answer.subset is not None):
         yield subset, [answer for answer in answers if answer.subset == subset]
     yield OVERALL, list(answers)
 
 
 def logged_answer(sample: Mapping[str, Any], benchmark: str, metric: str) -> Answer:
-    """The answer of a sample that lmms-eval logged.
+    """The answer in a sample logged by lmms-eval.
 
     Parameters
     ----------
-    metric : of tasks that are no benchmark of the paper: the entry that holds 0 or 1
+    metric : for tasks that are not benchmarks of the paper, the entry that holds 0 or 1
 
     Raises
     ------
     InputError
-        the sample has no such entry
+        the sample lacks the entry
     """
     known, subset = BENCHMARKS.get(benchmark), None
     entry = sample.get(metric if known is None else known.metric)

@@ -1,4 +1,4 @@
-"""A row of the paper through lmms-eval, in a process of its own."""
+"""A row of the paper by lmms-eval, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL = "stgraph_hf"
 
 
 def own_python() -> list[str]:
-    """lmms-eval under the Python that runs this."""
+    """Command for lmms-eval under the current Python."""
     return [sys.executable, "-m", "lmms_eval"]
 
 
@@ -30,15 +30,15 @@ class LmmsEvalRunner:
     Attributes
     ----------
     model, dtype, device, pooling : of the plugin's ``model_args``
-    logs : folder for its results, a folder per row and task below
-    limit : questions to ask, from the first on; None: all
+    logs : folder for its results, with a subfolder per row and task
+    limit : questions to ask, from the first on; None for all
     include_path : folder with further tasks
-    launcher : the command to which arguments are appended
+    launcher : command to which arguments are appended
 
     Raises
     ------
     InputError
-        a model whose name lmms-eval would cut into several arguments
+        lmms-eval would split the model's name into several arguments
     """
 
     model: str
@@ -55,7 +55,7 @@ class LmmsEvalRunner:
             raise InputError(f"--model is {self.model!r}; lmms-eval takes no name with a comma or an equals sign")
 
     def folder(self, table: str, row: PaperRow, task: Task) -> Path:
-        """Where a run leaves its results."""
+        """Folder of a run's results."""
         plain = "".join(c if c.isalnum() or c in ".=+" else "-" for c in row.name.replace(" ", ""))
         return self.logs / table / plain / task.benchmark
 
@@ -80,14 +80,14 @@ class LmmsEvalRunner:
         return words + [str(word) for name, value in given.items() if value is not None for word in (name, value)]
 
     def answers(self, table: str, row: PaperRow, task: Task) -> list[Answer]:
-        """Run it, and read the samples it logged.
+        """Run the command, and read the samples it logged.
 
         Raises
         ------
         UnavailableError
-            the launcher is not there
+            the launcher does not exist
         InputError
-            the run ended without samples, or with samples of another kind
+            the run ended without samples, or with samples of a different kind
         """
         folder = self.folder(table, row, task)
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +106,12 @@ class LmmsEvalRunner:
 
 
 def _said(value: Any) -> str:
-    """A value as lmms-eval takes it: lists and objects as JSON."""
+    """A value in lmms-eval's form: lists and objects as JSON."""
     return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else str(value)
 
 
 def _metric(samples: Path, task: str) -> str:
-    """The first metric of a task in the results beside its samples."""
+    """The first metric of a task in the results file beside its samples."""
     results = samples.with_name(samples.name.replace(f"samples_{task}.jsonl", "results.json"))
     try:
         found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))["results"][task]
@@ -124,12 +124,12 @@ def _metric(samples: Path, task: str) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """What a log ends with that says most: its last line with an error, else its last."""
+    """The most informative last line of a log: the last one with an error, or simply the last."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line]
     return f"{(errors or lines or ['nothing was printed'])[-1][:300]} ({log})"
 
 
 def shown(command: Sequence[str]) -> str:
-    """A command as a shell takes it."""
+    """A command quoted for a shell."""
     return shlex.join(command)

@@ -1,4 +1,4 @@
-"""What a reproduction still needs on this machine."""
+"""Requirements of a reproduction that this machine lacks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PACKAGES = {
 
 
 def missing(table: PaperTable, tasks: Sequence[Task], model: str, launcher: Sequence[str]) -> Iterator[str]:
-    """One line for each thing that is not there: packages, the checkpoint, videos, a GPU.
+    """One line per missing requirement: packages, the checkpoint, videos, a GPU.
 
-    Videos of a benchmark that are not there are downloaded by lmms-eval when its task first runs.
+    Missing videos of a benchmark are downloaded by lmms-eval when its task first runs.
     """
     for package, remedy in _PACKAGES.items():
         if find_spec(package) is None:

@@ -1,4 +1,4 @@
-"""The paper's printed figures, and the settings their rows stand for: ``paper.json`` beside this file."""
+"""The paper's printed figures, with the settings of their rows: ``paper.json`` beside this file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PaperRow:
 
     Attributes
     ----------
-    name : in the table, such as "r = 0.3, FastV"
+    name : as in the table, such as "r = 0.3, FastV"
     selector, retain_ratio, parameters : the setting; "full" without a ratio
     frames, fps : as of :func:`stgraph.vlm.prompt_video.prompt_video`
-    time_instruction : whether the model is told when its frames were taken, as LLaVA-Video is
-    figures : benchmark -> subset -> accuracy in per cent, None where it is not printed
-    costs : quantity -> seconds or GB, None where it is not printed; empty where the table is one of accuracies
+    time_instruction : whether the prompt states the frames' times, as for LLaVA-Video
+    figures : benchmark -> subset -> accuracy in per cent, None if not printed
+    costs : quantity -> seconds or GB, None if not printed; empty for a table of accuracies
     """
 
     name: str
@@ -43,7 +43,7 @@ class PaperRow:
 
 @dataclass(frozen=True, eq=False)
 class PaperTable:
-    """A table or figure: its name here, what it shows, the model it was run on, and its rows."""
+    """A table or figure: its name here, its subject, the model it was run on, and its rows."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ class PaperTable:
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
-        """The benchmarks with accuracies, in order; empty where costs are measured."""
+        """The benchmarks with accuracies, in order; empty for a table of costs."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.figures))
 
 
@@ -72,7 +72,7 @@ def paper_table(name: str) -> PaperTable:
     Raises
     ------
     UnknownNameError
-        no such table
+        no table has that name
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The rows of a table, run one after the other; what a row file holds is not run again."""
+"""Running the rows of a table one after the other, except those a row file already holds."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """A table, the tasks to ask, and who asks them.
+    """A table, the tasks to ask, and the runners that ask them.
 
     Attributes
     ----------
-    table, tasks : what is run: each row on each task
+    table, tasks : each row is run on each task
     local, lmms_eval : for tasks in the local format, and for all others
     """
 
@@ -48,7 +48,7 @@ class Reproduction:
                     yield self.local.command(row, task.file)
 
     def run(self, store: ReproducedRows, tell: Progress = lambda label, share: None) -> list[Row]:
-        """Run what ``store`` does not hold; a row that fails holds its error, and the run goes on.
+        """Run the rows that ``store`` lacks; a failing row holds its error, and the run continues.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Reproduction:
         Returns
         -------
         list of Row
-            of this table and these tasks, run now or before: :data:`stgraph.bench.tables.experiments.REPRODUCED`
+            of this table and these tasks, run now or earlier: :data:`stgraph.bench.tables.experiments.REPRODUCED`
         """
         units = [(row, task) for row in self.table.rows for task in self.tasks]
         try:
@@ -87,7 +87,7 @@ class Reproduction:
         return [REPRODUCED.row({**known, **found}) for found in _figures(row, task, answers)]
 
     def _known(self, row: PaperRow, task: Task) -> Row:
-        """What the rows of a run share."""
+        """Values shared by the rows of a run."""
         return {
             "table": self.table.name,
             "row": row.name,
@@ -105,7 +105,7 @@ class Reproduction:
 
 
 def shared_by(runner: LocalRunner) -> Row:
-    """What all rows of a file share."""
+    """Values shared by all rows of a file."""
     return {
         "model": runner.model,
         "dtype": runner.dtype,
@@ -119,7 +119,7 @@ class ReproducedRows(RowFile):
 
     Parameters
     ----------
-    runner : whose model, dtype and pooling the rows have
+    runner : gives the rows' model, dtype and pooling
     """
 
     def __init__(
@@ -138,13 +138,13 @@ class ReproducedRows(RowFile):
         return [row for row in self.all() if all(row[name] == known[name] for name in names)]
 
     def holds(self, known: Row) -> bool:
-        """Whether that run is there, without an error and on the same questions."""
+        """Whether the run is present, without an error, and on the same questions."""
         found = self.of(known)
         same = ("task", "digest", "error")
         return bool(found) and all(row[name] == known.get(name) for row in found for name in same)
 
     def add(self, rows: Sequence[Row]) -> None:  # type: ignore[override]
-        """Take the rows of a run in, in the place of those of an earlier run, and save."""
+        """Add the rows of a run, replacing those of an earlier run, and save."""
         for old in self.of(rows[0]):
             del self._rows[self.table.key_of(old)]
         super().add(rows)
@@ -152,7 +152,7 @@ class ReproducedRows(RowFile):
 
 
 def _figures(row: PaperRow, task: Task, answers: Sequence[Answer]) -> Iterator[Row]:
-    """The figures of one run beside the paper's."""
+    """The figures of one run, with the paper's."""
     if row.costs:
         timed = answers[1:] or answers  # the first one warms up
         seconds = [answer.seconds for answer in timed if answer.seconds is not None]

@@ -1,1 +1,1 @@
-"""Speed beside peers and beside a plain read."""
+"""Speed compared with peers and with a plain read."""

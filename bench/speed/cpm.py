@@ -1,4 +1,4 @@
-"""Our CPM search and our segmentation beside ``igraph-leiden-cpm``: time, and the value of the objective they reach."""
+"""Our CPM search and segmentation beside ``igraph-leiden-cpm``: time, and the objective value reached."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def measure_cpm(
 ) -> list[Row]:
     """Rows of each clip, then of synthetic tokens of each size: medians over rounds in which every backend runs once.
 
-    Communities are found without a size cap at ``tau_sim`` 0.8 and CPM's default resolution; ``cpm_total`` is the value
-    of the objective there, None for the segmentation, which does not search for it and reads every lattice edge.
-    ``cpm_ratio`` and ``times_faster`` compare with igraph run to its end; None where igraph does not run.
+    Communities are found without a size cap at ``tau_sim`` 0.8 and CPM's default resolution; ``cpm_total`` is the
+    objective value reached, None for the segmentation, which does not optimise it and reads every lattice edge.
+    ``cpm_ratio`` and ``times_faster`` compare with igraph run to its end; None if igraph does not run.
     """
     rows: list[Row] = []
     for name, tokens in clips.items():

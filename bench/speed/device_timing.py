@@ -11,9 +11,9 @@ from stgraph.bench.speed.timing import Work, rounds
 def device_rounds(pieces: Mapping[str, Work], n: int, device: Any) -> dict[str, float]:
     """Median seconds of each piece over ``n`` rounds, after two uncounted ones (kernels compile, memory is allocated).
 
-    On a CUDA device from event to event on the current stream, which includes the gaps in which the device waits for
-    the host. Before each piece a large array is written: it takes the place of what the caches held, and gives the host
-    a lead of a tenth of a millisecond, so that short work is not timed by its launch. Elsewhere by the clock.
+    On a CUDA device, time is measured between events on the current stream, including gaps in which the device waits
+    for the host. Before each piece a large array is written: it flushes the caches, and gives the host a lead of a
+    tenth of a millisecond, so that short work is not timed by its launch. Elsewhere the clock is used.
     """
     return rounds(pieces, n, _by_events(device) if str(device).startswith("cuda") else None, uncounted=2)
 

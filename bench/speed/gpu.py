@@ -43,8 +43,8 @@ def measure_gpu(
     device: Any = "cuda",
     llm: LlmSize | None = None,
 ) -> list[Row]:
-    """Rows of one case: our stages; straightforward torch code and component libraries for the same; for the cases with
-    slow peers the scripted reference and the prefill of a language model that the selection comes before.
+    """Rows of one case: our stages; straightforward torch code and component libraries for the same; for cases with
+    slow peers also the scripted reference, and the prefill of a language model for comparison.
 
     A row that could not be measured has no ``seconds`` and says why under ``skipped``.
     """
@@ -153,8 +153,8 @@ def _attempt(work: Work | str, n_rounds: int, device: Any) -> tuple[float | None
 
 
 def device_tokens(case: Case, device: Any, noise: float = 0.35) -> Any:
-    """[T, H, W, d] on the device: every 16 frames a new shot of four still regions, with noise. Made frame by frame,
-    so that no copy in float32 is needed."""
+    """[T, H, W, d] on the device: a new shot of four still regions every 16 frames, with noise. Made frame by frame, to
+    avoid a copy in float32."""
     import torch
 
     generator = torch.Generator(device).manual_seed(0)

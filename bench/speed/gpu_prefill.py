@@ -1,5 +1,4 @@
-"""The prefill of a 7B-like language model with random weights, full and at r: what the selection's time is to be held
-against."""
+"""Prefill of a 7B-like language model with random weights, full and at r, to compare the selection's time with."""
 
 from __future__ import annotations
 
@@ -25,14 +24,14 @@ class LlmSize:
 def prefill_seconds(
     lengths: dict[str, int], n_rounds: int, device: Any, dtype: str = "bfloat16", size: LlmSize | None = None
 ) -> dict[str, float]:
-    """Median seconds of one forward pass over so many embedded tokens, by name; batch 1, no logits.
+    """Median seconds of one forward pass over the given number of embedded tokens, by name; batch 1, no logits.
 
     Raises
     ------
     MissingDependencyError
         transformers is not installed
     RuntimeError
-        torch: the device's memory is not large enough
+        from torch: the device's memory is too small
     """
     try:
         from transformers import Qwen2Config, Qwen2Model

@@ -1,4 +1,4 @@
-"""Speed of selectors beside their authors' own code, which is run from folders the caller names and never shipped."""
+"""Speed of selectors beside their authors' own code, run from folders named by the caller and not included."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CASE = Case(64, 14, 14, 3584)
 
 @dataclass(frozen=True)
 class PeerCode:
-    """One repository: the module that holds the algorithm, and how ``load`` makes it a call on features [T, H, W, d]
-    that returns how many tokens are handed on.
+    """One repository: the module with the algorithm, and ``load``, which turns it into a call on features [T, H, W, d]
+    that returns the number of tokens handed on.
 
     Attributes
     ----------
     repository : "owner/name" on GitHub
-    module : inside the repository's folder, as it is imported there
+    module : import path inside the repository's folder
     load : (the module, the features) -> the call
     """
 
@@ -92,14 +92,14 @@ def measure_peer_code(
 
     Parameters
     ----------
-    folders : selector of :data:`PEERS` -> a checkout of its repository, whose code is run
+    folders : selector of :data:`PEERS` -> checkout of its repository, whose code is run
 
     Raises
     ------
     UnknownNameError
-        no such peer
+        a selector has no peer
     InputError
-        a folder does not hold the module
+        a folder lacks the module
     UnavailableError
         the module cannot be imported here
     MissingDependencyError

@@ -1,4 +1,4 @@
-"""The physical limit: one read of the features, as fast as this machine can with the same threads."""
+"""Physical limit: one read of the features, as fast as the machine allows with the same threads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _or_rows(rows, a, b):  # type: ignore[no-untyped-def]
 
 
 def plain_reads(x: Array) -> dict[str, Callable[[], object]]:
-    """Ways to read all of a contiguous [T, H, W, d] array once; the fastest of them is "one read"."""
+    """Ways to read a contiguous [T, H, W, d] array once; the fastest is "one read"."""
     rows = x.reshape(-1, x.shape[-1])
     n, parts = rows.shape[0], num_threads()
     blocks = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]

@@ -1,4 +1,4 @@
-"""The whole way with and without compression: a random model as deep as a 7B one, on the same video."""
+"""End-to-end time with and without compression: a random model as deep as a 7B one, on the same video."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WRITTEN = 8  # tokens, whose median time is that of decoding
 
 @dataclass(frozen=True)
 class PrefillCase:
-    """A random LLaVA-OneVision-like model and a video: ``side`` squared tokens per frame."""
+    """A random LLaVA-OneVision-like model and a video with ``side`` squared tokens per frame."""
 
     n_frames: int = 12
     side: int = 13
@@ -46,10 +46,10 @@ def measure_prefill(
 ) -> list[Row]:
     """Seconds of one prompt by phases: the full prompt; pruned before the LLM; reduced by attention in two passes.
 
-    Rows hold medians over ``n_rounds`` of the prompt's pass (``seconds``), of its phases, which are together that pass
+    Rows hold medians over ``n_rounds`` of the prompt's pass (``seconds``), of its phases, which add up to it
     (:meth:`stgraph.vlm.phase_times.PhaseTimes.prompt`), of one further token (``decode_s``), and of decoding the same
-    frames from an MPEG-4 file (``prepare_s``; None without the extra video), which is no part of the pass;
-    ``speedup`` is the full pass's time over the row's.
+    frames from an MPEG-4 file (``prepare_s``; None without the extra video), which is not part of the pass; ``speedup``
+    is the full pass's time over the row's.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def _model_and_prompt(case: PrefillCase) -> tuple[Any, dict[str, Any]]:
 
 
 def _moving_picture(n_frames: int, size: int) -> np.ndarray[Any, Any]:
-    """[1, F, 3, size, size] float32: a still picture, a patch of noise that moves over it, a cut half-way."""
+    """[1, F, 3, size, size] float32: a still picture, a patch of noise moving across it, and a cut half-way."""
     rng = np.random.default_rng(1)
     picture = rng.normal(0, 1, (2, 3, size, size)).astype(np.float32)
     frames = np.repeat(picture, [n_frames - n_frames // 2, n_frames // 2], axis=0)

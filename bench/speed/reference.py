@@ -1,6 +1,6 @@
 """Reference implementation of ST-SimDiff: loops over tokens and edges, NumPy for one vector at a time.
 
-The paper's equations without regard for speed: the yardstick of the speed table and, being independent of the kernels,
+The paper's equations without regard for speed: the baseline of the speed table and, being independent of the kernels,
 an oracle.
 """
 

@@ -34,7 +34,7 @@ RATIO = 0.3
 
 @dataclass(frozen=True)
 class Case:
-    """One size to measure; ``peers`` says whether the slow peers run too."""
+    """One size to measure; ``peers`` states whether the slow peers run too."""
 
     T: int
     H: int
@@ -61,10 +61,10 @@ CASES = (
 def measure(
     case: Case, n_rounds: int = 15, tell: Callable[[str], None] = lambda label: None, cpu_time: bool = False
 ) -> list[Row]:
-    """Rows of one case: our stages, and for each the peers, as medians and as multiples of one read.
+    """Rows of one case: our stages, and peers for each, as medians and multiples of one read.
 
-    ``cpu_time``: our stages alone, by the CPU time of this process, which other programs on the machine disturb less;
-    a fair figure with one thread only (:func:`stgraph.set_num_threads`).
+    ``cpu_time``: only our stages, by the CPU time of this process, which is less sensitive to other programs; fair with
+    one thread only (:func:`stgraph.set_num_threads`).
     """
     import ml_dtypes
 
@@ -129,7 +129,7 @@ def _peers(
 
 
 def _extra_memory(chosen: Any, tokens: VideoTokens) -> int:
-    """Peak bytes a selection allocates beside the features."""
+    """Peak bytes a selection allocates in addition to the features."""
     tracemalloc.start()
     try:
         chosen.select(tokens)

@@ -1,4 +1,5 @@
-"""Timing in rounds: every piece once per round, so that a slow moment of the machine hits all alike; then medians."""
+"""Timing in rounds: every piece once per round, so that slow moments of the machine affect all equally; then
+medians."""
 
 from __future__ import annotations
 

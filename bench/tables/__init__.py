@@ -1,1 +1,1 @@
-"""Tables of result rows: their columns and key, the files that hold them, and resumption from such a file."""
+"""Tables of result rows: columns and key, files, and resumption from a file."""

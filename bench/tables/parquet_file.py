@@ -13,7 +13,7 @@ MAX_PARQUET_VALUES = 50_000_000  # rows x columns; some 4 GB as Python objects
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows; a column that a row lacks is empty there.
+    """Write rows; missing columns of a row are empty.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str
 
 
 def described(field: Any) -> Any:
-    """An Arrow field with the meaning, and the unit, of its column in its metadata, where it is a described one."""
+    """An Arrow field, with the meaning and unit of a described column in its metadata."""
     column = COLUMNS.get(field.name)
     if column is None:
         return field
@@ -34,16 +34,16 @@ def described(field: Any) -> Any:
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Column names and rows, whatever they are.
+    """Column names and rows, without further checks.
 
-    A few bytes of Parquet can stand for any number of values, so the file is asked how many it unfolds to first.
+    A few bytes of Parquet can expand to any number of values, so the number is checked first.
 
     Raises
     ------
     InputError
         the file holds more than :data:`MAX_PARQUET_VALUES` values
     OSError, ValueError, NotImplementedError
-        the file cannot be read, or is not one of rows; some are PyArrow's own
+        the file cannot be read, or does not hold rows; some are PyArrow's own
     MissingDependencyError
         PyArrow is not installed
     """
@@ -68,7 +68,7 @@ def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _values(column: Any) -> list[Any]:
-    """The values of an Arrow column; equal texts are one object, as they are one in the file."""
+    """The values of an Arrow column; equal texts share one object, as in the file."""
     values: list[Any] = []
     for chunk in column.chunks:
         if hasattr(chunk, "dictionary"):

@@ -24,12 +24,12 @@ _INTEGERS = range(-(2**63), 2**63)  # what a column of integers holds, here as i
 
 
 def read_rows(path: str | os.PathLike[str], fmt: str, table: Table) -> list[Row]:
-    """The rows of a file that holds one table, in one of the formats a run can resume from.
+    """The rows of a file with one table, in a format a run can resume from.
 
     Parameters
     ----------
     fmt : "csv", "jsonl" or "parquet"
-    table : the columns the file must have; each value is returned as its column's type, or None
+    table : the columns the file must have; values are returned in their column's type, or as None
 
     Raises
     ------
@@ -54,12 +54,11 @@ def read_rows(path: str | os.PathLike[str], fmt: str, table: Table) -> list[Row]
 
 
 def read_tables(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
-    """The tables of a file of any command, by name; the one the command is about is called ``rows``.
+    """The tables of any command's file, by name; the main one is called ``rows``.
 
-    JSON holds all tables of a comparison. For the other formats ``stem.overlap.suffix`` beside the file is read too,
-    where there is one. The rows of a table have the same columns: None where a row lacked one. A described column
-    (:data:`stgraph.columns.COLUMNS`) holds values of its type, any number is finite, and what is not a number (NaN) is
-    missing.
+    JSON holds all tables of a comparison. For the other formats, ``stem.overlap.suffix`` beside the file is read too,
+    if it exists. The rows of a table have the same columns; missing values are None. A described column
+    (:data:`stgraph.columns.COLUMNS`) holds values of its type, numbers are finite, and NaN counts as missing.
 
     Raises
     ------
@@ -86,7 +85,7 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
 
 
 def _cell(file: Path, i: int, name: str, value: Any, fmt: str) -> Any:
-    """A value as its column describes it; one of a column that is not described as what it looks like."""
+    """A value in the type its column describes; in an undescribed column, in the type it looks like."""
     column = COLUMNS.get(name)
     kind = None if column is None or name in _EITHER else column.kind
     if value == "":
@@ -106,9 +105,9 @@ def _cell(file: Path, i: int, name: str, value: Any, fmt: str) -> Any:
 
 
 def _parsed(file: Path, fmt: str) -> dict[str, tuple[list[str], list[Row]]]:
-    """Every table of a file: its columns, and its rows as they are; all guards against a file's content are here.
+    """Every table of a file: its columns and raw rows; all guards against a file's content are here.
 
-    Cells of CSV are text, of the other formats plain values.
+    Cells of CSV are text, those of other formats plain values.
     """
     try:
         if fmt == "parquet":
@@ -132,7 +131,7 @@ def _parsed(file: Path, fmt: str) -> dict[str, tuple[list[str], list[Row]]]:
 
 
 class _RefusedError(ValueError):
-    """The file says something that cannot be taken; the message says what."""
+    """The file's content is refused; the message says why."""
 
 
 def _csv(text: str) -> tuple[list[str], list[Row]]:
@@ -165,7 +164,7 @@ def _names(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _check(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse what a table cannot hold: a column twice, and cells that are not one plain value."""
+    """Refuse duplicate columns, and cells that are not a single plain value."""
     if len(set(names)) != len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise _RefusedError(f"it has the column {_shown(twice)} twice; each has its own name")
@@ -206,14 +205,14 @@ def _typed(value: Any, kind: type) -> Any:
 
 
 def _digits(value: Any) -> Any:
-    """Text that Python would take for a number, though it is not how one is written, is refused."""
+    """Refuse text that Python would parse as a number although it is not a usual notation."""
     if isinstance(value, str) and "_" in value:
         raise ValueError
     return value
 
 
 def plain_value(text: str) -> Any:
-    """The value a CSV cell stands for; an empty one is missing."""
+    """The value of a CSV cell; an empty cell is missing."""
     if not text:
         return None
     if text in ("True", "False"):

@@ -18,20 +18,20 @@ REMEDY = "name another file with -o, or replace it with --restart"
 
 
 class RowFile:
-    """Rows by key, in the order they came, and the file that keeps them.
+    """Rows by key, in insertion order, and their file.
 
     Parameters
     ----------
     table : the columns, and the key
-    same : what all rows share, by column: rows computed otherwise are not mixed with these
+    same : values shared by all rows, by column; other rows are not mixed with these
     path : the file; None keeps rows in memory only
     fmt : its format, one of :data:`stgraph.bench.tables.writing.ROW_FORMATS`
-    restart : forget what the file holds; it is replaced by the first save
+    restart : ignore the file's rows; the first save replaces it
 
     Raises
     ------
     InputError
-        the file holds anything but such rows, or one of them twice
+        the file holds other rows, or a row twice
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RowFile:
         return len(self._rows)
 
     def get(self, keys: Iterable[Key]) -> list[Row]:
-        """The rows of these keys that are there."""
+        """The rows present for these keys."""
         return [self._rows[key] for key in keys if key in self._rows]
 
     def all(self) -> list[Row]:
@@ -69,7 +69,7 @@ class RowFile:
         return list(self._rows.values())
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Take rows in, each in the place of one with the same key, and save if the last save is some seconds ago."""
+        """Add rows, each replacing one with the same key, and save if the last save was some seconds ago."""
         for row in rows:
             if row.keys() != self.table.columns.keys():
                 names = ", ".join(self.table.columns)
@@ -81,7 +81,7 @@ class RowFile:
             self.save()
 
     def save(self) -> None:
-        """Replace the file by one with all rows, in one step; nothing where nothing is new."""
+        """Replace the file, atomically, by one with all rows; does nothing without new rows."""
         start = monotonic()
         if self.path is not None and self._unsaved:
             write(self.path, {"rows": self.all()}, self.fmt)

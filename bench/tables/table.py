@@ -18,8 +18,8 @@ class Table:
 
     Attributes
     ----------
-    columns : name -> str, int, float or bool, in the order in which they are written; a value may be missing (None)
-    key : the columns that tell a row from all others; empty where rows are not told apart
+    columns : name -> str, int, float or bool, in the order of writing; a value may be missing (None)
+    key : the columns that identify a row; empty if rows are not identified
 
     Examples
     --------
@@ -33,9 +33,9 @@ class Table:
 
     @classmethod
     def of(cls, names: Iterable[str], key: Sequence[str] = (), **kinds: type) -> Table:
-        """A table of columns that are described in :data:`stgraph.columns.COLUMNS`.
+        """A table of columns described in :data:`stgraph.columns.COLUMNS`.
 
-        ``kinds``: the types that differ here, such as float for a mean of counts
+        ``kinds``: types that differ here, such as float for a mean of counts
         """
         return cls({name: kinds.get(name) or COLUMNS[name].kind for name in names}, tuple(key))
 
@@ -45,16 +45,16 @@ class Table:
         return Table(columns, tuple(name for name in self.key if name not in names))
 
     def key_of(self, row: Mapping[str, Any]) -> Key:
-        """What tells a row from all others."""
+        """The key of a row."""
         return tuple(row[name] for name in self.key)
 
     def row(self, values: Mapping[str, Any]) -> Row:
-        """The values as a row: every column in its place, None where ``values`` has none.
+        """The values as a row, with every column in order, None if missing from ``values``.
 
         Raises
         ------
         ValueError
-            ``values`` has a column that the table does not have
+            ``values`` has a column the table lacks
         """
         odd = [name for name in values if name not in self.columns]
         if odd:

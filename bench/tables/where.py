@@ -10,13 +10,13 @@ from stgraph.errors import InputError
 
 
 def matching(rows: Sequence[Row], where: Sequence[str]) -> list[Row]:
-    """The rows that have each of these values, written as ``column=value``; the references "full" and "blind" stay
-    where they have no value there.
+    """The rows with all given values, written as ``column=value``; the references "full" and "blind" are kept if they
+    have no value there.
 
     Raises
     ------
     InputError
-        no equals sign, no such column, or no row is left
+        the equals sign is missing, the column does not exist, or no rows are left
 
     Examples
     --------

@@ -19,7 +19,7 @@ ROW_FORMATS = ("csv", "parquet", "jsonl")  # of one table, which a later run can
 
 
 def format_of(path: str | os.PathLike[str] | None, named: str | None, formats: Sequence[str] = FORMATS) -> str | None:
-    """The format asked for by name, else the one the file's suffix stands for; None if neither is given.
+    """The format given by name, or by the file's suffix; None if neither is given.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def format_of(path: str | os.PathLike[str] | None, named: str | None, formats: S
 
 
 def encode(tables: Mapping[str, Sequence[Row]], fmt: str) -> str:
-    """Tables as text: JSON holds all of them by name, CSV and JSON lines the first."""
+    """Tables as text: JSON holds all of them by name, CSV and JSON lines only the first."""
     if fmt == "json":
         return json.dumps({name: list(rows) for name, rows in tables.items()}, indent=1) + "\n"
     if fmt == "csv":
@@ -53,8 +53,8 @@ def encode(tables: Mapping[str, Sequence[Row]], fmt: str) -> str:
 
 
 def write(path: str | os.PathLike[str], tables: Mapping[str, Sequence[Row]], fmt: str) -> list[Path]:
-    """Write tables and return the files made: one for JSON; for other formats one a table, the second and later
-    named ``stem.table.suffix``.
+    """Write tables and return the files made: one for JSON; for other formats one per table, the second and later named
+    ``stem.table.suffix``.
 
     Raises
     ------
