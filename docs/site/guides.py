@@ -18,6 +18,7 @@ PROJECT = {
     "CODE_OF_CONDUCT.md": "conduct.md",
 }
 _LINK = re.compile(r"(\]\()([^)\s:#]+)(#[^)\s]*)?(\))")
+_MATH = "```math\n"
 _FENCE = re.compile(r"^(```.*?^```\s*$)", re.MULTILINE | re.DOTALL)
 
 
@@ -33,6 +34,7 @@ def page_name(file: str) -> str | None:
 
 def for_site(text: str, file: str) -> str:
     """A Markdown file of the repository with links that hold on the site; what the site lacks leads to the repository.
+    Formulas become MathML, which browsers set without a script.
 
     Raises
     ------
@@ -53,7 +55,16 @@ def for_site(text: str, file: str) -> str:
         return f"{found[1]}{'../' * len(here.parts)}{page}{anchor}{found[4]}"
 
     parts = _FENCE.split(text)  # what stands in code blocks is no link
-    return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
+    return "".join(_block(part) if part.startswith("```") else _LINK.sub(link, part) for part in parts)
+
+
+def _block(fenced: str) -> str:
+    if not fenced.startswith(_MATH):
+        return fenced
+    from latex2mathml.converter import convert
+
+    formula = convert(fenced.removeprefix(_MATH).rstrip().removesuffix("```"), display="block")
+    return f'<div class="formula">{formula}</div>\n'
 
 
 def write_guides(site: Path) -> None:

@@ -64,6 +64,15 @@ def test_what_the_site_lacks_is_in_the_repository() -> None:
         for_site("[a](nothing.md)", "docs/gpu.md")
 
 
+def test_formulas_are_set_without_a_script() -> None:
+    pytest.importorskip("latex2mathml", reason="needs the extra docs")
+    from guides import for_site
+
+    text = for_site("a\n\n```math\n\\frac{1}{2} \\cdot x_i\n```\n\nb\n", "docs/gpu.md")
+    assert re.search(r'\n<div class="formula"><math [^>]*display="block"><mrow><mfrac>.*</math></div>\n', text)
+    assert "```" not in text
+
+
 def test_every_guide_and_command_has_its_place_in_the_order() -> None:
     from guides import PROJECT
 
