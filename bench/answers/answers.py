@@ -66,8 +66,9 @@ class Asked:
 
     def columns(self, trial: Trial) -> Row:
         """The values of the key of :data:`stgraph.bench.tables.experiments.ANSWERS`."""
-        frames = {"frames": self.plan.frames, "fps": self.plan.fps, "dtype": self.plan.dtype}
-        return {"digest": self.question.digest, **trial.columns, **frames}
+        plan = self.plan
+        shared = {"frames": plan.frames, "fps": plan.fps, "dtype": plan.dtype, "pooling": plan.pooling}
+        return {"digest": self.question.digest, **trial.columns, **shared}
 
     @cached_property
     def keys(self) -> dict[Trial, Key]:

@@ -66,6 +66,7 @@ class TaskPlan:
     options : other parameters; each goes to the selectors that accept it
     frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
     dtype : of the model: float32, float16 or bfloat16; None: the checkpoint's
+    pooling : of LLaVA-Video's frames, see :func:`stgraph.vlm.load`; None: the checkpoint's
 
     Raises
     ------
@@ -81,6 +82,7 @@ class TaskPlan:
     frames: int | None = 64
     fps: float | None = None
     dtype: str | None = None
+    pooling: str | None = None
     trials: tuple[Trial, ...] = field(init=False)
 
     def __post_init__(self) -> None:

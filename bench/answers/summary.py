@@ -14,7 +14,7 @@ from stgraph.bench.intervals import Interval, accuracy_by_video, paired_differen
 from stgraph.bench.tables.table import Row
 from stgraph.errors import InputError
 
-CONFIGURATION = ("selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype")
+CONFIGURATION = ("selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype", "pooling")
 _MEANS = ("n_visual", "n_kept", "p_letters", "prefill_tflop", "select_s", "probe_s", "total_s")
 
 

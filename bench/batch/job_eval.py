@@ -35,7 +35,8 @@ class EvalJob(Job):
     ----------
     model : checkpoint, as of :func:`stgraph.vlm.load`; loaded once a worker
     task : file of questions, see :func:`stgraph.bench.answers.questions.read_task`; an absolute path once this is made
-    selectors, retain_ratios, backends, splits, fps, dtype, options : as of :class:`stgraph.bench.answers.plan.TaskPlan`
+    selectors, retain_ratios, backends, splits, fps, dtype, pooling, options : as of
+        :class:`stgraph.bench.answers.plan.TaskPlan`
     frames : as there; 64 without ``fps``
     device : where the model runs; None: a GPU where one is there
     questions : of each video, by :func:`_place` of its path; of a worker's input alone
@@ -56,6 +57,7 @@ class EvalJob(Job):
     frames: int | None = None
     fps: float | None = None
     dtype: str | None = None
+    pooling: str | None = None
     device: str | None = None
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     questions: Mapping[str, tuple[Question, ...]] = field(init=False, repr=False, compare=False)
@@ -127,6 +129,7 @@ class EvalJob(Job):
             frames=64 if self.frames is None and self.fps is None else self.frames,
             fps=self.fps,
             dtype=self.dtype,
+            pooling=self.pooling,
         )
 
 
@@ -159,7 +162,7 @@ def _place(path: str) -> str:
 def _answering(job: EvalJob) -> tuple[TaskPlan, TaskModel]:
     """Plan and model of a job, whatever its questions; loaded once a worker."""
     plan = job._plan()
-    load = partial(load_checkpoint, job.model, dtype=job.dtype, device=job.device)
+    load = partial(load_checkpoint, job.model, dtype=job.dtype, device=job.device, pooling=job.pooling)
     try:
         return plan, ready_model(plan, load, job.n_letters)
     except (StgraphError, MissingDependencyError) as error:

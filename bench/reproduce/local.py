@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ class LocalRunner:
             words += ["-r", f"{row.retain_ratio:g}"]
         words += ["-n", str(row.frames), *([] if row.fps is None else ["--fps", f"{row.fps:g}"])]
         words += [word for name, value in row.parameters.items() for word in ("-p", f"{name}={_said(value)}")]
-        given = {"--limit": self.limit, "--dtype": self.dtype, "--device": self.device}
+        given = {"--limit": self.limit, "--dtype": self.dtype, "--device": self.device, "--pooling": self.pooling}
         return words + [str(word) for name, value in given.items() if value is not None for word in (name, value)]
 
     def answers(self, row: PaperRow, file: Path) -> list[Answer]:
@@ -59,6 +58,7 @@ class LocalRunner:
             frames=row.frames,
             fps=row.fps,
             dtype=self.dtype,
+            pooling=self.pooling,
         )
         checkpoint = self._loaded()
         memory = _GpuMemory(checkpoint.device)
@@ -74,8 +74,7 @@ class LocalRunner:
 
     def _loaded(self) -> Checkpoint:
         if self._checkpoint is None:
-            layout = {} if self.pooling is None else {"pooling": self.pooling}
-            self._checkpoint = partial(load, self.model, dtype=self.dtype, device=self.device, **layout)()
+            self._checkpoint = load(self.model, dtype=self.dtype, device=self.device, pooling=self.pooling)
         return self._checkpoint
 
 

@@ -48,7 +48,10 @@ SWEEP = Table.of(
 )
 
 # "digest" stands for the line of the task file, so that a changed question is asked again.
-_ANSWER_KEY = ("digest", "selector", "backend", "split", "parameters", "retain_ratio", "frames", "fps", "dtype")
+_ANSWER_KEY = (
+    *("digest", "selector", "backend", "split", "parameters", "retain_ratio"),
+    *("frames", "fps", "dtype", "pooling"),
+)
 ANSWERS = Table.of(
     (
         *("id", "video", "family", *_ANSWER_KEY, "model", "stgraph", "transformers", "device", "computed_in"),

@@ -27,12 +27,7 @@ def command(
     dtype: Annotated[
         str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: as stored.")
     ] = None,
-    pooling: Annotated[
-        str | None,
-        typer.Option(
-            "--pooling", help="bilinear, average or max, of LLaVA-Video's frames; default: as its config.json says."
-        ),
-    ] = None,
+    pooling: options.Pooling = None,
     tower_heads: Annotated[
         int | None,
         typer.Option(

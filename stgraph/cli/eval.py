@@ -46,6 +46,7 @@ def command(
         str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: the checkpoint's.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Device for the model: cpu, cuda, cuda:1, ...")] = None,
+    pooling: options.Pooling = None,
     output: options.RowFile = None,
     restart: options.Restart = False,
     fmt: options.RowFormat = None,
@@ -73,5 +74,6 @@ def command(
         "frames": 64 if frames is None and fps is None else frames,
         "fps": fps,
         "dtype": dtype,
+        "pooling": pooling,
     }
     evaluate(model, task, plan, limit=limit, device=device, output=output, fmt=fmt, restart=restart, quiet=quiet)

@@ -52,7 +52,7 @@ def evaluate(
     checked = TaskPlan(**plan)
     questions = read_task(task)[:limit]
     store = TaskRows(model, output, chosen or "csv", restart=restart)
-    load = partial(load_checkpoint, model, dtype=checked.dtype, device=device)
+    load = partial(load_checkpoint, model, dtype=checked.dtype, device=device, pooling=checked.pooling)
     with results.interruptible(output, store), _sigterm_interrupts(), options.progress_bar(quiet) as progress:
         rows = run(checked, questions, load, store, progress)
     if output is None and chosen is not None:

@@ -47,6 +47,12 @@ RowFile = Annotated[
 ]
 Restart = Annotated[bool, typer.Option("--restart", help="Replace the output file instead of resuming.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write rows to this file.")]
+Pooling = Annotated[
+    str | None,
+    typer.Option(
+        "--pooling", help="bilinear, average or max, of LLaVA-Video's frames; default: as its config.json says."
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="Device: cpu, or cuda (cuda:1, ...).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no table; only requested output.")]
 

@@ -38,9 +38,7 @@ def command(
         str | None, typer.Option("--dtype", help="float32, float16 or bfloat16; default: the checkpoint's.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Device for the model: cpu, cuda, cuda:1, ...")] = None,
-    pooling: Annotated[
-        str | None, typer.Option("--pooling", help="Of LLaVA-Video's frames: bilinear, average or max.")
-    ] = None,
+    pooling: options.Pooling = None,
     include_path: Annotated[
         Path | None, typer.Option("--include-path", help="Folder with further tasks for lmms-eval.")
     ] = None,

@@ -50,7 +50,8 @@ def load(
     dtype : float32, float16 or bfloat16; None: the checkpoint's
     device : where it goes; None: a GPU where one is there
     **options : of the layout. LLaVA-Video has two: ``pooling``, bilinear, average or max, instead of what config.json
-        says; ``vision``, keys of ``SiglipVisionConfig``, for a tower whose number of heads is in no file
+        says; ``vision``, keys of ``SiglipVisionConfig``, for a tower whose number of heads is in no file. None: not
+        given
 
     Raises
     ------
@@ -65,7 +66,7 @@ def load(
     """
     name = str(name)
     check_dtype(dtype)
-    found = plan_of(name, options)
+    found = plan_of(name, _given(**options))
     processor = _processor(name, found, {})
     model = _model(name, found, dtype, device, {})
     parts_of(model)  # unknown types are reported before a video is read

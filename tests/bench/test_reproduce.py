@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torchvision_on_cpu
-from author_checkpoints import nvila
+from author_checkpoints import HEADS, llava_video, nvila
 from refusals import Refused
 from task_clips import Processor, questions, save_model, save_task
 from task_runs import Row, call
@@ -51,6 +53,13 @@ def the_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", lambda name: Processor())
     plan = local.TaskPlan
     monkeypatch.setattr(local, "TaskPlan", lambda **given: plan(**{**given, "frames": FRAMES, "fps": None}))
+
+
+def video_needs() -> None:
+    """Skip where transformers' own processors cannot run."""
+    if find_spec("torchvision") is None or find_spec("PIL") is None:
+        pytest.skip("needs torchvision and Pillow: transformers prepares video with them")
+    torchvision_on_cpu.define_operators()
 
 
 # Local questions
@@ -143,9 +152,7 @@ def test_costs_are_time_and_memory(small: None, model: str, task: Path) -> None:
 
 def test_an_author_s_folder(task: Path, tmp_path: Path) -> None:
     """NVILA's own layout, with its own processor: nothing is replaced but the sizes."""
-    if find_spec("torchvision") is None or find_spec("PIL") is None:
-        pytest.skip("needs torchvision and Pillow: transformers prepares video with them")
-    torchvision_on_cpu.define_operators()
+    video_needs()
     table = "figure6"
     rows, _ = reproduce(table, str(nvila(tmp_path)), "--tasks", f"videomme={task}", "--limit", "1")
     assert [row["row"] for row in rows if row["subset"] == "overall"] == [row.name for row in paper_table(table).rows]
@@ -153,6 +160,33 @@ def test_an_author_s_folder(task: Path, tmp_path: Path) -> None:
     by_name = {row["row"]: row for row in rows if row["subset"] == "overall"}
     assert by_name["tau_sim = 0.8"]["paper"] == 60.2 and by_name["tau_sim = 0.6"]["paper"] is None
     assert all(row["kept_ratio"] == pytest.approx(0.3, abs=0.01) for row in rows)
+
+
+@pytest.mark.parametrize(("pooling", "side"), [("bilinear", 14), ("average", 13)])
+def test_llava_video_s_own_folder(
+    pooling: str, side: int, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's table of it: its own layout and processor, 27 x 27 patches a frame, newlines behind its rows."""
+    video_needs()
+    plan = local.TaskPlan
+    monkeypatch.setattr(local, "TaskPlan", lambda **given: plan(**{**given, "frames": FRAMES, "fps": None}))
+    model = llava_video(tmp_path, vision_config=HEADS)
+    words = ("--tasks", f"videomme={task}", "--limit", "1", "--pooling", pooling)
+    rows, _ = reproduce("table1", str(model), *words, status=1)
+    overall = {row["row"]: row for row in rows if row["subset"] == "overall"}
+    assert list(overall) == [row.name for row in paper_table("table1").rows]
+    for name, row in overall.items():
+        assert row["pooling"] == pooling
+        if row["selector"] == "prumerge":
+            assert "the attention of a CLS token, which" in row["error"]
+            continue
+        n = FRAMES * side * (side + (row["selector"] == "framefusion-attention"))  # which counts newlines
+        kept = 1 if name == "full" else math.ceil(Fraction(str(row["retain_ratio"])) * n) / n
+        assert (row["kept_ratio"], row["here"] in (0, 100), row["error"]) == (kept, True, None)
+    words = ("--task", str(task), "--limit", "1", "-n", str(FRAMES), "-s", "full", "--pooling", pooling)
+    done = call("eval", "--model", str(model), *words, "--format", "jsonl")
+    (asked,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (asked["n_visual"], asked["pooling"]) == (FRAMES * side * side, pooling)
 
 
 # lmms-eval
@@ -222,7 +256,7 @@ def test_a_dry_run_prints_the_commands_and_what_is_missing(task: Path, tmp_path:
         "retain_ratio=0.3,spatial=False,temporal=False,events=False,frames=64,fps=1,time_instruction=True,"
         "pooling=bilinear --tasks videomme --batch_size 1 --log_samples"
     ) in commands[0]
-    assert commands[0].endswith("--limit 8")
+    assert commands[0].endswith("--limit 8") and commands[1].endswith("--limit 8 --pooling bilinear")
     assert commands[1].startswith(f"stgraph eval --model {model} --task {task} -s st-simdiff -r 0.3 -n 64 --fps 1 ")
     assert "-p spatial=false" in commands[1]
     assert f"  the checkpoint {model}: it is no folder here" in done.stdout
