@@ -1,4 +1,4 @@
-"""Features from files that are not dumps: NumPy arrays, tensors of PyTorch, plain safetensors."""
+"""Features from files that are not dumps: NumPy arrays, PyTorch tensors, plain safetensors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PIXELS = 4  # a last axis this short is one of colours
 
 
 def read_array_file(path: str | os.PathLike[str]) -> VideoTokens | None:
-    """The tokens of a ``.npy``, ``.npz``, ``.pt`` or plain safetensors file; None where the file is none of these.
+    """The tokens of a ``.npy``, ``.npz``, ``.pt`` or plain safetensors file; None for any other file.
 
-    The file holds one array of features [T, H, W, d], or one called ``features``. Nothing in it is run: pickled objects
-    are refused.
+    The file holds one array of features [T, H, W, d], or one called ``features``. Code in it is never run: pickled
+    objects are refused.
 
     Raises
     ------
     FeatureError
-        no array in the file is clearly [T, H, W, d]; says the line that reads it
+        no array in the file is clearly [T, H, W, d]; the message gives a line that reads it
     DumpFormatError
         the file is damaged, or holds pickled objects
     MissingDependencyError
-        a file of PyTorch without PyTorch
+        a PyTorch file, without PyTorch
     """
     file = Path(path)
     reader = _reader(file)
@@ -51,7 +51,7 @@ def read_array_file(path: str | os.PathLike[str]) -> VideoTokens | None:
 
 
 def _reader(file: Path) -> tuple[str, Callable[[Path], Mapping[str, Any]]] | None:
-    """How a file is read, as a line of Python with {name} for the array's, and by us."""
+    """The reader of a file: as a line of Python, with {name} for the array's name, and as a function."""
     try:
         with file.open("rb") as stream:
             head = stream.read(9)
@@ -95,7 +95,7 @@ def _safetensors(file: Path) -> Mapping[str, Any]:
 
 
 def _features(file: Path, arrays: Mapping[str, Any], code: str) -> str:
-    """The name of the array that is the features."""
+    """Name of the array with the features."""
     if "features" in arrays:
         wanted = ["features"]
     else:
@@ -115,7 +115,7 @@ def _features(file: Path, arrays: Mapping[str, Any], code: str) -> str:
 
 
 def _is_clear(shape: tuple[int, ...]) -> bool:
-    """Whether the last of four axes must be the dimension: not [T, d, H, W], not pictures."""
+    """Whether the last of four axes must be the feature dimension, excluding [T, d, H, W] and pictures."""
     return len(shape) == 4 and shape[3] > _PIXELS and shape[3] >= max(shape[1:3])
 
 
@@ -134,7 +134,7 @@ def _is_torch(file: Path) -> bool:
 
 
 def _text_of(file: Path) -> Mapping[str, str]:
-    """The text of a header; as if it were ours where it cannot be read, so that the reader of dumps says why."""
+    """The text of a header; if unreadable, treated as one of ours, so that the reader of dumps reports the reason."""
     try:
         return read_header(file).text
     except DumpFormatError:

@@ -173,7 +173,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[MappedTensors, dict[s
 
 
 def kind_of_dump(path: str | os.PathLike[str]) -> str | None:
-    """The kind a file of ours says it is, such as "tokens" or "selection"; None for any other file."""
+    """The kind stated by a dump, such as "tokens" or "selection"; None for any other file."""
     try:
         return read_header(Path(path)).text.get("stgraph")
     except DumpFormatError:

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Identifies a file, so that a replacement of the same name is noticed."""
+    """Identity of a file, to notice a replacement with the same name."""
 
     device: int
     inode: int

@@ -113,7 +113,8 @@ def feature_array(array: Any, name: str = "features") -> Any:
 
 
 def to_host(array: Any) -> np.ndarray[Any, Any]:
-    """``array`` in host memory. The only place where the library copies from a GPU; callers say what and why."""
+    """``array`` in host memory. The only place where the library copies arrays from a GPU; callers report what and
+    why."""
     if not is_tensor(array):
         return np.asarray(array)
     return to_numpy(array.cpu())
@@ -207,7 +208,7 @@ def exp(values: Any) -> Any:
 
 
 def concatenated(parts: tuple[Any, ...]) -> Any:
-    """Arrays one after the other, where they lie."""
+    """Arrays concatenated on their device."""
     return sys.modules["torch"].cat(parts) if is_tensor(parts[0]) else np.concatenate(parts)
 
 
@@ -221,12 +222,12 @@ def over_positive(numerator: Any, denominator: Any) -> Any:
 
 
 def stable_order(values: Any) -> Any:
-    """[n] int64: the places of ``values`` in ascending order, equal ones in the order they stand in."""
+    """[n] int64: the places of ``values`` in ascending order; equal values keep their order."""
     return values.argsort(stable=True) if is_tensor(values) else values.argsort(kind="stable")
 
 
 def largest_of_rows(values: Any) -> tuple[Any, Any]:
-    """Of each row of [n, m] the place of its largest value, the first of equals, and that value."""
+    """For each row of [n, m], the place of its largest value (the first, if several) and that value."""
     if is_tensor(values):
         largest, first = values.max(dim=1)  # the first of equals, as torch documents
         return first, largest
@@ -235,14 +236,14 @@ def largest_of_rows(values: Any) -> tuple[Any, Any]:
 
 
 def counts(*masks: Any) -> list[Any]:
-    """The number of true values in each of several masks of one shape: ints, or scalars on the device."""
+    """Number of true values in each of several masks of one shape: ints, or scalars on the device."""
     if is_tensor(masks[0]):
         return list(sys.modules["torch"].stack(masks).sum(1).unbind())
     return [int(np.count_nonzero(mask)) for mask in masks]
 
 
 def true_places(mask: Any, most: int) -> Any:
-    """[n] int64: indices of the true values, at most ``most``. On a GPU [most], padded with 0, so that nothing waits
+    """[n] int64: indices of the true values, at most ``most``. On a GPU [most], padded with 0, so that there is no wait
     for n."""
     if not is_tensor(mask):
         return np.flatnonzero(mask)

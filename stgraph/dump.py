@@ -55,8 +55,8 @@ def save_query(path: Path, signals: Mapping[str, Any], metadata: Mapping[str, An
 def load(path: Path, query: Path | None = None) -> VideoTokens:
     """Open a token dump; features and signals are memory-mapped and read on use.
 
-    Other tensors of a dtype that dumps do not hold (float8, uint64) are left out, with a line
-    from the logger "stgraph"; a method that needs one says why it is missing.
+    Tensors of a dtype that dumps do not support (float8, uint64) are left out, with a line from the logger "stgraph"; a
+    method that needs one reports why it is missing.
 
     Parameters
     ----------

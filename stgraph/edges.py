@@ -113,13 +113,13 @@ class EdgeList(Exports, Spelled):
         Parameters
         ----------
         graph : networkx.Graph, neither directed nor a multigraph
-        weight : edge attribute with the weights; by default ``weight`` if edges carry it, else every edge counts 1;
-            None: every edge counts 1
+        weight : edge attribute with the weights; by default ``weight`` if edges carry it, otherwise every edge counts
+            1; None counts every edge as 1
 
         Raises
         ------
         InputError
-            directed, a multigraph, a self-loop, or a weight that is missing, not a number or not finite
+            the graph is directed, a multigraph or has a self-loop, or a weight is missing, not a number or not finite
 
         Examples
         --------
@@ -140,7 +140,7 @@ class EdgeList(Exports, Spelled):
         Raises
         ------
         InputError
-            directed, not simple, names that repeat, or a weight that is missing, not a number or not finite
+            the graph is directed or not simple, names repeat, or a weight is missing, not a number or not finite
         """
         from stgraph import graph_readers
 
@@ -153,7 +153,7 @@ class EdgeList(Exports, Spelled):
         Raises
         ------
         InputError
-            not square, not symmetric, a nonzero diagonal, or a weight that is not finite
+            the matrix is not square or not symmetric, its diagonal is not zero, or a weight is not finite
         """
         from stgraph import graph_readers
 
@@ -175,13 +175,13 @@ class EdgeList(Exports, Spelled):
         ----------
         source, target : columns of the endpoints: integers are ids, anything else is a name
         weight : column of weights, as in :meth:`from_networkx`
-        nodes : N, or all names in the order of their ids, isolated nodes included; by default the largest id + 1, or
+        nodes : N, or all names in the order of their ids, including isolated nodes; by default the largest id + 1, or
             the names in order of appearance
 
         Raises
         ------
         InputError
-            a missing column, endpoint or weight, a self-loop, or a pair given twice
+            a column, endpoint or weight is missing, an edge is a self-loop, or a pair is given twice
         """
         from stgraph import graph_readers
 
@@ -204,7 +204,7 @@ class EdgeList(Exports, Spelled):
 
     @property
     def listed_edges(self) -> EdgeList:
-        """Itself."""
+        """The edge list itself."""
         return self
 
     @property

@@ -70,13 +70,13 @@ class MissingDependencyError(StgraphError, ImportError):
 
 
 def install_command(extra: str) -> str:
-    """How to install an extra. In a checkout: while no index has our name, its own would run whatever somebody puts
-    there."""
+    """How to install an extra: from the checkout, because anyone can claim a name that is not yet on a package
+    index."""
     return f"pip install '.[{extra}]'"
 
 
 def missing_dependency(feature: str, package: str, extra: str | None = None) -> MissingDependencyError:
-    """The error for a missing optional package: what needs it, and the command that installs it."""
+    """The error for a missing optional package: the feature that needs it, and the command that installs it."""
     command = install_command(extra) if extra else f"pip install {package}"
     return MissingDependencyError(
         f"{feature} needs the package {package!r}, which is not installed. Install it with: {command}"
@@ -84,7 +84,8 @@ def missing_dependency(feature: str, package: str, extra: str | None = None) -> 
 
 
 def checkpoint_unread(what: str, checkpoint: str, error: Exception) -> InputError:
-    """The error for a checkpoint that cannot be had: the first line of why, and what to do where no hub was reached."""
+    """The error for a checkpoint that cannot be loaded: the first line of the reason, and the remedy if the hub was not
+    reached."""
     why = str(error).partition("\n")[0]
     # What transformers says (the second also of a file that the hub does not have), and the client says of weights.
     unreached = ("couldn't connect", "you were trying to load it from", "snapshot folder")
@@ -99,7 +100,7 @@ def checkpoint_unread(what: str, checkpoint: str, error: Exception) -> InputErro
 
 
 def bad_token(node: int, H: int, W: int) -> FeatureError:
-    """The error for features with NaN or Inf: which token, and where it lies."""
+    """The error for features with NaN or Inf, naming the token and its position."""
     t, rest = divmod(node, H * W)
     h, w = divmod(rest, W)
     return FeatureError(

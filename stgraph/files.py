@@ -21,7 +21,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_suffix(path: str | os.PathLike[str], suffixes: Sequence[str], what: str) -> None:
-    """Raise InputError unless ``path`` ends in one of ``suffixes``: programs go by the suffix."""
+    """Raise InputError unless ``path`` ends in one of ``suffixes``, which programs rely on."""
     if Path(path).suffix.lower() not in suffixes:
         raise InputError(f"cannot write {path}: {what} is written; end its name in {' or '.join(suffixes)}")
 

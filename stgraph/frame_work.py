@@ -1,4 +1,4 @@
-"""Work on one frame after the other, from the same source in host memory and on a GPU."""
+"""Frame-by-frame work, with the same code in host memory and on a GPU."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stgraph.devices import is_tensor, to_host
 
 
 def each_frame(x: Any, work: Callable[[int], Any]) -> list[Any]:
-    """``work(t)`` for each frame of ``x`` ([T, ...]): on all threads in host memory, one after the other on a GPU,
-    whose current stream is one thread's."""
+    """``work(t)`` for each frame of ``x`` ([T, ...]): on all threads in host memory, sequentially on a GPU, whose
+    current stream belongs to one thread."""
     if is_tensor(x):
         return [work(t) for t in range(len(x))]
     from stgraph.kernels.cpu.threads import run_blocks
@@ -22,10 +22,10 @@ def each_frame(x: Any, work: Callable[[int], Any]) -> list[Any]:
 
 
 def joined(parts: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Arrays one after the other in host memory; of tensors in one transfer."""
+    """Arrays concatenated in host memory; tensors are copied in one transfer."""
     return to_host(sys.modules["torch"].cat(tuple(parts))) if is_tensor(parts[0]) else np.concatenate(parts)
 
 
 def stacked(parts: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Equally shaped arrays as one in host memory; of tensors in one transfer."""
+    """Arrays of equal shape stacked in host memory; tensors are copied in one transfer."""
     return to_host(sys.modules["torch"].stack(tuple(parts))) if is_tensor(parts[0]) else np.stack(parts)

@@ -1,4 +1,4 @@
-"""Requirements of GPU computing, and which are installed, without loading any of them."""
+"""Requirements of GPU computing, and which are installed, determined without loading any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXTRA = f"{install_command('cuda13')} (or [cuda12])"
 
 @dataclass(frozen=True)
 class GpuPart:
-    """One requirement: its purpose, what was found (None: nothing), and how to get it."""
+    """One requirement: its purpose, the version found (or None), and how to get it."""
 
     name: str
     use: str
@@ -26,7 +26,7 @@ class GpuPart:
 
 
 def gpu_parts() -> list[GpuPart]:
-    """Device, driver and libraries, in the order in which they are needed."""
+    """Device, driver and libraries, in the order they are needed."""
     torch = _version("torch")
     if torch is not None and "+cpu" in torch:
         torch_found, torch_remedy = None, f"{torch} is built for CPUs; install a CUDA build, see pytorch.org"
@@ -81,7 +81,7 @@ def driver_cuda() -> str | None:
 
 
 def _version(package: str) -> str | None:
-    """The installed version of a package; None where it cannot be imported."""
+    """The installed version of a package; None if it cannot be imported."""
     if find_spec(package) is None:
         return None
     distributions = {"cupy": ("cupy", "cupy-cuda13x", "cupy-cuda12x")}.get(package, (package,))

@@ -83,7 +83,7 @@ class TokenGraph(Exports, Spelled):
         return self.edges.family
 
     def all_edges(self) -> LatticeEdges:
-        """Every lattice edge of the chosen families, whatever its similarity."""
+        """Every lattice edge of the chosen families, regardless of similarity."""
         return self._edges_above(-math.inf)
 
     def _edges_above(self, tau: float) -> LatticeEdges:
@@ -214,7 +214,7 @@ def build_graph(
 
 
 def _both(spatial: bool | None, one: bool | None) -> bool | None:
-    """The setting of one spatial family: off if either switch is off, unchanged if neither is given."""
+    """The setting of a spatial family: off if either switch is off, unchanged if neither is given."""
     if spatial is None or one is None:
         return one if spatial is None else spatial
     return spatial and one

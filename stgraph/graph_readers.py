@@ -130,7 +130,7 @@ def from_arrow(table: Any, source: str, target: str, weight: Weight, nodes: Any)
 
 
 def _numbered(nodes: list[Any]) -> tuple[tuple[Any, ...] | None, Mapping[Any, int]]:
-    """Names (None if nodes are 0..n-1 already) and the id of each."""
+    """Names (None if nodes are already 0..n-1) and the id of each."""
     if all(isinstance(node, (int, np.integer)) and not isinstance(node, bool) for node in nodes):
         ids = sorted(int(node) for node in nodes)
         if ids == list(range(len(nodes))):

@@ -92,7 +92,7 @@ class TokenGrid(Spelled):
 
     @property
     def n_tokens(self) -> int:
-        """All visual tokens, newlines and separators included."""
+        """Number of all visual tokens, including newlines and separators."""
         return self.n_nodes if self.kind is None else int(self.kind.size)
 
     @property
@@ -177,7 +177,7 @@ def grid_of(shape: tuple[int, ...], grid: Any) -> TokenGrid:
     FeatureError
         the shape needs a grid and none is given, or its rank fits no grid
     GridError
-        the shape holds another number of tokens than the grid
+        the numbers of tokens of shape and grid differ
     """
     if grid is None:
         if len(shape) == 4:

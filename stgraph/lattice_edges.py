@@ -13,8 +13,8 @@ FAMILIES = ("right", "bottom", "temporal")
 
 
 class LatticeEdges(EdgeList):
-    """The lattice edges above a threshold. Code that works on the lattice needs no list, so none is made for it: on a
-    GPU, listing would wait for the length.
+    """The lattice edges above a threshold, not listed until needed: code that works on the lattice does not need the
+    list, and on a GPU listing would wait for the length.
 
     Attributes
     ----------

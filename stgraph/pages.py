@@ -102,7 +102,7 @@ def view(
     Raises
     ------
     UnknownNameError, InputError, MissingSignalError
-        see :func:`stgraph.keep`; settings that do not belong on one page
+        see :func:`stgraph.keep`; or the settings do not belong on one page
 
     Examples
     --------
@@ -168,7 +168,7 @@ class ComparisonPage:
 
     @property
     def kept(self) -> list[Kept]:
-        """Labels of the rows, in their order."""
+        """The kept tokens of each row, in order."""
         return self.found.kept
 
     def html(self) -> str:
@@ -182,7 +182,7 @@ class ComparisonPage:
         Raises
         ------
         InputError
-            another suffix, or the path cannot be written
+            the suffix is unknown, or the path cannot be written
         """
         suffix = Path(path).suffix.lower()
         if suffix in PAGE_SUFFIXES:

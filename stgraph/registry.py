@@ -19,8 +19,8 @@ class Registry:
     """Names mapped to ``"module:attribute"`` strings.
 
     Our own entries come first; third parties add theirs through the entry-point ``group`` of their distribution, or at
-    run time with :meth:`register`. A third party's mistake never keeps others from being listed: :meth:`fault` says
-    what is wrong with an entry, :meth:`refused` which plug-ins have no entry because their name is taken.
+    run time with :meth:`register`. A third party's mistake never prevents others from being listed: :meth:`fault`
+    states an entry's fault, and :meth:`refused` lists plug-ins without an entry because their name is taken.
 
     Parameters
     ----------

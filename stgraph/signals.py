@@ -75,7 +75,7 @@ SIGNALS: dict[str, Signal] = {
 
 
 def is_per_patch(name: str) -> bool:
-    """Whether a signal has one value per patch (of the lattice or the encoder's grid), hence none for newlines."""
+    """Whether a signal has one value per patch (of the lattice or the encoder's grid), and none for newlines."""
     return name in SIGNALS and not {"H", "e", "ek"}.isdisjoint(SIGNALS[name].shape)
 
 

@@ -29,8 +29,8 @@ class VideoTokens(Spelled):
     Parameters
     ----------
     features : [n, d] or [T, H, W, d] float32, float16 or bfloat16
-        one row per visual token in sequence order, newlines and separators included; 4-D only if all are patches.
-        On a GPU they stay there, as a torch tensor, and computation runs there where possible
+        one row per visual token in sequence order, including newlines and separators; 4-D only if all are patches. On a
+        GPU they stay there, as a torch tensor, and computation runs there where possible
     grid : TokenGrid
         the rows that are patches, and the lattice they form
     signals : mapping of name -> array
@@ -85,7 +85,7 @@ class VideoTokens(Spelled):
 
         Parameters
         ----------
-        x : [T, H, W, d] float32, float16 or bfloat16; with ``grid`` also [T, H*W, d], as vision towers give it, or
+        x : [T, H, W, d] float32, float16 or bfloat16; with ``grid`` also [T, H*W, d], as output by vision towers, or
             [T*H*W, d], both in raster order
         grid : (H, W), (T, H, W) or a TokenGrid; the last also if newlines and separators are among [n, d]
         importance : [T, H, W], [T, H*W] or [N], optional
@@ -165,7 +165,7 @@ class VideoTokens(Spelled):
         return dtype_name(self.features)
 
     def signal(self, name: str, needed_by: str = "this method") -> Array:
-        """The signal ``name``; if missing, an error that says who needs it and which signals exist."""
+        """The signal ``name``; if missing, an error that names the method that needs it and the signals there are."""
         if name not in self.signals:
             have = ", ".join(self.signals) or "none"
             for part in getattr(self.signals, "maps", (self.signals,)):  # from a query file, and from the dump

@@ -96,8 +96,8 @@ _UsageError: Any = typer.BadParameter.__base__  # click's; newer typer releases 
 def main() -> int:
     """Run the command line; the value is the exit status.
 
-    0: done, also where the reader of a pipe went away; 1: some of the inputs failed; 2: an error we raise on purpose,
-    with one line on stderr; 130: interrupted.
+    0: done, also if the reader of a pipe closed it; 1: some inputs failed; 2: an error raised on purpose, with one line
+    on stderr; 130: interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -135,7 +135,7 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
 
 
 def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | None) -> None:
-    """Raise InputError for options that do not go together."""
+    """Raise InputError for incompatible options."""
     if clips and not cpm:
         raise InputError("--clip belongs to --cpm; name both")
     if cpm and (prefill or device != "cpu"):
@@ -144,7 +144,7 @@ def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | N
 
 
 def _check_cpu_time(cpu_time: bool, others: list[str]) -> None:
-    """Raise InputError if the CPU time of our stages is asked for together with other measurements."""
+    """Raise InputError if --cpu-time is combined with other measurements."""
     if cpu_time and others:
         raise InputError(f"--cpu-time measures the stages on the CPU alone; leave out {others[0]}")
 

@@ -1,4 +1,4 @@
-"""What ``stgraph doctor`` shows, as plain values."""
+"""Facts shown by ``stgraph doctor``, as plain values."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PACKAGES = (
 
 
 def doctor_facts() -> dict[str, Any]:
-    """Versions, threads and caches; backends, splitters, selectors, packages and parts for GPUs, each with why it
-    cannot be used where it cannot (``reason``, ``remedy``, ``install``)."""
+    """Versions, threads and caches; backends, splitters, selectors, packages and GPU requirements, with the reason and
+    remedy for unusable ones (``reason``, ``remedy``, ``install``)."""
     import stgraph
     from stgraph.gpu_parts import gpu_parts
     from stgraph.kernels.cpu.compiled import cache_folder
@@ -64,7 +64,7 @@ def doctor_facts() -> dict[str, Any]:
 
 
 def _backend(name: str, reason: str | None) -> dict[str, Any]:
-    """One backend; of a broken plug-in only its name and the reason are known."""
+    """One backend; for a broken plug-in only its name and the reason."""
     from stgraph.community.base import BACKENDS, backend, package_version
     from stgraph.community.default_backend import DEFAULT_BACKEND
 

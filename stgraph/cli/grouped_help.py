@@ -19,7 +19,7 @@ class HelpedGroup(TyperGroup):
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists options by group, the method's last, and ends with its examples verbatim."""
+    """A command whose help lists options by group, method options last, and ends with its examples verbatim."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         given = list(args)
@@ -58,7 +58,7 @@ class GroupedCommand(TyperCommand):
 
 
 def _with_value(error: typer.BadParameter, args: list[str]) -> typer.BadParameter:
-    """The same error with what was given and what is wanted; by itself it does not say the value."""
+    """The same error with the given and the expected value, which it lacks by itself."""
     flags = getattr(error.param, "opts", ())
     values = [after for flag, after in pairwise([*args, ""]) if flag in flags]
     values += [text.partition("=")[2] for text in args if text.partition("=")[0] in flags and "=" in text]

@@ -69,7 +69,7 @@ def command(
 
 
 def _show_selection(path: Path, fmt: str | None, quiet: bool) -> None:
-    """What a selection file holds: how much is kept of each frame, why, and by what."""
+    """Contents of a selection file: tokens kept per frame, with reasons, and the selector."""
 
     import stgraph
 

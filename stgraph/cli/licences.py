@@ -15,7 +15,7 @@ _CARRIED = {"libx264": "x264 (GPL-2.0-or-later)", "libx265": "x265 (GPL-2.0-or-l
 
 
 class Licence(NamedTuple):
-    """One installed package: what needs it ("stgraph" or an extra's name), its licence, and why that is copyleft."""
+    """One installed package: its dependant ("stgraph" or an extra's name), its licence, and why that is copyleft."""
 
     package: str
     version: str
@@ -40,7 +40,7 @@ def licences(root: str = OURS) -> list[Licence]:
 
 
 def _direct(root: str) -> Iterator[tuple[str, str]]:
-    """(what needs it, package) for each package that ``root`` names; extras may name other extras."""
+    """(dependant, package) for each package that ``root`` names; extras may name other extras."""
     there = _installed(root)
     for name, extra in _requirements(there) if there is not None else ():
         if _key(name) != _key(root):
@@ -48,7 +48,7 @@ def _direct(root: str) -> Iterator[tuple[str, str]]:
 
 
 def _requirements(package: Distribution) -> list[tuple[str, str | None]]:
-    """(name, extra that asks for it) of each requirement; other conditions are met or the package is not there."""
+    """(name, extra that requires it) of each requirement; its other conditions are met, or the package is absent."""
     found = []
     for text in package.requires or ():
         name, _, condition = text.partition(";")
@@ -71,7 +71,7 @@ def _installed(name: str) -> Distribution | None:
 
 
 def _licence(package: Distribution) -> str:
-    """The licence expression, else the classifiers, else the first line of the free text."""
+    """The licence expression, or the classifiers, or the first line of the free text."""
     about = package.metadata.json
     if about.get("license_expression"):
         return str(about["license_expression"])

@@ -36,14 +36,14 @@ class MethodOption:
 
 
 def max_size(text: str) -> int | str | None:
-    """--max-size as the library takes it."""
+    """--max-size in the library's form."""
     if text == "none":
         return None
     return int(text) if text.lstrip("+-").isdecimal() else text
 
 
 def tau_diff(text: str) -> float | str:
-    """--tau-diff as the library takes it: a number where it reads as one."""
+    """--tau-diff in the library's form: a number if it reads as one."""
     try:
         return float(text)
     except ValueError:
@@ -136,7 +136,7 @@ def takes_method(
     names : names in :data:`OPTIONS`, one value each
     repeatable : options that may be repeated, even if among ``names``, with the default their help states; a tuple in
         ``method``
-    defaults : defaults stated in help that are not the selector's own
+    defaults : defaults stated in help instead of the selector's own
     """
     axes = {} if repeatable is None else dict(repeatable)
     stated = {**axes, **({} if defaults is None else defaults)}
@@ -176,7 +176,7 @@ def _parameter(name: str, several: bool, stated: str | None) -> inspect.Paramete
 
 
 def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
-    """The options given, by the names of the library's parameters."""
+    """The given options, by the library's parameter names."""
     method: dict[str, Any] = {}
     for name, text in texts.items():
         if text is None or text == []:
@@ -194,14 +194,14 @@ def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parameters(pairs: list[str]) -> dict[str, Any]:
-    """--param name=value in the library's form: numbers, true, false and none where the value reads as one.
+    """--param name=value in the library's form: numbers, true, false and none if the value reads as one.
 
     A dotted name, such as backend_options.n_iterations, is an entry of a mapping.
 
     Raises
     ------
     InputError
-        no name or no equals sign
+        the name or the equals sign is missing
     """
     from stgraph.errors import InputError
 

@@ -101,7 +101,7 @@ def check_device(device: str) -> None:
 
 
 def address(path: Path) -> str:
-    """A path as typed if it was a URL, whose double slash a Path has collapsed."""
+    """The path as typed, if it was a URL, whose double slash a Path collapses."""
     head, colon, rest = str(path).partition(":/")
     return f"{head}://{rest}" if colon and len(head) > 1 and not rest.startswith("/") else str(path)
 
@@ -112,11 +112,11 @@ def printable(value: object) -> str:
 
 
 def console() -> Any:
-    """The console for tables; wide enough for them if the output is not a terminal."""
+    """The console for tables, wide enough for them if the output is not a terminal."""
     from rich.console import Console
 
     class Piped(Console):
-        """Where the output is not a terminal: lines end where their text does."""
+        """Console for output that is not a terminal: without trailing spaces."""
 
         def print(self, *objects: Any, **given: Any) -> None:
             with self.capture() as captured:
@@ -132,7 +132,7 @@ def console() -> Any:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Any]:
-    """A callable (label, share) that moves a bar on stderr, or, where stderr is not a terminal, says a line a minute;
+    """A callable (label, share) that moves a bar on stderr, or prints one line per minute if stderr is not a terminal;
     silent with --quiet."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -148,7 +148,7 @@ def progress_bar(quiet: bool) -> Iterator[Any]:
 
 
 def _lines(quiet: bool) -> Progress:
-    """A callable (label, share) that says where things stand once a minute, as a log file is read."""
+    """A callable (label, share) that prints progress once per minute, for log files."""
     last = monotonic()
 
     def tell(label: str, share: float) -> None:

@@ -158,7 +158,7 @@ def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, metho
 
 
 def _refuse(given: dict[str, Any], reason: str) -> None:
-    """Raise InputError if one of the options is given."""
+    """Raise InputError if any of the options is given."""
     from stgraph.errors import InputError
 
     for name, value in given.items():

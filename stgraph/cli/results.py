@@ -16,7 +16,7 @@ RESUMES = "run the same command again to resume"
 
 
 def check_output(output: Path | None, fmt: str | None, formats: Sequence[str] | None = None) -> str | None:
-    """The output format of rows, or None for a table; everything that could fail later fails here.
+    """The output format of rows, or None for a table; anything that could fail later fails here.
 
     ``formats`` are the allowed ones, if not all of ``stgraph.bench.tables.writing.FORMATS``.
     """
@@ -47,7 +47,7 @@ def check_row_file(output: Path | None, fmt: str | None, restart: bool) -> str |
 
 
 def tell_row_file(output: Path, n_wanted: int, store: Any) -> None:
-    """Report what was written to the row file."""
+    """Report the rows written to the file."""
     if store.n_new == 0:
         typer.echo(f"Nothing to do: all {n_wanted:,} rows are already in {output}")
     else:

@@ -56,7 +56,7 @@ def command(
 
 
 def _strict(value: Any) -> Any:
-    """As JSON has it: mappings and lists of plain values, anything else as text."""
+    """A value for JSON: mappings and lists of plain values, anything else as text."""
     if isinstance(value, dict) or hasattr(value, "items"):
         return {str(key): _strict(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

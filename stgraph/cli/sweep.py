@@ -76,7 +76,7 @@ def command(
 
 
 def _tell(output: Path, n_wanted: int, store: Any, digests: dict[str, str]) -> None:
-    """Report what was written to the output file."""
+    """Report the rows written to the output file."""
     results.tell_row_file(output, n_wanted, store)
     for name in store.superseded(digests):
         typer.echo(f"Note: {name} has changed since; rows of its earlier content are kept under their own digest")

@@ -1,4 +1,4 @@
-"""A cache of the tokens of videos that were opened without a dump: bounded, in the user's cache folder."""
+"""Cache of tokens of videos opened without a dump: bounded, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("stgraph")
 
 @dataclass(frozen=True)
 class Entry:
-    """The tokens of one video in the cache: file, size in bytes, name of the video, encoder and number of frames."""
+    """One video's tokens in the cache: file, size in bytes, name of the video, encoder and number of frames."""
 
     path: Path
     n_bytes: int
@@ -55,14 +55,14 @@ def cache_folder() -> Path:
 def cached_tokens(
     path: Path, source: TokenSource, sampling: Sampling, progress: Progress | None = None
 ) -> tuple[VideoTokens, bool]:
-    """The tokens of a video, from the cache where it has them of this very file with these settings; else they are
-    computed, and put there.
+    """The tokens of a video, from the cache if it holds them for this exact file and these settings; otherwise computed
+    and cached.
 
-    A cache that cannot be written costs time, never the call; one line of the logger "stgraph" says so.
+    An unwritable cache costs time but never fails the call; the logger "stgraph" notes it in one line.
 
     Returns
     -------
-    tokens, and whether they come from the cache
+    tokens, and whether they came from the cache
 
     Raises
     ------
@@ -105,7 +105,7 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Empty the cache and return the number of bytes freed. Other files stay."""
+    """Empty the cache and return the number of bytes freed. Other files are kept."""
     freed = 0
     for path in _files():
         freed += _removed(path)
@@ -113,7 +113,7 @@ def clear() -> int:
 
 
 def _trim() -> None:
-    """Remove least recently used entries until the rest is within the limit; the newest stays."""
+    """Remove least recently used entries until the rest is within the limit, keeping at least the newest."""
     kept = 0
     for i, path in enumerate(_files()):
         try:
@@ -142,7 +142,8 @@ def _files() -> list[Path]:
 
 
 def _is_entry(path: Path) -> bool:
-    """By name: 32 hexadecimal digits, so that nothing else in a folder of the user's own choice is touched."""
+    """Whether a file's name is that of an entry, 32 hexadecimal digits, so that other files in a user's folder are not
+    touched."""
     return path.suffix == ".safetensors" and len(path.stem) == 32 and set(path.stem) <= set("0123456789abcdef")
 
 

@@ -1,4 +1,4 @@
-"""Frames as displayed: turned and mirrored by their display matrix, scaled to one size."""
+"""Frames as displayed: rotated and mirrored by their display matrix, scaled to one size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stgraph.aliases import Array
 
 
 def picture(frame: Any, size: tuple[int, int]) -> Array:
-    """[h, w, 3] uint8 of ``size`` (h, w), to which a frame of another size is scaled, as FFmpeg does."""
+    """[h, w, 3] uint8 of ``size`` (h, w), to which frames of other sizes are scaled, as in FFmpeg."""
     across, down = _matrix(frame)
     height, width = size if across[0] else size[::-1]
     if (frame.height, frame.width) == (height, width):
@@ -39,7 +39,7 @@ def is_sideways(frame: Any) -> bool:
 
 
 def _matrix(frame: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The display matrix without its shift and scale, to the nearest quarter turn: one entry a row is 1 or -1."""
+    """The display matrix without shift and scale, rounded to quarter turns: one entry per row is 1 or -1."""
     from av.sidedata.sidedata import Type
 
     data = frame.side_data.get(Type.DISPLAYMATRIX)

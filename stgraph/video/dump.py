@@ -55,18 +55,18 @@ class TokenSource(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """JSON values that determine the output; a dump made with others is made again."""
+        """JSON values that determine the output; a dump made with different values is made again."""
         ...
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
-        """The tokens of frames [h, w, 3] uint8, which are decoded as they are read; ``times`` fills while they are."""
+        """The tokens of frames [h, w, 3] uint8, which are decoded as they are read; ``times`` is filled meanwhile."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Frames to take: ``n_frames`` at the centres of equal spans, or ``fps`` per second; if the video shows fewer, each
-    once. See ``sample_times``."""
+    """Frames to take: ``n_frames`` at the centres of equal spans, or ``fps`` per second; each frame once if the video
+    shows fewer. See ``sample_times``."""
 
     n_frames: int | None = None
     fps: float | None = None
@@ -80,7 +80,8 @@ class Sampling:
 
 @dataclass
 class FolderReport:
-    """Report on a folder: dumps written, existing dumps, why other videos have none, and what is read by name only."""
+    """Report on a folder: dumps written, existing dumps, reasons for videos without one, and files read only if given
+    by name."""
 
     made: list[Path] = field(default_factory=list)
     present: list[Path] = field(default_factory=list)
@@ -151,7 +152,7 @@ def dump_video(
 
     Returns
     -------
-    whether anything was written: not, where ``output`` holds this file's dump with these settings
+    whether anything was written; False if ``output`` already holds this file's dump with these settings
 
     Raises
     ------
@@ -180,14 +181,14 @@ def dump_folder(
 ) -> FolderReport:
     """Write the dumps of all videos under ``folder`` to the same places under ``output``.
 
-    Failing videos are noted, as are those that would share a dump; the others continue.
+    Failing videos are noted, like those that would share a dump; the others continue.
 
     Raises
     ------
     InputError
-        no video in the folder, or the output cannot be written
+        there are no videos in the folder, or the output cannot be written
     MissingDependencyError
-        a package that every video would need
+        a package that every video needs is missing
     """
     pairs, alike = folder_plan(folder, output)
     report = FolderReport(failed=alike, left_out=_found(folder, ANIMATIONS))
@@ -211,7 +212,7 @@ def dump_folder(
 
 
 def folder_plan(folder: Path, output: Path) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
-    """(video, dump) for every video under ``folder``, in order; and why others have no dump of their own.
+    """(video, dump) for every video under ``folder``, in order, and the reasons for videos without a dump of their own.
 
     Raises
     ------
@@ -249,7 +250,7 @@ def query_path(output: Path) -> Path:
 
 
 def is_present(path: Path, output: Path, source: TokenSource, sampling: Sampling) -> bool:
-    """Whether ``output`` is a dump of this very file with these settings."""
+    """Whether ``output`` is a dump of this exact file with these settings."""
     try:
         _, metadata = container.read(output, "tokens")
         if source.settings.get("query"):
@@ -267,7 +268,7 @@ def _settings(source: TokenSource, sampling: Sampling) -> dict[str, Any]:
 
 
 def _identity(path: Path) -> dict[str, Any]:
-    """Name, size and a digest of both ends of a file; reading all of a film would take longer than sampling it."""
+    """Name, size and a digest of both ends of a file; reading a whole film would take longer than sampling it."""
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size

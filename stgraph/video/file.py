@@ -1,4 +1,4 @@
-"""Facts about a video file as decoded: length, number and size of frames. Its own statements are only hints."""
+"""Facts about a video file as decoded: length, number and size of frames. The file's own statements are only hints."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class VideoInfo:
     ----------
     duration_s : from the first frame shown to the end of the last
     fps : average frames per second
-    size : (height, width) in pixels as displayed, after rotation; of the first frame, to which others are scaled
-    codec : FFmpeg's name for it
-    n_frames : how many frames are shown
-    sample_aspect_ratio : width of a pixel by its height as displayed; 1 where the file does not say. Frames are not
+    size : (height, width) of the first frame in pixels as displayed, after rotation; other frames are scaled to it
+    codec : FFmpeg's name of the codec
+    n_frames : number of frames shown
+    sample_aspect_ratio : pixel width over height as displayed; 1 if the file does not state it. Frames are not
         stretched by it
     timeline : when each frame is shown
     """
@@ -43,17 +43,17 @@ class VideoInfo:
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Length, rate and size of a video, as decoding shows them.
+    """Length, rate and size of a video, as found by decoding.
 
-    The file is read to its end, but of its frames only the first few are decoded, unless its packets carry no times or
-    others than the frames (raw H.264 and HEVC, some AVI): then all are.
+    The file is read to its end, but only its first few frames are decoded, unless packets carry no times or times other
+    than the frames' (raw H.264 and HEVC, some AVI); then all are.
 
     Raises
     ------
     MissingDependencyError
         PyAV is not installed
     InputError
-        no such file, no video in it, cut off, or damaged
+        the file does not exist, holds no video, is cut off, or is damaged
     """
     with opened(path) as (container, stream):
         first = list(islice(decoded(container, stream, path), _CHECKED))

@@ -72,13 +72,13 @@ def kind_of(path: Path) -> str | None:
 
 
 def is_jpeg(path: Path) -> bool:
-    """Whether a file begins as a JPEG picture does, and as a row of them: raw MJPEG."""
+    """Whether a file begins like a JPEG picture, which raw MJPEG, a sequence of them, also does."""
     with open(path, "rb") as file:
         return file.read(3) == b"\xff\xd8\xff"
 
 
 def _sound(head: bytes) -> str | None:
-    """MP3 and AAC without a container begin with a frame: eleven bits set, then fields of which some are reserved."""
+    """MP3 and AAC without a container begin with a frame: eleven set bits, then fields with some reserved values."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0xF6 == 0xF0:
@@ -88,7 +88,7 @@ def _sound(head: bytes) -> str | None:
 
 
 def _text(text: bytes) -> str | None:
-    """Subtitles in SubRip's form, or any other text; the header of Y4M is text too, with pictures behind it."""
+    """SubRip subtitles, or any other text; the header of Y4M is text too, followed by pictures."""
     lines = text[:200].splitlines()
     if len(lines) > 1 and lines[0].strip().isdigit() and b"-->" in lines[1]:
         return "a file of subtitles (SubRip)"
@@ -119,7 +119,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the segment behind the header ends; 0 where that is left open, as in a live recording."""
+    """End of the segment after the header; 0 if left open, as in a live recording."""
     length, data = _number(head, 4)
     at = data + length
     if head[at : at + 4] != b"\x18S\x80g":
@@ -130,7 +130,7 @@ def _matroska_end(head: bytes) -> int:
 
 
 def _number(head: bytes, at: int) -> tuple[int, int]:
-    """A number of 1 to 8 bytes, as many as its first byte has zeros in front and one more, and where it ends."""
+    """A number of 1 to 8 bytes, one more than its first byte has leading zeros, and its end."""
     first = head[at] if at < len(head) else 0
     n_bytes = 9 - first.bit_length() if first else 8
     value = int.from_bytes(head[at : at + n_bytes], "big") & ((1 << 7 * n_bytes) - 1)
@@ -138,7 +138,7 @@ def _number(head: bytes, at: int) -> tuple[int, int]:
 
 
 def _media_end(file: Any, size: int) -> int:
-    """Where the last box with pictures and sound ends by its own size."""
+    """End of the last box with pictures and sound, by its stated size."""
     at = end = 0
     while at + 8 <= size:
         file.seek(at)

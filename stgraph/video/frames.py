@@ -1,4 +1,4 @@
-"""Frames of a video file, decoded by PyAV (FFmpeg): uniform sampling in time, by seeking or from beginning to end."""
+"""Frames of a video file, decoded by PyAV (FFmpeg): uniform sampling in time, by seeking or sequentially."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Frames:
 def sample_times(info: VideoInfo, n_frames: int | None = None, fps: float | None = None) -> list[float]:
     """Seconds at which a video is sampled: the centres of ``n_frames`` equal spans, or 0, 1/fps, 2/fps, ...
 
-    Where these are as many as the frames that are shown, or more, each frame is taken once, at its own time: the number
-    of times is then ``info.n_frames``.
+    If these are at least as many as the frames shown, each frame is taken once, at its own time, so that there are
+    ``info.n_frames`` times.
 
     Raises
     ------
@@ -74,25 +74,25 @@ def sample_times(info: VideoInfo, n_frames: int | None = None, fps: float | None
 def iter_frames(
     path: Path, times: Sequence[float], *, seek: bool | None = None, info: VideoInfo | None = None
 ) -> Iterator[tuple[float, Array]]:
-    """The frame on display at each of the ascending ``times``, one after the other.
+    """The frame on display at each of the ascending ``times``, in turn.
 
     Parameters
     ----------
     times : seconds from the first frame of the video; see :func:`sample_times`
-    seek : jump to the key frame before each instant, always or never, instead of where it saves decoding. All give the
-        same frames
-    info : what :func:`probe_video` found of this file, where that is known already
+    seek : jump to the key frame before each instant always (True), never (False), or where it saves decoding (None).
+        All give the same frames
+    info : result of :func:`probe_video` for this file, if known already
 
     Yields
     ------
     (seconds, [h, w, 3] uint8)
-        presentation time and RGB picture of the frame, turned and mirrored as it is meant to be displayed, and brought
-        to the size of the first one where the size changes on the way
+        presentation time and RGB picture of the frame, rotated and mirrored for display, and scaled to the size of the
+        first frame if the size changes
 
     Raises
     ------
     InputError
-        the file is truncated or corrupt at a frame that is needed
+        the file is truncated or corrupt at a required frame
     """
     info = probe_video(path) if info is None else info
     assert info.timeline is not None
@@ -114,7 +114,7 @@ def read_frames(
     seek: bool | None = None,
     info: VideoInfo | None = None,
 ) -> Frames:
-    """Frames at even distances: the centres of ``n_frames`` equal spans, or ``fps`` per second from the first on.
+    """Evenly spaced frames: the centres of ``n_frames`` equal spans, or ``fps`` per second from the first on.
 
     If more are requested than the video shows, each of its frames is taken once.
 

@@ -50,7 +50,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     MissingDependencyError
         PyAV is not installed
     InputError
-        no such file; not a video, and what it is instead; a codec or a size that is not read
+        the file does not exist, is not a video (the message names its kind), or has an unsupported codec or size
     """
     av = need_av()
     if not os.path.isfile(path):
@@ -75,7 +75,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _video(container: Any, path: Path) -> Any:
-    """The first stream of moving pictures, ready to be decoded."""
+    """The first video stream, ready to be decoded."""
     from av.stream import Disposition
 
     covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
@@ -102,12 +102,12 @@ def _video(container: Any, path: Path) -> Any:
 def decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """The frames from here on, in the order of display.
 
-    What cannot be decoded before the first of them is passed over: a recording may begin between two key frames.
+    Undecodable data before the first frame are skipped, since a recording may begin between two key frames.
 
     Raises
     ------
     InputError
-        the data are damaged further on
+        later data are damaged
     """
     import av
 

@@ -18,16 +18,16 @@ _PICTURES = {"mjpeg": "JPEG", "gif": "GIF", "apng": "PNG"}  # formats that are a
 
 @dataclass(frozen=True, eq=False)
 class Packets:
-    """Packets of frames that are shown, in the order of decoding.
+    """Packets of the shown frames, in decoding order.
 
     Attributes
     ----------
-    pts : [n] int64, when each is shown, in ``unit``; None where one does not say
-    dts : n, when each is decoded, as far as it says
-    held : [n] int64, how long it is shown; 0 where it does not say
+    pts : [n] int64, presentation times in ``unit``; None if any is missing
+    dts : n decoding times, as far as stated
+    held : [n] int64, durations; 0 if not stated
     is_key : [n] bool
-    unit : seconds
-    rate : frames per second as the stream says, or 25
+    unit : in seconds
+    rate : frames per second stated by the stream, or 25
     """
 
     pts: Array | None
@@ -39,12 +39,12 @@ class Packets:
 
 
 def read_packets(path: Path) -> Packets:
-    """Read a file to its end; what an edit list discards, and a last packet that is not all there, are left out.
+    """Read a file to its end, without packets discarded by an edit list and an incomplete last packet.
 
     Raises
     ------
     InputError
-        the file is damaged, or holds a picture only
+        the file is damaged, or holds only a picture
     """
     import av
 
@@ -79,5 +79,5 @@ def read_packets(path: Path) -> Packets:
 
 
 def stream_rate(stream: Any) -> float:
-    """Frames a second as a stream says, or 25."""
+    """Frames per second stated by a stream, or 25."""
     return float(stream.average_rate or stream.guessed_rate or stream.base_rate or _RATE)

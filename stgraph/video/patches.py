@@ -24,13 +24,13 @@ SHARES = {"light": 0.35, "chroma": 0.35, "contrast": 0.1, "texture": 0.2}
 
 @dataclass(frozen=True, kw_only=True)
 class PatchEncoder:
-    """Normalised colour and gradient descriptors of the cells of a grid; works anywhere, sees no meaning.
+    """Normalised colour and gradient descriptors of the cells of a grid; runs anywhere, without semantics.
 
-    A cell is brought to 8 x 8 pixels and to OKLab (L light, a and b chroma), and described in quarters: means of L, a
-    and b, standard deviation of L, and a histogram of L's gradients over 8 orientations, less its mean, with one more
-    bin for "flat". A mean or deviation v enters as pairs sqrt(w_k) (cos kcv, sin kcv), whose inner product is the
-    kernel sum_k w_k cos(kc(v - v')): 1 where two values agree, negative where they lie far apart. Each block is brought
-    to a fixed length, so all descriptors have length 1, and cosine is a weighted mean of what the blocks say.
+    A cell is scaled to 8 x 8 pixels, converted to OKLab (L light, a and b chroma), and described in quarters: means of
+    L, a and b, standard deviation of L, and a histogram of L's gradients over 8 orientations, minus its mean, with
+    another bin for "flat". A mean or deviation v enters as pairs sqrt(w_k) (cos kcv, sin kcv), whose inner product is
+    the kernel sum_k w_k cos(kc(v - v')): 1 for equal values, negative for distant ones. Each block is scaled to a fixed
+    length, so all descriptors have length 1, and the cosine is a weighted mean over the blocks.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class PatchEncoder:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What a dump records of it."""
+        """The metadata a dump records."""
         return {"encoder": "patches", "encoder_version": 1, "pooling": "none", "projector": "none"}
 
     def encode(self, rgb: Array) -> tuple[Array, Mapping[str, Array]]:
@@ -76,7 +76,7 @@ class PatchEncoder:
 
 
 def _box(rgb: Array, height: int, width: int) -> Array:
-    """[height, width, 3] float32 in [0, 1]: means over boxes of whole pixels, repeated where there are fewer."""
+    """[height, width, 3] float32 in [0, 1]: means over boxes of whole pixels, repeated if there are too few."""
     rows = np.arange(height + 1) * rgb.shape[0] // height
     columns = np.arange(width + 1) * rgb.shape[1] // width
     sums = np.add.reduceat(rgb, rows[:-1], axis=0, dtype=np.int32)
@@ -86,7 +86,7 @@ def _box(rgb: Array, height: int, width: int) -> Array:
 
 
 def _oklab(rgb: Array) -> Array:
-    """sRGB in [0, 1] to OKLab (Ottosson 2020), in which equal distances look about equally different."""
+    """sRGB in [0, 1] to OKLab (Ottosson 2020), in which equal distances look about equally large."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
     to_lms = np.array(
         [
@@ -115,7 +115,7 @@ def _code(values: Array, step: float, weights: tuple[float, ...]) -> Array:
 
 
 def _texture(light: Array, H: int, W: int) -> Array:
-    """[H, W, parts, 9]: by how much gradients favour each orientation in each part, and a bin for favouring none."""
+    """[H, W, parts, 9]: the strength of each gradient orientation in each part, and a bin for no orientation."""
     down, right = np.gradient(light)
     size = np.hypot(down, right)
     place = (np.arctan2(down, right) % np.pi) * (

@@ -1,7 +1,7 @@
-"""Pixel values of frames as a checkpoint expects them, by its preprocessor_config.json.
+"""Pixel values in the form a checkpoint expects, by its preprocessor_config.json.
 
-The image processors of transformers need torchvision, whose wheels do not load beside every torch. Their steps for
-vision backbones (resize, crop, rescale, normalise) are done here; a configuration that needs more is refused.
+The image processors of transformers need torchvision, whose wheels do not load with every torch. Their steps for vision
+backbones (resize, crop, rescale, normalise) are implemented here; configurations that need more are refused.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Preprocessing:
 
     Attributes
     ----------
-    size : (height, width), or (shorter side,) which keeps the aspect; None leaves the frame as it is
+    size : (height, width), or (shorter side,) to keep the aspect ratio; None leaves the frame unchanged
     mode : "bilinear" or "bicubic", both with antialiasing
-    crop : (height, width) of the centre that is kept, None for all
+    crop : (height, width) of the centre crop, None for no crop
     scale : factor on values of 0 to 255
     mean, std : per channel
     """
@@ -65,7 +65,7 @@ def preprocessing_of(checkpoint: str) -> Preprocessing:
     MissingDependencyError
         transformers is not installed
     InputError
-        it has no preprocessor_config.json, or one with unknown steps
+        its preprocessor_config.json is missing or has unknown steps
     """
     try:
         from transformers.image_processing_base import ImageProcessingMixin
@@ -79,7 +79,7 @@ def preprocessing_of(checkpoint: str) -> Preprocessing:
 
 
 def parse(config: Mapping[str, Any], checkpoint: str) -> Preprocessing:
-    """The steps a preprocessor_config.json asks for; ``checkpoint`` is named in errors."""
+    """The steps of a preprocessor_config.json; ``checkpoint`` is named in errors."""
     further = sorted(k for k, v in config.items() if k.startswith("do_") and v and k not in _KNOWN_STEPS)
     if further:
         raise _unknown(checkpoint, f"the step {further[0]!r}")
@@ -115,7 +115,7 @@ def _pair(size: Any, checkpoint: str) -> tuple[int, int]:
 
 
 def _shorter(side: int, height: int, width: int) -> tuple[int, int]:
-    """(height, width) with the shorter one ``side``, the longer one rounded down."""
+    """(height, width) with ``side`` as the shorter one, and the longer one rounded down."""
     longer = int(side * max(height, width) / min(height, width))
     return (side, longer) if height <= width else (longer, side)
 

@@ -20,7 +20,7 @@ class Position:
 
     Parameters
     ----------
-    seek : jump to each key frame on the way (True), never (False), or where it saves decoding (None)
+    seek : jump to each key frame in between (True), never (False), or where it saves decoding (None)
     """
 
     def __init__(self, path: Path, line: Timeline, seek: bool | None) -> None:
@@ -39,9 +39,8 @@ class Position:
         self._open.close()
 
     def at(self, index: int) -> tuple[int, Any]:
-        """The frame of this index, which is not below the last one asked for, and the index it has.
-
-        It is a lower one where the frame cannot be decoded and those around it can: the one on display then.
+        """The frame with this index, at least the last one requested, and its index. The index is lower if only this
+        frame cannot be decoded: then it is the frame on display.
         """
         if self._seeks and index > self._index:
             self._jump(index)
@@ -57,7 +56,7 @@ class Position:
         return max(self._index, 0), self._shown
 
     def _begin(self) -> None:
-        """Stand before the first frame."""
+        """Move before the first frame."""
         self._open.close()
         self._container, self._stream = self._open.enter_context(opened(self._path))
         self._frames = decoded(self._container, self._stream, self._path)
@@ -78,7 +77,7 @@ class Position:
         return int(np.searchsorted(self._line.pts, frame.pts, side="right")) - 1
 
     def _jump(self, index: int) -> None:
-        """Go on from a key frame at or before ``index``, if one is far enough ahead."""
+        """Continue from a key frame at or before ``index``, if one is far enough ahead."""
         import av
 
         assert self._line.pts is not None

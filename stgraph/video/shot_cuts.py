@@ -19,9 +19,8 @@ class ShotCuts:
 
     Every frame is described on a grid of 8 x 8 cells by colour and gradients
     (:class:`stgraph.video.patches.PatchEncoder`), whatever encoder makes the tokens. Its change is the mean over the
-    cells of 1 minus their cosine with the same cell of the frame before; above :data:`THRESHOLD` a shot change lies
-    between the two. It is one of hard cuts: slow fades are missed, and between frames seconds apart a fast pan may
-    count as one.
+    cells of 1 minus their cosine with the same cell of the frame before; above :data:`THRESHOLD` it is a shot change.
+    Only hard cuts are detected: slow fades are missed, and between frames seconds apart a fast pan may count as a cut.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class ShotCuts:
         self._times: list[float] = []
 
     def add(self, seconds: float, rgb: Array) -> None:
-        """Take the next frame, [h, w, 3] uint8, shown at ``seconds``."""
+        """Add the next frame, [h, w, 3] uint8, shown at ``seconds``."""
         cells = self._encoder.encode(rgb[None])[0][0]
         if self._before is not None:
             then, earlier = self._before

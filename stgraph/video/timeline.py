@@ -1,4 +1,4 @@
-"""Timelines: when each frame of a video is shown, from packet times checked against decoding, or from decoding."""
+"""Timelines: presentation times of a video's frames, from packet times checked against decoding, or from decoding."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Timeline:
     Attributes
     ----------
     times : [n] float64, seconds from the first, ascending
-    end_s : when the last one ends
-    pts : [n] int64, each frame's time in the stream's own unit, by which it is found again after seeking; None where
-        frames carry no times or wrong ones, and can only be counted from the beginning
+    end_s : end of the last frame, in seconds
+    pts : [n] int64, each frame's time in the stream's own unit, which identifies it after seeking; None if frames carry
+        no times or wrong ones, and can only be counted from the beginning
     keys : [k] ascending indices of key frames
     """
 
@@ -35,15 +35,15 @@ class Timeline:
     keys: Array
 
     def index_at(self, instant: float) -> int:
-        """Which frame is on display at ``instant``, in seconds from the first."""
+        """Index of the frame on display at ``instant``, in seconds from the first."""
         return max(int(np.searchsorted(self.times, instant + 1e-6, side="right")) - 1, 0)
 
 
 def timeline(path: Path, first: Sequence[int | None]) -> Timeline:
-    """The frames of a video, found without decoding it where the packets' times are those of its frames.
+    """The frames of a video, found without decoding if the packets' times are those of its frames.
 
-    What the header says of duration, start, rate and number is not used where packets or frames say it. Not shown is
-    what an edit list discards, and what comes before the first frame that can be decoded.
+    The header's duration, start, rate and number of frames are not used if packets or frames state them. Frames
+    discarded by an edit list, and those before the first decodable one, are not shown.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def timeline(path: Path, first: Sequence[int | None]) -> Timeline:
 
 
 def _from_packets(packets: Packets, first: Sequence[int | None]) -> Timeline | None:
-    """From the packets' times; None if these are not the frames'."""
+    """The timeline from the packets' times; None if these are not the frames'."""
     if packets.pts is None or first[0] is None or _is_spliced(packets):
         return None
     order = np.argsort(packets.pts, kind="stable")
@@ -72,7 +72,7 @@ def _from_packets(packets: Packets, first: Sequence[int | None]) -> Timeline | N
 
 
 def _from_frames(path: Path, spliced: bool) -> Timeline:
-    """From decoding all of it."""
+    """The timeline from decoding the whole file."""
     found: list[int | None] = []
     keys, held = bytearray(), 0
     with opened(path) as (container, stream):
@@ -89,7 +89,7 @@ def _from_frames(path: Path, spliced: bool) -> Timeline:
 
 
 def _repaired(found: Sequence[int | None], unit: float, rate: float, spliced: bool) -> Array:
-    """[n] ascending seconds of frames in the order of display, of which some carry no time, or that of another."""
+    """[n] ascending seconds of frames in display order, some of which carry no time, or another frame's."""
     seconds = np.empty(len(found))
     latest, offset = 0.0, 0.0
     for i, pts in enumerate(found):
@@ -112,7 +112,7 @@ def _repaired(found: Sequence[int | None], unit: float, rate: float, spliced: bo
 
 
 def _is_spliced(packets: Packets) -> bool:
-    """Whether another recording begins on the way: packets come in the order of decoding times, these fall back."""
+    """Whether a second recording follows the first: decoding times of successive packets then go back."""
     known = [one for one in packets.dts if one is not None]
     return any((before - after) * packets.unit > _SPLICE_S for before, after in pairwise(known))
 

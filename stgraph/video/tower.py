@@ -27,11 +27,11 @@ class Tower:
     patch: tuple[int, int]
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) in patches of a picture of this size."""
+        """(H, W) in patches for a picture of this size."""
         return height // self.patch[0], width // self.patch[1]
 
     def block(self, layer: int | None) -> int:
-        """The index of the block that makes hidden state ``layer`` (0 embeddings, -1 and None the last).
+        """Index of the block that outputs hidden state ``layer`` (0 embeddings, -1 and None the last).
 
         Raises
         ------
@@ -47,7 +47,7 @@ def tower_of(model: Any, name: str) -> Tower:
     Raises
     ------
     InputError
-        it is no plain vision transformer: no pixels of whole pictures go in, or no blocks can be found
+        it is not a plain vision transformer: its input is not whole pictures, or no blocks can be found
     """
     module = model
     while (inner := next((getattr(module, a, None) for a in TOWERS if hasattr(module, a)), None)) is not None:
@@ -64,7 +64,7 @@ def tower_of(model: Any, name: str) -> Tower:
 
 
 def block_of(blocks: Sequence[Any], layer: int | None, tower: str) -> int:
-    """The index of the block that makes hidden state ``layer`` (0 embeddings: -1; -1 and None: the last block).
+    """Index of the block that outputs hidden state ``layer`` (0 embeddings: -1; -1 and None: the last block).
 
     Raises
     ------
@@ -80,13 +80,13 @@ def block_of(blocks: Sequence[Any], layer: int | None, tower: str) -> int:
 
 
 def attention_of(block: Any) -> Any:
-    """The module in a block that asks transformers' attention interface by its configuration; None without one."""
+    """The module in a block that uses transformers' attention interface; None without one."""
     found = [m for m in block.modules() if "attention" in type(m).__name__.lower() and hasattr(m, "config")]
     return found[-1] if found else None
 
 
 def n_before_patches(module: Any) -> int | None:
-    """How many tokens (CLS, registers) stand before the patches, where the modules say it; else None."""
+    """Number of tokens (CLS, registers) before the patches, if the modules state it; otherwise None."""
     names = {name.rpartition(".")[2] for name, _ in module.named_parameters()}
     if not names & {"cls_token", "class_embedding"}:
         return None
