@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 WORKERS ?= auto
 STUDY := bench/results/study
+ROWS := bench/results/probe-all-selectors.csv
 KINDS := $(VENV)/study-features
 PAGES := docs
 OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap networkit-label-propagation lattice-segments
@@ -14,7 +15,7 @@ THRESHOLD_CURVES := selector=st-simdiff features=projector backend=lattice-compo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check bench study docs fuzz lowest newcomer release venv clean
+.PHONY: help demo test quick check bench study selectors docs fuzz lowest newcomer release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -65,6 +66,12 @@ study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, vide
 	@$(BIN)/stgraph plot $(STUDY)/test.csv --kind accuracy $(foreach pair,$(THRESHOLD_CURVES),--where $(pair)) \
 	  --column accuracy --column flip -o $(PAGES)/pictures/study-threshold.png
 	@$(BIN)/python -m stgraph.study_pages $(STUDY) $(PAGES)
+
+# Goes on from rows of the same version, as study does; to try it aside: ROWS=/tmp/rows.csv PAGES=/tmp/pages ARGS="--questions 100"
+selectors: $(VENV)/.installed-core ## every selector on the probe, side by side, into docs/methods.md (needs extra hf in $(VENV))
+	@$(if $(FRESH),rm -f $(ROWS))
+	@$(BIN)/stgraph probe -s all -o $(ROWS) $(ARGS)
+	@$(BIN)/python -m stgraph.selector_page $(ROWS) $(PAGES)/methods.md
 
 docs: $(VENV)/.installed-docs ## build the documentation site into build/site and check its links
 	@$(BIN)/python docs/site/make.py

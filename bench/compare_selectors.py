@@ -114,12 +114,15 @@ def _able(
         selector = setting.build(Budget(0.5))
         try:
             selector.check_signals(tokens)
-        except MissingSignalError:
+        except MissingSignalError as error:
             missing = sorted(selector.requires - tokens.signals.keys())
             needs = f"needs {'signal' if len(missing) == 1 else 'signals'} {', '.join(missing)}"
-            if not skipping:
+            if not skipping and missing:
                 absent = f"selector {setting.selector!r} {needs}, absent from {dump or 'the tokens'}"
                 raise MissingSignalError(absent) from None
+            if not skipping:  # the signals are there, but not of the layer it reads
+                raise
+            needs = needs if missing else str(error)
             skipped.append(_skip(dump, setting, needs, None))
         else:
             able.append(setting)

@@ -75,6 +75,7 @@ class SparseVlm(FittedMethod):
     quadratic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "version", str(self.version))  # command lines read 2.0 as a number
         if self.version not in TABLES:
             raise InputError(f"version is {self.version!r}; it must be '1.5' or '2.0'")
         object.__setattr__(self, "layers", check_layers(self.layers, self.n_layers, 0))

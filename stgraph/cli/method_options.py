@@ -122,7 +122,9 @@ OPTIONS: Mapping[str, MethodOption] = {
     "newlines": MethodOption(
         ("--newlines",), str, "Whether newline tokens count: in, out; default: as each method's authors count."
     ),
-    "param": MethodOption(("-p", "--param"), str, "Any other parameter of the selector, as name=value; repeatable."),
+    "param": MethodOption(
+        ("-p", "--param"), str, "Any other parameter of the selector, as name=value, several values as 1,2; repeatable."
+    ),
 }
 
 
@@ -196,7 +198,8 @@ def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
 def parameters(pairs: list[str]) -> dict[str, Any]:
     """--param name=value in the library's form: numbers, true, false and none if the value reads as one.
 
-    A dotted name, such as backend_options.n_iterations, is an entry of a mapping.
+    Values separated by commas, such as layers=8,16,24, are a list. A dotted name, such as backend_options.n_iterations,
+    is an entry of a mapping.
 
     Raises
     ------
@@ -205,21 +208,25 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
     """
     from stgraph.errors import InputError
 
-    words = {"true": True, "false": False, "none": None}
     read: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise InputError(f"--param is {pair!r}; write it as name=value")
-        number = tau_diff(value)
-        whole = isinstance(number, float) and value.lstrip("+-").isdecimal()
-        found = words.get(value.lower(), int(value) if whole else number)
+        found = [_value(one) for one in value.split(",") if one] if "," in value else _value(value)
         group, dot, inner = name.partition(".")
         if dot:
             read.setdefault(group, {})[inner] = found
         else:
             read[name] = found
     return read
+
+
+def _value(text: str) -> Any:
+    number = tau_diff(text)
+    whole = isinstance(number, float) and text.lstrip("+-").isdecimal()
+    words = {"true": True, "false": False, "none": None}
+    return words.get(text.lower(), int(text) if whole else number)
 
 
 @cache

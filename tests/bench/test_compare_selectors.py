@@ -148,6 +148,20 @@ def test_a_selector_asked_for_by_name_must_have_its_signals() -> None:
         compare_selectors(clip(), selector_settings(("evs", "fastervlm")), dump="a clip")
 
 
+def test_a_layer_that_was_not_saved_is_named(tokens: VideoTokens) -> None:
+    """As in a dump of a model with fewer layers than the authors'."""
+    few = {**tokens.signals, "llm_attn_layers": np.arange(len(tokens.signals["llm_attn_layers"])) + 100}
+    shallow = VideoTokens(tokens.features, tokens.grid, few)
+    reasons = {row["selector"]: row["reason"] for row in compare_selectors(shallow, fidelity=False).skipped}
+    assert reasons.keys() == {
+        *("fastv", "pyramiddrop", "fitprune", "sparsevlm", "flashvid-attention", "holitom-attention")
+    }
+    for name, reason in reasons.items():
+        assert reason.startswith(f"{name} needs the signal") and "saved are layers 100, 101" in reason
+    with pytest.raises(MissingSignalError, match="pyramiddrop needs the signal 'llm_attn_last' of decoder layer 8"):
+        compare_selectors(shallow, selector_settings(("pyramiddrop",)))
+
+
 def test_a_ratio_a_method_cannot_meet_is_listed(tokens: VideoTokens) -> None:
     result = compare_selectors(tokens, ratios=(0.05, 0.5), measured="layers", fidelity=False)
     cannot = [row for row in result.skipped if row["selector"] == "fastv"]

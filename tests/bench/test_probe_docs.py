@@ -1,26 +1,76 @@
-"""The table of all selectors in docs/probe.md is that of the stored rows."""
+"""The side-by-side section of docs/methods.md is that of the stored rows, of every selector the probe serves."""
 
 from __future__ import annotations
 
 import csv
+import json
+import re
 from pathlib import Path
 
+import pytest
+
+from stgraph.bench.probe.depth import DEFAULTS
+from stgraph.bench.probe.plan import probe_selectors
+from stgraph.bench.probe.splits import DIGEST
+from stgraph.bench.probe.weights import model_names, weights_digest
+from stgraph.errors import InputError
+from stgraph.selection.base import SELECTORS
+from stgraph.selector_page import with_rows
+
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "methods.md"
 ROWS = ROOT / "bench" / "results" / "probe-all-selectors.csv"
+RATIOS = [0.05, 0.1, 0.2, 0.3, 0.5]
 
 
-def test_the_table_holds_the_stored_rows() -> None:
-    page = (ROOT / "docs" / "probe.md").read_text(encoding="utf-8")
+def stored() -> list[dict[str, str]]:
     with ROWS.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    cells: dict[str, dict[float, str]] = {}
-    for row in rows:
-        assert (row["videos"], row["n_questions"], row["n_videos"]) == ("test", "2000", "200")
+        return list(csv.DictReader(file))
+
+
+def section() -> str:
+    return PAGE.read_text(encoding="utf-8").split("\n## Side by side\n")[1]
+
+
+def test_the_rows_are_of_every_selector_that_is_served_at_every_ratio() -> None:
+    found: dict[str, list[float]] = {}
+    for row in stored():
+        assert (row["videos"], row["n_questions"], row["n_videos"], row["generator"]) == ("test", "2000", "200", DIGEST)
+        assert (row["model"], row["weights"]) == (model_names()[0], weights_digest(model_names()[0]))
+        found.setdefault(row["selector"], []).append(float(row["retain_ratio"]))
+        expected = json.loads(json.dumps(DEFAULTS.get(row["selector"])))
+        assert (json.loads(row["parameters"]) if row["parameters"] else None) == expected
+    assert found.pop("full") == [1.0] and found.pop("blind") == [0.0]
+    assert list(found) == probe_selectors()
+    assert all(ratios == RATIOS for ratios in found.values())
+
+
+def test_budgets_are_equal() -> None:
+    for row in stored():
+        ratio = float(row["retain_ratio"])
+        if 0 < ratio < 1 and row["selector"] != "st-simdiff-released":
+            assert float(row["n_kept"]) == -(-1024 * int(100 * ratio + 0.5) // 100), row["selector"]
+
+
+def test_the_page_holds_the_rows_and_nothing_else() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_rows(text, ROWS) == text
+    for row in stored():
         mean, low, high = (100 * float(row[name]) for name in ("accuracy", "accuracy_low", "accuracy_high"))
-        cells.setdefault(row["selector"], {})[float(row["retain_ratio"])] = f"{mean:.1f} ({low:.1f} to {high:.1f})"
-    for name in ("full", "blind"):
-        assert next(iter(cells[name].values())) in page
-    assert len(cells) == 25
-    for name in cells.keys() - {"full", "blind"}:
-        assert list(cells[name]) == [0.05, 0.1, 0.2, 0.3, 0.5]
-        assert f"| `{name}` | {' | '.join(cells[name].values())} |" in page
+        figure = f"{mean:.1f} ({low:.1f} to {high:.1f})"
+        name = row["selector"]
+        if name in ("full", "blind"):
+            assert figure in section()
+            continue
+        line = next(line for line in section().splitlines() if line.startswith(f"| `{name}` |"))
+        assert line.split(" | ")[1 + RATIOS.index(float(row["retain_ratio"]))].removesuffix(" |") == figure
+
+
+def test_what_is_not_in_the_table_is_said() -> None:
+    said = re.findall(r"`([a-z0-9+-]+)`", section().split("Not in the table")[1].split("How methods")[0])
+    assert set(said) == set(SELECTORS.usable()) - set(probe_selectors())
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    with pytest.raises(InputError, match="no place for the table"):
+        with_rows("# A page", ROWS)

@@ -158,6 +158,7 @@ def test_the_sample_can_carry_made_up_signals(tmp_path: Path) -> None:
         (("compare", "-s", "fastv"), "selector 'fastv' needs signals llm_attn_last, llm_attn_layers"),
         (("select", "-s", "evs", "--tau-sim", "0.5"), "selector 'evs' has no parameter 'tau_sim'"),
         (("select", "-s", "fastervlm"), "fastervlm needs the signal 'enc_cls_attn'"),
+        (("select", "-s", "pyramiddrop", "-p", "layers=1,x"), "layers is [1, 'x']; it must be ascending integers"),
         (("select", "-p", "seed"), "--param is 'seed'; write it as name=value"),
         (("select", "--preset", "table-9"), "no preset 'table-9'. Known: paper, robust"),
         (("select", "--preset", "full"), "needs the signal 'importance'"),
@@ -172,3 +173,13 @@ def test_what_cannot_be_is_refused(
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1
     assert message in err
+
+
+def test_parameters_of_several_values(signalled: str) -> None:
+    """On the command line as in Python."""
+    layers = ("-p", "layers=1,2", "-p", "ratios=0.5,0.25", "-p", "n_layers=4")
+    facts = strict_json(run("select", signalled, "-s", "pyramiddrop", "-n", "20", *layers, "--format", "json"))
+    assert facts["report"]["left"] == [40, 20] and facts["account"]["mean_layer_tokens"] == (180 + 40 + 20 + 20) / 4
+    deletions = ("-p", "deletions.0=2", "-p", "deletions.1=1", "-p", "n_layers=4")
+    facts = strict_json(run("select", signalled, "-s", "fitprune", "-n", "30", *deletions, "--format", "json"))
+    assert facts["report"]["left"] == [80, 30]

@@ -35,7 +35,7 @@ LAYERS = (
     ("__init__",),
     ("viz*",),
     ("bench*",),
-    ("pages", "study_pages"),
+    ("pages", "selector_page", "study_pages"),
     ("cli*", "__main__"),
 )
 FRONT_DOOR = "__init__"

@@ -101,6 +101,11 @@ def test_without_recycling_nothing_is_merged() -> None:
     assert single.account.per_layer == [512] * 3 + [60] * 25
 
 
+def test_a_version_may_be_a_number() -> None:
+    """As --param version=2.0 reads."""
+    assert selector("sparsevlm", n_keep=1, version=2.0) == selector("sparsevlm", n_keep=1, version="2.0")
+
+
 def test_a_layer_that_was_not_saved() -> None:
     with pytest.raises(MissingSignalError, match="'llm_attn_text' of decoder layer 31"):
         selector("sparsevlm", n_keep=3, layers=(2, 6, 31), n_layers=40).select(CASES[0].tokens())
