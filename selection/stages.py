@@ -16,10 +16,12 @@ from stgraph.tokens import VideoTokens
 ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index"})
 """Signals that a running model gives: what its language model's last prompt token attends to."""
 
-TEXT_SIGNALS = frozenset({"llm_attn_textmax", "llm_attn_text", "llm_attn_text_even"})
+TEXT_SIGNALS = frozenset(
+    {"llm_attn_textmax", "llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean"}
+)
 """Signals that a running model gives to stages that read attention by text."""
 
-READINGS = ("last", "text", "raters", "raters-even")
+READINGS = ("last", "text", "product", "raters", "raters-even")
 """Whose attention a stage may read; see :class:`AttentionRead`."""
 
 PROMPT_SIGNALS = frozenset({"text_embeds"})
@@ -35,10 +37,11 @@ class AttentionRead:
     layer : decoder layer, from 0, that the authors read; None if they do not say
     fixed : whether only that layer is valid; otherwise the caller may name a different one
     by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens behind the
-        video; "raters": of each of the text tokens that :attr:`Waiting.queries` names, mean over heads; "raters-even":
-        the same where each weight is divided by what all-ones queries and keys give under the layer's rotation, over
-        the 14 heads (half of them if fewer than 28) that attend most to the remaining tokens. All but "last" are read
-        only between decoder layers, from a layer before the stage's
+        video; "product": the sum over these text tokens times the mean over the remaining visual tokens, both of the
+        maximum over heads; "raters": of each of the text tokens that :attr:`Waiting.queries` names, mean over heads;
+        "raters-even": the same where each weight is divided by what all-ones queries and keys give under the layer's
+        rotation, over the 14 heads (half of them if fewer than 28) that attend most to the remaining tokens. All but
+        "last" are read only between decoder layers, from a layer before the stage's
     """
 
     layer: int | None = None

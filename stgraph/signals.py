@@ -53,7 +53,7 @@ SIGNALS: dict[str, Signal] = {
         ("saved", "seq"), FLOATS, "attention from the text behind the video, head maximum, summed, a layer a row", True
     ),
     "llm_attn_visual_mean": Signal(
-        ("saved", "seq"), FLOATS, "attention from the visual tokens, head maximum, mean over them, a layer a row", True
+        ("saved", "seq"), FLOATS, "attention from the patches, head maximum, mean over them, a layer a row", True
     ),
     "llm_attn_text": Signal(
         ("saved", "m", "seq"), FLOATS, "attention of each text token behind the video, head mean, a layer a block", True

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
+from stgraph.devices import to_host
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.budget import Budget
-from stgraph.selection.choice import Choice
+from stgraph.selection.choice import Choice, keep_everything
+from stgraph.selection.finite import check_features
 from stgraph.selection.integers import check_integer
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
+from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import at_nodes
+from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 # The authors' table for a ratio of 60 %, of LLaVA-1.5: tokens deleted of 576, by layer.
@@ -126,10 +131,12 @@ class FitPrune(FittedMethod):
         found[order[: n - n_keep - int(found.sum())]] += 1
         return dict(zip(table, found.tolist(), strict=True))
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Behind each layer that deletes, by its attention and no other."""
+        return tuple(Stage(layer + 1, AttentionRead(layer, fixed=True, by="product")) for layer in self._table)
+
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The tokens left by all deletions."""
-        from stgraph.kernels.cpu.top import top_of
-
         n = tokens.grid.n_nodes
         saved = tokens.signal("llm_attn_layers", self.name).tolist()
         nodes, cuts = np.arange(n), []
@@ -139,15 +146,51 @@ class FitPrune(FittedMethod):
                 for name in ("llm_attn_text_sum", "llm_attn_visual_mean")
             )
             product = cross * own
-            nodes = np.flatnonzero(top_of(product, nodes, max(1, nodes.size - count)))
+            nodes = _left(nodes, product, count)
             cuts.append((layer + 1, int(nodes.size)))
+        reasons = ["attention of the sequence before the first deletion"] if len(cuts) > 1 else []
+        return self._choice(nodes, product, n, cuts, reasons)
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Deletion by deletion, each by the attention among what the ones before have left."""
+        check_features(tokens)
+        view = self.budget.view(tokens, self.newlines)
+        n, rows, n_keep = view.grid.n_nodes, view.grid.rows, self._n_keep(view.grid, self.budget)
+        if self.exact_count and n_keep == n:
+            return self.finish(keep_everything(view), tokens, view, self.budget)
+        deleted = tuple(self._deleted(n, n_keep).items())
+
+        def after(nodes: Array, product: Array, cuts: list[tuple[int, int]]) -> Selection | Waiting:
+            while len(cuts) < len(deleted) and not deleted[len(cuts)][1]:
+                cuts = [*cuts, (deleted[len(cuts)][0] + 1, int(nodes.size))]
+            if len(cuts) == len(deleted):
+                return self.finish(self._choice(nodes, product, n, cuts, []), tokens, view, self.budget)
+            at, count = deleted[len(cuts)]
+
+            def resume(attention: Any) -> Selection | Waiting:
+                found = to_host(attention)[rows].astype(np.float64)
+                left = _left(nodes, found, count)
+                return after(left, found, [*cuts, (at + 1, int(left.size))])
+
+            return Waiting(self.stages()[len(cuts)], rows[nodes] if nodes.size < n else None, resume)
+
+        return after(np.arange(n), np.zeros(n), [])
+
+    def _choice(self, nodes: Array, product: Array, n: int, cuts: list[tuple[int, int]], reasons: list[str]) -> Choice:
         return Choice(
             nodes,
             ATTENTION,
             product[nodes],
-            exactness=approximate("attention of the sequence before the first deletion"),
+            exactness=approximate(*reasons),
             n_input=n,
             prune_layer=self.prune_layer,
             cuts=tuple(cuts) if len(cuts) > 1 else (),
             report={"left": [left for _, left in cuts]},
         )
+
+
+def _left(nodes: Array, product: Array, count: int) -> Array:
+    """Of ``nodes`` those that stay if ``count`` of least product go; one at least."""
+    from stgraph.kernels.cpu.top import top_of
+
+    return np.flatnonzero(top_of(product, nodes, max(1, nodes.size - count)))

@@ -68,7 +68,7 @@ class LlmReader:
                 "name a lower layer"
             )
         self._found: dict[tuple[str, int], Array] = {}
-        self._behind, self._visual, self._patches, self._raters = (np.empty(0, np.int64),) * 4
+        self._behind, self._patches, self._raters = (np.empty(0, np.int64),) * 3
 
     def open(self, stack: ExitStack) -> None:
         """Read from the pass that follows, until ``stack`` is closed."""
@@ -77,13 +77,12 @@ class LlmReader:
             stack.callback(layer.register_forward_pre_hook(self._read_states, with_kwargs=True).remove)
         stack.enter_context(recording(self._text, self.layers, self._read))
 
-    def place(self, behind: Array, visual: Array, patches: Array, raters: Array) -> None:
+    def place(self, behind: Array, patches: Array, raters: Array) -> None:
         """Say where the tokens are before the layers run.
 
         Parameters
         ----------
-        behind, visual, patches : columns of the prompt ([...] int64): text behind the video, visual tokens, those of
-            them that are patches
+        behind, patches : columns of the prompt ([...] int64): text behind the video, visual tokens but newlines
         raters : which of ``behind`` rate the patches (SparseVLM); read for ``llm_attn_text_even``
 
         Raises
@@ -94,7 +93,7 @@ class LlmReader:
         of_text = next((name for name in self._signals if name.startswith("llm_attn_text")), None)
         if of_text is not None and not len(behind):
             raise InputError(f"{of_text} is attention of the text behind the video, and this prompt has none there")
-        self._behind, self._visual, self._patches, self._raters = behind, visual, patches, raters
+        self._behind, self._patches, self._raters = behind, patches, raters
 
     def query(self) -> dict[str, Array]:
         """The signals of the pass that has run, but for ``importance``."""
@@ -138,7 +137,7 @@ class LlmReader:
                 at(self._patches),
             ),
             "llm_attn_text_sum": lambda: summed_maximum(*given, at(self._behind)),
-            "llm_attn_visual_mean": lambda: summed_maximum(*given, at(self._visual)) / len(self._visual),
+            "llm_attn_visual_mean": lambda: summed_maximum(*given, at(self._patches)) / len(self._patches),
             "llm_attn_textmax": lambda: text_maximum(*given, at(self._behind))[0],
             "llm_keys": lambda: key[0],
         }

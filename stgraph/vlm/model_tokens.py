@@ -144,7 +144,7 @@ class _Reader(Pruner):
         raters = np.empty(0, np.int64)
         if self.rated:
             raters = text_raters(VideoTokens(self.features, grid, {"text_embeds": self.text}), "llm_attn_text_even")
-        self.llm.place(behind, at, at[grid.rows], raters)
+        self.llm.place(behind, at[grid.rows], raters)
 
     def place(self) -> tuple[TokenGrid, Array]:
         """The grid over the visual tokens, and the column of the prompt of each."""

@@ -79,7 +79,7 @@ class PromptPass:
         """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
         import torch
 
-        from stgraph.vlm.attention_row import last_row, rotation_of, text_maximum, text_mean
+        from stgraph.vlm.attention_row import last_row, rotation_of, summed_maximum, text_maximum, text_mean
 
         seen = self._level.valid
         reads = [stage.attention for stage in self._stages if _read_of(stage, self._probe_layer) == layer]
@@ -99,12 +99,14 @@ class PromptPass:
             of_row = slice(row, row + 1)
             mask = attention_mask[of_row] if of_rows else attention_mask
             given, at = (query[of_row], key[of_row], mask, seen[of_row], options), behind.nonzero()[:, 0]
+            left = job.video.grid.rows if state.rows is None else state.rows
+            visual = _places(columns[row], seen[row], job.video, left)
             if read.by == "text":
                 found = text_maximum(*given, at)
+            elif read.by == "product":
+                found = (summed_maximum(*given, at) * summed_maximum(*given, visual) / len(visual))[None]
             else:
                 at = at[beside(state.queries, at)]
-                left = job.video.grid.rows if state.rows is None else state.rows
-                visual = _places(columns[row], seen[row], job.video, left)
                 even = read.by == "raters-even"
                 turned = rotation_of(self._text, self._turned, row) if even else None
                 found = text_mean(*given, at, turned, at, visual)
@@ -151,7 +153,7 @@ class PromptPass:
         found = self._attention.get((layer, None if by == "last" else id(job)))
         if found is None:
             raise unreadable(self._text.layers[layer].self_attn)
-        return found if by.startswith("raters") else found[0 if by == "text" else job.video.row]
+        return found if by.startswith("raters") else found[job.video.row if by == "last" else 0]
 
     def _resume(
         self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any, first: int

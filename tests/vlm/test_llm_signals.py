@@ -44,7 +44,7 @@ def test_a_dump_holds_what_selectors_ask_of_a_language_model() -> None:
 def test_rows_are_those_of_eager_attention(family: str) -> None:
     case = CASES[family](1)
     found = run(case, *BY_LAYER)
-    columns = found.signals["seq_index"]
+    columns = found.signals["seq_index"][found.grid.rows]
     every = torch.stack(eager(case).attentions)[:, 0].double()
     expected = {
         "llm_attn_last": every[:, :, -1].mean(1),
