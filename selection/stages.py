@@ -17,11 +17,14 @@ ATTENTION_SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers",
 """Signals that a running model gives: what its language model's last prompt token attends to."""
 
 TEXT_SIGNALS = frozenset(
-    {"llm_attn_textmax", "llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean"}
+    {
+        *("llm_attn_textmax", "llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean"),
+        *("llm_keys", "llm_hidden"),
+    }
 )
 """Signals that a running model gives to stages that read attention by text."""
 
-READINGS = ("last", "text", "product", "raters", "raters-even")
+READINGS = ("last", "text", "product", "keys", "raters", "raters-even")
 """Whose attention a stage may read; see :class:`AttentionRead`."""
 
 PROMPT_SIGNALS = frozenset({"text_embeds"})
@@ -61,8 +64,10 @@ class Stage:
     ----------
     layer : decoder layer, from 0, before which tokens are cut; 0 is before the language model
     attention : the attention that ranks the tokens; None if the language model's attention is not used
-    states : hidden states also read, and possibly merged: "input", those entering ``layer``, or "mlp", those entering
-        the feed-forward block of the layer before; None for none, as always at ``layer`` 0
+    states : hidden states also read, and possibly merged: "input", those entering ``layer``, "normed", these under the
+        language model's final norm, or "mlp", those entering the feed-forward block of the layer before; None for none,
+        as always at ``layer`` 0
+    text : whether the text tokens behind the video are read, too: their values follow those of the video's rows
     caches : whether dropped tokens are also removed from the caches of the layers before, so that generated tokens do
         not see them in any layer
     onwards : whether the stage may repeat before each deeper layer, with the attention of a correspondingly deeper
@@ -72,6 +77,7 @@ class Stage:
     layer: int = 0
     attention: AttentionRead | None = None
     states: str | None = None
+    text: bool = False
     caches: bool = False
     onwards: bool = False
 
@@ -96,8 +102,8 @@ class Waiting:
     rows : [k] int64, ascending: rows of the tokens that remain until then and take part in the attention; None for all
     resume : continues with the attention to each row, [n] float64, 0 at rows that took no part, on the device of the
         tokens; None if the stage reads none, [q, n] for raters. States, if read, are a second argument, [k, d] of
-        ``rows``. Returns the selection or the next :class:`Waiting`, or a :class:`Merged` of either if states are
-        merged
+        ``rows``. If text is read, too, its m tokens follow in both. Returns the selection or the next
+        :class:`Waiting`, or a :class:`Merged` of either if states are merged
     assignment : [k, n] scipy.sparse.csr_array over the rows of the tokens, if the remaining ones are weighted sums:
         merged once, before the language model. The resulting selection has an assignment, too
     positions : "original", or "compact" if rows are renumbered before the language model, which overrides the
@@ -174,16 +180,16 @@ def check_stages(by: str, stages: Any) -> tuple[Stage, ...]:
     if not all(isinstance(read, AttentionRead) for read in reads):
         raise InputError(f"{by}: the attention of a stage must be an AttentionRead(...) or None")
     if not all(read.by in READINGS for read in reads):
-        raise InputError(f"{by}: attention must be read by 'last' or 'text'")
+        raise InputError(f"{by}: attention must be read by one of {', '.join(map(repr, READINGS))}")
     layers = [stage.layer for stage in stages]
     for layer in [*layers, *(read.layer for read in reads if read.layer is not None)]:
         if not isinstance(layer, (int, np.integer)) or isinstance(layer, bool) or layer < 0:
             raise InputError(f"{by}: a stage names the layer {layer!r}; it must be an integer from 0 on")
     for stage in stages:
-        if stage.states not in (None, "input", "mlp") or (stage.states is not None and not stage.layer):
+        if stage.states not in (None, "input", "normed", "mlp") or (stage.states is not None and not stage.layer):
             raise InputError(
-                f"{by}: a stage before layer {stage.layer} reads the states {stage.states!r}; they must be 'input' or "
-                "'mlp', before a layer from 1 on, or None"
+                f"{by}: a stage before layer {stage.layer} reads the states {stage.states!r}; they must be 'input', "
+                "'normed' or 'mlp', before a layer from 1 on, or None"
             )
     if layers != sorted(layers):
         raise InputError(f"{by}: stages() name the layers {layers}; they must be in the order in which they are run")

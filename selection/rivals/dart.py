@@ -12,11 +12,14 @@ from stgraph.devices import astype, beside, concatenated, to_host
 from stgraph.errors import InputError
 from stgraph.frame_work import joined
 from stgraph.selection.budget import Budget
-from stgraph.selection.choice import Choice
+from stgraph.selection.choice import Choice, keep_everything
+from stgraph.selection.finite import check_features
 from stgraph.selection.integers import check_integer
 from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY, REPRESENTATIVE
+from stgraph.selection.result import Selection
 from stgraph.selection.rivals.unit_features import wide_units
+from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
 
 _ROWS = 4096  # held in float64 at a time
@@ -124,6 +127,27 @@ class Dart(DartEmbedding):
     def prune_layer(self) -> int:  # type: ignore[override]
         """The layer at which the method prunes."""
         return self.layer
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Before ``layer``, by the keys of the layer before and the states that leave it, the text's among them."""
+        return (Stage(self.layer, AttentionRead(self.layer - 1, fixed=True, by="keys"), "normed", text=True),)
+
+    def begin(self, tokens: VideoTokens, layer: int) -> Selection | Waiting:
+        """Choose once the language model has run up to ``layer``."""
+        check_features(tokens)
+        view = self.budget.view(tokens, self.newlines)
+        n_keep, rows = self._n_keep(view.grid, self.budget), view.grid.rows
+        if n_keep == view.grid.n_nodes:
+            return self.finish(keep_everything(view), tokens, view, self.budget)
+
+        def resume(norms: Any, states: Any) -> Selection:
+            n, found = tokens.grid.n_tokens, to_host(norms)
+            there = beside(rows, states)
+            visual, text = (found[rows], states[there]), (found[n:], states[n:])
+            account = {"n_input": view.grid.n_nodes, "prune_layer": self.layer}
+            return self.finish(self._chosen(visual, text, n_keep, **account), tokens, view, self.budget)
+
+        return Waiting(self.stages()[0], None, resume)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """``n_keep`` tokens by the states of the LLM."""

@@ -93,6 +93,17 @@ def summed_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options
     return total
 
 
+def key_norms(key: Any, length: int) -> Any:
+    """[B, L] float64: L1 norm of each token's keys, all key heads together.
+
+    Parameters
+    ----------
+    key : [B, kv_heads, n >= L, c]
+    length : L
+    """
+    return key[:, :, :length].double().abs().sum((1, 3))
+
+
 def rotation_of(text: Any, turned: Any, row: int) -> tuple[Any, Any]:
     """Cosines and sines ([L, c] each) by which a layer turns one row of the batch.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import beside, to_host
+from stgraph.devices import beside, concatenated, to_host
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import Merged, Waiting
@@ -69,9 +69,10 @@ class Job:
         rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
         return np.arange(self.video.grid.n_tokens) if rows is None else rows
 
-    def resume(self, attention: Any, states: Any = None) -> Any:
+    def resume(self, attention: Any, states: Any = None, text: Any = None) -> Any:
         """Go on with the attention to the whole row of the batch, [S] or [q, S], and the states of :attr:`rows`,
-        [k, d]; None where the stage reads none.
+        [k, d]; None where the stage reads none. Where it reads text, ``text`` are its columns ([m] int64), whose values
+        follow the video's in [n + m]; states have them already.
 
         Returns
         -------
@@ -81,6 +82,8 @@ class Job:
         start = perf_counter()
         self.merged |= is_merge(self.state)
         found = None if attention is None else attention[..., self.video.start : self.video.stop]
+        if found is not None and text is not None:
+            found = concatenated((found, attention[text.to(found.device)]))
         if found is not None and self.n_candidates is None:
             self.n_candidates = self.video.grid.n_nodes if self.state.rows is None else len(self.state.rows)
         reads = [found] if self.state.stage.states is None else [found, states]

@@ -79,7 +79,7 @@ class PromptPass:
         """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
         import torch
 
-        from stgraph.vlm.attention_row import last_row, rotation_of, summed_maximum, text_maximum, text_mean
+        from stgraph.vlm.attention_row import key_norms, last_row, rotation_of, summed_maximum, text_maximum, text_mean
 
         seen = self._level.valid
         reads = [stage.attention for stage in self._stages if _read_of(stage, self._probe_layer) == layer]
@@ -103,6 +103,8 @@ class PromptPass:
             visual = _places(columns[row], seen[row], job.video, left)
             if read.by == "text":
                 found = text_maximum(*given, at)
+            elif read.by == "keys":
+                found = key_norms(key[of_row], query.shape[2])
             elif read.by == "product":
                 found = (summed_maximum(*given, at) * summed_maximum(*given, visual) / len(visual))[None]
             else:
@@ -164,9 +166,17 @@ class PromptPass:
 
         job.probed = job.probed if read is None else read
         columns, rows, at = torch.gather(self._columns, 1, self._level.at), job.rows, None
-        if state.stage.states is not None:
-            at = _places(columns[job.video.row], self._level.valid[job.video.row], job.video, rows)
-        weights = job.resume(found, None if at is None else hidden[job.video.row, at].detach())
+        stage, here, text = state.stage, job.video.row, None
+        if stage.text:
+            text = self._texts[here].nonzero()[:, 0]
+            text = text[text >= job.video.stop]
+        states = None
+        if stage.states is not None:
+            at = _places(columns[here], self._level.valid[here], job.video, rows)
+            read_at = at if text is None else torch.cat([at, _among(columns[here], self._level.valid[here], text)])
+            states = hidden[here, read_at].detach()
+            states = self._normed(states) if stage.states == "normed" else states
+        weights = job.resume(found, states, text)
         if is_merge(job.state) and not job.merged:
             raise UnavailableError(
                 f"a selector merges tokens before decoder layer {layer} without a stage that reads their states: its "
@@ -182,6 +192,15 @@ class PromptPass:
                 hidden[row, new] = merge_tensor(weights, hidden[row, old])
                 if self._deep is not None:
                     self._deep.merge(first, row, self._level.at[row, old], self._level.at[row, new], weights)
+
+    def _normed(self, states: Any) -> Any:
+        """States under the final norm of the text model."""
+        norm = getattr(self._text, "norm", None)
+        if norm is None:
+            raise UnavailableError(
+                f"{type(self._text).__name__} has no final norm named norm, under which this selector compares states"
+            )
+        return norm(states)
 
     def _shortened(self, layer: int, jobs: Sequence[Job], hidden: Any) -> Any:
         """The columns that are left before ``layer``, once these videos go on with fewer."""
@@ -239,9 +258,13 @@ def _counted(columns: Any) -> Any:
 
 def _places(columns: Any, valid: Any, video: Video, rows: Any) -> Any:
     """[k] int64: where rows of a video are among the columns that are left of one row of the batch ([L] each)."""
+    return _among(columns, valid, beside(rows, columns) + video.start)
+
+
+def _among(columns: Any, valid: Any, wanted: Any) -> Any:
+    """[k] int64: where these columns of the prompt are among those that are left of one row."""
     import torch
 
-    wanted = beside(rows, columns) + video.start
     return torch.searchsorted(columns[valid], wanted) + int((~valid).sum())
 
 

@@ -105,9 +105,9 @@ def test_refused() -> None:
         stgraph.compress(case.model, stgraph.selector("prunevid-attention", retain_ratio=0.3))
     with pytest.raises(InputError, match="text in decoder layer 2, before which it cuts"):
         stgraph.compress(case.model, Steps(Stage(2, AttentionRead(2, fixed=True, by="text"))))
-    with pytest.raises(InputError, match="attention must be read by 'last' or 'text'"):
+    with pytest.raises(InputError, match="attention must be read by one of 'last', 'text', "):
         stgraph.compress(case.model, Steps(Stage(2, AttentionRead(1, by="mean"))))
-    with pytest.raises(InputError, match="reads the states 'output'; they must be 'input' or 'mlp'"):
+    with pytest.raises(InputError, match="reads the states 'output'; they must be 'input', 'normed' or 'mlp'"):
         stgraph.compress(case.model, Steps(Stage(2, states="output")))
     with stgraph.compress(case.model, selector), pytest.raises(InputError, match="guesses in assisted decoding"):
         case.model(**case.inputs, logits_to_keep=3)

@@ -162,5 +162,5 @@ def test_refused() -> None:
         stgraph.compress(case.model, stgraph.selector("sparsevlm", n_keep=9, layers=1, table=1), where="before")
     with pytest.raises(InputError, match="reads the attention of the prompt's text in decoder layer 1, before which"):
         stgraph.compress(case.model, Steps(Stage(1, AttentionRead(1, fixed=True, by="raters"))))
-    with pytest.raises(MissingSignalError, match="llm_hidden"):
-        stgraph.compress(case.model, stgraph.selector("dart", n_keep=9))
+    with pytest.raises(MissingSignalError, match="clip_joint"):
+        stgraph.compress(case.model, stgraph.selector("cdpruner", n_keep=9, relevance="clip"))
