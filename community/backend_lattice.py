@@ -47,11 +47,12 @@ _COMPILED = Capabilities(
 
 
 class LatticeLeiden(_Lattice):
-    """Leiden in compiled loops, linear in the edges, without randomness; communities are connected. Edges on a GPU are
-    searched there in rounds of moves: other labels of nearly the same quality."""
+    """Leiden in compiled loops, linear in the edges, without randomness; communities are connected. On tokens it starts
+    from boxes of the lattice, on other graphs from single nodes. Edges on a GPU are searched there in rounds of moves:
+    other labels of nearly the same quality."""
 
     parameters: Mapping[str, Parameter] = {
-        "n_iterations": Parameter(3, "passes, each starting from the communities of the last", least=1, most=1_000)
+        "n_iterations": Parameter(2, "passes, each starting from the communities of the last", least=1, most=1_000)
     }
 
     def __init__(self, name: str, objective: str) -> None:
@@ -68,6 +69,7 @@ class LatticeLeiden(_Lattice):
             modularity=self.capabilities.objective == "modularity",
             max_size=params.max_size,
             n_iterations=int(params.options["n_iterations"]),
+            lattice=(edges.similarity, edges.tau, edges.switches) if isinstance(edges, LatticeEdges) else None,
         )
 
 

@@ -31,7 +31,8 @@ def command(
     cpu_time: Annotated[
         bool,
         typer.Option(
-            "--cpu-time", help="Only our stages, in CPU time of one thread: for a machine shared with others."
+            "--cpu-time",
+            help="Only our stages, or with --cpm the searches, in CPU time of one thread: for a shared machine.",
         ),
     ] = False,
     cpm: Annotated[
@@ -71,12 +72,13 @@ def command(
     _check_together(cpm, prefill, device, clips)
     others = {
         "--selectors": selectors,
-        "--cpm": cpm,
         "--prefill": prefill,
         "--peer": peers,
         "--device": device != "cpu",
     }
     _check_cpu_time(cpu_time, [name for name, given in others.items() if given])
+    if cpu_time:
+        set_num_threads(1)
     if peers:
         _peers(_folders(peers), n_rounds, quick, device, output, chosen, quiet)
         return
@@ -84,7 +86,7 @@ def command(
         _gpu(n_rounds, quick, device, output, chosen, quiet)
         return
     if cpm:
-        _cpm(clips or [], n_rounds, quick, output, chosen, quiet)
+        _cpm(clips or [], n_rounds, quick, output, chosen, quiet, cpu_time)
         return
     if prefill:
         _prefill(n_rounds, quick, output, chosen, quiet)
@@ -92,8 +94,6 @@ def command(
     cases: tuple[Case, ...] = () if selectors else CASES
     if quick:
         cases = tuple(case for case in cases if case.d == 128)[:1]
-    if cpu_time:
-        set_num_threads(1)
     tables: dict[str, list[dict[str, object]]] = {"rows": []}
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
@@ -144,23 +144,25 @@ def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | N
 
 
 def _check_cpu_time(cpu_time: bool, others: list[str]) -> None:
-    """Raise InputError if --cpu-time is combined with other measurements."""
+    """Raise InputError if --cpu-time is combined with measurements that are not timed by it."""
     if cpu_time and others:
         raise InputError(f"--cpu-time measures the stages on the CPU alone; leave out {others[0]}")
 
 
-def _cpm(clips: list[Path], n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:
+def _cpm(
+    clips: list[Path], n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool, cpu_time: bool
+) -> None:
     from stgraph.bench.speed.cpm import SIZES, measure_cpm
-    from stgraph.bench.speed.stages import machine
 
     tokens = dict(options.open_tokens(path, quiet=quiet) for path in (None, *clips))
     with options.progress_bar(quiet) as progress:
-        rows = measure_cpm(tokens, n_rounds, lambda label: progress(label, 0.5), SIZES[:1] if quick else SIZES)
+        sizes = SIZES[:1] if quick else SIZES
+        rows = measure_cpm(tokens, n_rounds, lambda label: progress(label, 0.5), sizes, cpu_time)
     if results.wants_table(output, chosen, quiet):
         from stgraph.viz.terminal.speed import cpm_tables
 
         console = options.console()
-        console.print(machine(), style="bold")
+        console.print(rows[0]["machine"], style="bold")
         console.print(cpm_tables(rows))
     results.deliver({"rows": rows}, output, chosen, quiet)
 

@@ -173,3 +173,7 @@ def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if row["times_faster"]:
             assert float(row["times_faster"]) == pytest.approx(peers[row["case"]] / float(row["seconds"]))
     assert "sample (10,240 tokens)" in text and "share of" in text
+    monkeypatch.setattr("stgraph.bench.speed.cpm.SIZES", sizes[1:])
+    cpu = strict_json(run("bench", "--cpm", "--cpu-time", "--rounds", "1", "--format", "json"))["rows"]
+    assert {row["case"] for row in cpu} == {"sample", "synthetic 4x6x6x8 float32"}
+    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 threads, CPU time") for row in cpu)

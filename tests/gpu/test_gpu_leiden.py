@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
-from tensors import tensor
+from lattices import noise_lattice
+from tensors import same, tensor
 from zoo import bridged_cliques, graph, lattice, mixed
 
 import stgraph
 from stgraph import EdgeList
 from stgraph.community.quality import cpm, modularity
 from stgraph.kernels.cpu.components import connected_components
+from stgraph.kernels.cpu.lattice_boxes import box_pieces
 from stgraph.kernels.cpu.leiden import leiden as on_cpu
+from stgraph.lattice_edges import LatticeEdges
 
 pytestmark = pytest.mark.usefixtures("interpreter")
 Array = np.ndarray[Any, Any]
 
 TOLERANCE = 0.97  # of the CPU's quality, on graphs this small; 0.99 and more on larger ones
 SMALL = {
+    "tokens": lambda: LatticeEdges(np.abs(noise_lattice((3, 4, 5))), 0.2, (True, True, True)),
     "lattice": lambda: lattice((3, 4, 4), seed=3),
     "lattice with holes": lambda: lattice((3, 4, 4), share=0.6),
     "two cliques": bridged_cliques,
@@ -31,10 +36,17 @@ def tensors(edges: EdgeList) -> tuple[Any, Any, Any]:
     return tensor(edges.src), tensor(edges.dst), tensor(edges.weight)
 
 
+def lattice_of(edges: EdgeList) -> Any:
+    """What the kernels take as the lattice, in arrays; None for other graphs."""
+    return (edges.similarity, edges.tau, edges.switches) if isinstance(edges, LatticeEdges) else None
+
+
 def found(edges: EdgeList, resolution: float, **options: Any) -> Array:
     from stgraph.kernels.gpu.leiden import leiden
 
-    labels: Array = leiden(edges.n_nodes, *tensors(edges), resolution, **options).numpy()
+    boxes = lattice_of(edges)
+    boxes = boxes and (tensor(boxes[0]), *boxes[1:])
+    labels: Array = leiden(edges.n_nodes, *tensors(edges), resolution, lattice=boxes, **options).numpy()
     return labels
 
 
@@ -52,7 +64,10 @@ def test_connected_and_of_nearly_the_quality_of_the_cpu(shape: str, by_modularit
     edges, value = SMALL[shape](), modularity if by_modularity else cpm
     labels = found(edges, resolution, modularity=by_modularity, n_iterations=2)
     check(edges, labels)
-    theirs = on_cpu(edges.n_nodes, edges.src, edges.dst, edges.weight, resolution, modularity=by_modularity)
+    theirs = on_cpu(
+        edges.n_nodes, edges.src, edges.dst, edges.weight, resolution, modularity=by_modularity,
+        lattice=lattice_of(edges),
+    )  # fmt: skip
     assert value(edges, labels, resolution) >= TOLERANCE * value(edges, theirs, resolution)
 
 
@@ -111,6 +126,19 @@ def test_no_round_lowers_the_quality(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_graphs_without_anything_to_search(pairs: list[tuple[int, int]]) -> None:
     edges = graph(3, pairs, 0.9)
     assert found(edges, 0.05).tolist() == ([0, 0, 1] if pairs else [0, 1, 2])
+
+
+@pytest.mark.parametrize("families", [(True, True, True), (False, True, True)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 7), (3, 3, 2), (4, 5, 6)], ids=str)
+def test_boxes_are_those_of_the_cpu(shape: tuple[int, int, int], families: tuple[bool, bool, bool]) -> None:
+    from stgraph.kernels.gpu.lattice_boxes import box_pieces as on_gpu
+
+    for seed in range(3):
+        similarity = noise_lattice(shape, seed)
+        mass = np.random.default_rng(seed).uniform(0.5, 2.0, similarity[0].size)
+        for gamma, cap in product((0.02, 0.2, 0.7), (1, 3, 99)):
+            expected = box_pieces(similarity, 0.1, families, mass, gamma, cap)
+            same(on_gpu(tensor(similarity), 0.1, families, tensor(mass), gamma, cap), expected)
 
 
 def test_edges_on_a_gpu_are_searched_there() -> None:

@@ -40,13 +40,14 @@ def cpm_tables(rows: Sequence[Row]) -> RenderableType:
         inside = [row for row in rows if row["case"] == case]
         table = new_table(f"{case} ({inside[0]['n_tokens']:,} tokens)")
         table.add_column("by", no_wrap=True)
-        for head in ("median ms", "times\nfaster", "communities", "share of\nigraph's CPM"):
+        for head in ("median ms", "µs per\ntoken", "times\nfaster", "communities", "share of\nigraph's CPM"):
             table.add_column(head, justify="right")
         for row in inside:
             faster, share = row["times_faster"], row["cpm_ratio"]
             table.add_row(
                 row["by"],
                 shown("seconds", row["seconds"]),
+                f"{1e6 * row['seconds'] / row['n_tokens']:,.2f}",
                 "" if faster is None else f"{faster:,.1f}",
                 f"{row['n_communities']:,}",
                 "" if share is None else f"{100 * share:.1f} %",

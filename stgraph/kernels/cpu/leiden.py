@@ -2,22 +2,48 @@
 
 One quality serves both objectives: sum over communities of [w_c - gamma M_c^2 / 2], where w_c is the weight inside and
 M_c the sum of the node masses. Masses of 1 give the constant Potts model, masses of the weighted degree and
-gamma / 2m give modularity (both up to a constant). Nodes are visited in a fixed order, ties go to the smallest
-community, and everything is sequential: the same labels on any thread count.
+gamma / 2m give modularity (both up to a constant).
+
+Two things are not Leiden's. A lattice starts from boxes of tokens instead of single ones (``lattice_boxes.py``). And a
+pass goes back down: after moves on the coarsest graph come moves on each finer one, to the nodes themselves (multilevel
+refinement; Rotta and Noack 2011), so that the borders of communities are set at every scale.
+
+Nodes are visited in a fixed order, ties go to the smallest community, and moves are made one after the other: the same
+labels on any thread count.
 """
 
 from __future__ import annotations
 
-import numba
+from dataclasses import dataclass
+
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, _number
+from stgraph.kernels.cpu.lattice_boxes import box_pieces
+from stgraph.kernels.cpu.leiden_moves import move, refine
 
-_LEVELS = 64  # each level at least removes a node; real graphs take fewer than ten
+Lattice = tuple[Array, float, tuple[bool, bool, bool]]
 
 
-@numba.njit(nogil=True, cache=True)
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """A graph of one level: [n + 1] starts; neighbour and weight for each end of an edge; masses and sizes [n]."""
+
+    starts: Array
+    neighbour: Array
+    value: Array
+    mass: Array
+    size: Array
+
+    @property
+    def graph(self) -> tuple[Array, Array, Array, Array, Array]:
+        """The five arrays, as the kernels take them."""
+        return self.starts, self.neighbour, self.value, self.mass, self.size
+
+
+@compiled()
 def _adjacency(n, src, dst, weight):  # type: ignore[no-untyped-def]
     starts = np.zeros(n + 1, np.int64)
     for e in range(src.size):
@@ -36,129 +62,7 @@ def _adjacency(n, src, dst, weight):  # type: ignore[no-untyped-def]
     return starts, neighbour, value
 
 
-@numba.njit(nogil=True, cache=True)
-def _move(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ignore[no-untyped-def]
-    # Nodes wait in a ring; a node that moves calls back its neighbours in other communities.
-    n = mass.size
-    group_mass, group_size, members = np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.int32)
-    for v in range(n):
-        group_mass[labels[v]] += mass[v]
-        group_size[labels[v]] += size[v]
-        members[labels[v]] += 1
-    empty, n_empty = np.empty(n, np.int32), 0
-    for c in range(n - 1, -1, -1):
-        if members[c] == 0:
-            empty[n_empty] = c
-            n_empty += 1
-    ring, waits = np.arange(n, dtype=np.int32), np.ones(n, np.bool_)
-    head, n_waiting, moves = 0, n, 0
-    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.int32)
-    visit = 0
-    while n_waiting > 0:
-        v = ring[head]
-        head = head + 1 if head + 1 < n else 0
-        n_waiting -= 1
-        waits[v] = False
-        own, visit, n_touched = labels[v], visit + 1, 0
-        seen[own] = visit
-        weight_to[own] = 0.0
-        for e in range(starts[v], starts[v + 1]):
-            c = labels[neighbour[e]]
-            if seen[c] != visit:
-                seen[c] = visit
-                weight_to[c] = 0.0
-                touched[n_touched] = c
-                n_touched += 1
-            weight_to[c] += value[e]
-        pull = gamma * mass[v]
-        best, gain = own, weight_to[own] - pull * (group_mass[own] - mass[v])
-        least = 1e-10 * (abs(gain) + pull * mass[v])  # what rounding alone may differ by
-        for i in range(n_touched):
-            c = touched[i]
-            if group_size[c] + size[v] > cap:
-                continue
-            other = weight_to[c] - pull * group_mass[c]
-            if other > gain + least or (best != own and c < best and other >= gain):
-                best, gain = c, other
-        if gain < -least and members[own] > 1:
-            best = empty[n_empty - 1]
-            n_empty -= 1
-        if best == own:
-            continue
-        group_mass[own] -= mass[v]
-        group_size[own] -= size[v]
-        members[own] -= 1
-        if members[own] == 0:
-            group_mass[own] = 0.0
-            empty[n_empty] = own
-            n_empty += 1
-        group_mass[best] += mass[v]
-        group_size[best] += size[v]
-        members[best] += 1
-        labels[v] = best
-        moves += 1
-        for e in range(starts[v], starts[v + 1]):
-            u = neighbour[e]
-            if labels[u] != best and not waits[u]:
-                waits[u] = True
-                tail = head + n_waiting
-                ring[tail if tail < n else tail - n] = u
-                n_waiting += 1
-    return moves
-
-
-@numba.njit(nogil=True, cache=True)
-def _refine(starts, neighbour, value, mass, size, labels, gamma, cap, backwards):  # type: ignore[no-untyped-def]
-    # Within each community, from single nodes: a node that is still alone joins the neighbour of the best gain, if both
-    # are well connected to the rest of the community. Pieces grow along edges, so each is connected. Going backwards
-    # finds other pieces, from which the next moves get out of what the last pass was stuck in.
-    n = mass.size
-    whole = np.zeros(n)
-    for v in range(n):
-        whole[labels[v]] += mass[v]
-    piece = np.arange(n, dtype=np.int32)
-    piece_mass, piece_size, alone = mass.copy(), size.copy(), np.ones(n, np.bool_)
-    outward = np.zeros(n)  # weight from a piece to the rest of its community
-    for v in range(n):
-        for e in range(starts[v], starts[v + 1]):
-            if labels[neighbour[e]] == labels[v]:
-                outward[v] += value[e]
-    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.int32)
-    for i in range(n):
-        v = n - 1 - i if backwards else i
-        rest = whole[labels[v]] - mass[v]
-        if not alone[v] or outward[v] < gamma * mass[v] * rest:
-            continue
-        n_touched = 0
-        for e in range(starts[v], starts[v + 1]):
-            u = neighbour[e]
-            if labels[u] != labels[v]:
-                continue
-            c = piece[u]
-            if seen[c] != v:
-                seen[c] = v
-                weight_to[c] = 0.0
-                touched[n_touched] = c
-                n_touched += 1
-            weight_to[c] += value[e]
-        best, gain = v, 0.0
-        for k in range(n_touched):
-            c = touched[k]
-            if piece_size[c] + size[v] > cap or outward[c] < gamma * piece_mass[c] * (whole[labels[v]] - piece_mass[c]):
-                continue
-            other = weight_to[c] - gamma * mass[v] * piece_mass[c]
-            if other > gain or (other == gain and best != v and c < best):
-                best, gain = c, other
-        if best != v:
-            piece[v] = best
-            alone[v] = alone[best] = False
-            outward[best] += outward[v] - 2.0 * weight_to[best]
-            piece_mass[best] += mass[v]
-            piece_size[best] += size[v]
-    return piece
-
-
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _renumber(labels):  # type: ignore[no-untyped-def]
     new, count = np.full(labels.size, -1, np.int32), 0
     for i in range(labels.size):
@@ -169,13 +73,18 @@ def _renumber(labels):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(nogil=True, cache=True)
-def _aggregate(starts, neighbour, value, piece, n_pieces):  # type: ignore[no-untyped-def]
+@compiled()
+def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  # type: ignore[no-untyped-def]
     # Members by piece with a counting sort; each piece's edges are summed in a dense row that is never cleared.
     n = piece.size
     first = np.zeros(n_pieces + 1, np.int64)
+    new_mass, new_size = np.zeros(n_pieces), np.zeros(n_pieces, np.int64)
+    new_labels = np.empty(n_pieces, np.int32)
     for v in range(n):
         first[piece[v] + 1] += 1
+        new_mass[piece[v]] += mass[v]
+        new_size[piece[v]] += size[v]
+        new_labels[piece[v]] = labels[v]
     for c in range(n_pieces):
         first[c + 1] += first[c]
     at, members = first[:-1].copy(), np.empty(n, np.int32)
@@ -200,49 +109,16 @@ def _aggregate(starts, neighbour, value, piece, n_pieces):  # type: ignore[no-un
                     used += 1
                 new_value[place[other]] += value[e]
         new_starts[c + 1] = used
-    return new_starts, new_neighbour[:used].copy(), new_value[:used].copy()
+    return new_starts, new_neighbour[:used].copy(), new_value[:used].copy(), new_mass, new_size, new_labels
 
 
-@numba.njit(nogil=True, cache=True)
-def _leiden(starts, neighbour, value, mass, gamma, cap, n_iterations):  # type: ignore[no-untyped-def]
-    n = mass.size
-    found = np.arange(n, dtype=np.int32)
-    for iteration in range(n_iterations):
-        level = (starts, neighbour, value)
-        level_mass, level_size = mass.copy(), np.ones(n, np.int64)
-        labels, node, moves = found.copy(), np.arange(n, dtype=np.int32), 0
-        for _ in range(_LEVELS):
-            moves += _move(level[0], level[1], level[2], level_mass, level_size, labels, gamma, cap)
-            n_groups = _renumber(labels)
-            for v in range(n):
-                found[v] = labels[node[v]]
-            if n_groups == labels.size:
-                break
-            back = iteration % 2 == 1
-            piece = _refine(level[0], level[1], level[2], level_mass, level_size, labels, gamma, cap, back)
-            n_pieces = _renumber(piece)
-            if n_pieces == labels.size:
-                break
-            level = _aggregate(level[0], level[1], level[2], piece, n_pieces)
-            new_mass, new_size = np.zeros(n_pieces), np.zeros(n_pieces, np.int64)
-            new_labels = np.empty(n_pieces, np.int32)
-            for v in range(piece.size):
-                new_mass[piece[v]] += level_mass[v]
-                new_size[piece[v]] += level_size[v]
-                new_labels[piece[v]] = labels[v]
-            level_mass, level_size, labels = new_mass, new_size, new_labels
-            for v in range(n):
-                node[v] = piece[node[v]]
-        if moves == 0:
-            break
-    return found
-
-
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _connected(starts, neighbour, labels):  # type: ignore[no-untyped-def]
     # A community that is left in two pieces counts as two: that never lowers the quality.
     n = labels.size
-    parent = np.arange(n, dtype=np.int32)
+    parent = np.empty(n, np.int32)
+    for v in range(n):
+        parent[v] = v
     for v in range(n):
         for e in range(starts[v], starts[v + 1]):
             u = neighbour[e]
@@ -255,7 +131,7 @@ def _connected(starts, neighbour, labels):  # type: ignore[no-untyped-def]
     return _number(parent, n)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _strength(starts, value):  # type: ignore[no-untyped-def]
     strength = np.zeros(starts.size - 1)
     for v in range(strength.size):
@@ -273,7 +149,8 @@ def leiden(
     *,
     modularity: bool = False,
     max_size: int | None = None,
-    n_iterations: int = 3,
+    n_iterations: int = 2,
+    lattice: Lattice | None = None,
 ) -> Array:
     """[N] int32 canonical labels of connected communities, by Leiden on CPM or on modularity.
 
@@ -283,12 +160,42 @@ def leiden(
     resolution : gamma of the objective
     max_size : most nodes of a community, held inside the search; None for no bound
     n_iterations : passes, each starting from the communities of the last; fewer where nothing moves any more
+    lattice : (similarity, tau, families) the edges come from, as :func:`stgraph.kernels.cpu.lattice.components` takes
+        them: the search then starts from boxes of tokens; None: from single nodes
     """
     starts, neighbour, value = _adjacency(n_nodes, src, dst, weight)
-    mass, gamma = np.ones(n_nodes), resolution
+    mass, gamma = np.ones(n_nodes), float(resolution)
     if modularity:
         mass = _strength(starts, value)
-        gamma = resolution / max(mass.sum(), np.finfo(np.float64).tiny)
-    cap = n_nodes if max_size is None else max_size
-    labels: Array = _connected(starts, neighbour, _leiden(starts, neighbour, value, mass, gamma, cap, n_iterations))[0]
-    return labels
+        gamma = resolution / max(float(mass.sum()), float(np.finfo(np.float64).tiny))
+    base, cap = _Level(starts, neighbour, value, mass, np.ones(n_nodes, np.int64)), max_size or n_nodes
+    labels = box_pieces(*lattice, mass, gamma, cap) if lattice else np.arange(n_nodes, dtype=np.int32)
+    move(*base.graph, labels, gamma, cap)
+    for iteration in range(n_iterations):
+        labels, moves = _pass(base, labels, gamma, cap, iteration % 2 == 1)
+        if not moves:
+            break
+    canonical: Array = _connected(starts, neighbour, labels)[0]
+    return canonical
+
+
+def _pass(base: _Level, labels: Array, gamma: float, cap: int, backwards: bool) -> tuple[Array, int]:
+    """One pass from the communities ``labels``, which no move on ``base`` improves: refinement, aggregation and moves,
+    level by level, then moves on each level on the way back. The new labels, and how many moves that took."""
+    level, finer, moves = base, [], 0
+    while True:
+        n_groups = _renumber(labels)
+        if n_groups == labels.size:
+            break
+        piece = refine(*level.graph, labels, gamma, cap, backwards)
+        n_pieces = _renumber(piece)
+        if n_pieces == labels.size:
+            break
+        finer.append((level, piece))
+        *graph, labels = _aggregate(*level.graph, labels, piece, n_pieces)
+        level = _Level(*graph)
+        moves += move(*level.graph, labels, gamma, cap)
+    for level, piece in reversed(finer):
+        labels = labels[piece]
+        moves += move(*level.graph, labels, gamma, cap)
+    return labels, moves

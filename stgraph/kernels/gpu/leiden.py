@@ -18,11 +18,11 @@ import triton
 import triton.language as tl
 
 from stgraph.kernels.gpu.components import canonical_labels, connected_components
+from stgraph.kernels.gpu.lattice_boxes import box_pieces
 from stgraph.kernels.gpu.rows import SIZES, blocks, launch
 from stgraph.kernels.gpu.sums import group_sums, merged_edges, segment_sums
 
 _BLOCK = 128
-_LEVELS = 64  # each level at least removes a node
 _HASH = 0x9E3779B1  # odd, so that multiples are distinct modulo 2^31
 _LAST = 2**31 - 1
 
@@ -221,14 +221,15 @@ def leiden(
     *,
     modularity: bool = False,
     max_size: int | None = None,
-    n_iterations: int = 3,
+    n_iterations: int = 2,
+    lattice: tuple[Any, float, tuple[bool, bool, bool]] | None = None,
 ) -> Any:
     """[N] int32 canonical labels of connected communities, by Leiden on CPM or on modularity.
 
     Parameters
     ----------
     src, dst, weight : [E] tensors, each edge once, weights above 0
-    resolution, modularity, max_size, n_iterations : as of :func:`stgraph.kernels.cpu.leiden.leiden`
+    resolution, modularity, max_size, n_iterations, lattice : as of :func:`stgraph.kernels.cpu.leiden.leiden`
     """
     row, neighbour = torch.cat([src, dst]).long(), torch.cat([dst, src]).long()
     edges = merged_edges(row, neighbour, torch.cat([weight, weight]).double(), n_nodes)
@@ -237,7 +238,9 @@ def leiden(
         mass = segment_sums(edges[3], edges[0])
         gamma = resolution / max(float(mass.sum()), torch.finfo(torch.float64).tiny)
     base = _Level(*edges, mass, torch.ones(n_nodes, dtype=torch.int64, device=src.device))
-    cap, found = n_nodes if max_size is None else max_size, _own(n_nodes, src.device)
+    cap = n_nodes if max_size is None else max_size
+    found = box_pieces(*lattice, mass, gamma, cap) if lattice else _own(n_nodes, src.device)
+    _move(base, found, gamma, cap)
     for iteration in range(n_iterations):
         found, moves = _pass(base, found, gamma, cap, iteration)
         if not moves:
@@ -246,20 +249,25 @@ def leiden(
     return connected_components(n_nodes, src[inside], dst[inside])[0]
 
 
-def _pass(level: _Level, found: Any, gamma: float, cap: int, salt: int) -> tuple[Any, int]:
-    """One pass from the communities ``found``: moves, refinement, aggregation, level by level."""
-    labels, node, moves = found.clone(), _own(level.n, found.device).long(), 0
-    for _ in range(_LEVELS):
-        moves += _move(level, labels, gamma, cap)
+def _pass(level: _Level, labels: Any, gamma: float, cap: int, salt: int) -> tuple[Any, int]:
+    """One pass from the communities ``labels``: refinement, aggregation and moves, level by level, then moves on each
+    level on the way back."""
+    finer: list[tuple[_Level, Any]] = []
+    moves = 0
+    while True:
         labels, n_groups = canonical_labels(labels)
-        found = labels[node]
         if n_groups == level.n:
             break
         piece, n_pieces = canonical_labels(_refine(level, labels, gamma, cap, salt))
         if n_pieces == level.n:
             break
+        finer.append((level, piece.long()))
         level = _aggregated(level, piece, n_pieces)
-        communities = torch.empty(n_pieces, dtype=torch.int32, device=found.device)
+        communities = torch.empty(n_pieces, dtype=torch.int32, device=labels.device)
         communities[piece.long()] = labels
-        labels, node = communities, piece[node].long()
-    return found, moves
+        labels = communities
+        moves += _move(level, labels, gamma, cap)
+    for level, piece in reversed(finer):
+        labels = labels[piece]
+        moves += _move(level, labels, gamma, cap)
+    return labels, moves
