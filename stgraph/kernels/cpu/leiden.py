@@ -4,17 +4,16 @@ One quality serves both objectives: sum over communities of [w_c - gamma M_c^2 /
 M_c the sum of the node masses. Masses of 1 give the constant Potts model, masses of the weighted degree and
 gamma / 2m give modularity (both up to a constant).
 
-Two things are not Leiden's. A lattice starts from boxes of tokens instead of single ones (``lattice_boxes.py``). And a
+Three things are not Leiden's. A lattice starts from boxes of tokens instead of single ones (``lattice_boxes.py``). A
 pass goes back down: after moves on the coarsest graph come moves on each finer one, to the nodes themselves (multilevel
-refinement; Rotta and Noack 2011), so that the borders of communities are set at every scale.
+refinement; Rotta and Noack 2011), so that the borders of communities are set at every scale. And CPM on a long video is
+searched in blocks of frames (``leiden_blocks.py``).
 
-Nodes are visited in a fixed order, ties go to the smallest community, and moves are made one after the other: the same
-labels on any thread count.
+Nodes are visited in a fixed order, ties go to the smallest community, and moves of a block are made one after the
+other: the same labels on any thread count.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,112 +21,27 @@ from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, _number
 from stgraph.kernels.cpu.lattice_boxes import box_pieces
-from stgraph.kernels.cpu.leiden_moves import move, refine
+from stgraph.kernels.cpu.leiden_blocks import frame_cuts, search_blocks
+from stgraph.kernels.cpu.leiden_levels import Level, adjacency, descend
+from stgraph.kernels.cpu.leiden_moves import move
 
 Lattice = tuple[Array, float, tuple[bool, bool, bool]]
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """A graph of one level: [n + 1] starts; neighbour and weight for each end of an edge; masses and sizes [n]."""
-
-    starts: Array
-    neighbour: Array
-    value: Array
-    mass: Array
-    size: Array
-
-    @property
-    def graph(self) -> tuple[Array, Array, Array, Array, Array]:
-        """The five arrays, as the kernels take them."""
-        return self.starts, self.neighbour, self.value, self.mass, self.size
-
-
 @compiled()
-def _adjacency(n, src, dst, weight):  # type: ignore[no-untyped-def]
-    starts = np.zeros(n + 1, np.int64)
-    for e in range(src.size):
-        starts[src[e] + 1] += 1
-        starts[dst[e] + 1] += 1
-    for i in range(n):
-        starts[i + 1] += starts[i]
-    at = starts[:-1].copy()
-    neighbour, value = np.empty(2 * src.size, np.int32), np.empty(2 * src.size, np.float64)
-    for e in range(src.size):
-        a, b = src[e], dst[e]
-        neighbour[at[a]], value[at[a]] = b, weight[e]
-        neighbour[at[b]], value[at[b]] = a, weight[e]
-        at[a] += 1
-        at[b] += 1
-    return starts, neighbour, value
-
-
-@compiled()
-def _renumber(labels):  # type: ignore[no-untyped-def]
-    new, count = np.full(labels.size, -1, np.int32), 0
-    for i in range(labels.size):
-        if new[labels[i]] < 0:
-            new[labels[i]] = count
-            count += 1
-        labels[i] = new[labels[i]]
-    return count
-
-
-@compiled()
-def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  # type: ignore[no-untyped-def]
-    # Members by piece with a counting sort; each piece's edges are summed in a dense row that is never cleared.
-    n = piece.size
-    first = np.zeros(n_pieces + 1, np.int64)
-    new_mass, new_size = np.zeros(n_pieces), np.zeros(n_pieces, np.int64)
-    new_labels = np.empty(n_pieces, np.int32)
-    for v in range(n):
-        first[piece[v] + 1] += 1
-        new_mass[piece[v]] += mass[v]
-        new_size[piece[v]] += size[v]
-        new_labels[piece[v]] = labels[v]
-    for c in range(n_pieces):
-        first[c + 1] += first[c]
-    at, members = first[:-1].copy(), np.empty(n, np.int32)
-    for v in range(n):
-        members[at[piece[v]]] = v
-        at[piece[v]] += 1
-    new_starts = np.zeros(n_pieces + 1, np.int64)
-    new_neighbour, new_value = np.empty(neighbour.size, np.int32), np.empty(neighbour.size, np.float64)
-    place, used = np.full(n_pieces, -1, np.int64), 0
-    for c in range(n_pieces):
-        begin = used
-        for i in range(first[c], first[c + 1]):
-            v = members[i]
-            for e in range(starts[v], starts[v + 1]):
-                other = piece[neighbour[e]]
-                if other == c:
-                    continue
-                if place[other] < begin:
-                    place[other] = used
-                    new_neighbour[used] = other
-                    new_value[used] = 0.0
-                    used += 1
-                new_value[place[other]] += value[e]
-        new_starts[c + 1] = used
-    return new_starts, new_neighbour[:used].copy(), new_value[:used].copy(), new_mass, new_size, new_labels
-
-
-@compiled()
-def _connected(starts, neighbour, labels):  # type: ignore[no-untyped-def]
+def _connected(src, dst, labels):  # type: ignore[no-untyped-def]
     # A community that is left in two pieces counts as two: that never lowers the quality.
     n = labels.size
     parent = np.empty(n, np.int32)
     for v in range(n):
         parent[v] = v
-    for v in range(n):
-        for e in range(starts[v], starts[v + 1]):
-            u = neighbour[e]
-            if u > v and labels[u] == labels[v]:
-                a, b = _find(parent, v), _find(parent, u)
-                if a < b:
-                    parent[b] = a
-                elif b < a:
-                    parent[a] = b
+    for e in range(src.size):
+        if labels[src[e]] == labels[dst[e]]:
+            a, b = _find(parent, src[e]), _find(parent, dst[e])
+            if a < b:
+                parent[b] = a
+            elif b < a:
+                parent[a] = b
     return _number(parent, n)
 
 
@@ -163,39 +77,37 @@ def leiden(
     lattice : (similarity, tau, families) the edges come from, as :func:`stgraph.kernels.cpu.lattice.components` takes
         them: the search then starts from boxes of tokens; None: from single nodes
     """
-    starts, neighbour, value = _adjacency(n_nodes, src, dst, weight)
-    mass, gamma = np.ones(n_nodes), float(resolution)
-    if modularity:
-        mass = _strength(starts, value)
-        gamma = resolution / max(float(mass.sum()), float(np.finfo(np.float64).tiny))
-    base, cap = _Level(starts, neighbour, value, mass, np.ones(n_nodes, np.int64)), max_size or n_nodes
-    labels = box_pieces(*lattice, mass, gamma, cap) if lattice else np.arange(n_nodes, dtype=np.int32)
-    move(*base.graph, labels, gamma, cap)
-    for iteration in range(n_iterations):
-        labels, moves = _pass(base, labels, gamma, cap, iteration % 2 == 1)
-        if not moves:
-            break
-    canonical: Array = _connected(starts, neighbour, labels)[0]
+    cap, gamma = max_size or n_nodes, float(resolution)
+    cuts = frame_cuts(lattice[0].shape[1:], gamma) if lattice and not modularity else []
+    if lattice and cuts:
+        labels = box_pieces(*lattice, np.ones(n_nodes), gamma, cap)
+        search_blocks((src, dst, weight), labels, cuts, gamma, cap, n_iterations)
+    else:
+        labels = _search(n_nodes, (src, dst, weight), gamma, modularity, cap, n_iterations, lattice)
+    canonical: Array = _connected(src, dst, labels)[0]
     return canonical
 
 
-def _pass(base: _Level, labels: Array, gamma: float, cap: int, backwards: bool) -> tuple[Array, int]:
-    """One pass from the communities ``labels``, which no move on ``base`` improves: refinement, aggregation and moves,
-    level by level, then moves on each level on the way back. The new labels, and how many moves that took."""
-    level, finer, moves = base, [], 0
-    while True:
-        n_groups = _renumber(labels)
-        if n_groups == labels.size:
+def _search(
+    n_nodes: int,
+    edges: tuple[Array, Array, Array],
+    gamma: float,
+    modularity: bool,
+    cap: int,
+    n_iterations: int,
+    lattice: Lattice | None,
+) -> Array:
+    """[N] labels of the whole graph at once."""
+    starts, neighbour, value = adjacency(n_nodes, *edges)
+    mass = np.ones(n_nodes)
+    if modularity:
+        mass = _strength(starts, value)
+        gamma /= max(float(mass.sum()), float(np.finfo(np.float64).tiny))
+    base = Level(starts, neighbour, value, mass, np.ones(n_nodes, np.int64))
+    labels = box_pieces(*lattice, mass, gamma, cap) if lattice else np.arange(n_nodes, dtype=np.int32)
+    move(*base.graph, labels, gamma, cap)
+    for iteration in range(n_iterations):
+        labels, moves = descend(base, labels, gamma, cap, iteration % 2 == 1)
+        if not moves:
             break
-        piece = refine(*level.graph, labels, gamma, cap, backwards)
-        n_pieces = _renumber(piece)
-        if n_pieces == labels.size:
-            break
-        finer.append((level, piece))
-        *graph, labels = _aggregate(*level.graph, labels, piece, n_pieces)
-        level = _Level(*graph)
-        moves += move(*level.graph, labels, gamma, cap)
-    for level, piece in reversed(finer):
-        labels = labels[piece]
-        moves += move(*level.graph, labels, gamma, cap)
-    return labels, moves
+    return labels
