@@ -8,7 +8,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from stgraph.bench.speed.stages import Case, machine
-from stgraph.bench.speed.timing import rounds
+from stgraph.bench.speed.timing import Work, by_clock, rounds
 from stgraph.bench.synthetic import synthetic_tokens
 from stgraph.community.detect import detect_communities
 from stgraph.community.objectives import default_resolution
@@ -46,25 +46,25 @@ def measure_cpm(
     one thread only (:func:`stgraph.set_num_threads`).
     """
     rows: list[Row] = []
-    clock = process_time if cpu_time else perf_counter
+    elapsed = by_clock(process_time if cpu_time else perf_counter)
     for name, tokens in clips.items():
         tell(name)
-        rows += _rows(name, build_graph(tokens), True, n_rounds, clock)
+        rows += _rows(name, build_graph(tokens), True, n_rounds, elapsed)
     for case in sizes:
         tell(str(case))
         tokens = VideoTokens.from_array(synthetic_tokens(case.T, case.H, case.W, case.d))
-        rows += _rows(f"synthetic {case}", build_graph(tokens), case.peers, n_rounds, clock)
+        rows += _rows(f"synthetic {case}", build_graph(tokens), case.peers, n_rounds, elapsed)
     return [{**row, "machine": f"{row['machine']}, CPU time"} for row in rows] if cpu_time else rows
 
 
-def _rows(name: str, graph: TokenGraph, peer: bool, n_rounds: int, clock: Callable[[], float]) -> list[Row]:
+def _rows(name: str, graph: TokenGraph, peer: bool, n_rounds: int, elapsed: Callable[[Work], float]) -> list[Row]:
     backends: dict[str, tuple[str, dict[str, Any]]] = {**({PEER: (PEER, {})} if peer else {}), **OURS}
     works: dict[str, Callable[[], Partition]] = {
         by: partial(detect_communities, graph, engine, max_size=None, **options)
         for by, (engine, options) in backends.items()
     }
     found = {by: work() for by, work in works.items()}
-    seconds = rounds(works, n_rounds if graph.n_nodes <= SLOW or not peer else min(n_rounds, 3), clock)
+    seconds = rounds(works, n_rounds if graph.n_nodes <= SLOW or not peer else min(n_rounds, 3), elapsed)
     gamma = default_resolution("cpm")
     value = {
         by: cpm(graph.edges, parts.labels, gamma) for by, parts in found.items() if parts.provenance.objective == "cpm"

@@ -128,7 +128,8 @@ def _search_block(
     a, b, part = block
     src, dst, weight = (array[part] for array in edges)
     *inside, local, whole = _inside(src, dst, weight, labels, *extents, a, b)
-    base = Level(*adjacency(b - a, *inside), np.ones(b - a), np.ones(b - a, np.int64))
+    starts, neighbour, value = adjacency(b - a, *inside)
+    base = Level(starts, neighbour, value, np.ones(b - a), np.ones(b - a, np.int64))
     moves = move(*base.graph, local, gamma, cap)
     local, more = descend(base, local, gamma, cap, backwards)
     _written_back(local, whole, labels, a)
