@@ -1,8 +1,9 @@
 """Attention of the last prompt token in one shallow layer, read without eager attention.
 
-The decoder layers before the probed one run as they are, on any attention backend. The probed layer alone asks another
-attention function while a probe runs in this context, registered through transformers' public ``AttentionInterface``:
-it sees queries and keys after normalisation and rotation, computes one row of the attention, and ends the pass.
+The decoder layers before the probed one run unchanged, on any attention backend. While a probe runs in this context,
+only the probed layer uses a different attention function, registered through transformers' public
+``AttentionInterface``: it sees queries and keys after normalisation and rotation, computes one row of the attention,
+and ends the pass.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _valid: ContextVar[Any] = ContextVar("valid columns of the probe under way", def
 
 
 def probing() -> bool:
-    """Whether the pass under way in this context is a probe."""
+    """Whether the current pass in this context is a probe."""
     return _valid.get() is not None
 
 
 def check_layer(text: Any, layer: int) -> None:
-    """Raise unless decoder layer ``layer`` of this text model has an attention that can be probed."""
+    """Raise unless the attention of decoder layer ``layer`` of this text model can be probed."""
     n_layers = len(text.layers)
     if not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer < n_layers:
         raise InputError(f"probe layer is {layer!r}; the text model has decoder layers 0 to {n_layers - 1}")
@@ -49,7 +50,7 @@ def check_layer(text: Any, layer: int) -> None:
 
 
 def probed(text: Any, layer: int) -> AbstractContextManager[None]:
-    """While open, decoder layer ``layer`` of this text model can be probed; other passes do not notice."""
+    """While open, decoder layer ``layer`` of this text model can be probed; other passes are unaffected."""
     register(ATTENTION, _last_row, "probing attention")
     return switched(text.layers[layer].self_attn, ATTENTION, probing)
 
@@ -66,7 +67,7 @@ def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any) -> An
     Raises
     ------
     UnavailableError
-        no layer's attention goes through transformers' attention interface, or none is open to a probe any more
+        no layer's attention goes through transformers' attention interface, or no layer can be probed any more
     """
     import torch
 
@@ -83,7 +84,7 @@ def last_token_attention(text: Any, inputs: Mapping[str, Any], valid: Any) -> An
 
 
 def last_token_attention_in(layer: Any, hidden: Any, keywords: Mapping[str, Any], valid: Any) -> Any:
-    """[B, L] float32: the same in one layer of :func:`probed`, by what enters it.
+    """[B, L] float32: the same for one layer of :func:`probed`, from its inputs.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def last_token_attention_in(layer: Any, hidden: Any, keywords: Mapping[str, Any]
 
 
 def unreadable(module: Any) -> UnavailableError:
-    """The refusal of a layer or model whose attention goes another way."""
+    """The refusal of a layer or model whose attention bypasses the interface."""
     return UnavailableError(
         f"{type(module).__name__} computes attention without transformers' attention interface, or compress() was left "
         "while this prompt was on its way. Where the attention cannot be read, choose a selector that needs none, "

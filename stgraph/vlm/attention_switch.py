@@ -1,4 +1,5 @@
-"""A switch at one attention module: in chosen contexts it calls a function of ours, in all others the model's own."""
+"""A switch at one attention module: in chosen contexts it calls a registered function, in all others the model's
+own."""
 
 from __future__ import annotations
 
@@ -13,11 +14,10 @@ from stgraph.errors import missing_dependency
 
 @contextmanager
 def switched(attention: Any, name: str, on: Callable[[], bool]) -> Iterator[None]:
-    """While open, this attention module calls the function registered as ``name`` wherever ``on()`` is true.
+    """While open, this attention module calls the function registered as ``name`` whenever ``on()`` is true.
 
-    The module gets a configuration of its own, which shares every value with the model's and differs in the answer to
-    one question. Because ``on`` reads a context variable, other threads do not notice; nothing is exchanged while a
-    pass is under way.
+    The module gets its own configuration, which shares every value with the model's except one. Because ``on`` reads a
+    context variable, other threads are unaffected; nothing is exchanged during a pass.
     """
     shared = attention.config
     own = _configuration(shared, name, on)
@@ -30,7 +30,7 @@ def switched(attention: Any, name: str, on: Callable[[], bool]) -> Iterator[None
 
 
 def register(name: str, function: Callable[..., Any], purpose: str) -> None:
-    """Make an attention function known to transformers; a second time changes nothing.
+    """Register an attention function with transformers; registering it again changes nothing.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def register(name: str, function: Callable[..., Any], purpose: str) -> None:
 
 
 def models_own(module: Any) -> Callable[..., Any]:
-    """The attention function that a module would call, were it not for a switch that is off at this moment."""
+    """The attention function the module would call without its switch, which is off at this moment."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     name = module.config._attn_implementation
@@ -57,7 +57,7 @@ def models_own(module: Any) -> Callable[..., Any]:
 
 
 def _configuration(shared: Any, name: str, on: Callable[[], bool]) -> Any:
-    """A view of a configuration: the same values, now and later, but for ``_attn_implementation`` where ``on()``."""
+    """A view of a configuration: the same values, now and later, except ``_attn_implementation`` while ``on()``."""
     kind = type(shared)
 
     def implementation(self: Any) -> Any:

@@ -11,16 +11,16 @@ def is_block_mask(mask: Any) -> bool:
 
 
 def cut_block_mask(mask: Any, queries: Any, columns: Any, seen: Any) -> Any:
-    """The block mask of the queries and columns that are left, which hides what ``mask`` hides between them.
+    """The block mask of the remaining queries and columns, hiding the pairs ``mask`` hides among them.
 
-    It is made anew, as transformers makes one for each forward pass: [B, L, n] bools are alive while it is.
+    It is rebuilt, as transformers does for each forward pass: [B, L, n] bools live as long as it does.
 
     Parameters
     ----------
-    mask : BlockMask of a whole prompt, or of new tokens behind it
-    queries : [B, L] int64, which queries of ``mask`` are left; None: all, as they are
-    columns : [B, n] int64, which of its columns are left
-    seen : [B, n] bool, False at columns of padding, which nothing sees. Queries there see all that is there
+    mask : BlockMask of a whole prompt, or of new tokens after it
+    queries : [B, L] int64, the remaining queries of ``mask``; None for all, unchanged
+    columns : [B, n] int64, its remaining columns
+    seen : [B, n] bool, False at padding columns, which are not seen. Queries at padding see everything
     """
     import torch
     from torch.nn.attention.flex_attention import create_block_mask

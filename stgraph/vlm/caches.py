@@ -1,4 +1,4 @@
-"""Caches of transformers: what they hold, and what kind they are."""
+"""Caches of transformers: their contents and kinds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from stgraph.errors import UnavailableError
 
 
 def is_static(cache: Any) -> bool:
-    """Whether a cache has all its places from the start, used or not."""
+    """Whether a cache allocates all its places from the start."""
     return bool(getattr(cache, "is_compileable", False))
 
 
 def is_paged(cache: Any) -> bool:
-    """Whether several prompts share a cache, as under continuous batching."""
+    """Whether several prompts share a cache, as with continuous batching."""
     return cache is not None and not hasattr(cache, "get_seq_length")
 
 

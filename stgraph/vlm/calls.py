@@ -1,4 +1,4 @@
-"""Calls under way: what a model or its base was called with, for as long as that call runs and on its thread alone."""
+"""Running calls: the arguments of a model or its base, for the duration of the call and only on its thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """What the caller of the model wants that a shorter prompt may not give.
+    """Requests of the model's caller that a shorter prompt may not satisfy.
 
-    ``per_token`` names an argument that refers to positions of the whole prompt; of ``n_last`` last tokens logits are
-    wanted, which are more than one where guesses are verified; ``compiled``: the steps of decoding run compiled code.
+    ``per_token`` names an argument that refers to positions of the whole prompt; ``n_last`` is the number of last
+    tokens whose logits are wanted, more than one when guesses are verified; ``compiled``: decoding steps run compiled
+    code.
     """
 
     per_token: str | None = None
@@ -24,7 +25,7 @@ class Asked:
 
 
 def asked_of(given: Mapping[str, Any]) -> Asked:
-    """What keyword arguments of a model ask for."""
+    """The requests in a model's keyword arguments."""
     logits = given.get("logits_to_keep")
     if given.get("labels") is not None:
         return Asked(per_token="labels")
@@ -39,12 +40,12 @@ class Call:
 
     Attributes
     ----------
-    module : that was called
-    frame : of the code that runs it; while it is on a thread's stack, the call is under way
-    given : its keyword arguments, ``input_ids`` among them where it came by position
-    asked : of the model, by whoever called it
-    reached : whether the text model was reached, so that this prompt was decided on
-    towers : what each pass through the vision tower showed in it, in order, where its signals are read
+    module : the called module
+    frame : of the code that runs it; the call runs while the frame is on a thread's stack
+    given : its keyword arguments, including ``input_ids`` if it was positional
+    asked : requests of the model's caller
+    reached : whether the text model was reached, so that this prompt was handled
+    towers : signals of each pass through the vision tower during the call, in order, if they are read
     """
 
     module: Any
@@ -56,33 +57,33 @@ class Call:
 
     @property
     def ids(self) -> Any:
-        """Token ids [B, S]; None where the prompt came as embeddings."""
+        """Token ids [B, S]; None if the prompt came as embeddings."""
         return self.given.get("input_ids")
 
     @property
     def positions_given(self) -> bool:
-        """Whether the caller counts positions."""
+        """Whether the caller provides positions."""
         return any(self.given.get(name) is not None for name in ("position_ids", "cache_position"))
 
     @property
     def carries_video(self) -> bool:
-        """Whether a video came with it, to be put where its tokens are."""
+        """Whether the call includes a video to be placed at its tokens."""
         encoded = (self.given.get("mm_encoder_outputs") or {}).get("video")
         return encoded is not None or self.given.get("pixel_values_videos") is not None
 
     def shows(self, placeholders: Callable[[Any], Any]) -> bool:
-        """Whether a placeholder is among its tokens, which a function finds in them, [B, S] bool. A lone token without
-        pictures is a step of decoding, where looking would only make a GPU wait."""
+        """Whether its tokens include a placeholder, found by a function giving [B, S] bool. A single token without
+        pictures is a decoding step, where searching would only make a GPU wait."""
         ids = self.ids
         if ids is None or (ids.shape[1] == 1 and not any(self.given.get(name) is not None for name in _PICTURES)):
             return False
         return bool(placeholders(ids).any())
 
     def said_to_generate(self, model: Any) -> Mapping[str, Any]:
-        """Keyword arguments of the ``model.generate`` that makes this call; empty where none does.
+        """Keyword arguments of the ``model.generate`` making this call; empty without one.
 
-        transformers takes the grids of videos that come encoded out of them before it calls any module, so that they
-        are found in the caller's frame alone.
+        transformers removes the grids of encoded videos from them before it calls any module, so that they are found
+        only in the caller's frame.
         """
         frame = generation_of(model, self.frame)
         found: Mapping[str, Any] = {} if frame is None else frame.f_locals.get("kwargs", {})
@@ -93,10 +94,10 @@ _PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")
 
 
 class Calls:
-    """The calls under way on each thread, outermost first.
+    """The running calls of each thread, outermost first.
 
-    A call is over when its frame has left the stack of its thread. That holds after every exception, also after those
-    that forward hooks are not told of (KeyboardInterrupt); hooks at its end merely let go of it earlier.
+    A call ends when its frame has left its thread's stack. This holds after every exception, even one that forward
+    hooks do not see (KeyboardInterrupt); hooks at its end merely release it earlier.
     """
 
     def __init__(self) -> None:
@@ -107,7 +108,7 @@ class Calls:
         self._of_thread[threading.get_ident()] = [*self._here(), call]
 
     def end(self, module: Any) -> Call | None:
-        """The innermost call of this module on this thread is over."""
+        """The innermost call of this module on this thread ends."""
         thread = threading.get_ident()
         calls = self._of_thread.pop(thread, [])
         last = next((i for i in reversed(range(len(calls))) if calls[i].module is module), None)
@@ -116,17 +117,17 @@ class Calls:
         return None if last is None else calls[last]
 
     def current(self) -> Call | None:
-        """The innermost call under way on this thread."""
+        """The innermost running call of this thread."""
         calls = self._here()
         return calls[-1] if calls else None
 
     def reach(self) -> None:
-        """The text model is reached, by all calls under way on this thread."""
+        """Note that the text model was reached, in all running calls of this thread."""
         for call in self._here():
             call.reached = True
 
     def elsewhere(self) -> list[Call]:
-        """The outermost call under way on each other thread."""
+        """The outermost running call of each other thread."""
         here, frames = threading.get_ident(), sys._current_frames()
         found = []
         for thread, calls in list(self._of_thread.items()):
@@ -135,7 +136,7 @@ class Calls:
         return found
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Forget all calls."""
         self._of_thread.clear()
 
     def _here(self) -> list[Call]:
@@ -147,7 +148,7 @@ class Calls:
 
 
 def generation_of(model: Any, frame: FrameType) -> FrameType | None:
-    """The frame of the ``model.generate`` that ``frame`` runs in; None where it runs in none."""
+    """The frame of the ``model.generate`` in which ``frame`` runs, or None."""
     found = (at for at in stack_of(frame) if at.f_code.co_name == "generate" and at.f_locals.get("self") is model)
     return next(found, None)
 
@@ -158,7 +159,7 @@ def is_running(frame: FrameType) -> bool:
 
 
 def stack_of(frame: FrameType | None) -> Iterator[FrameType]:
-    """A frame and all that called it."""
+    """A frame and all its callers."""
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -28,27 +28,28 @@ def compress(
 ) -> Compression:
     """While the returned context is open, prompts of ``model`` go through its language model with fewer video tokens.
 
-    Nothing of the model is changed but hooks on this one instance and, for selectors with attention, a switch at the
-    attention that is read; both are gone on exit and after an exception. With ``retain_ratio=1`` logits and generated
-    tokens are bit-identical to those without. Several threads may ask the model at once.
+    The model is unchanged except for hooks on this one instance and, for selectors with attention, a switch at the
+    attention that is read; both are removed on exit and after an exception. With ``retain_ratio=1``, logits and
+    generated tokens are bit-identical to those of the unmodified model. Several threads may use the model at once.
 
     Parameters
     ----------
     model : a Hugging Face ...ForConditionalGeneration, or one wrapped by PEFT; ``docs/vlm.md`` lists the families
     selector : of :func:`stgraph.selector`
-    probe_layer : decoder layer whose attention ranks surplus candidates (``st-simdiff``), or is the selector's signal
+    probe_layer : decoder layer whose attention ranks surplus candidates (``st-simdiff``) or serves as the selector's
+        signal
     positions : "original": kept tokens keep their rotary positions, unless the selector renumbers; "compact": rows are
         renumbered 0, 1, ... on every axis, for ablations
-    grids : where the videos are, for models that do not say it themselves: for each row of the batch a list with a
-        (T, H, W) or a TokenGrid a video, and a number of tokens for what is to be left alone, in the order of the
-        prompt; or a function from token ids [B, S] to such a list
+    grids : the videos' layout, for models that do not state it themselves: for each row of the batch a list in prompt
+        order, with a (T, H, W) or a TokenGrid per video, and a number of tokens for parts to be left alone; or a
+        function from token ids [B, S] to such a list
     where : "inside": tokens are dropped where the selector's authors do, before the language model or between its
         layers; "before": always before it, by a probe pass where attention is needed, for ablations
-    images : whether the images of a prompt are compressed, too, each by itself as a video of one frame; of the families
+    images : whether the images of a prompt are also compressed, each as a separate video of one frame; for the families
         that ``docs/vlm.md`` lists
-    record : on a CUDA device, record the selection as a CUDA graph when videos of one shape come again, for at most 4
+    record : on a CUDA device, record the selection as a CUDA graph when videos of one shape recur, for at most 4
         shapes; each takes a copy of the features and the memory of one selection. For selectors that
-        :func:`stgraph.capture` takes and that read no attention; others select as ever. Not yet run on a GPU
+        :func:`stgraph.capture` accepts and that do not read attention; others run as usual. Not yet run on a GPU
 
     Returns
     -------
@@ -57,15 +58,15 @@ def compress(
     Raises
     ------
     InputError
-        no model or selector of the right kind, images of a family that is not known, stages that this model has no
-        layers for, or (on entering) a model that is being compressed already
+        the model or selector is of the wrong kind, the images are of an unknown family, the model lacks layers for the
+    stages, or (on entering) the model is already being compressed
     UnknownNameError
-        a model type that is not known, without ``grids``
+        the model type is unknown, and ``grids`` is not given
     MissingSignalError
-        the selector needs a signal of the vision encoder that this model's lacks
+        the selector needs a signal that this model's vision encoder lacks
     UnavailableError
-        layers whose attention cannot be read, or that cannot be cut between; on entering, or at a prompt: the model is
-        compiled
+        layers whose attention cannot be read, or that cannot be cut between; on entering, or at a prompt, if the model
+        is compiled
     """
     parts = parts_of(model, grids is not None)
     selector = check_selector(selector)
@@ -82,7 +83,7 @@ def compress(
 
 
 class Compression:
-    """The context manager :func:`compress` returns; it may be entered again after it was left."""
+    """Context manager returned by :func:`compress`; it may be entered again after it was left."""
 
     def __init__(self, hooks: Hooks, stats: Stats) -> None:
         self._hooks = hooks

@@ -1,4 +1,4 @@
-"""Decoding after a prompt that was cut: masks, positions and counts over what the cache really holds."""
+"""Decoding after a cut prompt: masks, positions and counts over the actual contents of the cache."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from stgraph.vlm.masks import are_pairs, hide, is_plain, unusable
 
 @dataclass(frozen=True, eq=False)
 class Continuation:
-    """What decoding after a cut prompt needs to know; kept on the cache, and copied with it.
+    """State for decoding after a cut prompt; kept on the cache, and copied with it.
 
     Attributes
     ----------
-    real : [B, S] bool, columns of the prompt that are no padding
+    real : [B, S] bool, columns of the prompt that are not padding
     columns, valid : [B, L], those in the cache; False at padding
-    padded : whether any is padding
+    padded : whether any column is padding
     length, kept_length : S and L
-    window : columns that a windowed layer looks back on, None without one
-    next_position : [..., B, 1], what the first new token would have been given without the cut
-    shift : [..., B, 1], by how much positions are lower than that: 0 but for compact rows
+    window : columns a windowed layer looks back on; None without such a layer
+    next_position : [..., B, 1], position of the first new token without the cut
+    shift : [..., B, 1], how much lower positions are: 0 except for compact rows
     ids : [B, S] int64 NumPy array, the prompt's tokens
-    counted : whether positions are counted from here on, whatever the caller says: in later turns ``generate`` does
-        not know them
-    levels : what decoder layers from some layer on hold, where columns went between layers; filled as the prompt
-        goes through them
+    counted : whether positions are counted here, ignoring the caller's: in later turns ``generate`` does not know them
+    levels : columns held by decoder layers from some layer on, if columns were cut between layers; filled as the prompt
+        passes through them
     """
 
     real: Any
@@ -58,12 +57,13 @@ class Continuation:
         Parameters
         ----------
         past : tokens in the cache
-        given : whether positions came from the caller, who counts the full prompt; else the model counted the cache
+        given : whether positions came from the caller, who counts the full prompt; otherwise the model counted the
+            cache
 
         Raises
         ------
         InputError
-            the caller believes the cache to hold something else than it does, or a window has become too short
+            the caller expects different contents of the cache, or a window has become too short
         """
         import torch
 
@@ -95,7 +95,7 @@ class Continuation:
         return out
 
     def _mask(self, inputs: Mapping[str, Any], past: int, n_new: int, given: bool) -> Any:
-        """The mask over what the cache really holds, and the new tokens."""
+        """The mask over the actual contents of the cache, and the new tokens."""
         import torch
 
         mask = inputs.get("attention_mask")
@@ -115,7 +115,7 @@ class Continuation:
         return torch.cat([valid.to(tail), tail], 1)
 
     def _own_masks(self, mask: Any, cache: Any, past: int, n_new: int) -> Any:
-        """Masks for pairs of new and old tokens that hide more than padding, cut; None where there are none."""
+        """Masks for pairs of new and old tokens that hide more than padding, cut; None if there are none."""
         import torch
 
         parts = mask if isinstance(mask, dict) else {"": mask}
@@ -145,7 +145,7 @@ class Continuation:
 
 
 def new_video(past: int) -> InputError:
-    """The refusal of a video or an image behind a prompt that is in the cache."""
+    """The refusal of a video or image after a prompt that is in the cache."""
     return InputError(
         f"a video or an image comes in a later turn, or in pieces, when the cache already holds {past:,} tokens of a "
         "compressed prompt: compress() cuts whole prompts. Start this turn without past_key_values and "
@@ -154,7 +154,7 @@ def new_video(past: int) -> InputError:
 
 
 def continued(past: int) -> InputError:
-    """The one message for a compressed cache that is used as if it held the whole prompt."""
+    """The error for a compressed cache used as if it held the whole prompt."""
     return InputError(
         f"this cache holds {past:,} tokens of a compressed prompt, but the caller counts on the whole prompt: "
         "prefill_chunk_size, assisted decoding or a cropped cache would feed tokens twice. Go on with "

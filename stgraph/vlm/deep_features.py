@@ -1,4 +1,4 @@
-"""Visual features that a text model adds behind its first layers (DeepStack), where columns go between them."""
+"""Visual features that a text model adds after its first layers (DeepStack), if columns are cut between them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stgraph.vlm.levels import Level
 
 
 class DeepFeatures(list[Any]):
-    """Visual features that a text model adds behind its first layers (DeepStack): a list of them for the text model,
-    which holds none any more once columns went; from then on they are added here, to the columns that are left."""
+    """Visual features that a text model adds after its first layers (DeepStack), as a list for the text model, which is
+    emptied once columns are cut; from then on they are added here, to the remaining columns."""
 
     def __init__(self, keywords: Mapping[str, Any], levels: list[Level]) -> None:
         super().__init__(keywords["deepstack_visual_embeds"])
@@ -22,7 +22,7 @@ class DeepFeatures(list[Any]):
         return 0 if self._cut else super().__len__()
 
     def added(self, layer: int, hidden: Any, level: Level) -> Any:
-        """What enters ``layer``, with the features of the layer before, if the text model did not add them."""
+        """Input of ``layer``, with the features of the layer before added unless the text model did so."""
         import torch
 
         if not self._cut or not 0 < layer <= super().__len__():
@@ -34,11 +34,11 @@ class DeepFeatures(list[Any]):
         return hidden
 
     def merge(self, first: int, row: int, old: Any, new: Any, weights: Any) -> None:
-        """Merge the features of one row that are added behind layer ``first`` and later.
+        """Merge one row's features that are added after layer ``first`` and later.
 
         Parameters
         ----------
-        old, new : [k] and [k'] int64: columns of layer 0 that are merged, and those where the sums stand
+        old, new : [k] and [k'] int64: columns of layer 0 that are merged, and those that hold the sums
         weights : [k', k] scipy.sparse.csr_array
         """
         entry = self._visual.reshape(-1).cumsum(0).view(self._visual.shape)[row] - 1

@@ -1,4 +1,4 @@
-"""Downsampling: frames made smaller until the vision tower gives fewer tokens, the plainest way to have fewer."""
+"""Downsampling: smaller frames, from which the vision tower makes fewer tokens; the simplest baseline."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stgraph.selection.algorithms.pooled_grid import pooled_grid
 
 
 def token_pixels(processor: Any, model_type: str) -> int:
-    """Pixels per side of a token, for checkpoints that take frames of any size.
+    """Pixels per side of a token, for checkpoints that accept frames of any size.
 
     Raises
     ------
     UnavailableError
-        the processor brings all frames to one size, so that smaller ones give as many tokens
+        the processor resizes all frames to one size, so that smaller ones give equally many tokens
     """
     video = getattr(processor, "video_processor", None)
     patch, merge = getattr(video, "patch_size", None), getattr(video, "merge_size", None)
@@ -29,7 +29,7 @@ def token_pixels(processor: Any, model_type: str) -> int:
 
 
 def smaller_grid(grid: TokenGrid, n_keep: int) -> tuple[int, int]:
-    """(h, w) of the largest grid of the frames' aspect with which the video has at most ``n_keep`` tokens.
+    """(h, w) of the largest grid with the frames' aspect ratio that gives the video at most ``n_keep`` tokens.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Grids given to a vision tower, assigned to the rows of a batch."""
+"""Assignment of grids given to a vision tower to the rows of a batch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ GRIDS = "_stgraph_grids"  # attribute on an encoder's output
 
 
 def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
-    """The grids of videos or images as the language model gets them.
+    """The grids of videos or images, as received by the language model.
 
     Parameters
     ----------
-    vision : the vision tower, whose ``spatial_merge_size`` holds where ``merge`` is None; where its configuration has a
-        ``temporal_merge_size`` (ERNIE), so many frames of a video become one
+    vision : the vision tower, whose ``spatial_merge_size`` is used if ``merge`` is None; if its configuration has a
+        ``temporal_merge_size`` (ERNIE), that many frames of a video become one
     thw : [n, 3] integers, patches before merging
     merge : [n] integers, patches merged along each side
     """
@@ -33,12 +33,12 @@ def merged_grids(vision: Any, thw: Any, merge: Any = None) -> list[TokenGrid]:
 
 
 def grids_of_call(call: Call, parts: Parts, medium: str = "video") -> list[TokenGrid] | None:
-    """The grids of a prompt's videos, or images: from the call itself, else from what comes encoded.
+    """The grids of a prompt's videos, or images: from the call itself, or from encoded features.
 
     Raises
     ------
     GridError
-        they came encoded, and their grids are unknown
+        they were passed encoded, and their grids are unknown
     """
     own = _told(call.given, parts, medium)
     video = (call.given.get("mm_encoder_outputs") or {}).get(medium)
@@ -86,7 +86,7 @@ def split_encoded(columns: list[Array], parts: Parts, encoded: Sequence[TokenGri
 
 
 def joined(grids: Sequence[TokenGrid], sizes: Array, parts: Parts) -> list[TokenGrid]:
-    """Videos of one row whose tower was given each frame by itself: ``sizes`` are the tokens between two markers."""
+    """Videos of one row whose tower received each frame separately: ``sizes`` are the tokens between two markers."""
     left, videos = list(grids), []
     for size in sizes[sizes > 0].tolist():
         frames: list[TokenGrid] = []

@@ -1,4 +1,4 @@
-"""Signals of the vision tower on their way from its passes to the prompts whose videos it encoded."""
+"""Signals of the vision tower, assigned from its passes to the prompts whose videos it encoded."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FRAMES = "_stgraph_frames"
 
 
 class EncodedSignals:
-    """What passes through a tower showed, kept for the call, generation or output that they belong to.
+    """Signals of passes through a tower, kept for the call, generation or output they belong to.
 
-    The passes of a call of the model are in the call. ``generate`` may encode before it calls the model: then they
-    belong to it for as long as it runs on its thread. A caller who encodes a video himself hands on the output, which
-    carries what its pass showed.
+    Passes during a call of the model belong to that call. ``generate`` may encode before it calls the model: then they
+    belong to it while it runs on its thread. Callers who encode a video themselves pass on the output, which carries
+    the signals of its pass.
     """
 
     def __init__(self, reader: EncoderReader, parts: Parts, calls: Calls) -> None:
@@ -34,20 +34,20 @@ class EncodedSignals:
         self._ahead: dict[int, tuple[FrameType, list[EncodedFrames]]] = {}
 
     def open(self) -> AbstractContextManager[None]:
-        """While open, the passes are read."""
+        """While open, passes are read."""
         return self.reader.open(self._after_pass)
 
     def clear(self) -> None:
-        """Forget what was encoded ahead."""
+        """Forget signals of videos encoded ahead."""
         self._ahead.clear()
 
     def of_videos(self, call: Call, videos: Sequence[Video]) -> Mapping[Video, tuple[Signals, Signals]]:
-        """Signals and metadata of each video, or image, of a prompt, from the passes that belong to its call.
+        """Signals and metadata of each video or image of a prompt, from the passes that belong to its call.
 
         Raises
         ------
         MissingSignalError
-            its videos came encoded, and their encoder was not seen, or on other pictures
+            its videos were passed encoded, and their encoding was not seen, or was of other pictures
         """
         outputs = call.given.get("mm_encoder_outputs") or {}
         media = [medium for medium in ("image", "video") if any(video.medium == medium for video in videos)]

@@ -14,14 +14,15 @@ CHUNK = 256  # queries at a time: heads x CHUNK x L float32 values are alive
 
 
 def attention_signals(signals: Any, query: Any, key: Any, scale: float, mask: Any = None) -> dict[str, Any]:
-    """The wanted ones of :data:`ATTENTION_SIGNALS`, a value for each of L tokens, those before the patches included.
+    """The requested ones of :data:`ATTENTION_SIGNALS`, with a value for each of L tokens, including those before the
+    patches.
 
     Parameters
     ----------
     signals : names
     query, key : [B, heads, L, c] and [B, kv_heads, L, c], as attention multiplies them
     scale : factor of their products
-    mask : [B or 1, heads or 1, L or 1, L], False or -inf where a query does not see a key; None: all is seen
+    mask : [B or 1, heads or 1, L or 1, L], False or -inf where a query does not see a key; None if all are seen
 
     Returns
     -------
@@ -65,12 +66,12 @@ def received(query: Any, key: Any, scale: float, mask: Any = None) -> Any:
 
 
 def without_first(found: dict[str, Any], n_first: int, tower: str) -> dict[str, Any]:
-    """The signals of :func:`attention_signals` at the patches, which stand behind ``n_first`` tokens.
+    """The signals of :func:`attention_signals` at the patches, which follow ``n_first`` tokens.
 
     Raises
     ------
     MissingSignalError
-        there is no CLS token whose attention was asked for
+        the attention of a CLS token is requested, but there is none
     """
     missing = [name for name in OF_CLS if name in found]
     if missing and n_first == 0:
@@ -100,7 +101,7 @@ def _rows(mask: Any, start: int, n: int) -> Any:
 
 
 def _for_heads(query: Any, key: Any) -> Any:
-    """The keys of all query heads, where several share one."""
+    """The keys of all query heads, if several share one."""
     repeats = query.shape[1] // key.shape[1]
     return key if repeats == 1 else key.repeat_interleave(repeats, dim=1)
 

@@ -22,12 +22,12 @@ class FrameEncoder(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """JSON values that decide the features."""
+        """JSON values that determine the features."""
         ...
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What a dump records of the encoder."""
+        """Metadata that a dump records about the encoder."""
         ...
 
     def encode(self, rgb: Array) -> tuple[Array, Mapping[str, Array]]:
@@ -44,7 +44,7 @@ class EncoderSource:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The encoder's: the batch changes nothing."""
+        """The encoder's settings; the batch size has no effect."""
         return self.encoder.settings
 
     def extract(self, frames: Iterable[Array], times: Array, info: VideoInfo) -> Extracted:
@@ -62,19 +62,19 @@ class EncoderSource:
 
 
 def frame_encoder(name: str, *, grid: tuple[int, int] | None = None, **options: Any) -> FrameEncoder:
-    """The encoder called ``patches``, or ``hf:NAME_OR_PATH``.
+    """The encoder named ``patches``, or ``hf:NAME_OR_PATH``.
 
     Parameters
     ----------
-    grid : (H, W) of ``patches``; 16 x 16 without
+    grid : (H, W) of ``patches``; default 16 x 16
     options : of :func:`stgraph.vlm.encoders.load_encoder`, for ``hf:``; None where not given
 
     Raises
     ------
     UnknownNameError
-        another name
+        the name is unknown
     InputError
-        an option that the encoder does not take
+        the encoder does not accept an option
     """
     given = {key: value for key, value in options.items() if value is not None}
     if name == "patches":

@@ -23,10 +23,10 @@ class BackboneEncoder:
 
     Attributes
     ----------
-    tower, preprocessing : the network and how frames reach it
+    tower, preprocessing : the network and its preprocessing of frames
     name : of the checkpoint
-    layer : hidden state, 0 embeddings to n or -1 the last block's; None: the tower's output, after its final norm
-    signals : of the block that makes this hidden state (the last one with None)
+    layer : hidden state, from 0 (embeddings) to n or -1 (last block); None for the tower's output, after its final norm
+    signals : of the block that outputs this hidden state (the last one with None)
     dtype, device : of the network
     """
 
@@ -40,7 +40,7 @@ class BackboneEncoder:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides the features."""
+        """The values that determine the features."""
         return {
             "encoder": f"hf:{self.name}",
             "layer": self.layer,
@@ -50,7 +50,7 @@ class BackboneEncoder:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What a dump records of it."""
+        """Metadata that a dump records."""
         return {
             "encoder": f"hf:{self.name}",
             "architecture": type(self.tower.module).__name__,
@@ -91,7 +91,7 @@ class BackboneEncoder:
         return _numpy(hidden[:, n_first:].reshape(-1, H, W, hidden.shape[2])), self._signals(passes[-1], n_first)
 
     def check(self) -> None:
-        """Raise MissingSignalError for a signal that cannot be read from this tower, before any frame is seen."""
+        """Raise MissingSignalError for a signal that cannot be read from this tower, before any frame is encoded."""
         with self._watching(lambda seen: None):
             pass
 
@@ -120,7 +120,7 @@ def load_encoder(
     device: str | None = None,
     signals: Sequence[str] = (),
 ) -> BackboneEncoder:
-    """The vision backbone of a checkpoint on disk or on the hub: its only network, or the tower of a larger model.
+    """The vision backbone of a checkpoint on disk or the hub: its only network, or the tower of a larger model.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def load_encoder(
     InputError
         the checkpoint cannot be read, or holds no plain vision transformer
     MissingSignalError
-        a signal that a vision backbone cannot give
+        a vision backbone cannot provide a signal
     """
     unknown = [name for name in signals if name not in ATTENTION_SIGNALS]
     if unknown:
@@ -157,18 +157,18 @@ def load_encoder(
 
 
 def check_dtype(dtype: str | None) -> None:
-    """Raise for a dtype that networks do not run in here."""
+    """Raise for a dtype in which networks do not run here."""
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
 
 
 def on_device(module: Any, device: str | None) -> str:
-    """Move a network to ``device``, to a GPU where none is named and one is there; where it is then.
+    """Move a network to ``device``, or by default to a GPU if there is one; returns its device.
 
     Raises
     ------
     UnavailableError
-        a device that is not there
+        the device does not exist
     """
     import torch
 
@@ -181,7 +181,7 @@ def on_device(module: Any, device: str | None) -> str:
 
 
 def _numpy(x: Any) -> Array:
-    """A tensor as an array of its own dtype, bfloat16 included."""
+    """A tensor as an array of its own dtype, including bfloat16."""
     from stgraph.arrays import to_numpy
 
     return to_numpy(x.contiguous().cpu())

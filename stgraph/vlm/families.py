@@ -1,4 +1,4 @@
-"""Model families: where their parts are, which token stands for video, how tokens are laid out."""
+"""Model families: their modules, placeholder tokens, and layouts of video tokens."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ NEWLINE_POSITIONS = {"grid": "row", "frame": "frame", "one_token": "video", "no_
 
 @dataclass(frozen=True)
 class Family:
-    """How one model type lays out video tokens.
+    """Layout of video tokens in one model type.
 
     Attributes
     ----------
     token : "video" or "image": whose placeholder the frames of a video use
-    side : (H, W) of a frame's tokens from the configuration; None where the vision tower is told the grid
-    per_run : whether each unbroken run of placeholders is a video of its own; else all of a row are one video
+    side : (H, W) of a frame's tokens from the configuration; None if the vision tower receives the grid
+    per_run : whether each unbroken run of placeholders is a separate video; otherwise all of a row are one video
     newlines : newline tokens among the placeholders, see :data:`stgraph.vlm.grids.NEWLINES`
-    marked : whether images have the same placeholder, and only what stands between video markers is video
-    hint : what to look at when the number of placeholders does not match the grid
-    images : how images are laid out: "encoded", in the grid the vision tower was told; "anyres", whole and in tiles, as
-        LLaVA-NeXT's; "equal", all in one size; "" where it is not known
-    image_side : (H, W) of an image's tokens from the configuration, where it is not that of frames
-    images_alone : whether there are no videos
+    marked : whether images share the placeholder, and only placeholders between video markers are video
+    hint : advice if the number of placeholders does not match the grid
+    images : layout of images: "encoded", in the grid the vision tower received; "anyres", whole and in tiles, as in
+        LLaVA-NeXT; "equal", all of one size; "" if unknown
+    image_side : (H, W) of an image's tokens from the configuration, if different from frames
+    images_alone : whether the model takes images only
     """
 
     token: str
@@ -61,7 +61,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _onevision(config: Any) -> tuple[int, int]:
-    """LLaVA-Video's own keys say how frames are pooled; transformers' class has none of them and does the first."""
+    """LLaVA-Video's own keys specify the pooling of frames; transformers' class lacks them and uses the first."""
     height, width = _patches(config)
     mode, stride = getattr(config, "mm_spatial_pool_mode", None), getattr(config, "mm_spatial_pool_stride", None)
     if mode not in (None, *POOL_MODES):
@@ -93,7 +93,7 @@ def _smolvlm(config: Any) -> tuple[int, int]:
 
 
 def _nvila(config: Any) -> tuple[int, int]:
-    """Patches joined n x n with zeros beyond an uneven edge, and then the mean of neighbours."""
+    """Patches are joined n x n with zeros beyond an uneven edge, then adjacent ones are averaged."""
     height, width = _patches(config)
     n, (_, rows, columns) = config.nvila_downsample, config.nvila_pool
     return -(-height // n) // rows, -(-width // n) // columns
@@ -140,10 +140,10 @@ FAMILIES = {
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The modules of one model that hooks go to, and what the family says about it.
+    """The modules of a model that receive hooks, and its family's facts.
 
-    ``markers`` stand before and after each video, where only these tell it from images; ``instead`` is a placeholder
-    that is looked for where the prompt holds none of ``token_id``; ``image_id`` is that of images, where there is one.
+    ``markers`` are the tokens before and after each video, if only these distinguish it from images; ``instead`` is a
+    placeholder to look for if the prompt has no ``token_id``; ``image_id`` is that of images, if any.
     """
 
     model: Any
@@ -164,14 +164,14 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
 
     Parameters
     ----------
-    has_grids : the caller says where the videos are, so that the family need not be known
+    has_grids : the caller gives the videos' places, so that the family may be unknown
 
     Raises
     ------
     InputError
-        not a Hugging Face model with a text model inside, or no placeholder token
+        not a Hugging Face model with a text model inside, or without a placeholder token
     UnknownNameError
-        a model type whose layout we do not know
+        the layout of the model type is unknown
     """
     model = getattr(model, "get_base_model", lambda: model)()  # of PEFT
     config = getattr(model, "config", None)
@@ -217,7 +217,7 @@ def parts_of(model: Any, has_grids: bool = False) -> Parts:
 
 
 def _first(module: Any, *names: str) -> Any:
-    """The first of these attributes that exists."""
+    """The first existing one of these attributes."""
     found = (getattr(module, name, None) for name in names)
     return next((part for part in found if part is not None), None)
 
@@ -239,7 +239,7 @@ def _markers(config: Any) -> tuple[int, int]:
 
 
 def _newlines(config: Any, family: Family) -> str:
-    """The newline layout: the family's, or what a configuration of LLaVA-Video says."""
+    """The newline layout: the family's, or that of a LLaVA-Video configuration."""
     position = getattr(config, "mm_newline_position", None)
     if position is None or family.newlines == "none":
         return family.newlines

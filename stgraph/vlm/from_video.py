@@ -30,15 +30,15 @@ def from_video(
 ) -> VideoTokens:
     """Decode a video, describe its frames, and return the tokens; as ``stgraph dump``, without writing a file.
 
-    Nothing is kept between calls: save the tokens to spare the second decoding.
+    Nothing is cached between calls: save the tokens to avoid decoding again.
 
     Parameters
     ----------
     path : a video file that FFmpeg reads
     frames : number of frames, at the centres of equal spans; 64, or all if the video shows fewer
-    fps : frames to take per second, from the first on, instead
+    fps : frames per second, from the first on, instead of ``frames``
     encoder : "patches", colour and gradient descriptors that need no weights, or "hf:NAME_OR_PATH", a vision backbone
-    grid : (H, W), tokens per frame of the encoder "patches"; 16 x 16 without
+    grid : (H, W), tokens per frame of the encoder "patches"; default 16 x 16
     layer, dtype, device, signals : of an "hf:" encoder, see :func:`stgraph.vlm.encoders.load_encoder`
     thumbnails : whether to include thumbnails of the frames, for pages and notebooks
     batch : frames per encoder batch
@@ -52,9 +52,9 @@ def from_video(
     Raises
     ------
     MissingDependencyError
-        PyAV (extra ``video``), or what an "hf:" encoder needs, is not installed
+        PyAV (extra ``video``), or a package that an "hf:" encoder needs, is not installed
     InputError
-        no such file, not a video, damaged, or a parameter is out of range
+        the file does not exist, is not a video or is damaged, or a parameter is out of range
     UnknownNameError
         no encoder has that name
     """

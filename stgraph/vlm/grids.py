@@ -27,8 +27,8 @@ class Video:
 
     Attributes
     ----------
-    row, index : of the batch; of the row's videos or images
-    start, stop : its columns of the prompt, text between frames included
+    row, index : row of the batch; place among the row's videos or images
+    start, stop : its columns of the prompt, including text between frames
     grid : over these columns; text between frames is of kind "other"
     medium : "video" or "image"
     """
@@ -42,8 +42,8 @@ class Video:
 
     @property
     def stays(self) -> Array:
-        """[n] bool: tokens that no selector decides on: all that are not patches, except the newlines of a grid with
-        one after each row, which belong to their rows."""
+        """[n] bool: tokens not subject to selection: all except patches, and except the newlines after each row of a
+        grid, which belong to their rows."""
         kind = self.grid.kind
         if kind is None:
             return np.zeros(self.grid.n_tokens, np.bool_)
@@ -65,7 +65,7 @@ def newline_grid(T: int, H: int, W: int, newlines: str = "row") -> TokenGrid:
     Raises
     ------
     InputError
-        another name
+        the name is unknown
 
     Examples
     --------
@@ -94,7 +94,7 @@ def find_videos(ids: Array, parts: Parts, encoded: Sequence[TokenGrid] | None, g
     Parameters
     ----------
     ids : [B, S] int64, token ids
-    encoded : grids the vision tower was given, where the family needs them
+    encoded : grids the vision tower received, if the family needs them
     grids : given by the caller, overrides everything else
 
     Raises
@@ -140,7 +140,7 @@ def placeholders(ids: Any, parts: Parts) -> Any:
 
 
 def none_found(parts: Parts, but: str) -> GridError:
-    """The error for a prompt without placeholders where there should be some."""
+    """The error for a prompt that lacks placeholders."""
     token = f"token {parts.token_id}, {parts.family.token}_token_id of the configuration"
     if parts.markers is not None:
         token += ", between video_start_token_id {} and video_end_token_id {}".format(*parts.markers)
@@ -156,7 +156,7 @@ def videos_of(parts: Parts, inputs: Mapping[str, Any]) -> list[Video]:
 
     Parameters
     ----------
-    inputs : of the model, as its processor makes them
+    inputs : of the model, from its processor
 
     Raises
     ------

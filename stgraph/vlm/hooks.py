@@ -1,4 +1,4 @@
-"""The hooks on one model: what they read on the way in, and where they cut the prompt."""
+"""The hooks on one model, which read its inputs and cut the prompt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _attaching = threading.Lock()
 
 
 class Hooks:
-    """Forward hooks on the modules of one model instance, and a switch at the attention that is probed."""
+    """Forward hooks on the modules of one model instance, and a switch at the probed attention."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Hooks:
         self._open = ExitStack()
 
     def __deepcopy__(self, memo: Any) -> Hooks:
-        """Copies of the model share them: they act on the modules they were made for alone."""
+        """Copies of the model share the hooks, which act only on the modules they were made for."""
         return self
 
     def attach(self) -> None:
@@ -74,9 +74,9 @@ class Hooks:
         Raises
         ------
         InputError
-            the model is being compressed already
+            the model is already being compressed
         UnavailableError
-            it is compiled
+            the model is compiled
         """
         parts = self.parts
         with _attaching, ExitStack() as stack:
@@ -113,7 +113,7 @@ class Hooks:
         return handles
 
     def detach(self) -> None:
-        """Remove the hooks, and forget what they read. Prompts that other threads have under way are left alone."""
+        """Remove the hooks and their state. Running prompts of other threads are left alone."""
         shapes = [call.ids.shape for call in self._calls.elsewhere() if not call.reached and call.shows(self._video)]
         if self._layers is not None:
             shapes += self._layers.uncut_elsewhere()
@@ -128,7 +128,7 @@ class Hooks:
         return self.grids is None and self.parts.family.side is None and self.parts.vision is not None
 
     def _video(self, ids: Any) -> Any:
-        """[B, S] bool: placeholders that may be video's, and images' where these are compressed."""
+        """[B, S] bool: placeholders of possible videos, and of images if these are compressed."""
         found = placeholders(ids, self.parts)
         return found | (ids == self.parts.image_id) if self.images else found
 
@@ -154,7 +154,7 @@ class Hooks:
         return None if new is None else (args, new)
 
     def _in_later_turn(self, module: Any, frame: FrameType, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        """Keyword arguments without tokens that a compressed cache holds already; None where none of them come."""
+        """Keyword arguments without tokens already in a compressed cache; None if there are none."""
         cache = cache_of(kwargs)
         state: Continuation | None = getattr(cache, _CUT, None)
         past = tokens_in(cache) if state is not None else 0
@@ -177,7 +177,7 @@ class Hooks:
         self._calls.begin(Call(module, frame, given, asked))
 
     def _after_call(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
-        """The end of a call, without output after an exception. What went through must have met the text model."""
+        """The end of a call, without output after an exception. The prompt must have reached the text model."""
         call = None if _compiling() else self._calls.end(module)
         if call is None or output is None:
             return
@@ -188,7 +188,7 @@ class Hooks:
             )
 
     def _after_vision(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Write the grids (after spatial merging) onto what was encoded; generate() hands that on without them."""
+        """Attach the grids (after spatial merging) to the encoded output, which generate() passes on without them."""
         thw = kwargs.get("grid_thw", args[1] if len(args) > 1 else None)
         if thw is not None and isinstance(output, Mapping):
             merge = kwargs.get("merge_sizes", args[2] if len(args) > 2 else None)
@@ -230,7 +230,8 @@ class Hooks:
         return self._start(kwargs, cache, call, sys._getframe(1)) if call is not None and (video or told) else None
 
     def _start(self, kwargs: dict[str, Any], cache: Any, call: Call, frame: FrameType) -> Any:
-        """The inputs of a prompt with fewer video tokens; None where none is to go, so that nothing is touched."""
+        """The inputs of a prompt with fewer video tokens; None if none are dropped, so that the inputs stay
+        untouched."""
         ids = call.ids.cpu().numpy()
         if ids.shape != kwargs["inputs_embeds"].shape[:2]:
             raise UnavailableError(
@@ -262,7 +263,7 @@ class Hooks:
     def _continue(
         self, kwargs: dict[str, Any], state: Continuation | None, past: int, call: Call | None, video: bool
     ) -> Any:
-        """New tokens after a prompt that is in the cache."""
+        """Handle new tokens after a prompt in the cache."""
         if state is None:
             raise InputError(
                 f"video tokens arrive when the cache already holds {past:,} tokens: compress() needs the whole prompt "
@@ -273,7 +274,7 @@ class Hooks:
         return (), state.apply(kwargs, past, call is not None and call.positions_given)
 
     def _after_text(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Once the prompt is in a cache, the cache carries what was cut; the text model may have made it itself."""
+        """Once the prompt is in a cache, attach the cut to it; the text model may have made the cache itself."""
         if self._layers is not None:
             self._layers.end()
         made = getattr(kwargs.get("inputs_embeds"), _CUT, None)
@@ -285,7 +286,7 @@ class Hooks:
 
 
 def _compiling() -> bool:
-    """Whether these lines are being compiled, not run."""
+    """Whether this code is being compiled rather than run."""
     import torch
 
     return bool(torch.compiler.is_compiling())

@@ -1,4 +1,4 @@
-"""Images in a prompt: each a video of one frame, or of several lattices where a family shows it more than once."""
+"""Images in a prompt: each is a video of one frame, or of several lattices if the family shows it more than once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from stgraph.vlm.model_tower import LIVE_SIGNALS
 
 
 def check_images(parts: Parts, selector: Selector, images: bool, grids: Grids | None) -> None:
-    """Raise unless the images of this model's prompts can be compressed, or are not to be.
+    """Raise if images are to be compressed but cannot be for this model.
 
     Raises
     ------
     InputError
-        a family whose images are not read; ``grids`` beside ``images``; or a model of images that are left alone
+        the family's images are not supported; ``grids`` is given with ``images``; or the model takes only images, and
+    they are left alone
     MissingSignalError
-        a selector that reads the vision encoder, of a family whose tiles are joined behind it
+        the selector reads the vision encoder of a family whose tiles are joined after it
     """
     if not images:
         if parts.family.images_alone:
@@ -48,13 +49,13 @@ def check_images(parts: Parts, selector: Selector, images: bool, grids: Grids | 
 def find_pictures(
     ids: Array, parts: Parts, embeds: Any, encoded: Callable[[str], Sequence[TokenGrid] | None] | None
 ) -> list[Video]:
-    """The videos and the images of a batch, in the order of the prompt. Where images have the placeholder of frames,
-    all of them are images.
+    """The videos and images of a batch, in prompt order. If images share the frames' placeholder, all of them are
+    images.
 
     Parameters
     ----------
     ids, embeds : see :func:`find_images`
-    encoded : gives the grids that the vision tower was told of "video" or "image"; None where it is told none
+    encoded : returns the grids the vision tower received for "video" or "image"; None if it receives none
     """
     told = {medium: None if encoded is None else encoded(medium) for medium in ("video", "image")}
     found = [] if parts.image_id == parts.token_id else find_videos(ids, parts, told["video"], None)
@@ -63,15 +64,15 @@ def find_pictures(
 
 
 def find_images(ids: Array, parts: Parts, embeds: Any, encoded: Sequence[TokenGrid] | None) -> list[Video]:
-    """The images of a batch, a frame each.
+    """The images of a batch, one frame each.
 
-    An image that the family shows as a whole and again in tiles (anyres) is two: the whole, and the tiles joined.
+    An image shown as a whole and again in tiles (anyres) is two: the whole, and the joined tiles.
 
     Parameters
     ----------
     ids : [B, S] int64, token ids
     embeds : [B, S, d], embeddings of the prompt, in which newlines are recognised
-    encoded : grids of images that the vision tower was given, where the family needs them
+    encoded : grids of images the vision tower received, if the family needs them
 
     Raises
     ------
@@ -96,7 +97,7 @@ def find_images(ids: Array, parts: Parts, embeds: Any, encoded: Sequence[TokenGr
 
 
 def _equal(columns: Array, row: int, parts: Parts) -> list[TokenGrid]:
-    """Images or tiles of one size."""
+    """Images or tiles of equal size."""
     H, W = _side(parts)
     n_images, rest = divmod(columns.size, H * W)
     if rest:
@@ -105,14 +106,14 @@ def _equal(columns: Array, row: int, parts: Parts) -> list[TokenGrid]:
 
 
 def _side(parts: Parts) -> tuple[int, int]:
-    """(H, W) of one picture as the tower sees it."""
+    """(H, W) of one picture for the tower."""
     side = parts.family.image_side or parts.family.side
     assert side is not None
     return side(parts.model.config)
 
 
 def _newlines(embeds: Any, row: int, columns: Array, parts: Parts) -> Array:
-    """[n] bool: which of these columns hold the newline that the model learnt."""
+    """[n] bool: columns that hold the model's learnt newline."""
     import torch
 
     newline = getattr(parts.base, "image_newline", None)
@@ -125,8 +126,8 @@ def _newlines(embeds: Any, row: int, columns: Array, parts: Parts) -> Array:
 
 
 def _anyres(is_newline: Array, row: int, parts: Parts) -> list[TokenGrid]:
-    """Images as LLaVA-NeXT lays them out: the whole picture, then its tiles joined, with a newline after each row; of a
-    picture without tiles the whole and one newline."""
+    """Images in LLaVA-NeXT's layout: the whole picture, then its joined tiles with a newline after each row; without
+    tiles, the whole picture and one newline."""
     H, W = _side(parts)
     grids: list[TokenGrid] = []
     places, n = np.flatnonzero(is_newline), is_newline.size

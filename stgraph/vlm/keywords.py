@@ -34,9 +34,9 @@ class Axes:
 def axes_of(name: str, shape: tuple[int, ...], B: int, S: int) -> Axes:
     """The axes of one tensor of a prompt of ``S`` tokens in ``B`` rows.
 
-    ``[B, S, ...]``, ``[3, B, S]``, ``[B, layers, S, d]`` and ``[S, B, d]`` have both, and so has ``[1, S, ...]``, which
-    stands for every row. ``[S, ...]`` is shared by the rows, ``[B, ...]`` has a value for each; anything else is
-    shared. More than one axis of length S, or one of length B S, is unclear.
+    ``[B, S, ...]``, ``[3, B, S]``, ``[B, layers, S, d]`` and ``[S, B, d]`` have both, like ``[1, S, ...]``, which
+    applies to every row. ``[S, ...]`` is shared by the rows, ``[B, ...]`` has one value per row; anything else is
+    shared. Several axes of length S, or one of length B S, are ambiguous.
     """
     if name in _BY_TOKEN:
         return Axes(0, 1)
@@ -50,8 +50,8 @@ def axes_of(name: str, shape: tuple[int, ...], B: int, S: int) -> Axes:
 
 
 def mapped(name: str, value: Any, change: Callable[[str, Any], Any]) -> Any:
-    """``value`` with ``change(name, array)`` in place of each tensor or array in it, also inside tuples, lists and
-    mappings; an object in which nothing changes is handed on as it is."""
+    """``value`` with ``change(name, array)`` in place of each tensor or array, also inside tuples, lists and mappings;
+    objects without changes are passed on unchanged."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return change(name, value)
     if isinstance(value, Mapping):
@@ -67,7 +67,7 @@ def mapped(name: str, value: Any, change: Callable[[str, Any], Any]) -> Any:
 
 
 def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: int) -> dict[str, Any]:
-    """All keyword arguments without their own rules, cut to these columns.
+    """All keyword arguments without rules of their own, cut to these columns.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def cut_keywords(inputs: Mapping[str, Any], rows: Any, columns: Any, B: int, S: 
     Raises
     ------
     InputError
-        an argument that cannot be cut, by name
+        an argument cannot be cut; the message names it
     """
     import torch
 
@@ -128,20 +128,20 @@ def _no_tensor(name: str, value: Any) -> InputError:
 
 
 def _by_token(value: Any, B: int, S: int) -> bool:
-    """Whether a list of plain values has one per token: S values, or B lists of S."""
+    """Whether a list of plain values has one value per token: S values, or B lists of S."""
     rows = value if len(value) == B and all(isinstance(row, (list, tuple)) for row in value) else [value]
     return all(len(row) == S and not any(hasattr(entry, "shape") for entry in row) for row in rows)
 
 
 def cache_of(named: Any) -> Any:
-    """The cache among keyword arguments or outputs, None without: transformers 5.24 renamed it."""
+    """The cache among keyword arguments or outputs, or None; transformers 5.24 renamed it."""
     if not isinstance(named, Mapping):  # return_dict=False
         return next((value for value in named if hasattr(value, "get_seq_length")), None)
     return next((named[name] for name in CACHE_NAMES if named.get(name) is not None), None)
 
 
 def visual_of(inputs: Mapping[str, Any]) -> Any:
-    """[B, S] bool: tokens with visual features for deeper layers, None without; some models repeat it by channel."""
+    """[B, S] bool: tokens with visual features for deeper layers, or None; some models repeat it by channel."""
     visual = inputs.get("visual_pos_masks")
     return visual[..., 0] if visual is not None and visual.ndim == 3 else visual
 

@@ -1,4 +1,4 @@
-"""Hooks on the decoder layers of a text model: columns of a prompt are cut between them."""
+"""Hooks on the decoder layers of a text model, which cut columns of a prompt between layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _wanted: ContextVar[_Wanted | None] = ContextVar("attention row that is wanted n
 
 @dataclass(frozen=True, eq=False)
 class NewTokens:
-    """New tokens behind a prompt that was cut between layers: its levels, tokens in layer 0's cache, new ones."""
+    """New tokens after a prompt cut between layers: its levels, tokens in layer 0's cache, new ones."""
 
     levels: list[Level]
     past: int
@@ -41,14 +41,14 @@ Pass = PromptPass | NewTokens
 
 
 class LayerHooks:
-    """Hooks on the layers of one text model, and the pass that each thread has under way in them.
+    """Hooks on the layers of one text model, and each thread's running pass.
 
     Parameters
     ----------
     text : the text model
-    recorded : layers whose attention may be wanted from the running pass
-    probed : layers whose attention may be wanted before they run
-    before_mlp : layers whose states may be wanted on their way to the feed-forward block
+    recorded : layers whose attention may be read from the running pass
+    probed : layers whose attention may be read before they run
+    before_mlp : layers whose states may be read before the feed-forward block
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class LayerHooks:
 
     @property
     def modules(self) -> dict[str, Any]:
-        """Those that must not be compiled, by the names users would write."""
+        """Modules that must not be compiled, by the names users would write."""
         found = {f"decoder layer {i}": layer for i, layer in enumerate(self._text.layers)}
         attention = {f"the attention of {name}": getattr(layer, "self_attn", None) for name, layer in found.items()}
         entries = {f"{type(part).__name__} of decoder layer {layer}": part for layer, part in self._entries.items()}
         return {**found, **{name: module for name, module in attention.items() if module is not None}, **entries}
 
     def attach(self, stack: ExitStack) -> None:
-        """Register the hooks, and what takes them away on ``stack``."""
+        """Register the hooks, and their removal on ``stack``."""
         register(ATTENTION, _noted, "reading attention")
         for layer in self._probed:
             stack.enter_context(probed(self._text, layer))
@@ -84,15 +84,15 @@ class LayerHooks:
         stack.callback(self._of_thread.clear)
 
     def begin(self, frame: FrameType, under_way: Pass) -> None:
-        """A pass starts on this thread; it is over when ``frame`` has left the stack."""
+        """A pass starts on this thread; it ends when ``frame`` has left the stack."""
         self._of_thread[threading.get_ident()] = (frame, under_way)
 
     def end(self) -> None:
-        """The pass of this thread is over."""
+        """The pass of this thread ends."""
         self._of_thread.pop(threading.get_ident(), None)
 
     def uncut_elsewhere(self) -> list[tuple[int, int]]:
-        """Rows and columns of each prompt that other threads have under way and that nothing was cut from yet."""
+        """Rows and columns of each running prompt of other threads that has not been cut yet."""
         here, frames = threading.get_ident(), sys._current_frames()
         return [
             under_way.shape
@@ -142,7 +142,7 @@ def _is_wanted(attention: Any) -> bool:
 
 
 def _noted(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
-    """An attention function of transformers that notes one row and hands everything on to the model's own."""
+    """An attention function of transformers that records one row and passes everything on to the model's own."""
     wanted = _wanted.get()
     _wanted.set(None)  # the model's own is asked for below, under the name that the configuration has without us
     if wanted is not None and wanted[0] is module:

@@ -1,4 +1,4 @@
-"""Decoder layers that do not see the whole prompt: sliding windows, and layers without attention."""
+"""Decoder layers with a limited view of the prompt: sliding windows, and layers without attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE = ("full_attention", *_WINDOWED, "sparse", "dense", "moe")  # the last th
 
 
 def window_of(text: Any) -> int | None:
-    """Columns that the layer of the text model which sees fewest can look back on; None where all see everything."""
+    """Columns that the most limited layer of the text model can look back on; None if all see everything."""
     config = text.config
     kinds = getattr(config, "layer_types", None)
     if kinds is None:
@@ -26,12 +26,12 @@ def window_of(text: Any) -> int | None:
 
 
 def check_window(window: int | None, length: int) -> None:
-    """Raise where ``length`` tokens of a prompt and its answer do not fit into the window.
+    """Raise if ``length`` tokens of a prompt and its answer do not fit into the window.
 
     Raises
     ------
     InputError
-        a window counts what is left, so that it would reach further back than in the whole prompt
+        the window counts the remaining tokens, so that it would reach further back than in the whole prompt
     """
     if window is not None and length > window:
         raise InputError(
@@ -42,7 +42,7 @@ def check_window(window: int | None, length: int) -> None:
 
 
 def check_all_attend(text: Any) -> None:
-    """Raise UnavailableError where layers of the text model are no attention: they are not given the masks that tell
+    """Raise UnavailableError if layers of the text model are not attention: they do not receive the masks that show
     what was cut between layers."""
     kinds = getattr(text.config, "layer_types", None) or ()
     others = sorted({kind for kind in kinds if kind not in _WHOLE})
@@ -54,19 +54,18 @@ def check_all_attend(text: Any) -> None:
 
 
 def is_parallel(layer: Any) -> bool:
-    """Whether attention and feed-forward block of a decoder layer run side by side, behind one norm (Cohere)."""
+    """Whether attention and feed-forward block of a decoder layer run in parallel, after one norm (Cohere)."""
     return {name for name, _ in layer.named_children()} == {"self_attn", "mlp", "input_layernorm"}
 
 
 def mlp_entry(text: Any, layer: int) -> Any:
-    """The module of a decoder layer that what its attention leaves behind enters first on its way to the feed-forward
-    block: the norm before that block, or the block itself where norms follow (EXAONE 4). None where the two run side
-    by side, so that nothing lies between them: their sum enters the next layer.
+    """The first module between a decoder layer's attention and its feed-forward block: the norm before that block, or
+    the block itself if norms follow (EXAONE 4). None if the two run in parallel: then their sum enters the next layer.
 
     Raises
     ------
     UnavailableError
-        the module is not known
+        the module is unknown
     """
     module = text.layers[layer]
     if is_parallel(module):
@@ -82,7 +81,7 @@ def mlp_entry(text: Any, layer: int) -> Any:
 
 
 def departure_of(text: Any) -> str | None:
-    """Why a cut prompt is not what the whole prompt with hidden tokens would be; None where it is."""
+    """Why a cut prompt differs from the whole prompt with hidden tokens; None if it does not."""
     kinds = getattr(text.config, "layer_types", None) or ()
     others = [kind for kind in kinds if kind not in _WHOLE]
     if not others:

@@ -1,4 +1,4 @@
-"""Levels: from which decoder layer on a prompt under way is shorter, and what those layers are given in its place."""
+"""Levels: the shorter prompts that decoder layers receive from some layer on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BY_HAND = frozenset({*CACHE_NAMES, "hidden_states", "position_embeddings", "pos
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The columns that decoder layers from ``layer`` on see of a prompt.
+    """The columns of a prompt seen by decoder layers from ``layer`` on.
 
     Attributes
     ----------
     layer : from 0
-    at : [B, L] int64, ascending, columns of what entered layer 0; rows with fewer are padded on the left
+    at : [B, L] int64, ascending, columns of layer 0's input; rows with fewer are padded on the left
     valid : [B, L] bool, False at padding
-    entered : columns that entered layer 0
+    entered : number of columns that entered layer 0
     padded : whether any of ``valid`` is False
     """
 
@@ -42,13 +42,13 @@ class Level:
     def of_prompt(self, keywords: Mapping[str, Any], flash: bool) -> dict[str, Any]:
         """Keyword arguments of a decoder layer for this level; ``keywords`` are those of layer 0's columns.
 
-        Rotary embeddings are cut, so that positions stay what they were. Position ids are counted anew: no layer
-        rotates by them, and gaps between them would be read as packed sequences.
+        Rotary embeddings are cut, so that positions are unchanged. Position ids are counted anew: layers do not rotate
+        by them, and gaps would be read as packed sequences.
 
         Raises
         ------
         InputError, UnavailableError
-            an argument that cannot be cut, by name
+            an argument cannot be cut; the message names it
         """
         import torch
 
@@ -95,9 +95,9 @@ class Level:
 
         Parameters
         ----------
-        keywords : those of a layer that holds all that entered layer 0
-        past : tokens that layer 0 holds
-        n_new : new ones
+        keywords : those of a layer that holds everything that entered layer 0
+        past : number of tokens in layer 0
+        n_new : number of new tokens
         """
         out = dict(keywords)
         if keywords.get("cache_position") is not None:
@@ -107,9 +107,9 @@ class Level:
         return out
 
     def check_cache(self, cache: Any, past: int) -> None:
-        """Raise InputError where this level's first layer holds other tokens than layer 0, of which ``past`` are held.
+        """Raise InputError if this level's first layer holds other tokens than layer 0, which holds ``past``.
 
-        Caches that were cropped to a length, and not by a number of tokens, are cut in layer 0 alone.
+        Caches cropped to a length, rather than by a number of tokens, are cut in layer 0 only.
         """
         layers = getattr(cache, "layers", None)
         if layers is None or is_static(cache):
@@ -154,7 +154,7 @@ class Level:
 
 
 def hidden_before(levels: Sequence[Level]) -> list[Level]:
-    """For decoding, the same levels, all of which hide what the last one lacks. The first is of layer 0."""
+    """For decoding, the same levels, each hiding the tokens the last one lacks. The first is of layer 0."""
     import torch
 
     *before, last = levels
@@ -166,14 +166,14 @@ def hidden_before(levels: Sequence[Level]) -> list[Level]:
 
 
 def _with_room(columns: Any, n: int) -> Any:
-    """[B, L + n]: with the room that a static cache has left, of zeros."""
+    """[B, L + n]: extended by zeros for a static cache's remaining room."""
     import torch
 
     return torch.nn.functional.pad(columns, (0, n))
 
 
 def check_mask(mask: Any) -> None:
-    """Raise UnavailableError where the masks of decoder layers are neither tensors nor flex attention's block masks."""
+    """Raise UnavailableError if the masks of decoder layers are neither tensors nor flex attention's block masks."""
     import torch
 
     if mask is not None and not isinstance(mask, torch.Tensor) and not is_block_mask(mask):
@@ -184,5 +184,5 @@ def check_mask(mask: Any) -> None:
 
 
 def is_flash(text: Any) -> bool:
-    """Whether the text model's layers take masks of padding alone."""
+    """Whether the text model's layers accept only padding masks."""
     return "flash" in str(text.config._attn_implementation)

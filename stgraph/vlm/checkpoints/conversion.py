@@ -27,15 +27,15 @@ _PROCESSOR = {"AutoProcessor": "processing_video.VideoTokensProcessor"}
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written.
+    """Report of a conversion.
 
     Attributes
     ----------
-    folder : that ``from_pretrained`` reads
-    n_weights, n_files : tensors, and the safetensors files they are in
+    folder : the folder that ``from_pretrained`` reads
+    n_weights, n_files : number of tensors, and of safetensors files
     needs_code : whether transformers' own classes would read videos wrongly, so that the folder brings its classes and
         ``from_pretrained`` needs ``trust_remote_code=True`` (:func:`stgraph.vlm.load` does not)
-    has_processor : whether the source had a tokenizer, without which there is none
+    has_processor : whether there is a processor, which needs a tokenizer in the source
     """
 
     folder: Path
@@ -52,15 +52,15 @@ def convert(
 
     Parameters
     ----------
-    source, **options : as of :func:`stgraph.vlm.load`
-    target : a folder that is not there yet, or an empty one; it appears when it is complete
-    dtype : float32, float16 or bfloat16, of the written weights; None: as they are stored
+    source, **options : as for :func:`stgraph.vlm.load`
+    target : a new or empty folder; it appears when it is complete
+    dtype : float32, float16 or bfloat16, of the written weights; None keeps the stored one
 
     Raises
     ------
     InputError
-        ``from_pretrained`` reads the checkpoint as it is, it cannot be run, or the folder cannot be written; before
-        anything is written
+        ``from_pretrained`` reads the checkpoint unchanged, it cannot be run, or the folder cannot be written; raised
+    before anything is written
     MissingDependencyError
         torch or transformers is not installed
     """
@@ -78,14 +78,14 @@ def write(plan: Plan, target: Path, dtype: str | None = None, shard_bytes: int =
 
     Parameters
     ----------
-    dtype : of the written weights; None: as they are stored
-    shard_bytes : about the size of a file, and of what is in memory at once
+    dtype : of the written weights; None keeps the stored one
+    shard_bytes : approximate size of a file, and of the data in memory at once
 
     Raises
     ------
     InputError
-        the plan has transformers' own names already, the weights do not fit the configuration, or the folder is not
-        empty or cannot be written; before anything is written
+        the plan already has transformers' own names, the weights do not fit the configuration, or the folder is not
+        empty or cannot be written; raised before anything is written
     """
     if plan.weights is None:
         raise InputError("the checkpoint is one that was converted already; there is nothing to convert")
@@ -111,7 +111,7 @@ def write(plan: Plan, target: Path, dtype: str | None = None, shard_bytes: int =
 
 
 def _on_disk(name: str) -> str:
-    """The name that transformers 4 and 5 both read: the former's, with a level more in the vision tower."""
+    """The name that transformers 4 and 5 both read: the former's, with an additional level in the vision tower."""
     tower = "model.vision_tower."
     if not name.startswith(tower) or name.startswith(f"{tower}vision_model."):
         return name
@@ -119,7 +119,7 @@ def _on_disk(name: str) -> str:
 
 
 def _open_to_others(folder: Path) -> None:
-    """Modes as of files that are made in the usual way; those of temporary ones are the owner's alone."""
+    """Set the usual file modes; those of temporary files are the owner's only."""
     umask = os.umask(0)
     os.umask(umask)
     for path in folder.iterdir():
@@ -128,7 +128,7 @@ def _open_to_others(folder: Path) -> None:
 
 
 def _write_weights(plan: Plan, names: dict[str, str], folder: Path, dtype: str | None, shard_bytes: int) -> int:
-    """Writes files one after the other; how many."""
+    """Write the files one after the other, and return their number."""
     import torch
     from safetensors.torch import save_file
 
@@ -177,7 +177,8 @@ def _write_configuration(plan: Plan, folder: Path, dtype: str | None) -> None:
 
 
 def _write_processor(plan: Plan, folder: Path) -> None:
-    """The files that both transformers 4 and 5 read; written by hand, for its classes need torchvision."""
+    """Write the processor's files, which both transformers 4 and 5 read; by hand, since its classes need
+    torchvision."""
     height, width = plan.pixels["size"]
     pixels: dict[str, Any] = {
         "size": {"height": height, "width": width},

@@ -1,4 +1,4 @@
-"""Folders that ``stgraph convert`` wrote, of models whose videos transformers' own classes would read wrongly."""
+"""Folders written by ``stgraph convert`` for models whose videos transformers' own classes would read wrongly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Converted:
         return config.get("model_type") == "llava_onevision" and not _is_plain(config)
 
     def plan(self, folder: Path, config: Mapping[str, Any], **options: Any) -> Plan:
-        """No options."""
+        """The plan; takes no options."""
         if options:
             raise InputError(f"{next(iter(options))!r} is not an option of converted folders")
         if config["model_type"] == "nvila":
@@ -37,7 +37,7 @@ CONVERTED = _Converted()
 
 
 def _is_plain(config: Mapping[str, Any]) -> bool:
-    """Whether transformers' own class pools and places newlines as the keys say."""
+    """Whether transformers' own class pools and places newlines as specified by the keys."""
     return (config.get("mm_newline_position") or "one_token", config.get("mm_spatial_pool_mode") or "bilinear") == (
         "one_token",
         "bilinear",

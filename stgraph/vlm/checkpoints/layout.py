@@ -1,4 +1,4 @@
-"""Layouts: checkpoint folders that transformers has no class for, and the table of those that are read here."""
+"""Layouts of checkpoint folders that transformers has no class for, and the table of those supported."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from stgraph.vlm.checkpoints.weights import Weights
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How one checkpoint becomes a model of transformers; made from its configuration, before a weight is read.
+    """How a checkpoint becomes a model of transformers; made from its configuration, before any weight is read.
 
     Attributes
     ----------
     config : of the model
-    model_class : gives the class that ``config`` describes; a function, so that planning imports no model
-    weights, names : the former by their stored names, and for each name in the model's state dict (of transformers 5)
-        the stored one; None where the folder holds transformers' own names
+    model_class : returns the class that ``config`` describes; a function, so that planning does not import models
+    weights, names : the weights by stored name, and the stored name for each name in the model's state dict (of
+        transformers 5); None if the folder holds transformers' own names
     processor : attributes of :class:`~stgraph.vlm.checkpoints.processing_video.VideoTokensProcessor`
     pixels : "size" (height, width), "image_mean" and "image_std" of frames
-    tokenizer : with the placeholders; None where the folder holds none
-    generation : generation_config.json of the language model; None where the folder holds none
-    code : modules that a converted folder needs a copy of; empty where transformers' own classes do the same
+    tokenizer : with the placeholders; None if the folder has none
+    generation : generation_config.json of the language model; None if the folder has none
+    code : modules copied into a converted folder; empty if transformers' own classes suffice
     """
 
     config: Any
@@ -41,19 +41,19 @@ class Plan:
 
 
 class Layout(Protocol):
-    """One way to lay out a checkpoint folder."""
+    """A layout of checkpoint folders."""
 
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """Whether a folder with this config.json is laid out like this; what it holds may still be refused."""
+        """Whether a folder with this config.json has this layout; its contents may still be refused."""
         ...
 
     def plan(self, folder: Path, config: Mapping[str, Any], **options: Any) -> Plan:
-        """What is to be done with it.
+        """The plan for a checkpoint in this layout.
 
         Raises
         ------
         InputError
-            a configuration that cannot be run here, named; weights that cannot be read
+            the configuration cannot be run here (the message names it), or the weights cannot be read
         """
         ...
 
@@ -76,15 +76,15 @@ LAYOUTS = Registry(
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout | None:
-    """The layout of a folder with this config.json; None where it is transformers' own."""
+    """The layout of a folder with this config.json; None for transformers' own."""
     found = (LAYOUTS.get(name) for name in LAYOUTS.usable())
     return next((layout for layout in found if layout.matches(config)), None)
 
 
 def onevision_parts(vision: Any, text: Any, image: int, video: int, tied: bool) -> dict[str, Any]:
-    """Arguments of ``LlavaOnevisionConfig``, and of what is made from it, that these layouts share.
+    """Arguments of ``LlavaOnevisionConfig`` and its derivatives shared by these layouts.
 
-    Features are all of the tower's output, without a CLS token to leave out.
+    Features are the tower's whole output, without a CLS token to remove.
     """
     return {
         "vision_config": vision,
@@ -98,7 +98,7 @@ def onevision_parts(vision: Any, text: Any, image: int, video: int, tied: bool) 
 
 
 def refuse(folder: Path, config: Mapping[str, Any], wanted: Mapping[str, tuple[Any, ...]]) -> None:
-    """Raise for the first key whose value is none of those that can be run; a key that is not there counts as None."""
+    """Raise for the first key with an unsupported value; a missing key counts as None."""
     for key, known in wanted.items():
         value = config.get(key)
         if value not in known:
@@ -107,5 +107,5 @@ def refuse(folder: Path, config: Mapping[str, Any], wanted: Mapping[str, tuple[A
 
 
 def file_in(folder: Path, name: str) -> Path | None:
-    """A file of the folder; None where it is not there."""
+    """A file of the folder, or None if it does not exist."""
     return folder / name if (folder / name).is_file() else None

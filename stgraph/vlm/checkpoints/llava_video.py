@@ -53,7 +53,7 @@ _LEFT_OUT = re.compile(rf"\.rotary_emb\.inv_freq$|\.position_ids$|^{re.escape(_T
 
 class _LlavaVideo:
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """LLaVA's checkpoints have these keys, of whatever tower and language model."""
+        """LLaVA's checkpoints have these keys, for any tower and language model."""
         return "mm_vision_tower" in config and "mm_projector_type" in config and "llm_cfg" not in config
 
     def plan(self, folder: Path, config: Mapping[str, Any], **options: Any) -> Plan:
@@ -116,7 +116,7 @@ def model_class() -> Any:
 
 
 def processor_options(config: Any) -> dict[str, Any]:
-    """What the processor has to know of a LlavaOnevision configuration with LLaVA-Video's keys."""
+    """The processor's arguments from a LlavaOnevision configuration with LLaVA-Video's keys."""
     side = config.vision_config.image_size // config.vision_config.patch_size
     mode = getattr(config, "mm_spatial_pool_mode", None) or "bilinear"
     pooled = math.ceil(side / 2) if mode == "bilinear" else side // 2
@@ -132,7 +132,7 @@ def processor_options(config: Any) -> dict[str, Any]:
 
 
 def _vision_config(config: Mapping[str, Any], weights: Weights, given: Mapping[str, Any]) -> Any:
-    """The tower: its shape is in no key of theirs, so it is read off the weights and the tower's name."""
+    """The tower's configuration: no key states its shape, so it is derived from the weights and the tower's name."""
     from transformers import SiglipVisionConfig
 
     hidden, _, _, patch = weights.shape(f"{_TOWER}embeddings.patch_embedding.weight")

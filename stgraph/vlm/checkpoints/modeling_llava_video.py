@@ -1,4 +1,4 @@
-"""LLaVA-Video on transformers' LlavaOnevision: pooling and newlines as ``config.mm_*`` say.
+"""LLaVA-Video on transformers' LlavaOnevision: pooling and newlines as specified by ``config.mm_*``.
 
 After ``get_2dPool`` and ``add_token_per_grid`` of LLaVA-NeXT (Apache-2.0, https://github.com/LLaVA-VL/LLaVA-NeXT,
 ``llava/model/llava_arch.py``), restated.

@@ -31,13 +31,13 @@ _TOWER_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 class _Nvila:
     def matches(self, config: Mapping[str, Any]) -> bool:
-        """VILA's folders have a configuration for each part, the -hf ones its name for the type."""
+        """VILA's folders have a configuration for each part, the -hf ones VILA's name as model type."""
         if config.get("model_type") == "nvila":
             return "text_config" in config and "nvila_downsample" not in config
         return "llm_cfg" in config and "vision_tower_cfg" in config
 
     def plan(self, folder: Path, config: Mapping[str, Any], **options: Any) -> Plan:
-        """No options."""
+        """The plan; takes no options."""
         from transformers import Qwen2Config, SiglipVisionConfig
 
         from stgraph.vlm.checkpoints.modeling_nvila import NvilaConfig
@@ -152,7 +152,7 @@ def _names(folder: Path, weights: Weights, n_layers: int, tied: bool) -> dict[st
 
 
 def _template(folder: Path, tokenizer: Any) -> str:
-    """The tokenizer's own chat with pictures in it; VILA's where it has none."""
+    """The tokenizer's own chat template with pictures; VILA's if it has none."""
     made = [chat_template(system, "<vila/video>", "<image>", "") for system in _SYSTEMS]
     if tokenizer.chat_template is None:
         return made[0]
@@ -166,7 +166,7 @@ def _template(folder: Path, tokenizer: Any) -> str:
 
 
 def _pixels(folder: Path, size: int) -> dict[str, Any]:
-    """Frames are squashed to the tower's size; the folder may say other means than SigLIP's."""
+    """Frames are resized to the tower's size, ignoring aspect; the folder may state means other than SigLIP's."""
     stored = file_in(folder / "vision_tower", "preprocessor_config.json") or file_in(folder, "preprocessor_config.json")
     said = {} if stored is None else json.loads(stored.read_text(encoding="utf-8"))
     half = [0.5, 0.5, 0.5]

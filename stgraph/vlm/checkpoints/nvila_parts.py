@@ -1,4 +1,4 @@
-"""The two ways NVILA's folders are laid out, told in one way."""
+"""The two layouts of NVILA's folders, in one form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What both layouts say. ``layer``: the hidden state of the tower that goes on, counted from the end."""
+    """Values of both layouts. ``layer``: the hidden state of the tower that is used, counted from the end."""
 
     text: Mapping[str, Any]
     vision: Mapping[str, Any]
@@ -74,7 +74,7 @@ def of_folders(folder: Path, config: Mapping[str, Any]) -> Parts:
 
 
 def of_one_state(folder: Path, config: Mapping[str, Any]) -> Parts:
-    """NVILA-*-hf: videos are frames with a newline after each; the projector's kind is read off its weights."""
+    """NVILA-*-hf: videos are frames with a newline after each; the projector's kind is derived from its weights."""
     refuse(folder, config, {"quantization_config": (None,)})
     return Parts(
         text=config["text_config"],

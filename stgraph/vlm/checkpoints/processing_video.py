@@ -12,13 +12,13 @@ _KEPT = "\N{REPLACEMENT CHARACTER}"  # stands for a placeholder that has been de
 
 
 class VideoTokensProcessor(LlavaOnevisionProcessor):
-    """LlavaOnevision's processor, but for how many placeholders a video has.
+    """LlavaOnevision's processor, except for the number of placeholders of a video.
 
     Parameters
     ----------
     frame_tokens : (rows, columns) of a frame's tokens, after pooling
-    newlines : where newline tokens are: "grid" (after each row), "frame", "one_token" (after the video), "no_token"
-    frames_a_group : frames that share tokens
+    newlines : places of newline tokens: "grid" (after each row), "frame", "one_token" (after the video), "no_token"
+    frames_a_group : number of frames that share tokens
     takes_images : whether prompts may hold images
     **rest : of ``LlavaOnevisionProcessor``
     """
@@ -58,7 +58,7 @@ class VideoTokensProcessor(LlavaOnevisionProcessor):
         )
 
     def tokens_of(self, n_frames: int) -> int:
-        """Placeholders of a video."""
+        """Number of placeholders of a video."""
         groups, rest = divmod(n_frames, self.frames_a_group)
         if rest:
             raise ValueError(
@@ -70,13 +70,13 @@ class VideoTokensProcessor(LlavaOnevisionProcessor):
         return groups * H * W + newlines
 
     def replace_video_token(self, video_inputs: Any, video_idx: int, **kwargs: Any) -> str:
-        """The placeholders of a video, as transformers 5 asks for them."""
+        """The placeholders of a video, in transformers 5's form."""
         return str(self.video_token) * self.tokens_of(len(video_inputs["pixel_values_videos"][video_idx]))
 
     def __call__(
         self, images: Any = None, text: Any = None, audio: Any = None, videos: Any = None, **given: Any
     ) -> Any:
-        """As the parent's; images are refused where the model takes none."""
+        """Like the parent's, but images are refused if the model does not take them."""
         if images is not None and not self.takes_images:
             raise ValueError("this checkpoint's images are not read here; pass videos alone")
         if not OLD or videos is None:
@@ -94,7 +94,7 @@ class VideoTokensProcessor(LlavaOnevisionProcessor):
         return made.convert_to_tensors(given.get("return_tensors"))
 
     def _filled(self, text: str, counts: Any) -> str:
-        """The text with as many placeholders for each video as it has tokens."""
+        """The text with one placeholder per token of each video."""
         while self.video_token in text:
             text = text.replace(self.video_token, _KEPT * next(counts), 1)
         return text.replace(_KEPT, self.video_token)

@@ -17,15 +17,15 @@ def read_model(plan: Plan, folder: Path, dtype: str | None = None, *, copy: bool
     Parameters
     ----------
     folder : of the checkpoint
-    dtype : float32, float16 or bfloat16; None: the one most weights are stored in
-    copy : read all weights now. Otherwise those of the right dtype stay mapped files until they are used or moved,
-        which is what a model that goes to a GPU wants
+    dtype : float32, float16 or bfloat16; None for the one most weights are stored in
+    copy : read all weights now. Otherwise those of the right dtype stay mapped files until used or moved, as suits a
+        model that goes to a GPU
     **options : of ``from_pretrained``: device_map, attn_implementation, ...
 
     Raises
     ------
     InputError
-        weights that are missing, too many, or of another shape than the configuration says
+        weights are missing or superfluous, or their shapes differ from the configuration
     """
     import torch
 
@@ -44,7 +44,7 @@ def read_model(plan: Plan, folder: Path, dtype: str | None = None, *, copy: bool
 
 
 def generation_config(plan: Plan) -> Any:
-    """The language model's own, and the chat's end of a turn as one more end of an answer."""
+    """The language model's own configuration, with the chat's end of turn as another end of an answer."""
     from transformers import GenerationConfig
 
     if plan.generation is None:
@@ -63,7 +63,7 @@ def generation_config(plan: Plan) -> Any:
 
 
 def model_names(plan: Plan, weights: Weights, kind: Any) -> dict[str, str]:
-    """The name each weight has in this version's model -> its stored name; raises unless they fit the model."""
+    """Name of each weight in this version's model -> its stored name; raises unless they fit the model."""
     import torch
 
     with torch.device("meta"):
@@ -98,7 +98,7 @@ def read_processor(plan: Plan, folder: Path) -> Any:
     Raises
     ------
     InputError
-        the folder holds no tokenizer
+        the folder has no tokenizer
     ImportError
         a package that transformers needs for it is missing
     """

@@ -1,4 +1,4 @@
-"""Tokenizers of checkpoints whose authors put pictures in without a token of the vocabulary, or with their own."""
+"""Tokenizers of checkpoints whose authors insert pictures without a token of the vocabulary, or with their own."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CHAT = (
 
 
 def chat_template(system: str, video: str, image: str, after: str) -> str:
-    """A chat template of Qwen's kind; without a system message, ``system`` is one."""
+    """A Qwen-like chat template; ``system`` is the default system message."""
     made = _CHAT.replace("{system}", system).replace("{after}", after)
     made = made.replace("{video}", video).replace("{image}", image)
     return made.replace("\n", "\\n")  # inside Jinja's strings
 
 
 def read_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, padding on the left; None where it holds none.
+    """The tokenizer of a folder, padding on the left; None if it has none.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def placeholder(tokenizer: Any, token: str, rows: int) -> int:
-    """The id of a placeholder, which is added where the vocabulary has none.
+    """The id of a placeholder, which is added if the vocabulary lacks it.
 
     Raises
     ------

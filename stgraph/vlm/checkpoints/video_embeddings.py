@@ -1,6 +1,6 @@
-"""LlavaOnevision whose videos become tokens in another way, the same on transformers 4 and 5.
+"""LlavaOnevision with its own video embeddings, the same on transformers 4 and 5.
 
-This file, like the ``modeling_`` and ``processing_`` files beside it, needs transformers and torch alone: a converted
+This file, like the ``modeling_`` and ``processing_`` files beside it, needs only transformers and torch: a converted
 checkpoint carries a copy of it.
 """
 
@@ -18,7 +18,7 @@ OLD = int(transformers.__version__.split(".")[0]) < 5
 
 
 class VideoEmbeddingsModel(LlavaOnevisionModel):
-    """A base model whose subclass says what a video becomes, in :meth:`video_embeddings`."""
+    """A base model whose subclasses define the embeddings of a video, in :meth:`video_embeddings`."""
 
     def video_embeddings(self, pixel_values_videos: Any) -> Any:
         """[B, n, d], newlines included, of [B, T, 3, h, w]."""
@@ -32,7 +32,7 @@ class VideoEmbeddingsModel(LlavaOnevisionModel):
         return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=features)
 
     def forward(self, input_ids: Any = None, pixel_values_videos: Any = None, **kwargs: Any) -> Any:
-        """As the parent's, which on transformers 4 adds a newline to every video."""
+        """Like the parent's, which on transformers 4 adds a newline to every video."""
         if OLD and pixel_values_videos is not None:
             embeds = kwargs.pop("inputs_embeds", None)
             embeds = self.get_input_embeddings()(input_ids) if embeds is None else embeds

@@ -30,7 +30,7 @@ class Entry:
     stored_bytes: int
 
     def n_bytes(self, dtype: str | None = None) -> int:
-        """Its size in a dtype; None: as it is stored."""
+        """Its size in bytes in a dtype; None for the stored one."""
         if dtype is None or self.dtype is None:
             return self.stored_bytes
         return self.stored_bytes // _BYTES[self.dtype] * _BYTES[dtype]
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """All tensors of a checkpoint by name, none of them read yet."""
+    """All tensors of a checkpoint by name, not read yet."""
 
     entries: Mapping[str, Entry]
 
@@ -48,7 +48,7 @@ class Weights:
         Raises
         ------
         InputError
-            the checkpoint does not hold it
+            the checkpoint lacks it
         """
         if name not in self.entries:
             raise InputError(f"the weights hold no {name!r}; is the checkpoint complete?")
@@ -64,8 +64,8 @@ class Weights:
 
     @contextmanager
     def mapped(self, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Tensors by new name, of which ``names`` gives the stored one. They lie in the files, mapped into memory: a
-        page is read when it is first used. Copy what has to outlive the block."""
+        """Tensors by new name; ``names`` maps it to the stored one. They are mapped from the files: a page is read when
+        first used. Copy tensors that must outlive the block."""
         from safetensors import safe_open
 
         with ExitStack() as stack:
@@ -85,7 +85,7 @@ def stored_weights(folder: Path, prefix: str = "") -> Weights:
     Raises
     ------
     InputError
-        there are none, they are pickled, one is damaged, or one that the index names is missing
+        there are no files, they are pickled, or one is damaged or missing although the index names it
     """
     from safetensors import SafetensorError, safe_open
 
@@ -104,7 +104,7 @@ def stored_weights(folder: Path, prefix: str = "") -> Weights:
 
 
 def joined(*parts: Weights) -> Weights:
-    """The weights of several folders as those of one."""
+    """The weights of several folders combined."""
     return Weights({name: entry for part in parts for name, entry in part.entries.items()})
 
 
