@@ -1,4 +1,4 @@
-"""The attention of chosen decoder layers in a whole forward pass, where it is computed, without eager attention."""
+"""Reading the attention of chosen decoder layers during a whole forward pass, without eager attention."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _recording: ContextVar[_Recording | None] = ContextVar("reader of the pass under
 
 @contextmanager
 def recording(text: Any, layers: Sequence[int], read: Read) -> Iterator[None]:
-    """Calls ``read`` in each of ``layers`` while the text model runs one unpadded prompt.
+    """Call ``read`` in each of ``layers`` while the text model runs one unpadded prompt.
 
-    In this context the chosen layers ask an attention function of ours, which shows what it gets to ``read`` and hands
-    everything on to the function the model uses.
+    In this context the chosen layers use a registered attention function, which passes its inputs to ``read`` and
+    everything on to the model's own function.
 
     Parameters
     ----------
     read : called with the layer, its queries [1, heads, L, c] and keys [1, kv_heads, L, c] after normalisation and
-        rotation, its keyword ``position_embeddings`` (None where it gets none), and the options of the function
+        rotation, its keyword ``position_embeddings`` (or None), and the options of the function
 
     Raises
     ------
     InputError, UnavailableError
-        no such layer, or one whose attention does not go through transformers' attention interface
+        the layer does not exist, or its attention does not go through transformers' attention interface
     """
     register(ATTENTION, _recorded, "reading attention")
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Pairwise attention masks (one entry per pair of tokens): their padding, and their cut."""
+"""Pairwise attention masks (one entry per pair of tokens): padding and cutting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unusable(mask: Any, S: int) -> InputError:
 
 
 def seen(mask: Any) -> Any:
-    """Which pairs a mask does not hide, bool of the same shape."""
+    """Pairs a mask does not hide, bool of the same shape."""
     import torch
 
     return mask if mask.dtype == torch.bool else mask > HIDDEN
@@ -38,9 +38,9 @@ def seen(mask: Any) -> Any:
 def padding_in(mask: Any, B: int, S: int) -> Any:
     """[B, S] bool: columns that are not padding, by a mask for pairs (:func:`are_pairs`).
 
-    Padding on the left are the first columns that no later token sees and whose own rows are blank, all hidden or all
-    seen, as transformers prepares them; an earlier document in a packed row has rows of its own. A last token that
-    does not see itself is padding on the right.
+    Left padding consists of the first columns that no later token sees and whose rows are blank, all hidden or all
+    seen, as prepared by transformers; an earlier document in a packed row has rows of its own. A last token that does
+    not see itself is right padding.
     """
     pairs = seen(mask)[:, :, :, :S].expand(B, -1, -1, -1)
     any_seen = pairs.any(1)
@@ -55,13 +55,13 @@ def padding_in(mask: Any, B: int, S: int) -> Any:
 
 
 def cut_pairs(mask: Any, rows: Any, columns: Any, valid: Any, B: int, S: int, n: int) -> Any:
-    """[R, heads, L, n] of the same dtype: the entries of the columns that are left, also where attention is causal.
+    """[R, heads, L, n] of the same dtype: the entries of the remaining columns, also for causal attention.
 
     Parameters
     ----------
     rows : [R] int64, of the batch
-    columns, valid : [R, L], of the prompt; False at padding, which nothing sees
-    n : L, or the length of a static cache, whose last places are empty
+    columns, valid : [R, L], of the prompt; False at padding, which is not seen
+    n : L, or the length of a static cache, with empty last places
     """
     import torch
 
@@ -77,14 +77,14 @@ def cut_pairs(mask: Any, rows: Any, columns: Any, valid: Any, B: int, S: int, n:
 
 
 def hide(mask: Any, where: Any) -> Any:
-    """``mask`` with these places hidden."""
+    """``mask`` with the given places hidden."""
     import torch
 
     return mask.masked_fill(where.to(mask.device), False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min)
 
 
 def causal_pairs(like: Any, S: int) -> Any:
-    """[1, 1, S, S] of the dtype of ``like``: what a layer without a mask does."""
+    """[1, 1, S, S] of the dtype of ``like``: the mask of a layer that receives none."""
     import torch
 
     later = torch.ones(S, S, dtype=torch.bool, device=like.device).triu(1)[None, None]
@@ -92,13 +92,13 @@ def causal_pairs(like: Any, S: int) -> Any:
 
 
 def is_plain(mask: Any, real: Any, ends: Any) -> bool:
-    """Whether a mask for new tokens hides what is padding or later, and nothing else.
+    """Whether a mask for new tokens hides only padding and later tokens.
 
     Parameters
     ----------
     mask : [B or 1, heads or 1, q, n]
     real : [B, S] bool, columns of the whole prompt that are not padding; later columns are not padding either
-    ends : the column each new token stands in, [q] int64, as its caller counts
+    ends : column of each new token, [q] int64, as counted by the caller
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Merged tokens in place of the embeddings they stand for."""
+"""Replacement of embeddings by the merged tokens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stgraph.vlm.keywords import visual_of
 
 
 def with_merged(inputs: Mapping[str, Any], row: int, start: int, state: Selection | Waiting) -> dict[str, Any]:
-    """Inputs of the text model in which the kept tokens of one video are the merged ones, in the model's dtype.
+    """Inputs of the text model with one video's merged tokens in place of the kept ones, in the model's dtype.
 
-    Visual features that enter deeper layers (DeepStack) are merged with the same weights.
+    Visual features for deeper layers (DeepStack) are merged with the same weights.
 
     Parameters
     ----------
     inputs : keyword arguments of the text model, not changed
     row, start : row of the batch, and column at which the video starts
-    state : a merging selection, or what is left while one waits
+    state : a merging selection, or the remaining tokens while one waits
     """
     embeds = inputs["inputs_embeds"].clone()
     stop = start + state.assignment.shape[1]

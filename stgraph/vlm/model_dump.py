@@ -1,4 +1,4 @@
-"""Token dumps of what a whole VLM makes of a video: projector output, and signals of its encoder and language model."""
+"""Token dumps of a video in a whole VLM: projector output, and signals of encoder and language model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ModelSource:
     Attributes
     ----------
     model, processor, name : of the checkpoint
-    prompt : the question; None: the chat template around the video alone
+    prompt : the question; None for the chat template around the video alone
     signals, llm_layers, pool_head : see :func:`stgraph.vlm.model_tokens.model_tokens`
     dtype, device : of the model
     """
@@ -42,7 +42,7 @@ class ModelSource:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What decides the tokens and signals."""
+        """The values that determine tokens and signals."""
         return {
             "model": self.name,
             "prompt": self.prompt,
@@ -69,7 +69,7 @@ class ModelSource:
         return found._replace(metadata={**projector, **facts})
 
     def _inputs(self, rgb: Array, times: Array, info: VideoInfo) -> dict[str, Any]:
-        """What the processor makes of the frames and the prompt, on the model's device."""
+        """The processor's output for the frames and the prompt, on the model's device."""
         import torch
 
         content = [{"type": "video"}, *([{"type": "text", "text": self.prompt}] if self.prompt else [])]
@@ -95,9 +95,9 @@ def load_model_source(
     Raises
     ------
     InputError
-        LLM signals, or the prompt's text, without a prompt
+        LLM signals, or the prompt's text, are requested without a prompt
     MissingSignalError
-        a signal that is not known
+        a signal is unknown
     StgraphError
         the checkpoint cannot be used, see :func:`stgraph.vlm.load`
     """

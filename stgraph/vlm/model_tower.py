@@ -34,8 +34,8 @@ PACKED = frozenset(
 
 @dataclass(frozen=True)
 class Layout:
-    """``layer``: the hidden state that goes to the projector (None: the tower's output); ``pooling``: how patches of a
-    frame become tokens; ``packed``: whether the tower is told a grid of patches, and not given pictures."""
+    """``layer``: hidden state passed to the projector (None: the tower's output); ``pooling``: pooling of a frame's
+    patches into tokens; ``packed``: whether the tower receives patches with a grid instead of pictures."""
 
     layer: int | None
     pooling: str
@@ -44,7 +44,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class EncodedFrames:
-    """What a pass showed: (height, width) in patches of each frame, and of each signal one tensor a frame."""
+    """Signals of a pass: (height, width) in patches of each frame, and one tensor per signal and frame."""
 
     sides: list[tuple[int, int]]
     signals: Mapping[str, list[Any]]
@@ -56,17 +56,17 @@ class EncoderReader:
     Parameters
     ----------
     signals : of :data:`LIVE_SIGNALS`, at least one
-    needed_by : what they are needed for, in errors
-    pool_head : SigLIP checkpoint whose pooling head is applied; None: the tower's own
+    needed_by : their user, for errors
+    pool_head : SigLIP checkpoint whose pooling head is applied; None for the tower's own
 
     Attributes
     ----------
-    asked : what they are needed for, and the first of them
+    asked : their user, and the first signal
 
     Raises
     ------
     MissingSignalError
-        a tower that does not see videos frame by frame, or lacks this signal
+        the tower does not process videos frame by frame, or lacks a signal
     """
 
     def __init__(self, parts: Parts, signals: Collection[str], needed_by: str, pool_head: str | None = None) -> None:
@@ -101,7 +101,7 @@ class EncoderReader:
         self._projector = "model" if projector is None else type(projector).__name__
 
     def open(self, done: Callable[[EncodedFrames, Any], None]) -> AbstractContextManager[None]:
-        """While open, hands what each pass showed to ``done``, with the tower's output."""
+        """While open, pass the signals of each pass to ``done``, with the tower's output."""
 
         def ended(seen: TowerPass) -> None:
             done(self._frames(seen), seen.output)
@@ -111,19 +111,18 @@ class EncoderReader:
         return watching(self.called, self._blocks, self.block, self.signals, ended, hidden=hidden)
 
     def modules(self) -> dict[str, Any]:
-        """Those that must not be compiled, by the name a user would write."""
+        """Modules that must not be compiled, by the names users would write."""
         block = self._blocks[self.block]
         name = f"block {self.block} of the vision tower"
         tower = {"the vision tower": self.called, "the transformer of the vision tower": self.tower}
         return {**tower, name: block, f"the attention of {name}": attention_of(block)}
 
     def of_videos(self, passes: Sequence[EncodedFrames], videos: Sequence[Video]) -> list[tuple[Signals, Signals]]:
-        """(signals [T, ...] as arrays, what a dump records of the encoder) of each video, in order.
+        """(signals [T, ...] as arrays, metadata of the encoder for a dump) of each video, in order.
 
         Parameters
         ----------
-        passes : in order, images before videos; the last ones hold the frames of all ``videos``, which come in the
-            same order
+        passes : in order, images before videos; the last ones hold the frames of all ``videos``, in the same order
 
         Raises
         ------
@@ -218,7 +217,7 @@ def _array(frames: Sequence[Any]) -> Any:
 
 
 def projector_of(parts: Parts) -> Any:
-    """The module between vision tower and language model; None where it goes by no name that is known."""
+    """The module between vision tower and language model; None if its name is unknown."""
     names = ("multi_modal_projector", "connector", "projector")
     holders = ((holder, name) for holder in (parts.base, parts.vision) for name in (*names, "merger"))
     found = (getattr(holder, name, None) for holder, name in holders)
@@ -226,7 +225,7 @@ def projector_of(parts: Parts) -> Any:
 
 
 def _layout(parts: Parts, asked: str) -> Layout:
-    """What is read of a family."""
+    """Layout of a family's tower."""
     config, kind = parts.model.config, parts.model_type
     if parts.vision is not None and kind in PACKED:
         return Layout(-1, MERGED, packed=True)

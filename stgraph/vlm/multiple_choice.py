@@ -17,7 +17,7 @@ _INSTRUCTION = "Answer with the option's letter from the given choices directly.
 
 
 def choice_text(question: str, options: Sequence[str]) -> str:
-    """The question with its lettered options, as the benchmarks' own scripts put them.
+    """The question with its lettered options, in the form of the benchmarks' own scripts.
 
     Examples
     --------
@@ -32,23 +32,23 @@ def choice_text(question: str, options: Sequence[str]) -> str:
 
 
 def choice_chat(question: str, options: Sequence[str], *, with_video: bool = True) -> list[dict[str, Any]]:
-    """The question as a chat template takes it: the video and the text, or the text alone."""
+    """The question for a chat template: video and text, or only text."""
     text = {"type": "text", "text": choice_text(question, options)}
     return [{"role": "user", "content": [{"type": "video"}, text] if with_video else [text]}]
 
 
 def letter_tokens(tokenizer: Any, n_letters: int) -> list[list[int]]:
-    """For each of the first letters, the ids of its tokens: alone, and after a space.
+    """For each of the first letters, the ids of its tokens: by itself, and after a space.
 
     Raises
     ------
     InputError
-        the tokenizer writes a letter with several tokens, or with the one for unknown words
+        the tokenizer splits a letter into several tokens, or maps it to the unknown token
 
     Notes
     -----
-    What comes first in an answer depends on the chat template: "A" behind a line break, " A" behind "ASSISTANT:". A
-    letter of several tokens is refused: a part of it would not tell it from other words.
+    The first token of an answer depends on the chat template: "A" after a line break, " A" after "ASSISTANT:". A letter
+    with several tokens is refused, since a part of it would not distinguish it from other words.
     """
     found = []
     for letter in LETTERS[:n_letters]:
@@ -67,7 +67,7 @@ def letter_tokens(tokenizer: Any, n_letters: int) -> list[list[int]]:
 
 
 def letter_scores(model: Any, inputs: Mapping[str, Any], tokens: Sequence[Sequence[int]]) -> Array:
-    """[n] float64: the log-probability that the model's next token says each letter, summed over the letter's tokens.
+    """[n] float64: log-probability of each letter as the model's next token, summed over the letter's tokens.
 
     Parameters
     ----------

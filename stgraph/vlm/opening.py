@@ -42,16 +42,16 @@ def load(
     query : query file of a dump, with prompt-dependent signals, which take precedence over the video's own
     encoder : for a video: "patches" (the default; needs no weights), or "hf:NAME_OR_PATH", a vision backbone
     frames : for a video: number of frames; 64, or all if the video shows fewer
-    progress : called with a label and the share of the work done, 0 to 1, while a video is read
+    progress : called while a video is read, with a label and the share of the work done, 0 to 1
 
     Raises
     ------
     DumpFormatError, DumpVersionError
-        the file is missing, truncated, none of these, or newer than this library
+        the file is missing, truncated, of another kind, or newer than this library
     GridError, FeatureError, InputError
-        its tensors do not fit together, an array's axes are not clear, or a video cannot be read
+        its tensors do not fit together, an array's axes are ambiguous, or a video cannot be read
     MissingDependencyError
-        PyAV (extra ``video``), or what an "hf:" encoder or a .pt file needs, is not installed
+        PyAV (extra ``video``), or a package that an "hf:" encoder or a .pt file needs, is not installed
 
     Examples
     --------
@@ -76,12 +76,12 @@ def load(
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is taken for a video: by its name, or by its first bytes where the name says nothing.
+    """Whether a file counts as a video: by its name, or by its first bytes if the name is not telling.
 
     Raises
     ------
     InputError
-        an address in place of a path
+        an address is given instead of a path
     """
     if "://" in str(path):
         raise InputError(f"cannot read {path}: addresses are not opened; download the file, and give its path")
@@ -114,7 +114,7 @@ def _video_tokens(path: Path, encoder: str | None, frames: int | None, progress:
 
 
 def _refuse_others(path: Path) -> None:
-    """Raise for well-known kinds of files that hold no tokens."""
+    """Raise for well-known kinds of files without tokens."""
     try:
         kind = kind_of(path) if path.suffix.lower() not in ("", DUMP) else None
     except (OSError, ValueError):

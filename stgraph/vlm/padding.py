@@ -19,7 +19,7 @@ def padding_of(mask: Any, embeds: Any) -> Any:
 
     Parameters
     ----------
-    mask : None, [B, S], a mask for pairs of tokens (:mod:`stgraph.vlm.masks`), or several of these by name; of any
+    mask : None, [B, S], a mask for pairs of tokens (:mod:`stgraph.vlm.masks`), or several of these by name; for any
         other form, which the cut will refuse, all columns count
     embeds : [B, S, d]
     """
@@ -38,12 +38,12 @@ def padding_of(mask: Any, embeds: Any) -> Any:
 
 
 def is_padding(mask: Any, S: int) -> bool:
-    """Whether a mask is the plain one, [B, S] or longer, that hides padding and nothing else."""
+    """Whether a mask is plain, [B, S] or longer, and hides only padding."""
     return getattr(mask, "ndim", 0) == 2 and mask.shape[1] >= S
 
 
 def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
-    """Raise unless every row ends in a token of text: its attention ranks tokens, and what is generated follows it.
+    """Raise unless every row ends in a text token: its attention ranks tokens, and generated tokens follow it.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
 
 
 def first_of_equal(ids: Array, inputs: Mapping[str, Any], videos: Sequence[Video]) -> list[int]:
-    """[B] for each row the first of the run of equal rows it belongs to: beams and returned sequences are copies.
+    """[B]: for each row the first of its run of equal rows; beams and returned sequences are copies.
 
-    Rows are equal if nothing that reaches the text model or the selector differs: token ids, embeddings, positions,
-    masks, every other argument with a value for each row, and where the videos are.
+    Rows are equal if all inputs of the text model and the selector are: token ids, embeddings, positions, masks, every
+    other argument with one value per row, and the videos' places.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _place(video: Video) -> tuple[Any, ...]:
 
 
 def _same(inputs: Mapping[str, Any], row: int) -> bool:
-    """Whether a row and the one before it are given the same values."""
+    """Whether a row and the one before it have the same values."""
     import torch
 
     B, S = inputs["inputs_embeds"].shape[:2]

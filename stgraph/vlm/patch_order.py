@@ -1,4 +1,4 @@
-"""The order in which vision towers of packed patches hold them, and the way back to rows of each frame."""
+"""Patch order of vision towers with packed patches, and its inversion to raster order per frame."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def frames_of(x: Any, thw: Sequence[Sequence[int]], merges: Sequence[int], units: Any = None) -> list[Any]:
-    """One tensor [h * w, ...] a frame, in raster order.
+    """One tensor [h * w, ...] per frame, in raster order.
 
     Parameters
     ----------
-    x : [n, ...] all patches of all videos, those that are merged side by side one after the other
+    x : [n, ...] all patches of all videos, with patches to be merged adjacent
     thw : (frames, height, width) of each video, in patches
-    merges : patches merged along each side, of each video
-    units : [n / merge^2] where each group of merged patches went, in a tower that sorts them by window
+    merges : patches merged along each side, per video
+    units : [n / merge^2] place of each group of merged patches, in a tower that sorts them by window
     """
     if units is not None:
         side = merges[0] ** 2
@@ -28,7 +28,7 @@ def frames_of(x: Any, thw: Sequence[Sequence[int]], merges: Sequence[int], units
 
 
 def units_of(tower: Any, thw: Any, given: Mapping[str, Any]) -> Any:
-    """[n] where each group of merged patches went in a tower with windowed blocks (Qwen2.5-VL); None without these."""
+    """[n] place of each group of merged patches in a tower with windowed blocks (Qwen2.5-VL); None for other towers."""
     import torch
 
     if not is_windowed(tower):
@@ -44,10 +44,10 @@ def units_of(tower: Any, thw: Any, given: Mapping[str, Any]) -> Any:
 
 
 def is_windowed(tower: Any) -> bool:
-    """Whether blocks of this tower see windows of a frame, into whose order all patches are put."""
+    """Whether blocks of this tower see windows of a frame, by which all patches are sorted."""
     return getattr(tower, "fullatt_block_indexes", None) is not None
 
 
 def sees_windows(tower: Any, block: int) -> bool:
-    """Whether this block is one of those."""
+    """Whether this block sees windows."""
     return is_windowed(tower) and block not in tower.fullatt_block_indexes

@@ -1,4 +1,4 @@
-"""Where the time of a running model goes: vision tower, projector, selection, probe, prefill, decoding."""
+"""Time of a running model by phases: vision tower, projector, selection, probe, prefill, decoding."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from stgraph.vlm.stats import Stats
 
 @dataclass
 class PhaseTimes:
-    """Times the passes of one model while it is open; a context manager, around :func:`stgraph.compress` or without it.
+    """Context manager that times the passes of one model, around :func:`stgraph.compress` or without it.
 
-    On a CUDA device every boundary waits for the device, so a timed pass is a little slower than one that is not.
+    On a CUDA device every boundary waits for the device, so timed passes are slightly slower than others.
 
     Attributes
     ----------
     parts : of the model, see :func:`stgraph.vlm.families.parts_of`
-    forward_s : seconds of each forward pass: the prompt's first, then one per token written. What ``generate`` encodes
-        before the prompt's pass counts as a part of that pass
+    forward_s : seconds of each forward pass: first the prompt's, then one per generated token. Encoding by ``generate``
+        before the prompt's pass counts towards that pass
     tower_s : seconds in the vision tower, without a projector inside it
-    projector_s : seconds in the projector; 0 where the model has no module of that name, and its work is the prefill's
+    projector_s : seconds in the projector; 0 if the model lacks a module with that name, whose work then counts as
+        prefill
     """
 
     parts: Parts
@@ -51,12 +52,12 @@ class PhaseTimes:
             self._handles.pop().remove()
 
     def prompt(self, stats: Stats | None = None) -> dict[str, float]:
-        """Seconds of the prompt's pass, which are together that pass: ``tower_s``, ``projector_s``, ``select_s``,
-        ``probe_s``, and ``prefill_s``, the language model and all else.
+        """Seconds of the prompt's pass by phases, which add up to it: ``tower_s``, ``projector_s``, ``select_s``,
+        ``probe_s``, and ``prefill_s``, the language model and everything else.
 
         Parameters
         ----------
-        stats : of the compression, for this prompt alone; None without one
+        stats : of the compression, for this prompt only; None without compression
         """
         videos = [] if stats is None else stats.videos
         spent = {

@@ -1,4 +1,4 @@
-"""SigLIP's pooling head: one learnt query that attends to the patches of a frame, and what it gathers (FastVID)."""
+"""SigLIP's pooling head: a learnt query that attends to the patches of a frame, and its output (FastVID)."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class PoolingHead:
 
 
 def pooling_head(tower: Any, path: str | None, asked: str) -> PoolingHead:
-    """The head of a tower, or of the SigLIP checkpoint called ``path``, a folder or a name on the hub.
+    """The head of a tower, or of the SigLIP checkpoint ``path``, a folder or a name on the hub.
 
     Raises
     ------
     MissingSignalError
-        the tower has none, and no path is given
+        the tower lacks a head, and no path is given
     InputError
-        the checkpoint cannot be read, holds no such head, or one for another width
+        the checkpoint cannot be read, or its head is missing or of a different width
     """
     if path is None:
         if not hasattr(getattr(tower, "head", None), "probe"):

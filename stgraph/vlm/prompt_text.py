@@ -1,4 +1,4 @@
-"""The text tokens of a prompt, as its language model gets them."""
+"""The text tokens of a prompt, as received by its language model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stgraph.vlm.grids import Video
 
 
 def text_columns(real: Any, videos: Sequence[Video]) -> Any:
-    """[B, S] bool: columns that are neither padding nor of a video; images among them count as text.
+    """[B, S] bool: columns that are neither padding nor video; images count as text.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def text_columns(real: Any, videos: Sequence[Video]) -> Any:
 
 
 def text_behind(embeds: Any, text: Any, video: Video) -> Array:
-    """[m, d] in host memory: the input embeddings of the text behind a video, up to the end of its prompt.
+    """[m, d] in host memory: input embeddings of the text after a video, up to the end of its prompt.
 
     Parameters
     ----------

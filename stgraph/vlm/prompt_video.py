@@ -1,4 +1,4 @@
-"""Videos as Hugging Face processors take them: sampled frames and their times."""
+"""Videos for Hugging Face processors: sampled frames and their times."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class PromptVideo:
 
     Attributes
     ----------
-    rgb : [T, h, w, 3] uint8; T is what was asked for, or all that the video shows where these are fewer
+    rgb : [T, h, w, 3] uint8; T as requested, or all frames if the video shows fewer
     times : [T] float64 seconds
     duration_s : of the whole video
-    metadata : the entry of ``video_metadata=`` that belongs to it; processors that write timestamps into the prompt
-        (Qwen3-VL, SmolVLM2, VideoLLaMA3) or scale positions by time (Qwen2.5-VL) need it
+    metadata : its entry of ``video_metadata=``; needed by processors that write timestamps into the prompt (Qwen3-VL,
+        SmolVLM2, VideoLLaMA3) or scale positions by time (Qwen2.5-VL)
     """
 
     rgb: Array
@@ -35,7 +35,7 @@ class PromptVideo:
 
     @property
     def instruction(self) -> str:
-        """The sentence LLaVA-Video was trained with, which tells the model when its frames were taken."""
+        """The sentence LLaVA-Video was trained with, which states the frames' times."""
         at = ",".join(f"{time:.2f}s" for time in self.times)
         return (
             f"The video lasts for {self.duration_s:.2f} seconds, and {len(self.times)} frames are uniformly sampled "
@@ -48,15 +48,14 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
 
     Parameters
     ----------
-    frames : how many, at even distances; if the video shows fewer, each once. Processors whose
-        models take frames in pairs (Qwen2-VL to Qwen3-VL) repeat the last of an odd number themselves
-    fps : that many per second instead. With both, ``fps`` applies unless it gives more than ``frames``, as LLaVA-Video
-        samples
+    frames : number of evenly spaced frames; each once if the video shows fewer. Processors of models with frame pairs
+        (Qwen2-VL to Qwen3-VL) repeat the last of an odd number themselves
+    fps : frames per second instead. With both, ``fps`` applies unless it gives more than ``frames``, as in LLaVA-Video
 
     Raises
     ------
     InputError
-        ``path`` is not a path, neither of the two is given, or see :func:`stgraph.video.frames.read_frames`
+        ``path`` is not a path, or neither of the two is given; or see :func:`stgraph.video.frames.read_frames`
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"video is a {type(path).__name__}; expected the path of a file")
@@ -72,7 +71,7 @@ def prompt_video(path: str | os.PathLike[str], frames: int | None = 64, fps: flo
 
 
 def chat_text(processor: Any, messages: Sequence[Mapping[str, Any]]) -> str:
-    """A chat as the text that :func:`prompt_inputs` takes, up to where the model is to answer."""
+    """A chat as text for :func:`prompt_inputs`, up to the model's answer."""
     text: str = processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
     return text
 
@@ -93,8 +92,8 @@ def prompt_inputs(
     ----------
     texts : one per prompt; see :func:`chat_text`
     videos : (frames [T, h, w, 3] uint8, metadata) of each video, in the order of the prompts
-    images : of all prompts, in their order
-    resize : False hands frames on in their own size
+    images : of all prompts, in order
+    resize : False passes frames on in their own size
     device, dtype : of the model
 
     Returns

@@ -1,4 +1,4 @@
-"""One prompt on its way into the text model: select for each of its videos, probe once, cut."""
+"""Cutting a prompt before the text model: select for each of its videos, probe once, cut."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _numbering = threading.Lock()  # prompts of several threads get one number each,
 
 @dataclass(frozen=True, eq=False)
 class Shortened:
-    """A prompt that goes on with fewer tokens.
+    """A prompt shortened to fewer tokens.
 
     Attributes
     ----------
     inputs : keyword arguments of the text model
-    continuation : what decoding needs to know
-    layers : what is still to be cut between decoder layers, None where nothing is
+    continuation : state for decoding
+    layers : remaining cuts between decoder layers, or None
     """
 
     inputs: dict[str, Any]
@@ -58,7 +58,7 @@ class Shortened:
 
 
 def _check_one_query(asked: Asked) -> None:
-    """Raise where the last token may not be the prompt's: its attention decides what is kept."""
+    """Raise if the last token may not be the prompt's, whose attention determines the kept tokens."""
     if asked.n_last > 1:
         raise InputError(
             f"logits of the last {asked.n_last} tokens are wanted, as for guesses in assisted decoding, but the "
@@ -87,19 +87,19 @@ class Pruner:
         asked: Asked,
         signals: Mapping[Video, tuple[Signals, Signals]],
     ) -> Shortened | None:
-        """The text model's inputs without the dropped tokens; None where nothing is dropped.
+        """The text model's inputs without the dropped tokens; None if nothing is dropped.
 
         Parameters
         ----------
         kwargs : keyword arguments of the text model
         ids : [B, S], token ids
-        asked : by the caller of the model
-        signals : of the vision tower, with metadata, for each video, where the selector needs any
+        asked : requests of the model's caller
+        signals : of the vision tower, with metadata, for each video, if the selector needs any
 
         Raises
         ------
         InputError
-            tokens would be dropped under an argument or a padding that does not allow it
+            an argument or padding does not allow dropping tokens
         """
         import torch
 
@@ -194,17 +194,17 @@ class Pruner:
         return Shortened(new if deep is None else {**new, "deepstack_visual_embeds": deep}, continuation, layers)
 
     def _before(self, job: Job) -> Waiting | None:
-        """The stage a job waits for, if it is run before the first layer."""
+        """The stage a job waits for, if it comes before the first layer."""
         state = job.state
         here = isinstance(state, Waiting) and (self.where == "before" or not state.stage.layer)
         return state if isinstance(state, Waiting) and here else None
 
     def _policy(self, job: Job) -> str:
-        """By which rows are renumbered, as the selector says, or who runs the model."""
+        """Renumbering policy of rows, from the selector or the caller."""
         return "compact" if self.positions == "compact" else job.positions
 
     def _begin(self, video: Video, embeds: Any, signals: Signals, facts: Signals) -> Job:
-        """The first stage of one video; its features are the rows of the input embeddings, read where they lie if the
+        """The first stage of one video; its features are the rows of the input embeddings, read on their device if the
         selector can."""
         span, why = embeds[video.row, video.start : video.stop].detach(), None
         on_gpu = gpu_tensor(span) is not None
@@ -226,7 +226,7 @@ class Pruner:
     def _probe(
         self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[Job], waiting: Sequence[Job]
     ) -> tuple[int, float]:
-        """One pass through the first layers for all rows with a waiting video; resumes these."""
+        """One pass through the first layers for all rows with a waiting video, which then resumes."""
         import torch
 
         layer = layer_before(self.selector, self.probe_layer, self.where)
@@ -254,7 +254,7 @@ class Pruner:
     def _record(
         self, jobs: Sequence[Job], first: Sequence[int], lengths: tuple[int, int, int | None], probe_s: float
     ) -> None:
-        """One record a video, and one for the prompt."""
+        """One record per video, and one for the prompt."""
         n_layers, departure = len(self.parts.text.layers), departure_of(self.parts.text)
         with _numbering:
             call, self._calls = self._calls, self._calls + 1

@@ -1,4 +1,4 @@
-"""Cutting columns out of a prompt on its way into the text model."""
+"""Cutting columns out of a prompt before the text model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stgraph.vlm.padding import is_padding
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Which columns of a prompt are left.
+    """The remaining columns of a prompt.
 
     Attributes
     ----------
     rows : [R] int64, rows of the batch
     columns : [R, L] int64, columns of the prompt, ascending; rows with fewer are padded on the left
     valid : [R, L] bool, False at padding
-    length : S, columns of the prompt before
+    length : S, columns of the whole prompt
     """
 
     rows: Any
@@ -36,7 +36,7 @@ class Cut:
 
 
 def cut_of(keep: Any, rows: Sequence[int] | None = None) -> Cut:
-    """The cut that leaves the columns marked in ``keep`` ([B, S] bool), for all rows or for these."""
+    """The cut that keeps the columns marked in ``keep`` ([B, S] bool), for all or the given rows."""
     import torch
 
     chosen = torch.as_tensor(range(len(keep)) if rows is None else rows, dtype=torch.long, device=keep.device)
@@ -50,7 +50,7 @@ def cut_of(keep: Any, rows: Sequence[int] | None = None) -> Cut:
 
 
 def with_positions(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs with explicit positions [..., B, S]: where none came, what the text model would count itself."""
+    """The inputs with explicit positions [..., B, S]; if absent, those the text model would count itself."""
     import torch
 
     embeds, positions = inputs["inputs_embeds"], inputs.get("position_ids")
@@ -61,7 +61,7 @@ def with_positions(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict[str, Any]:
-    """Keyword arguments of the text model with only the columns of ``cut``.
+    """Keyword arguments of the text model, restricted to the columns of ``cut``.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
     Raises
     ------
     InputError
-        an argument that belongs to the tokens of the whole prompt and cannot be cut, by name
+        an argument refers to the tokens of the whole prompt and cannot be cut; the message names it
     """
     import torch
 
@@ -99,7 +99,7 @@ def cut_inputs(inputs: Mapping[str, Any], cut: Cut, compact: Any = None) -> dict
 
 
 def _cut_mask(inputs: Mapping[str, Any], cut: Cut, B: int) -> Any:
-    """The mask of the columns that are left. Never None: gaps between positions would be read as packed sequences."""
+    """The mask of the remaining columns. Never None: gaps between positions would be read as packed sequences."""
     mask = inputs.get("attention_mask")
     parts = mask if isinstance(mask, dict) else {"": mask}
     pairs = [part for part in parts.values() if part is not None and not is_padding(part, cut.length)]
@@ -117,5 +117,5 @@ def _cut_mask(inputs: Mapping[str, Any], cut: Cut, B: int) -> Any:
 
 
 def following(positions: Any) -> Any:
-    """[..., B, 1]: the position of the first token after these [..., B, S], of which the last is text."""
+    """[..., B, 1]: position of the first token after these [..., B, S], the last of which is text."""
     return positions[..., -1:] + 1

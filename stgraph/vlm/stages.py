@@ -1,4 +1,4 @@
-"""What a selector asks of a running model, and how a run departs from its authors'."""
+"""Requirements of a selector on a running model, and departures of a run from its authors'."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEFORE = "pruned before the LLM, where the authors prune inside it"
 
 
 def check_selector(selector: Any) -> Selector:
-    """``selector`` with all that is asked of one, if it can work in a running model.
+    """``selector`` with the full protocol, if it can work in a running model.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def check_selector(selector: Any) -> Selector:
 
 
 def encoder_reader(selector: Selector, parts: Parts) -> EncoderReader | None:
-    """Reads the signals of the model's vision tower that the selector needs; None where it needs none.
+    """Reader of the signals of the model's vision tower that the selector needs; None if it needs none.
 
     Raises
     ------
@@ -56,15 +56,15 @@ def encoder_reader(selector: Selector, parts: Parts) -> EncoderReader | None:
 
 
 def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> None:
-    """Raise unless the stages of a selector can be run in this text model, inside it or before.
+    """Raise unless the stages of a selector can run in this text model, inside or before it.
 
     Raises
     ------
     InputError
-        a layer that the model has not or attention that is read too late; a mean over the layers that would not be met;
-        or ``where="before"`` with attention of several layers
+        the model lacks a layer, attention is read too late, a mean over the layers would not be met, or
+    ``where="before"`` is given with attention of several layers
     UnavailableError
-        layers whose attention cannot be read, or that are no attention and do not follow a cut
+        a layer's attention cannot be read, or a layer is not attention and cannot follow a cut
     """
     if where not in ("inside", "before"):
         raise InputError(f"where is {where!r}; it must be 'inside', at the layers the selector names, or 'before'")
@@ -111,21 +111,21 @@ def check_where(selector: Selector, text: Any, probe_layer: int, where: str) -> 
 
 
 def stages_inside(selector: Selector, n_layers: int) -> list[Stage]:
-    """The stages between decoder layers, those that go on before each deeper layer as one a layer."""
+    """The stages between decoder layers; those repeated before each deeper layer are listed per layer."""
     return [one for stage in selector.stages() if stage.layer for one in stage.unrolled(n_layers)]
 
 
 def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None:
-    """The decoder layer whose attention is read before the language model runs; None where none is.
+    """The decoder layer whose attention is read before the language model runs, or None.
 
     Parameters
     ----------
-    probe_layer : for selectors that do not insist on their own
+    probe_layer : for selectors without a fixed layer
 
     Raises
     ------
     InputError
-        it would have to be that of several layers
+        attention of several layers would be needed
     """
     stages = [stage for stage in selector.stages() if where == "before" or not stage.layer]
     reads = [stage.attention for stage in stages if stage.attention is not None]
@@ -146,8 +146,8 @@ def layer_before(selector: Selector, probe_layer: int, where: str) -> int | None
 def layers_inside(
     selector: Selector, n_layers: int, probe_layer: int, where: str
 ) -> tuple[set[int], set[int], set[int]] | None:
-    """Layers whose attention is read from the running pass, those in which it is read before they run, and those whose
-    states are read ahead of the feed-forward block; None where nothing is cut between layers."""
+    """Layers whose attention is read from the running pass, layers whose attention is read before they run, and layers
+    whose states are read before the feed-forward block; None if nothing is cut between layers."""
     stages = stages_inside(selector, n_layers) if where == "inside" else []
     if not stages:
         return None
@@ -160,7 +160,7 @@ def layers_inside(
 
 
 def begin(selector: Selector, tokens: VideoTokens, probe_layer: int) -> Selection | Waiting:
-    """Select, or go as far as is possible without the attention of the layer that will be read."""
+    """Select, or proceed as far as possible without the attention of the layer to be read."""
     reads = [stage.attention for stage in selector.stages() if stage.attention is not None]
     return selector.begin(tokens, reads[0].at(probe_layer) if reads else probe_layer)
 
@@ -168,7 +168,7 @@ def begin(selector: Selector, tokens: VideoTokens, probe_layer: int) -> Selectio
 def exactness_of(
     selection: Selection, layer: int | None, selector: Selector, where: str, n_layers: int, *departures: str | None
 ) -> str:
-    """The selection's exactness, and how the run departs from the authors beyond it, ``departures`` included."""
+    """The selection's exactness, with further departures of the run from the authors, including ``departures``."""
     reasons = [] if selection.exactness == "exact" else [selection.exactness.removeprefix("approximate: ")]
     if selection.account.prune_layer and where == "before":
         reasons.append(_BEFORE)

@@ -18,22 +18,22 @@ class VideoRecord:
     ----------
     call : the prompt it belongs to, counted from 0 since compression began
     sample : row of the batch; the first of equal rows (beams, returned sequences)
-    index : which video of that row
+    index : number of the video in that row
     n_rows : rows that share this selection
     selector : its name
     grid : (T, H, W)
     n_visual : tokens the budget refers to
-    n_kept : of them, tokens that entered the LLM
-    n_candidates : tokens before the last cut, None if the selector makes none
-    n_extra : separators and final newlines among the video's tokens, which no selector counts and which always stay
-    account : what was run: pruning happens before the first layer, and ``n_layers`` is the model's
+    n_kept : tokens of these that entered the LLM
+    n_candidates : tokens before the last cut; None if the selector has no candidates
+    n_extra : separators and final newlines among the video's tokens, which are not counted and always kept
+    account : token account of the run: pruning happens before the first layer, and ``n_layers`` is the model's
     kind, positions : of the selection
     exactness : "exact", or "approximate: why"
-    select_s : seconds in the selector, its work on a GPU included; for the first videos of a process the loading of
-        libraries and the compiling of kernels too
-    probe_s : seconds in the probe pass, which all videos of the prompt share; 0 without one
+    select_s : seconds in the selector, including its work on a GPU; for the first videos of a process also loading
+        libraries and compiling kernels
+    probe_s : seconds in the probe pass, shared by all videos of the prompt; 0 without one
     host_copy : reason the features were copied to host memory, None if the selector read them in place
-    graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were there already
+    graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were already there
     nodes : [K'] int64, kept lattice nodes, in host memory
     report : of the selection
     medium : "video" or "image"
@@ -85,7 +85,7 @@ class PromptRecord:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """A prompt with video that was neither compressed nor refused: its rows, its padded length, and why."""
+    """A prompt with video that was neither compressed nor refused: its rows, its padded length, and the reason."""
 
     n_rows: int
     length: int
@@ -94,7 +94,7 @@ class LeftAlone:
 
 @dataclass
 class Stats:
-    """Everything compressed so far, in order, and everything left alone; the caller may empty all lists."""
+    """Everything compressed or left alone so far, in order; the caller may empty all lists."""
 
     videos: list[VideoRecord] = field(default_factory=list)
     prompts: list[PromptRecord] = field(default_factory=list)

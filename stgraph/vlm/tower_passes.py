@@ -1,8 +1,8 @@
-"""Passes through a vision tower, and what one of its blocks shows in them: queries, keys and hidden states.
+"""Passes through a vision tower, and queries, keys and hidden states of one of its blocks.
 
-The attention module of one block asks an attention function of ours while the tower runs, registered through
-transformers' public ``AttentionInterface``. There queries and keys arrive after their norms, fused projections and
-rotation, in every tower, on any attention backend; the function reads them and hands on to the tower's own.
+While the tower runs, the attention module of one block uses an attention function registered through transformers'
+public ``AttentionInterface``. It receives queries and keys after their norms, fused projections and rotation, in every
+tower, on any attention backend; it reads them and calls the tower's own function.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ ATTENTION = "stgraph_encoder"
 
 @dataclass(eq=False)
 class TowerPass:
-    """One call of a tower.
+    """A call of a tower.
 
     Attributes
     ----------
-    frame : of the code that runs it; the pass is over when it has left the thread's stack
-    signals : that are read
+    frame : of the code that runs it; the pass ends when the frame has left the thread's stack
+    signals : signals that are read
     given : keyword arguments of the call
-    parts : of each attention signal one tensor a call of the attention function, as
-        :func:`stgraph.vlm.encoder_signals.attention_signals` gives them
-    hidden : what the block makes, or gets
-    output : of the tower, once it is there
+    parts : for each attention signal, one tensor per call of the attention function, see
+        :func:`stgraph.vlm.encoder_signals.attention_signals`
+    hidden : the block's output or input
+    output : of the tower, once finished
     """
 
     frame: FrameType
@@ -67,19 +67,19 @@ def watching(
     *,
     hidden: bool = False,
 ) -> Iterator[None]:
-    """While open, every pass through a tower is handed to ``done`` when it ends, without those that fail.
+    """While open, every pass through a tower is passed to ``done`` when it ends, except failing ones.
 
     Parameters
     ----------
-    called : the module whose calls are passes
-    blocks, block : the tower's, and the index of the one that is watched; -1: what goes into the first
-    signals : those of :data:`stgraph.vlm.encoder_signals.ATTENTION_SIGNALS` among them are read in its attention
-    hidden : whether the hidden state that it makes is noted
+    called : module whose calls are passes
+    blocks, block : the tower's blocks, and the index of the watched one; -1 for the input of the first
+    signals : those in :data:`stgraph.vlm.encoder_signals.ATTENTION_SIGNALS` are read in its attention
+    hidden : whether its output state is recorded
 
     Raises
     ------
     MissingSignalError
-        attention is asked for, and the block has none that can be watched
+        attention is requested, and the block's cannot be watched
     """
     asked = [name for name in signals if name in ATTENTION_SIGNALS]
 

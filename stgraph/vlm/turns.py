@@ -1,4 +1,5 @@
-"""A further turn of a conversation whose first prompt was cut: ``generate`` counts what its cache would hold."""
+"""A further turn of a conversation whose first prompt was cut: ``generate`` counts the tokens an uncut cache would
+hold."""
 
 from __future__ import annotations
 
@@ -18,14 +19,14 @@ _BY_TOKEN = ("input_ids", "position_ids", "cache_position")
 def new_tokens_alone(
     model: Any, frame: FrameType, given: Mapping[str, Any], state: Continuation, past: int
 ) -> dict[str, Any] | None:
-    """Keyword arguments of the model with the tokens alone that its cache does not hold; None where they are so.
+    """Keyword arguments of the model with only the tokens its cache lacks; None if they are so already.
 
-    ``generate`` passes all tokens of the conversation from the number on that the cache holds. Of a prompt that was cut
-    before layer 0 the cache holds fewer columns, so that the last tokens it knows come again.
+    ``generate`` passes the tokens of the conversation after as many as the cache holds. After a cut before layer 0 the
+    cache holds fewer columns, so that the last tokens it knows are passed again.
 
     Parameters
     ----------
-    model : whose ``generate`` may be under way
+    model : the model whose ``generate`` may be running
     frame : of the call
     given : its keyword arguments
     state, past : of its cache

@@ -1,1 +1,1 @@
-"""The model that lmms-eval finds by entry point."""
+"""The model for lmms-eval, found by entry point."""

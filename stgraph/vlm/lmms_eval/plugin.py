@@ -32,7 +32,7 @@ MODEL, CLASS = "stgraph_hf", "StgraphHf"
 
 
 def manifest() -> Any:
-    """What lmms-eval's registry is told: a ``ModelManifest``."""
+    """The ``ModelManifest`` for lmms-eval's registry."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
     return ModelManifest(model_id=MODEL, chat_class_path=f"{__name__}.{CLASS}")
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 @cache
 def _model_class() -> type:
-    """The class lmms-eval asks for, derived from its base class, which is not importable without it."""
+    """The class for lmms-eval, derived from its base class, which cannot be imported without it."""
     from lmms_eval.api.model import lmms
 
     return type(CLASS, (VideoChat, lmms), {"__doc__": VideoChat.__doc__, "__module__": __name__})
@@ -58,20 +58,20 @@ class VideoChat:
     Parameters
     ----------
     pretrained : name or folder of the checkpoint
-    selector, **parameters : :func:`stgraph.selector`'s; "none" as the selector runs the model as it is
-    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`; the word none is None, here and in parameters,
+    selector, **parameters : :func:`stgraph.selector`'s; the selector "none" runs the unchanged model
+    frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`; the word none means None, here and in parameters,
         where lists and objects are JSON
-    time_instruction : tell length, number and times of the frames before the question, as LLaVA-Video does
+    time_instruction : state length, number and times of the frames before the question, as LLaVA-Video does
     dtype, device, device_map, attn_implementation, trust_remote_code : of ``from_pretrained``; under accelerate, each
-        process takes its own device
-    pooling : bilinear, average or max, of LLaVA-Video's frames; None: as its config.json says
+        process uses its own device
+    pooling : bilinear, average or max, of LLaVA-Video's frames; None for that of its config.json
     probe_layer, positions, images : of :func:`stgraph.compress`
     batch_size, max_batch_size : lmms-eval's; the former must be a number
 
     Raises
     ------
     InputError
-        a parameter out of range, or one that the selector does not know
+        a parameter is out of range, or unknown to the selector
     """
 
     is_simple = False
@@ -191,24 +191,24 @@ class VideoChat:
         return chat_text(self.processor, content), images, videos
 
     def loglikelihood(self, requests: list[Any]) -> Any:
-        """Not offered: the paper's benchmarks generate."""
+        """Not supported: the paper's benchmarks generate."""
         raise UnavailableError(f"{MODEL} generates only; take the task without '_mcppl'")
 
     def generate_until_multi_round(self, requests: list[Any]) -> Any:
-        """Not offered: a compressed cache cannot be continued."""
+        """Not supported: a compressed cache cannot be continued."""
         raise UnavailableError(f"{MODEL} answers one round; a cache with dropped tokens cannot be continued")
 
 
 def _peak_memory(device: Any) -> dict[str, float]:
-    """The most bytes torch has allocated on a GPU so far; empty on a CPU."""
+    """Peak bytes allocated by torch on a GPU so far; empty on a CPU."""
     import torch
 
     return {"peak_gpu_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}
 
 
 def _values(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the values that ``--model_args`` has no other way to say: the word none is None, and what
-    begins as a list or an object is JSON, whose numerals are numbers as keys, too.
+    """The arguments, with values ``--model_args`` cannot express otherwise: the word none means None, and lists and
+    objects are JSON, in which numerals are numbers, also as keys.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _selector(name: str, parameters: dict[str, Any]) -> Any:
-    """The selector of that name, which can work in a running model; None for "none"."""
+    """The selector with that name, checked to work in a running model; None for "none"."""
     if name != "none":
         return check_selector(build_selector(name, **parameters))
     if parameters:

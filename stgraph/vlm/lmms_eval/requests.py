@@ -8,9 +8,9 @@ from typing import Any
 
 @dataclass
 class RequestCounts:
-    """The token counts of one request as lmms-eval logs them with the sample, and what the selection did.
+    """Token counts of one request, logged by lmms-eval with the sample, and the selection's figures.
 
-    ``input_tokens`` are those that enter the LLM, after the selection; ``selection`` see :func:`selection_row`.
+    ``input_tokens`` enter the LLM, after the selection; for ``selection`` see :func:`selection_row`.
     """
 
     input_tokens: int
@@ -24,7 +24,7 @@ class RequestCounts:
 
 
 def batches(arguments: list[dict[str, Any]], size: int) -> list[list[int]]:
-    """Places of the requests, at most ``size`` together, all of a batch with equal generation arguments.
+    """Places of the requests in batches of at most ``size``, each with equal generation arguments.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def batches(arguments: list[dict[str, Any]], size: int) -> list[list[int]]:
 
 
 def generation_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """A task's arguments as ``generate`` takes them: greedy unless the temperature is above 0.
+    """A task's arguments for ``generate``: greedy unless the temperature is above 0.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def cut(text: str, until: list[str]) -> str:
 def records_of(stats: Any, request: int, n_requests: int) -> list[Any]:
     """The records of one request's videos in a batch.
 
-    Beams make several rows of a request, and neighbouring requests that are equal share the records of the first.
+    Beams give a request several rows, and equal adjacent requests share the records of the first.
     """
     if not stats.prompts:
         return []
@@ -81,9 +81,9 @@ def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, An
 
     Parameters
     ----------
-    videos : the :class:`stgraph.vlm.stats.VideoRecord` of its videos; the figures are their sums, and all else about
-        them is in "videos"
-    shared_s : its part of the seconds that the whole batch took
+    videos : the :class:`stgraph.vlm.stats.VideoRecord` of its videos; the figures are their sums, and further facts are
+        in "videos"
+    shared_s : its share of the batch's seconds
     """
     names = ("n_visual", "n_kept", "n_candidates", "select_s") if videos else ()
     found = {name: [getattr(video, name) for video in videos] for name in names}
