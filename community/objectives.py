@@ -19,7 +19,8 @@ OBJECTIVES: Mapping[str, str] = {
 }
 
 # gamma. For CPM it is a cosine density: tokens stay together if the similarity above the threshold, summed over a
-# community's edges, exceeds it times the number of its pairs. 0.05 was chosen on the probe's development videos.
+# community's edges, exceeds it times the number of its pairs. On the probe's development videos 0.05 to 0.2 are alike
+# (docs/objectives.md).
 DEFAULT_RESOLUTION: Mapping[str, float] = {"modularity": 1.0, "cpm": 0.05, "consensus": 1.0}
 
 

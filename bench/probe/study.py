@@ -14,6 +14,7 @@ from typing import Any
 
 from stgraph.aliases import Progress
 from stgraph.bench.probe.contrasts import against, contrast
+from stgraph.bench.probe.densities import study_densities
 from stgraph.bench.probe.features import probe_statistics, sample_statistics
 from stgraph.bench.probe.objectives import study_objectives
 from stgraph.bench.probe.plan import FEATURES, ProbePlan, ProbeSetting
@@ -155,8 +156,8 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     Parameters
     ----------
     out : folder; rows that are there already are not computed again
-    n_questions : at least so many of the dev videos, and of the test videos; the studies of objectives and rankings
-        ask at most as many
+    n_questions : at least so many of the dev videos, and of the test videos; the studies of objectives, rankings and
+        densities ask at most as many
     progress : called with a label and the share of the work done on dev, then on test
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -173,5 +174,6 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     written = write(out / "contrasts.csv", {"rows": found}, "csv")
     written += write(out / "thresholds.csv", {"rows": chosen}, "csv")
     written += write(out / "features.csv", {"rows": [*features, sample_statistics()]}, "csv")
-    written += [*study_objectives(out, progress, n_questions), *study_rankings(out, progress, n_questions)]
+    for part in (study_objectives, study_rankings, study_densities):
+        written += part(out, progress, n_questions)
     return [out / "dev.csv", out / "test.csv", *written]

@@ -113,7 +113,7 @@ def test_probe_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def settings_of_the_study() -> dict[str, list[Any]]:
     """File -> the settings of its rows."""
-    from stgraph.bench.probe import objectives, rankings, study
+    from stgraph.bench.probe import densities, objectives, rankings, study
 
     tau = {row["features"]: float(row["tau_sim"]) for row in published("thresholds.csv")}
     return {
@@ -121,6 +121,7 @@ def settings_of_the_study() -> dict[str, list[Any]]:
         "test": list(study.study_settings(tau)),
         "objectives": list(objectives.objective_settings()),
         "rankings-dev": list(rankings.ranking_settings()),
+        "densities": list(densities.density_settings()),
     }
 
 
@@ -132,6 +133,7 @@ def settings_of_the_study() -> dict[str, list[Any]]:
         ("test", "test", "whole-3"),
         ("objectives", "test", "dropped-2"),
         ("rankings-dev", "dev", "whole-3"),
+        ("densities", "dev", "dropped-2"),
     ],
 )
 def test_probe_rows_of_the_study_come_out_again(file: str, videos: str, model: str) -> None:

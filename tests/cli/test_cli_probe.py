@@ -116,6 +116,7 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "model_names", lambda: ("dropped-1",))
     monkeypatch.setattr(module, "study_objectives", lambda out, progress, most: [out / f"objectives-{most}.csv"])
     monkeypatch.setattr(module, "study_rankings", lambda out, progress, most: [out / f"rankings-dev-{most}.csv"])
+    monkeypatch.setattr(module, "study_densities", lambda out, progress, most: [out / f"densities-{most}.csv"])
     made = study(tmp_path, 20)
     assert [path.name for path in made] == [
         "dev.csv",
@@ -125,6 +126,7 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
         "features.csv",
         "objectives-20.csv",
         "rankings-dev-20.csv",
+        "densities-20.csv",
     ]
     dev, test = ProbeRows(tmp_path / "dev.csv").all(), ProbeRows(tmp_path / "test.csv").all()
     assert {row["videos"] for row in dev} == {"dev"} and {row["videos"] for row in test} == {"test"}

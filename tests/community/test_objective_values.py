@@ -96,6 +96,28 @@ def test_the_map_equation_is_the_code_length_of_igraph(shape: str) -> None:
     assert map_equation(edges_of(shape), np.array(best.membership)) == pytest.approx(best.codelength, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("leidenalg-leiden-surprise", "SurpriseVertexPartition"),
+        ("leidenalg-leiden-significance", "SignificanceVertexPartition"),
+    ],
+)
+def test_two_passes_nearly_reach_what_leidenalg_converges_to(name: str, kind: str) -> None:
+    leidenalg = pytest.importorskip("leidenalg")
+    edges = sample(10)
+    given = {"weights": "weight"} if backend(name).capabilities.weighted else {}
+    two, whole = (
+        getattr(leidenalg, kind)(
+            to_igraph(edges),
+            detect_communities(edges, name, max_size=None, n_iterations=passes).labels.tolist(),
+            **given,
+        ).quality()
+        for passes in (2, -1)
+    )
+    assert two >= 0.975 * whole
+
+
 @each_graph
 @pytest.mark.parametrize("name", those_of("map-equation"))
 def test_map_equation_backends_reach_the_value_of_igraph(name: str, shape: str) -> None:

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from stgraph.study_pages import page_tables
+from study_cells import Numbers, bold, ends, less, lines, spread, value, values
 
 ROOT = Path(__file__).parents[2]
-STUDY = ROOT / "bench" / "results" / "study"
 CLUSTERING, OBJECTIVES, README = "docs/what-clustering-changes.md", "docs/objectives.md", "README.md"
-RATIOS = ("0.05", "0.1", "0.3", "0.5")
-Numbers = Sequence[float]
-
-
-@cache
-def lines(page: str, table: str, n_labels: int) -> dict[tuple[str, ...], list[str]]:
-    """The labels of each line of a table -> its other cells."""
-    rows = page_tables(Path(page).name, STUDY)[table].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {tuple(line[:n_labels]): line[n_labels:] for line in cells}
-
-
-def value(cell: str) -> float:
-    """The number a cell begins with."""
-    return float(re.findall(r"[+-]?[\d.]+", cell)[0])
-
-
-def values(page: str, table: str, *labels: str) -> list[float]:
-    return [value(cell) for cell in lines(page, table, len(labels))[labels]]
 
 
 def choice(label: str, tau: str = "0.8", table: str = "contrasts") -> list[float]:
@@ -43,21 +21,6 @@ def choice(label: str, tau: str = "0.8", table: str = "contrasts") -> list[float
 def backend(name: str, tau: str, cap: str) -> list[float]:
     """Share above the square root of N, then accuracies."""
     return values(CLUSTERING, "backends", tau, cap, f"`{name}`")[2:]
-
-
-def ends(numbers: Iterable[float]) -> list[float]:
-    """The least and the largest, by size."""
-    sizes = [abs(number) for number in numbers]
-    return [min(sizes), max(sizes)]
-
-
-def spread(numbers: Iterable[float]) -> float:
-    low, high = min(numbers := list(numbers)), max(numbers)
-    return high - low
-
-
-def less(a: Numbers, b: Numbers) -> list[float]:
-    return [x - y for x, y in zip(a, b, strict=True)]
 
 
 def above(name: str) -> list[float]:
@@ -90,12 +53,6 @@ def over(a: str, b: str, tau: str = "0.8") -> list[float]:
     return values(OBJECTIVES, "differences", f"backend: {a} over {b}", tau)
 
 
-def bold(page: str, table: str, n_labels: int, column: int) -> list[float]:
-    """The differences of a column that are beyond chance."""
-    cells = [line[column] for line in lines(page, table, n_labels).values() if len(line) > column]
-    return [value(cell) for cell in cells if cell.startswith("**")]
-
-
 def coverage(table: str = "differences", column: int = 1) -> list[float]:
     found = lines(OBJECTIVES, table, 2)
     return [
@@ -103,6 +60,12 @@ def coverage(table: str = "differences", column: int = 1) -> list[float]:
         for (label, _), cells in found.items()
         if label.startswith("importance: coverage") and cells[column].startswith("**")
     ]
+
+
+def density(name: str, column: int) -> list[float]:
+    """Differences from CPM at its default, by threshold."""
+    found = lines(OBJECTIVES, "density-differences", 2)
+    return [value(cells[column]) for (label, _), cells in found.items() if label.startswith(f"{name} over")]
 
 
 def curve(kind: str, objective: str) -> list[float]:
@@ -227,6 +190,12 @@ SENTENCES: list[tuple[str, str, Callable[[], Numbers]]] = [
     ),
     (
         OBJECTIVES,
+        f"{N} to {N} points above the default, within chance",
+        lambda: ends(density("CPM, 0.1", 0) + density("CPM, 0.1", 1)),
+    ),
+    (OBJECTIVES, f"and loses {N} to {N} points at r = 0.1", lambda: ends(density("CPM, 0.5", 0))),
+    (
+        OBJECTIVES,
         f"components {N} and {N} at r = 0.1, {N} and {N} at r = 0.3; `lattice-leiden` {N} and {N}, {N} and {N};",
         lambda: [
             values(OBJECTIVES, "ranking-fidelity", "bundled sample", one, ranked)[i]
@@ -266,6 +235,12 @@ def test_coverage_loses_at_005_beyond_chance_in_four_of_six_settings() -> None:
     assert len(lost) == 4 and max(lost) < 0
 
 
+def test_density_hardly_needs_tuning() -> None:
+    found = lines(OBJECTIVES, "density-differences", 2)
+    beyond = {label for (label, _), cells in found.items() if any(cell.startswith("**") for cell in cells)}
+    assert beyond == {f"CPM, {density} over CPM, 0.05" for density in ("0.01", "0.02", "0.5")}
+
+
 def test_readme_says_what_the_objectives_do() -> None:
     assert "a density objective (CPM) keeps its accuracy within a point" in " ".join(
         (ROOT / README).read_text(encoding="utf-8").split()
@@ -275,6 +250,10 @@ def test_readme_says_what_the_objectives_do() -> None:
 
 def test_the_page_says_how_many_differences_are_corrected_for() -> None:
     text = (ROOT / OBJECTIVES).read_text(encoding="utf-8")
-    for table, words in (("differences", "all {} differences"), ("ranking-differences", "for the {} of this table")):
+    for table, words in (
+        ("differences", "all {} differences"),
+        ("ranking-differences", "for the {} of this table"),
+        ("density-differences", "for the {} of this table"),
+    ):
         count = sum(len(cells) for cells in lines(OBJECTIVES, table, 2).values())
         assert words.format(count) in " ".join(text.split())
