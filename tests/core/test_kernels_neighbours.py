@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from stgraph import set_num_threads
 from stgraph.errors import FeatureError
-from stgraph.kernels.cpu.components import connected_components
+from stgraph.kernels.cpu.centrality import group_centrality
+from stgraph.kernels.cpu.components import canonical_labels, connected_components, group_members
 from stgraph.kernels.cpu.edge_list import edges_above
 from stgraph.kernels.cpu.neighbours import neighbour_cosines
 
@@ -62,6 +63,21 @@ def test_row_layouts_agree_to_the_bit(shape: tuple[int, ...], layout: str) -> No
 def test_layouts_of_half_precision(layout: str, dtype: np.dtype[Any]) -> None:
     change = (ROW_LAYOUTS | SCATTERED_LAYOUTS)[layout]
     check_against_oracle(change(features((3, 4, 5, 21), dtype)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_where_an_array_starts_in_memory_changes_no_bit(dtype: np.dtype[Any]) -> None:
+    x = features((3, 4, 5, 64), dtype)
+    labels = np.arange(60) % 7
+    canonical, count = canonical_labels(labels)
+    seen = set()
+    for start in range(33):
+        moved = np.zeros(x.size + 33, dtype)[start:][: x.size].reshape(x.shape)
+        moved[:] = x
+        weights, norms = neighbour_cosines(moved)
+        central = group_centrality(moved, norms, *group_members(canonical, count))
+        seen.add(weights.tobytes() + norms.tobytes() + central.tobytes())
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 8), (3, 1, 1, 8), (1, 1, 1, 8), (3, 3, 4, 1)], ids=str)

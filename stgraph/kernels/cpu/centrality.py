@@ -5,108 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import types
-from numba.extending import overload
 
+from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import group_blocks
-from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
+from stgraph.kernels.cpu.eight_rows import add_eight, origin, sum_eight, token
+from stgraph.kernels.cpu.rows import FASTMATH, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
-from stgraph.kernels.cpu.vectors import LANES, add_products, add_scaled
-
-Array = np.ndarray[Any, Any]
+from stgraph.kernels.cpu.vector_loops import LANES, lead_of
 
 _LARGE = 4096  # members; larger groups are cut into blocks so that threads can share them
 _BLOCK = 1024
 _NARROW = 256  # channels; narrower slabs cost more than a second look from afar
 _NEAR = 416 * 1024  # bytes of a group that stay in a core's cache from the first look to the second
 _SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside lose precision in float32 and take the float64 path
-
-
-@compiled()
-def _token(x, node, H, W):  # type: ignore[no-untyped-def]
-    t, rest = node // (H * W), node % (H * W)
-    return row(x, t, rest // W, rest % W)
-
-
-def _origin(x: Any, node: int, H: int, W: int) -> int:
-    """What :func:`_add_eight` and :func:`_sum_eight` find a token by (used inside kernels only)."""
-    raise NotImplementedError("_origin() is only meaningful inside a compiled kernel")
-
-
-def _add_eight(x: Any, origins: Array, i: int, k: int, n: int, scales: Array, H: int, W: int, total: Array) -> None:
-    """total[:n] += channels k..k+n-1 of tokens i..i+7 times their scales (used inside kernels only)."""
-    raise NotImplementedError("_add_eight() is only meaningful inside a compiled kernel")
-
-
-def _sum_eight(
-    x: Any, origins: Array, i: int, k: int, n: int, total: Array, H: int, W: int, sums: Array, ahead: Any, first: int
-) -> None:
-    """sums[i..i+7] += the products of channels k..k+n-1 of eight tokens with ``total``; channels from ``first`` on of
-    tokens ahead[i..i+7] come next (used inside kernels only)."""
-    raise NotImplementedError("_sum_eight() is only meaningful inside a compiled kernel")
-
-
-@overload(_origin, inline="always")
-def _origin_in(x: Any, node: Any, H: Any, W: Any) -> Any:
-    if isinstance(x, types.BaseTuple):
-
-        def offset(x: Any, node: Any, H: Any, W: Any) -> Any:
-            _, start, frame, line, step, _ = x
-            if line == W * step and frame == H * line:  # tokens side by side, as nearly always: no divisions
-                return start + node * step
-            t, rest = node // (H * W), node % (H * W)
-            return start + t * frame + rest // W * line + rest % W * step
-
-        return offset
-
-    def itself(x: Any, node: Any, H: Any, W: Any) -> Any:
-        return node
-
-    return itself
-
-
-@overload(_add_eight, inline="always")
-def _add_eight_of(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
-    if isinstance(x, types.BaseTuple):
-
-        def of_buffer(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
-            add_scaled(x[0], origins, i, k, n, scales, total)
-
-        return of_buffer
-
-    def of_array(x: Any, origins: Any, i: Any, k: Any, n: Any, scales: Any, H: Any, W: Any, total: Any) -> Any:
-        for j in range(i, i + 8):
-            here = _token(x, origins[j], H, W)
-            for c in range(n):
-                total[c] += widen(here[k + c]) * scales[j]
-
-    return of_array
-
-
-@overload(_sum_eight, inline="always")
-def _sum_eight_of(
-    x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
-) -> Any:
-    if isinstance(x, types.BaseTuple):
-
-        def of_buffer(
-            x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
-        ) -> Any:
-            add_products(x[0], origins, i, k, n, total, sums, ahead, first)
-
-        return of_buffer
-
-    def of_array(
-        x: Any, origins: Any, i: Any, k: Any, n: Any, total: Any, H: Any, W: Any, sums: Any, ahead: Any, first: Any
-    ) -> Any:
-        for j in range(i, i + 8):
-            here, found = _token(x, origins[j], H, W), np.float32(0)
-            for c in range(n):
-                found += widen(here[k + c]) * total[c]
-            sums[j] += found
-
-    return of_array
 
 
 @compiled()
@@ -120,35 +32,35 @@ def _look_up(x, members, a, b, norms, H, W, origins, scales):  # type: ignore[no
     has a token of the float64 path."""
     for i in range(b - a):
         node = members[a + i]
-        origins[i] = _origin(x, node, H, W)
+        origins[i] = origin(x, node, H, W)
         scales[i] = 1.0 / norms[node] if _safe(norms[node]) else 0.0
     origins[b - a :] = origins[b - a - 1]
     scales[b - a :] = 0
 
 
 @compiled(fastmath=FASTMATH)
-def _add_rows(x, members, a, b, norms, H, W, origins, scales, k, n, total):  # type: ignore[no-untyped-def]
+def _add_rows(x, members, a, b, norms, H, W, lead, origins, scales, k, n, total):  # type: ignore[no-untyped-def]
     """total[:n] += channels k..k+n-1 of the unit features of members[a:b], looked up."""
     for i in range(0, b - a, 8):
-        _add_eight(x, origins, i, k, n, scales, H, W, total)
+        add_eight(x, origins, i, k, n, lead, scales, H, W, total)
     for i in range(a, b):
         norm = norms[members[i]]
         if norm > 0.0 and not _safe(norm):
-            here = _token(x, members[i], H, W)
+            here = token(x, members[i], H, W)
             for c in range(n):
                 total[c] += np.float32(np.float64(widen(here[k + c])) / norm)
 
 
 @compiled(fastmath=FASTMATH)
-def _sum_rows(x, members, a, b, norms, H, W, origins, k, n, total, sums, wide, ahead, first):  # type: ignore[no-untyped-def]
+def _sum_rows(x, members, a, b, norms, H, W, lead, origins, k, n, total, sums, wide, ahead, first):  # type: ignore[no-untyped-def]
     """sums[i] += channels k..k+n-1 of members[a + i] times ``total``; wide[i], of its unit features, on the float64
     path. What comes next: channels from ``first`` on of the tokens whose origins are ``ahead``, unless that is None."""
     for i in range(0, b - a, 8):
-        _sum_eight(x, origins, i, k, n, total, H, W, sums, ahead, first)
+        sum_eight(x, origins, i, k, n, lead, total, H, W, sums, ahead, first)
     for i in range(a, b):
         norm = norms[members[i]]
         if norm > 0.0 and not _safe(norm):
-            here = _token(x, members[i], H, W)
+            here = token(x, members[i], H, W)
             for c in range(n):
                 wide[i - a] += np.float64(widen(here[k + c])) / norm * np.float64(total[c])
 
@@ -165,6 +77,14 @@ def _mean_similarity(members, a, b, n, norms, sums, wide, out):  # type: ignore[
 
 
 @compiled()
+def _zeros(d, lead):  # type: ignore[no-untyped-def]
+    """d zeros for a sum of rows, and some on either side; vectors are whole in memory where those of the rows are."""
+    room = np.zeros(d + 3 * LANES, np.float32)
+    first = LANES + (lead - room.ctypes.data // 4) % LANES
+    return room[first:]
+
+
+@compiled()
 def _group_before(starts, g, g0, large):  # type: ignore[no-untyped-def]
     """The last group before ``g`` of two to ``large`` members; g0 - 1 if there is none."""
     g -= 1
@@ -174,10 +94,10 @@ def _group_before(starts, g, g0, large):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _small_groups(x, members, starts, g0, g1, norms, H, W, d, size, large, out):  # type: ignore[no-untyped-def]
+def _small_groups(x, members, starts, g0, g1, norms, H, W, d, lead, size, large, out):  # type: ignore[no-untyped-def]
     """Groups of at most ``large`` members, in slabs of channels whose second look finds them in the cache. A slab's
     width depends on the group alone. The last group comes first: its tokens were read last, and may still be near."""
-    total = np.empty(d + LANES, np.float32)
+    total = _zeros(d, lead)
     origins, ahead = np.empty(large + 8, np.int64), np.empty(large + 8, np.int64)
     scales, scales_ahead = np.empty(large + 8, np.float32), np.empty(large + 8, np.float32)
     sums, wide = np.empty(large + 8, np.float64), np.empty(large, np.float64)
@@ -202,9 +122,9 @@ def _small_groups(x, members, starts, g0, g1, norms, H, W, d, size, large, out):
         for k in range(0, d, slab):
             width = min(slab, d - k)
             total[: width + LANES] = 0
-            _add_rows(x, members, a, b, norms, H, W, origins, scales, k, width, total)
+            _add_rows(x, members, a, b, norms, H, W, lead, origins, scales, k, width, total)
             later, first = (origins, k + slab) if k + slab < d else (ahead, 0)
-            _sum_rows(x, members, a, b, norms, H, W, origins, k, width, total, sums, wide, later, first)
+            _sum_rows(x, members, a, b, norms, H, W, lead, origins, k, width, total, sums, wide, later, first)
         _mean_similarity(members, a, b, n, norms, sums, wide, out)
         if n == 2:  # equal by symmetry; rounding must not break the tie
             out[members[a + 1]] = out[members[a]]
@@ -212,35 +132,38 @@ def _small_groups(x, members, starts, g0, g1, norms, H, W, d, size, large, out):
 
 
 @compiled()
-def _add_block(x, members, a, b, norms, H, W, d, total):  # type: ignore[no-untyped-def]
+def _add_block(x, members, a, b, norms, H, W, d, lead, total):  # type: ignore[no-untyped-def]
     origins, scales = np.empty(b - a + 8, np.int64), np.empty(b - a + 8, np.float32)
     _look_up(x, members, a, b, norms, H, W, origins, scales)
-    _add_rows(x, members, a, b, norms, H, W, origins, scales, 0, d, total)
+    _add_rows(x, members, a, b, norms, H, W, lead, origins, scales, 0, d, total)
 
 
 @compiled()
-def _centrality_of_block(x, members, a, b, n, norms, H, W, d, total, out):  # type: ignore[no-untyped-def]
+def _centrality_of_block(x, members, a, b, n, norms, H, W, d, lead, total, out):  # type: ignore[no-untyped-def]
     origins, scales = np.empty(b - a + 8, np.int64), np.empty(b - a + 8, np.float32)
     sums, wide = np.zeros(b - a + 8, np.float64), np.zeros(b - a, np.float64)
     _look_up(x, members, a, b, norms, H, W, origins, scales)
-    _sum_rows(x, members, a, b, norms, H, W, origins, 0, d, total, sums, wide, None, 0)
+    _sum_rows(x, members, a, b, norms, H, W, lead, origins, 0, d, total, sums, wide, None, 0)
     _mean_similarity(members, a, b, n, norms, sums, wide, out)
 
 
-def _large_group(x: Any, members: Array, a: int, b: int, norms: Array, H: int, W: int, d: int, out: Array) -> None:
+def _large_group(
+    x: Any, members: Array, a: int, b: int, norms: Array, H: int, W: int, d: int, lead: int, out: Array
+) -> None:
     blocks = [(a + i, a + j) for i, j in even_blocks(b - a, _BLOCK)]
 
     def partial(block: tuple[int, int]) -> Array:
-        total = np.zeros(d + LANES, np.float32)
-        _add_block(x, members, *block, norms, H, W, d, total)
-        return total
+        total: Array = _zeros(d, lead)
+        _add_block(x, members, *block, norms, H, W, d, lead, total)
+        return total[:d]
 
-    total = np.zeros(d + LANES, np.float64)
+    whole = np.zeros(d, np.float64)
     for start, stop in even_blocks(len(blocks), 16):  # a bounded number of partial sums alive, added in a fixed order
         for part in run_blocks(partial, blocks[start:stop]):
-            total += part
-    total32 = total.astype(np.float32)
-    run_blocks(lambda c: _centrality_of_block(x, members, *c, b - a, norms, H, W, d, total32, out), blocks)
+            whole += part
+    total = _zeros(d, lead)
+    total[:d] = whole
+    run_blocks(lambda c: _centrality_of_block(x, members, *c, b - a, norms, H, W, d, lead, total, out), blocks)
 
 
 def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> Array:
@@ -261,13 +184,14 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     """
     _, H, W, d = x.shape
     source, flat = row_source(x), norms.reshape(-1)
+    lead = lead_of(source)
     out = np.empty(members.size, np.float32)
     sizes = np.diff(starts)
     large = min(_LARGE, int(sizes.max(initial=1)))
     run_blocks(
-        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, x.itemsize, large, out),
+        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, lead, x.itemsize, large, out),
         group_blocks(starts)[::-1],
     )
     for g in np.flatnonzero(sizes > _LARGE):
-        _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, out)
+        _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, lead, out)
     return np.clip(out, -1.0, 1.0, out=out)

@@ -14,82 +14,110 @@ from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
-from stgraph.kernels.cpu.vectors import neighbour_sums
+from stgraph.kernels.cpu.vector_loops import lead_of
+from stgraph.kernels.cpu.vectors import COLUMNS, neighbour_sums
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
 _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
 
 
-def _eight_products(x: Any, t: int, u: int, h: int, w: int, t2: int, h2: int, w2: int) -> Any:
-    """Of tokens p = (t, h, w) and q = (u, h, w): p with p, its left, upper and previous neighbour; q with q, its left
-    and upper one, and p. The rows (t2, h2, w2) and the one a frame later come next. Used inside kernels only."""
-    raise NotImplementedError("_eight_products() is only meaningful inside a compiled kernel")
+def _brick(x: Any, t: int, u: int, h: int, w: int, v: int, ahead: tuple[int, int, int], lead: int, out: Array) -> None:
+    """The products of the tokens (t, h, w), (u, h, w), and of those of column v, the next one, or w again, with
+    themselves, their left, upper and previous neighbour, into ``out``. The rows from ``ahead`` on and those a frame
+    later come next. Used inside kernels only."""
+    raise NotImplementedError("_brick() is only meaningful inside a compiled kernel")
 
 
-@overload(_eight_products, inline="always")
-def _products_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
-    if isinstance(x, types.BaseTuple):
+@overload(_brick, inline="always")
+def _brick_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, lead: Any, out: Any) -> Any:
+    if not isinstance(x, types.BaseTuple):
 
-        def of_buffer(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
+        def of_array(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, lead: Any, out: Any) -> Any:
+            _column(x, t, u, h, v, out)
+            _column(x, t, u, h, w, out)
+
+        return of_array
+
+    if COLUMNS == 1:
+
+        def of_columns(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, lead: Any, out: Any) -> Any:
             flat, start, frame, line, step, n = x
-            p, q = start + t * frame + h * line + w * step, start + u * frame + h * line + w * step
-            left, up, before = min(w, 1) * step, min(h, 1) * line, min(t, 1) * frame
-            ahead = start + t2 * frame + h2 * line + w2 * step
-            rows = (p, q, p - left, q - left, p - up, q - up, p - before)
-            return neighbour_sums(flat, rows, (ahead, ahead + (u - t) * frame), n)
+            _, H, W, _ = out.shape
+            up, before, later = min(h, 1) * line, min(t, 1) * frame, (u - t) * frame
+            p, place = start + t * frame + h * line + w * step, 4 * ((t * H + h) * W + w)
+            left, p2, place2 = p - min(w, 1) * step, p + (v - w) * step, place + 4 * (v - w)
+            left2, then, apart = (
+                p2 - min(v, 1) * step,
+                start + ahead[0] * frame + ahead[1] * line + ahead[2] * step,
+                4 * (u - t) * H * W,
+            )
+            rows = (p, p + later, left, left + later, p - up, p + later - up, p - before)
+            rows2 = (p2, p2 + later, left2, left2 + later, p2 - up, p2 + later - up, p2 - before)
+            neighbour_sums(flat, rows2, (then, then + later), n, lead, out, (place2, place2 + apart))
+            neighbour_sums(flat, rows, (then, then + later), n, lead, out, (place, place + apart))
 
-        return of_buffer
+        return of_columns
 
-    def of_array(x: Any, t: Any, u: Any, h: Any, w: Any, t2: Any, h2: Any, w2: Any) -> Any:
-        a, b = x[t, h, w], x[u, h, w]
-        a_left, b_left = x[t, h, max(w - 1, 0)], x[u, h, max(w - 1, 0)]
-        a_up, b_up = x[t, max(h - 1, 0), w], x[u, max(h - 1, 0), w]
-        a_before = x[max(t - 1, 0), h, w]
-        s0 = np.float32(0)
-        s1 = s2 = s3 = s4 = s5 = s6 = s7 = s0
-        for k in range(a.size):
-            p, q = widen(a[k]), widen(b[k])
-            s0 += p * p
-            s1 += p * widen(a_left[k])
-            s2 += p * widen(a_up[k])
-            s3 += p * widen(a_before[k])
-            s4 += q * q
-            s5 += q * widen(b_left[k])
-            s6 += q * widen(b_up[k])
-            s7 += q * p
-        return s0, s1, s2, s3, s4, s5, s6, s7
+    def of_bricks(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, lead: Any, out: Any) -> Any:
+        flat, start, frame, line, step, n = x
+        _, H, W, _ = out.shape
+        up, before, later = min(h, 1) * line, min(t, 1) * frame, (u - t) * frame
+        p, place = start + t * frame + h * line + w * step, 4 * ((t * H + h) * W + w)
+        left, p2, place2 = p - min(w, 1) * step, p + (v - w) * step, place + 4 * (v - w)
+        q, q2, then = p + later, p2 + later, start + ahead[0] * frame + ahead[1] * line + ahead[2] * step
+        rows = (p, p2, q, q2, left, left + later, p - up, p2 - up, q - up, q2 - up, p - before, p2 - before)
+        apart = 4 * (u - t) * H * W
+        places = (place, place + apart, place2, place2 + apart)
+        neighbour_sums(flat, rows, (then, then + step, then + later, then + later + step), n, lead, out, places)
 
-    return of_array
+    return of_bricks
 
 
 @compiled(fastmath=FASTMATH)
-def _products(x, square, right, bottom, temporal, t0, t1, h0, h1, W):  # type: ignore[no-untyped-def]
-    """Dot products of each token with itself, its left, upper and previous neighbour; with a neighbour they are stored
-    at the smaller index.
+def _column(x, t, u, h, w, out):  # type: ignore[no-untyped-def]
+    """The products of the tokens (t, h, w) and (u, h, w), of features that are not contiguous along d."""
+    a, b = x[t, h, w], x[u, h, w]
+    a_left, b_left = x[t, h, max(w - 1, 0)], x[u, h, max(w - 1, 0)]
+    a_up, b_up = x[t, max(h - 1, 0), w], x[u, max(h - 1, 0), w]
+    a_before = x[max(t - 1, 0), h, w]
+    s0 = np.float32(0)
+    s1 = s2 = s3 = s4 = s5 = s6 = s7 = s0
+    for k in range(a.size):
+        p, q = widen(a[k]), widen(b[k])
+        s0 += p * p
+        s1 += p * widen(a_left[k])
+        s2 += p * widen(a_up[k])
+        s3 += p * widen(a_before[k])
+        s4 += q * q
+        s5 += q * widen(b_left[k])
+        s6 += q * widen(b_up[k])
+        s7 += q * p
+    for i, s in enumerate((s4, s5, s6, s7)):
+        out[u, h, w, i] = s
+    for i, s in enumerate((s0, s1, s2, s3)):
+        out[t, h, w, i] = s
 
-    Two frames are taken at a time: the later one finds the earlier in registers, which halves the traffic from the
-    previous frame. Where the last frame has no partner it stands in for its own, and the earlier writes last.
+
+@compiled(fastmath=FASTMATH)
+def _products(x, lead, out, t0, t1, h0, h1):  # type: ignore[no-untyped-def]
+    """Dot products of each token with itself, its left, upper and previous neighbour; with itself where there is none.
+
+    Two frames by two columns are taken at a time: sixteen products of twelve rows, of which the later frame finds the
+    earlier and the second column the first in registers. Where the last frame has no partner it stands in for its own,
+    and so does the last column of an odd number; what the earlier ones write stays.
     """
+    W = out.shape[2]
     for t in range(t0, t1, 2):
         u = min(t + 1, t1 - 1)
         for h in range(h0, h1):
-            for w in range(W):
-                t2, h2, w2 = t, h, w + 1
-                if w2 == W:
+            for w in range(0, W, 2):
+                t2, h2, w2 = t, h, w + 2
+                if w2 >= W:
                     h2, w2 = h + 1, 0
                 if h2 == h1:
                     t2, h2 = min(t + 2, t1 - 1 - (u - t)), h0
-                s = _eight_products(x, t, u, h, w, t2, h2, w2)
-                square[u, h, w], square[t, h, w] = s[4], s[0]
-                if w > 0:
-                    right[u, h, w - 1], right[t, h, w - 1] = s[5], s[1]
-                if h > 0:
-                    bottom[u, h - 1, w], bottom[t, h - 1, w] = s[6], s[2]
-                if u > 0:
-                    temporal[u - 1, h, w] = s[7]
-                if t > 0:
-                    temporal[t - 1, h, w] = s[3]
+                _brick(x, t, u, h, w, min(w + 1, W - 1), (t2, h2, w2), lead, out)
 
 
 @compiled()
@@ -102,18 +130,18 @@ def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _norms(x, square, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
+def _norms(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
     """Norms of frames t0..t1-1, and whether a frame has squares to be redone. Returns the first token with a NaN or
     Inf, or -1."""
-    _, H, W = square.shape
+    _, H, W, _ = products.shape
     for t in range(t0, t1):
         odd[t] = False
         for h in range(H):
             for w in range(W):
-                norms[t, h, w] = np.sqrt(np.float64(square[t, h, w]))
+                norms[t, h, w] = np.sqrt(np.float64(products[t, h, w, 0]))
         for h in range(H):
             for w in range(W):
-                if not _SMALLEST <= square[t, h, w] <= _LARGEST:
+                if not _in_range(products, t, h, w):
                     odd[t] = True
                     exact = _exact_dot(x, t, h, w, t, h, w)
                     if not np.isfinite(exact):
@@ -122,25 +150,31 @@ def _norms(x, square, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
     return -1
 
 
+@compiled()
+def _in_range(products, t, h, w):  # type: ignore[no-untyped-def]
+    return _SMALLEST <= products[t, h, w, 0] <= _LARGEST
+
+
 @compiled(error_model="numpy", fastmath={"nnan", "nsz"})
-def _divide(dots, norms, other_norms):  # type: ignore[no-untyped-def]
-    for i in range(dots.size):
-        dots[i] = min(1.0, max(-1.0, np.float64(dots[i]) / (norms[i] * other_norms[i])))
+def _divide(dots, norms, other_norms, out):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        out[i] = min(1.0, max(-1.0, np.float64(dots[4 * i]) / (norms[i] * other_norms[i])))
 
 
 @compiled()
-def _cosine(x, square, dot, scale, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
+def _cosine(x, products, family, scale, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
     if not scale > 0.0:
         return 0.0
-    if not (_SMALLEST <= square[t, h, w] <= _LARGEST and _SMALLEST <= square[t2, h2, w2] <= _LARGEST):
+    dot = np.float64(products[t2, h2, w2, 1 + family])
+    if not (_in_range(products, t, h, w) and _in_range(products, t2, h2, w2)):
         dot = _exact_dot(x, t, h, w, t2, h2, w2)
     return min(1.0, max(-1.0, dot / scale))
 
 
 @compiled()
-def _weights(x, square, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
-    """Turn products with the right, lower and next neighbour into weights, in place."""
-    T, H, W = square.shape
+def _weights(x, products, norms, odd, weights, t0, t1):  # type: ignore[no-untyped-def]
+    """Weights of the edges from frames t0..t1-1 to the right, lower and next neighbour."""
+    T, H, W, _ = products.shape
     for t in range(t0, t1):
         for family in range(3):
             t2, down, step = t + (family == TEMPORAL), int(family == BOTTOM), int(family == RIGHT)
@@ -148,38 +182,39 @@ def _weights(x, square, products, norms, odd, t0, t1):  # type: ignore[no-untype
                 continue
             if not (odd[t] or odd[t2]):
                 # A frame at a time; what stands at its edge is overwritten below.
-                n = H * W - down * W - step
-                theirs = norms[t2].reshape(-1)[H * W - n :]
-                _divide(products[family, t].reshape(-1)[:n], norms[t].reshape(-1)[:n], theirs)
+                later = down * W + step
+                n = H * W - later
+                dots = products[t2].reshape(-1)[4 * later + 1 + family :]
+                _divide(dots, norms[t].reshape(-1), norms[t2].reshape(-1)[later:], weights[family, t].reshape(-1)[:n])
                 continue
             for h in range(H - down):
                 for w in range(W - step):
                     scale = norms[t, h, w] * norms[t2, h + down, w + step]
-                    dot = np.float64(products[family, t, h, w])
-                    products[family, t, h, w] = _cosine(x, square, dot, scale, t, h, w, t2, h + down, w + step)
-        products[RIGHT, t, :, W - 1] = np.nan
-        products[BOTTOM, t, H - 1] = np.nan
+                    cosine = _cosine(x, products, family, scale, t, h, w, t2, h + down, w + step)
+                    weights[family, t, h, w] = cosine
+        weights[RIGHT, t, :, W - 1] = np.nan
+        weights[BOTTOM, t, H - 1] = np.nan
         if t == T - 1:
-            products[TEMPORAL, t] = np.nan
+            weights[TEMPORAL, t] = np.nan
 
 
-def weights_of_products(source: Any, square: Array, products: Array) -> Array | int:
-    """Turn products into weights, in place; returns the norms, or the first token with a NaN or Inf.
+def weights_of_products(source: Any, products: Array) -> tuple[Array, Array] | int:
+    """Weights and norms as :func:`neighbour_cosines` returns them, or the first token with a NaN or Inf.
 
     Parameters
     ----------
     source : of the features, [T, H, W, d] (:func:`stgraph.kernels.cpu.rows.row_source`)
-    square : [T, H, W] float32, each token's product with itself
-    products : [3, T, H, W] float32, with the right, lower and next one; whatever stands where there is none
+    products : [T, H, W, 4] float32, of each token with itself, its left, upper and previous neighbour; whatever stands
+        where there is none
     """
-    T, H, W = square.shape
-    norms, odd = np.empty(square.shape, np.float64), np.empty(T, np.bool_)
+    T, H, W, _ = products.shape
+    weights, norms, odd = np.empty((3, T, H, W), np.float32), np.empty((T, H, W), np.float64), np.empty(T, np.bool_)
     ranges = thread_ranges(T, H * W)
-    bad = [b for b in run_blocks(lambda r: int(_norms(source, square, norms, odd, *r)), ranges) if b >= 0]
+    bad = [b for b in run_blocks(lambda r: int(_norms(source, products, norms, odd, *r)), ranges) if b >= 0]
     if bad:
         return bad[0]
-    run_blocks(lambda r: _weights(source, square, products, norms, odd, *r), ranges)
-    return norms
+    run_blocks(lambda r: _weights(source, products, norms, odd, weights, *r), ranges)
+    return weights, norms
 
 
 def neighbour_cosines(x: Array) -> tuple[Array, Array]:
@@ -203,17 +238,12 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
     """
     T, H, W, _ = x.shape
     source = row_source(x)
-    square = np.empty((T, H, W), np.float32)
-    products = np.empty((3, T, H, W), np.float32)
-
-    def task(block: tuple[int, int, int, int]) -> None:
-        _products(source, square, *products, *block, W)
-
-    run_blocks(task, _blocks(T, H))
-    norms = weights_of_products(source, square, products)
-    if isinstance(norms, int):
-        raise bad_token(norms, H, W)
-    return products, norms
+    lead, products = lead_of(source), np.empty((T, H, W, 4), np.float32)
+    run_blocks(lambda block: _products(source, lead, products, *block), _blocks(T, H))
+    found = weights_of_products(source, products)
+    if isinstance(found, int):
+        raise bad_token(found, H, W)
+    return found
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:

@@ -10,6 +10,7 @@ from stgraph.aliases import Array
 from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, weights_of_products
 from stgraph.kernels.cpu.rows import row_source
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
+from stgraph.kernels.cpu.vector_loops import lead_of
 
 
 class FrameCosines(NamedTuple):
@@ -44,14 +45,15 @@ def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | 
     n, H, W, _ = x.shape
     source, at = row_source(x), n - 1
     # The frame before comes along for its norms alone: its own edges come out as nonsense and are left out.
-    square, products = np.zeros((n, H, W), np.float32), np.zeros((3, n, H, W), np.float32)
+    products = np.zeros((n, H, W, 4), np.float32)
     if square_before is not None:
-        square[0] = square_before
+        products[0, :, :, 0] = square_before
     parts = min(num_threads(), H)
     rows = [(H * i // parts, H * (i + 1) // parts) for i in range(parts)]
-    run_blocks(lambda h: _products(source, square, *products, at, n, *h, W), rows)
-    norms = weights_of_products(source, square, products)
-    if isinstance(norms, int):
-        return int(norms - at * H * W)
-    before = products[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
-    return FrameCosines(products[RIGHT, at], products[BOTTOM, at], before, norms[at], square[at])
+    run_blocks(lambda h: _products(source, lead_of(source), products, at, n, *h), rows)
+    found = weights_of_products(source, products)
+    if isinstance(found, int):
+        return int(found - at * H * W)
+    weights, norms = found
+    before = weights[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
+    return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at], products[at, :, :, 0])
