@@ -11,7 +11,7 @@ from stgraph.bench.probe.model import TEXT_CONFIG, ProbeModel
 
 def hugging_face(model: ProbeModel) -> Any:
     """Qwen2.5-VL's text model with the probe's weights, on eager attention."""
-    pytest.importorskip("transformers", reason="needs transformers")
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
     try:
@@ -23,9 +23,11 @@ def hugging_face(model: ProbeModel) -> Any:
         "rope_theta": rope["rope_theta"],
         "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
     }
-    config = Qwen2_5_VLTextConfig(**TEXT_CONFIG, bos_token_id=None, eos_token_id=None)
-    if not hasattr(config, "rope_parameters"):  # transformers 4
-        config = Qwen2_5_VLTextConfig(**{k: v for k, v in TEXT_CONFIG.items() if k != "rope_parameters"}, **older)
+    values = dict(TEXT_CONFIG)
+    if transformers.__version__.startswith("4."):
+        del values["rope_parameters"]
+        values |= older
+    config = Qwen2_5_VLTextConfig(**values, bos_token_id=None, eos_token_id=None)
     config._attn_implementation = "eager"
     text = qwen.Qwen2_5_VLTextModel(config).eval()
     text.load_state_dict(model.model.state_dict())
