@@ -11,6 +11,7 @@ import numpy as np
 
 from stgraph.devices import to_host
 from stgraph.grid import TokenGrid
+from stgraph.selection.algorithms.attention_cut import AttentionCut
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice, keep_everything, over_rows
 from stgraph.selection.finite import check_features
@@ -18,15 +19,14 @@ from stgraph.selection.integers import check_layer
 from stgraph.selection.method import FittedMethod, approximate
 from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.result import Selection
-from stgraph.selection.signals.attention import layer_attention
-from stgraph.selection.stages import AttentionRead, Merged, Stage, Waiting, with_attention
+from stgraph.selection.stages import Merged, Stage, Waiting, with_attention
 from stgraph.tokens import VideoTokens
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InnerCut(FittedMethod):
+class InnerCut(AttentionCut, FittedMethod):
     """Base of selectors that merge as the next base class does, then cut before a decoder layer by the attention of the
     last prompt token in the layer before, mean over heads. Scores are that attention.
 
@@ -48,8 +48,6 @@ class InnerCut(FittedMethod):
     share: float
     n_layers: int = 28
 
-    needs: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
-    states: ClassVar[str | None] = None  # of the stage
     departure: ClassVar[str | None] = None  # from the authors, where there is no running model
 
     def __post_init__(self) -> None:
@@ -57,19 +55,9 @@ class InnerCut(FittedMethod):
         exact_ratio(self.share, "share")
         check_layer(self.layer, self.n_layers)
 
-    @property
-    def prune_layer(self) -> int:  # type: ignore[override]
-        """The first layer that sees K tokens."""
-        return self.layer
-
     def stages(self) -> tuple[Stage, ...]:
-        """Merging before the LLM; the cut before ``layer``, by exactly the attention of the layer before."""
-        return Stage(), Stage(self.layer, AttentionRead(self.layer - 1, fixed=True), states=self.states)
-
-    def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal, or the attention of the layer before ``layer``."""
-        super().check_signals(tokens)
-        layer_attention(tokens, self.layer - 1, self.name)
+        """Merging before the LLM; the cut before ``layer``."""
+        return Stage(), self.inner_stage()
 
     def _n_merged(self, n: int, n_keep: int) -> int:
         """Number of ``n`` tokens that merging leaves if the cut leaves ``n_keep``."""
@@ -98,7 +86,7 @@ class InnerCut(FittedMethod):
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """Merge, then keep the most-attended tokens at their positions."""
         outer = self._outer(tokens, n_keep, budget)
-        attention = layer_attention(tokens, self.layer - 1, self.name)
+        attention = self.attention_of(tokens)
         choice, _ = self._cut(outer, attention[outer.nodes], n_keep, None)
         before = [] if outer.exactness == "exact" else [outer.exactness.removeprefix("approximate: ")]
         reasons = ["attention of the sequence before merging"] if outer.merge is not None else []

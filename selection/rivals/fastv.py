@@ -8,17 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.selection.algorithms.attention_cut import AttentionCut
 from stgraph.selection.budget import Budget
 from stgraph.selection.integers import check_layer
-from stgraph.selection.method import Choice, Method
+from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION
-from stgraph.selection.signals.attention import layer_attention
-from stgraph.selection.stages import AttentionRead, Stage
+from stgraph.selection.stages import Stage
 from stgraph.tokens import VideoTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastV(Method):
+class FastV(AttentionCut):
     """FastV (arXiv 2403.06764, ``src/FastV``): before decoder layer ``layer``, the tokens kept are those the last
     prompt token attends to most in the layer before, mean over heads.
 
@@ -42,29 +42,20 @@ class FastV(Method):
     name: ClassVar[str] = "fastv"
     paper: ClassVar[str] = "FastV, ECCV 2024"
     on_gpu: ClassVar[bool] = True
-    requires: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
+    requires: ClassVar[frozenset[str]] = AttentionCut.needs
 
     def __post_init__(self) -> None:
         check_layer(self.layer, self.n_layers)
 
-    @property
-    def prune_layer(self) -> int:  # type: ignore[override]
-        """The layer at which the method prunes."""
-        return self.layer
-
     def stages(self) -> tuple[Stage, ...]:
-        """A cut before ``layer``, by exactly the attention of the layer before it."""
-        return (Stage(self.layer, AttentionRead(self.layer - 1, fixed=True)),)
-
-    def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack the attention of the layer before ``layer``."""
-        layer_attention(tokens, self.layer - 1, self.name)
+        """A single cut, before ``layer``."""
+        return (self.inner_stage(),)
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` most-attended tokens."""
         from stgraph.kernels.cpu.top import top_of
 
-        attention = layer_attention(tokens, self.layer - 1, self.name)
+        attention = self.attention_of(tokens)
         nodes = np.flatnonzero(top_of(attention, np.arange(attention.size), n_keep))
         return Choice(
             nodes=nodes,

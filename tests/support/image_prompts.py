@@ -13,6 +13,7 @@ from vlm_models import (
     TEXT,
     VIDEO,
     Case,
+    clip,
     finished,
     internvl_model,
     next_video_model,
@@ -133,18 +134,9 @@ def next_video() -> Pictures:
 
 @cache
 def llava_model(name: str) -> Any:
-    vision = transformers.CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        image_size=32,
-        patch_size=8,
-        projection_dim=32,
-    )
     more = {"image_grid_pinpoints": [[32, 64], [64, 64]]} if name == "LlavaNext" else {}
     config = getattr(transformers, f"{name}Config")(
-        vision_config=vision, text_config=transformers.LlamaConfig(**TEXT), image_token_index=IMAGE, **more
+        vision_config=clip(), text_config=transformers.LlamaConfig(**TEXT), image_token_index=IMAGE, **more
     )
     return finished(getattr(transformers, f"{name}ForConditionalGeneration")(config))
 

@@ -124,9 +124,9 @@ def llava_onevision(batch: int = 1) -> Case:
     return Case(onevision_model(), inputs, [(FRAMES, 3, 3)] * batch, VIDEO)
 
 
-@cache
-def next_video_model() -> Any:
-    vision = transformers.CLIPVisionConfig(
+def clip() -> Any:
+    """The configuration of a vision tower with a CLS token, of 4 x 4 patches."""
+    return transformers.CLIPVisionConfig(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=3,
@@ -135,8 +135,12 @@ def next_video_model() -> Any:
         patch_size=8,
         projection_dim=32,
     )
+
+
+@cache
+def next_video_model() -> Any:
     config = transformers.LlavaNextVideoConfig(
-        vision_config=vision,
+        vision_config=clip(),
         text_config=transformers.LlamaConfig(**TEXT),
         image_token_index=IMAGE,
         video_token_index=VIDEO,

@@ -17,6 +17,7 @@ from vlm_models import (
     VIDEO,
     Case,
     _rope,
+    clip,
     finished,
     noise,
     padded,
@@ -242,11 +243,9 @@ def cohere_compass(batch: int = 1) -> Case:
 
 @cache
 def video_llava_model() -> Any:
-    vision = dict(model_type="clip_vision_model", hidden_size=32, intermediate_size=64, num_hidden_layers=3)
-    vision |= dict(num_attention_heads=2, image_size=32, patch_size=8, projection_dim=32)
     return built(
         "VideoLlava",
-        vision_config=transformers.CLIPVisionConfig(**vision),
+        vision_config=clip(),
         text_config=transformers.LlamaConfig(**TEXT),
         image_token_index=IMAGE,
         video_token_index=VIDEO,

@@ -1,0 +1,39 @@
+"""A cut before one decoder layer, by the attention of the last prompt token in the layer before it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stgraph.aliases import Array
+from stgraph.selection.method import Method
+from stgraph.selection.signals.attention import layer_attention
+from stgraph.selection.stages import AttentionRead, Stage
+from stgraph.tokens import VideoTokens
+
+
+class AttentionCut(Method):
+    """Base of selectors with such a cut (FastV, and what HoliTom and FlashVID do inside the LLM); attention is the mean
+    over heads. A subclass is a dataclass with the fields ``layer`` and ``n_layers``."""
+
+    layer: int
+
+    needs: ClassVar[frozenset[str]] = frozenset({"llm_attn_last", "llm_attn_layers", "seq_index"})
+    states: ClassVar[str | None] = None  # of the stage
+
+    @property
+    def prune_layer(self) -> int:  # type: ignore[override]
+        """The first layer that sees only the kept tokens."""
+        return self.layer
+
+    def inner_stage(self) -> Stage:
+        """The cut before ``layer``, by exactly the attention of the layer before it."""
+        return Stage(self.layer, AttentionRead(self.layer - 1, fixed=True), states=self.states)
+
+    def check_signals(self, tokens: VideoTokens) -> None:
+        """Raise MissingSignalError if ``tokens`` lack a signal, or the attention of the layer before ``layer``."""
+        super().check_signals(tokens)
+        self.attention_of(tokens)
+
+    def attention_of(self, tokens: VideoTokens) -> Array:
+        """[N] float64: the attention that a dump carries of the layer before ``layer``."""
+        return layer_attention(tokens, self.layer - 1, self.name)
