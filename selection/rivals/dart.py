@@ -10,7 +10,7 @@ import numpy as np
 from stgraph.aliases import Array
 from stgraph.devices import astype, beside, concatenated, to_host
 from stgraph.errors import InputError
-from stgraph.frame_work import joined
+from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice, keep_everything
 from stgraph.selection.finite import check_features
@@ -21,8 +21,6 @@ from stgraph.selection.result import Selection
 from stgraph.selection.rivals.unit_features import wide_units
 from stgraph.selection.stages import AttentionRead, Stage, Waiting
 from stgraph.tokens import VideoTokens
-
-_ROWS = 4096  # held in float64 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +56,46 @@ class DartEmbedding(Method):
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """``n_keep`` tokens by the input embeddings."""
-        from stgraph.kernels.cpu.threads import even_blocks
-
-        x = tokens.lattice.reshape(tokens.grid.n_nodes, -1)
-        text = tokens.signal("text_embeds", self.name) if self.text_pivots else x[:0]
+        x = tokens.lattice
+        text = tokens.signal("text_embeds", self.name) if self.text_pivots else np.empty((0, x.shape[3]), np.float32)
         check_finite("signal 'text_embeds'", text) if len(text) else None
         why = "by input embeddings, as TensorRT-Edge-LLM has it, not by the states of the LLM"
-        norms = joined([_l1(x[a:b]) for a, b in even_blocks(len(x), _ROWS)])
-        return self._chosen((norms, x), (to_host(_l1(text)), text), n_keep, exactness=approximate(why))
+        norms = to_host(kernels_for(x, "pivots").l1_norms(x))
+        return self._chosen((norms, x), (_l1(text), text), n_keep, exactness=approximate(why))
 
-    def _chosen(self, visual: tuple[Array, Any], text: tuple[Array, Any], n_keep: int, **said: Any) -> Choice:
-        """Pivots and the tokens they keep, from the (norms, directions) of the visual tokens and of the text."""
-        from stgraph.kernels.cpu.threads import even_blocks
+    def _chosen(
+        self,
+        visual: tuple[Array, Any],
+        text: tuple[Array, Any],
+        n_keep: int,
+        at: Array | None = None,
+        weights: Array | None = None,
+        states: str = "features",
+        **said: Any,
+    ) -> Choice:
+        """Pivots and the tokens they keep, from the (norms, directions) of the visual tokens and of the text.
+
+        Directions are [T, H, W, d] of the visual tokens, or of more rows, of which they are the ones ``at``; and [n, d]
+        of the text. Channels are multiplied by ``weights`` first. ``states`` names the directions in errors.
+        """
         from stgraph.kernels.cpu.top import top_of
 
         (norms, x), (text_norms, text_x) = visual, text
+        at = np.arange(norms.size) if at is None else at
         mine = np.argsort(-norms, kind="stable")[: min(self.pivots, n_keep)]
         theirs = np.argsort(-text_norms, kind="stable")[: self.text_pivots]
         pool = np.ones(norms.size, np.bool_)
         pool[mine] = False
         n_pivots = mine.size + theirs.size
         shares = (n_keep - mine.size + np.arange(n_pivots)[::-1]) // n_pivots
-        pivots = concatenated((wide_units(x[mine]), beside(wide_units(text_x[theirs]), x)))
-        parts = [x[a:b] for a, b in even_blocks(len(x), _ROWS)]
-        alike = np.round(joined([wide_units(part) @ pivots.T for part in parts]), 12)
+        places = (beside(axis, x) for axis in np.unravel_index(at[mine], tuple(x.shape[:3])))
+        factors = 1.0 if weights is None else weights
+        pivots = [astype(rows, "float64") * factors for rows in (x[tuple(places)], beside(text_x[theirs], x))]
+        cosines = kernels_for(x, "pivots").pivot_cosines(x, wide_units(concatenated(tuple(pivots))), weights)
+        alike = np.round(to_host(cosines), 12)
+        if not np.isfinite(alike).all():
+            check_finite(states, to_host(x).reshape(-1, x.shape[3]))
+        alike = alike[at]
         for i, count in enumerate(shares.tolist()):
             if count:
                 pool &= ~top_of(-alike[:, i], np.flatnonzero(pool), count)
@@ -142,10 +156,10 @@ class Dart(DartEmbedding):
 
         def resume(norms: Any, states: Any) -> Selection:
             n, found = tokens.grid.n_tokens, to_host(norms)
-            there = beside(rows, states)
-            visual, text = (found[rows], states[there]), (found[n:], states[n:])
-            account = {"n_input": view.grid.n_nodes, "prune_layer": self.layer}
-            return self.finish(self._chosen(visual, text, n_keep, **account), tokens, view, self.budget)
+            visual, text = (found[rows], states[None, None]), (found[n:], states[n:])
+            account: dict[str, Any] = {"n_input": view.grid.n_nodes, "prune_layer": self.layer}
+            choice = self._chosen(visual, text, n_keep, rows, states="hidden state", **account)
+            return self.finish(choice, tokens, view, self.budget)
 
         return Waiting(self.stages()[0], None, resume)
 
@@ -161,24 +175,30 @@ class Dart(DartEmbedding):
             )
         behind = np.arange(int(position.max()) + 1, len(hidden))
         keys = np.moveaxis(keys, 1, 0).reshape(len(hidden), -1)
-        check_finite("signal 'llm_keys'", keys)
-        check_finite("signal 'llm_hidden'", hidden)
+        norms = _l1(keys)
+        if not np.isfinite(norms).all():
+            check_finite("signal 'llm_keys'", keys)
         weight = tokens.signals.get("llm_norm_weight")
         reasons = [] if weight is not None else ["hidden states without the weights of the final norm"]
-        states = hidden.astype(np.float64) * (1.0 if weight is None else weight.astype(np.float64))
         return self._chosen(
-            (_l1(keys[at]), states[at]),
-            (_l1(keys[behind]), states[behind]),
+            (norms[at], hidden[None, None]),
+            (norms[behind], hidden[behind]),
             n_keep,
+            at=at,
+            weights=None if weight is None else weight.astype(np.float64),
+            states="signal 'llm_hidden'",
             exactness=approximate(*reasons),
             n_input=tokens.grid.n_nodes,
             prune_layer=self.layer,
         )
 
 
-def _l1(rows: Any) -> Any:
-    """[n] float64, where the rows lie."""
-    return abs(astype(rows, "float64")).sum(axis=1)
+def _l1(rows: Array) -> Array:
+    """[n] float64."""
+    from stgraph.kernels.cpu.pivots import l1_norms
+
+    norms: Array = l1_norms(rows[None, None])
+    return norms
 
 
 def _scores(norms: Array) -> Array:

@@ -13,6 +13,7 @@ from stgraph.kernels.cpu.centre_distances import centre_distances
 from stgraph.kernels.cpu.channel_variance import channel_variances
 from stgraph.kernels.cpu.frame_similarity import frame_cosines
 from stgraph.kernels.cpu.neighbours import neighbour_cosines
+from stgraph.kernels.cpu.pivots import l1_norms, pivot_cosines
 from stgraph.selection.rivals.vidcom2 import lowest_half
 
 Array = np.ndarray[Any, Any]
@@ -90,3 +91,35 @@ def test_a_constant_channel_does_not_vary() -> None:
     x = features((9, 3, 4, 5)) * np.float32(1e4)
     x[..., 2] = 0.1
     assert channel_variances(x)[2] == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("n_pivots", [1, 4, 7])
+def test_pivots(layout: str, dtype: np.dtype[Any], n_pivots: int) -> None:
+    x, rng = features(SHAPE, dtype), np.random.default_rng(n_pivots)
+    x[3, 1, 1] = 0
+    x[5, 2, 0] = x[8, 0, 3]
+    weights, pivots = rng.normal(size=SHAPE[3]), rng.normal(size=(n_pivots, SHAPE[3]))
+    wide = x.astype(np.float64).reshape(-1, SHAPE[3])
+    np.testing.assert_allclose(l1_norms(LAYOUTS[layout](x)), abs(wide).sum(axis=1), rtol=1e-13)
+    for factors in (None, weights):
+        rows = wide if factors is None else wide * factors
+        lengths = np.linalg.norm(rows, axis=1)[:, None]
+        expected = (rows @ pivots.T) / np.where(lengths == 0, 1, lengths)
+        found = pivot_cosines(LAYOUTS[layout](x), pivots, factors)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        assert not found[3 * 12 + 5].any() and np.array_equal(found[5 * 12 + 8], found[8 * 12 + 3])
+
+
+def test_no_rows_have_no_norms() -> None:
+    assert l1_norms(np.empty((1, 1, 0, 4), np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_have_no_cosine(bad: float) -> None:
+    x = features((1, 1, 5, 9))
+    x[0, 0, 2, 4] = bad
+    finite = np.isfinite(pivot_cosines(x, np.eye(9)[:2]))
+    assert finite.all(axis=1).tolist() == [True, True, False, True, True]
+    assert not np.isfinite(l1_norms(x)[2])
