@@ -40,7 +40,7 @@ def missing(table: PaperTable, tasks: Sequence[Task], model: str, launcher: Sequ
             if known is not None and not (home / known.data).is_dir():
                 yield f"the videos of {task.benchmark} in {home / known.data}: lmms-eval downloads them"
     if not Path(model).is_dir() and not _cached(model):
-        yield f"the checkpoint {model}: it is no folder here, nor in the hub's cache"
+        yield f"the checkpoint {model}: it is not a folder here, nor in the hub's cache"
     if find_spec("torch") is not None:
         import torch
 

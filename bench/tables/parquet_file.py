@@ -62,7 +62,7 @@ def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if kinds.is_string(kind)]
     with parquet.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read()
-    table.validate(full=True)  # PyArrow trusts what it reads: texts that are no UTF-8, values that are not there
+    table.validate(full=True)  # PyArrow trusts what it reads, such as text that is not UTF-8, or missing values
     columns = [_values(column) for column in table.columns]
     return schema.names, [dict(zip(schema.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 

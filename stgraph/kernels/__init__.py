@@ -1,4 +1,4 @@
-"""Compiled loops over features and edges, once for arrays in host memory and once for tensors on a GPU."""
+"""Compiled loops over features and edges, in a version for arrays in host memory and one for tensors on a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stgraph.errors import missing_dependency
 
 
 def gpu_engine_missing() -> str | None:
-    """None, or what the GPU engine lacks on this machine beside a device."""
+    """None, or the requirement the GPU engine lacks on this machine besides a device."""
     return None if find_spec("triton") is not None else "the GPU engine needs Triton, which is not installed"
 
 

@@ -1,2 +1,2 @@
-"""Plugins of serving engines: vLLM, found by its entry point ``vllm.general_plugins``. Nothing here imports an engine
-before the engine itself does."""
+"""Plugins of serving engines: vLLM, found by its entry point ``vllm.general_plugins``. Engines are imported only after
+they have been loaded themselves."""

@@ -1,8 +1,8 @@
-"""Rotary positions (M-RoPE) of a prompt whose videos are pruned: kept tokens keep the positions they had.
+"""Rotary positions (M-RoPE) of a prompt with pruned videos: kept tokens keep their positions.
 
-Text has the positions of the unpruned prompt, which follow from the grids alone; so they are right also where a prefix
-cache holds a video and none of its rows is seen. The position of a kept token within its video travels behind its
-row, as further channels in the embedding's dtype.
+Text has the positions of the unpruned prompt, which follow from the grids alone; so they are also right if a prefix
+cache holds a video and its rows are not seen. The position of a kept token within its video is appended to its row, as
+further channels in the embedding's dtype.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def own_positions(T: int, H: int, W: int, factor: float, device: Any = "cpu") ->
 
 
 def with_channels(rows: Any, positions: Any) -> Any:
-    """Rows [K, d] with their positions ([K, 3] int64 below 65,536) behind them: [K, d + 6], in the rows' dtype."""
+    """Rows [K, d] with their positions ([K, 3] int64 below 65,536) appended: [K, d + 6], in the rows' dtype."""
     import torch
 
     digits = torch.cat([positions // BASE, positions % BASE], dim=1)
@@ -33,18 +33,18 @@ def with_channels(rows: Any, positions: Any) -> Any:
 
 
 def positions_in(rows: Any, d: int) -> Any:
-    """[K, 3] int64: the positions behind rows [K, d + 6]."""
+    """[K, 3] int64: the positions appended to rows [K, d + 6]."""
     high, low = rows[:, d:].round().long().chunk(2, dim=1)
     return high * BASE + low
 
 
 def prompt_positions(n_tokens: int, media: Iterable[tuple[int, int, int, int, int, float]]) -> tuple[Any, int]:
-    """Positions [3, n_tokens] int64 of a prompt, and what to add to a later token's index.
+    """Positions [3, n_tokens] int64 of a prompt, and the offset of later tokens' positions from their index.
 
     Parameters
     ----------
     media : for each image or video, in the order of the prompt: offset and length of its placeholders, T, H and W of
-        its grid after merging, and positions per time step. Placeholders get the medium's first position until
+        its grid after merging, and positions per time step. Placeholders have the medium's first position until
         :func:`placed` writes their own.
     """
     import torch
@@ -61,14 +61,15 @@ def prompt_positions(n_tokens: int, media: Iterable[tuple[int, int, int, int, in
 
 
 def counted(n_tokens: int) -> Any:
-    """[3, n_tokens] int64: positions of a prompt that is renumbered, as some methods do: 0, 1, ... on all axes."""
+    """[3, n_tokens] int64: positions of a renumbered prompt, as in some methods: 0, 1, ... on all axes."""
     import torch
 
     return torch.arange(n_tokens, device="cpu").expand(3, -1).clone()
 
 
 def is_counted(positions: Any) -> bool:
-    """Whether positions [3, S] are those of :func:`counted`; of :func:`prompt_positions`, only a text's are."""
+    """Whether positions [3, S] are those of :func:`counted`; those of :func:`prompt_positions` are so only for pure
+    text."""
     import torch
 
     return bool((positions == torch.arange(positions.shape[1], device=positions.device)).all())
@@ -92,14 +93,14 @@ def starts_of_runs(positions: Any, is_medium: Any) -> Any:
 
 
 def placed(positions: Any, is_medium: Any, starts: Any, own: Sequence[Any], n_computed: int) -> Any:
-    """A copy of prompt positions in which rows at hand have theirs.
+    """A copy of prompt positions with the given rows' own positions.
 
     Parameters
     ----------
     positions : [3, S] int64
     is_medium : [S] bool, placeholders of images and videos
-    starts : [3, n] int64, for each placeholder, where its image or video begins
-    own : [k_i, 3] int64 each: positions of the rows at hand, the placeholders from token ``n_computed`` on
+    starts : [3, n] int64, for each placeholder, the position at which its image or video begins
+    own : [k_i, 3] int64 each: positions of the given rows, the placeholders from token ``n_computed`` on
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""vLLM releases: which were tested, which were read, and what to say of any other."""
+"""vLLM releases: tested ones, ones whose sources were read, and remarks on others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READ = ("0.33.0",)  # the files this plugin derives from are the same; nothing w
 
 
 def standing(version: str) -> str | None:
-    """What to say of a release; None for one that the tests of stgraph run with.
+    """Remark on a release; None for one that stgraph's tests run with.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a server was asked to keep: the selector and the budget, the same in every process of the engine."""
+"""A server's selector and budget, the same in every process of the engine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Settings:
 
     Attributes
     ----------
-    selector : one that needs features alone and whose counts are exact
+    selector : a selector that needs only features and has exact counts
     rule : "vllm" keeps ``max(H W, int(N (1 - rate)))`` tokens, at least those of one frame; "ratio" keeps
         ``ceil(N (1 - rate))``, as ``retain_ratio`` does everywhere else in stgraph
     """
@@ -55,12 +55,12 @@ class Settings:
         Raises
         ------
         InputError
-            no mapping, a parameter the selector does not know, a budget that is not the engine's, or a selector whose
-            count depends on the features
+            not a mapping, a parameter unknown to the selector, a budget other than the engine's, or a selector whose
+        count depends on the features
         MissingSignalError
-            a selector that needs more than features
+            the selector needs more than features
         UnknownNameError
-            no selector of that name
+            no selector has that name
 
         Examples
         --------
@@ -75,7 +75,7 @@ class Settings:
         return _built(json.dumps(dict(plain), sort_keys=True))
 
     def n_keep(self, grid: TokenGrid, rate: float) -> int:
-        """How many tokens of a video of this grid are kept; exact before any feature exists.
+        """Number of tokens kept of a video with this grid, exact before features exist.
 
         Raises
         ------
@@ -92,10 +92,10 @@ class Settings:
         return found
 
     def keep(self, features: Any, grid: TokenGrid, n_keep: int) -> tuple[Any, Any]:
-        """Select the rows of one video, where they lie if the selector computes there.
+        """Select the rows of one video, on their device if the selector computes there.
 
-        Features with NaN or Inf cannot be compared. The prompt has ``n_keep`` places by then, and an exception would
-        end the engine for every request in it: evenly spaced tokens are kept instead, and an error is logged.
+        Features with NaN or Inf cannot be compared. By then the prompt has ``n_keep`` places, and an exception would
+        end the engine for all its requests: evenly spaced tokens are kept instead, and an error is logged.
 
         Parameters
         ----------
@@ -103,8 +103,8 @@ class Settings:
 
         Returns
         -------
-        rows [K, d], merged where the method merges, and [K] int64, where they stand in raster order, ascending; both on
-        the device of ``features``
+        rows [K, d], merged if the method merges, and [K] int64, their places in raster order, ascending; both on the
+        device of ``features``
         """
         tokens = VideoTokens.from_array(features.detach().reshape(*grid.shape, features.shape[-1]))
         try:
@@ -116,8 +116,8 @@ class Settings:
         return selection.gather(features), beside(selection.indices, features)
 
     def warm_up(self, features: Any) -> tuple[str, bool]:
-        """Compile what the selector compiles, on ``features`` of random tokens; how exact it is here, and whether it
-        renumbers the positions of the prompts it cuts.
+        """Compile the selector's kernels on ``features`` of random tokens; returns its exactness here, and whether it
+        renumbers the positions of cut prompts.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Settings:
 
     @property
     def n_warm_up(self) -> int:
-        """Rows that :meth:`warm_up` takes."""
+        """Number of rows for :meth:`warm_up`."""
         return _WARM_UP.n_nodes
 
 
@@ -144,13 +144,13 @@ def check_rate(rate: Any, name: str = "video_pruning_rate") -> float:
 
 
 def servable() -> list[str]:
-    """Names of the selectors a serving engine can run: features alone, and a count that is exact before they exist."""
+    """Names of the selectors a serving engine can run: they need only features, and their count is exact in advance."""
     return [name for name in SELECTORS.names() if not _obstacle(name)]
 
 
 @cache
 def _obstacle(name: str) -> str | None:
-    """Why a selector, with its defaults, cannot run in a serving engine; None where it can."""
+    """Why a selector, with its defaults, cannot run in a serving engine; None if it can."""
     try:
         found: Selector = build_selector(name, retain_ratio=0.5)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The entry point of vLLM: names its architectures may be given in ``hf_overrides``. Nothing else changes.
+"""vLLM's entry point: registers architecture names for ``hf_overrides``, without other changes.
 
 ::
 

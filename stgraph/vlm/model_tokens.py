@@ -155,7 +155,7 @@ class _Reader(Pruner):
         return TokenGrid(*grid.shape, kind), self.video.start + np.flatnonzero(visual)
 
     def _visual(self) -> Array:
-        """[n] bool over the video's columns: tokens that are no text between frames."""
+        """[n] bool over the video's columns: tokens other than text between frames."""
         assert self.video is not None
         kind = self.video.grid.kind
         return np.ones(self.video.grid.n_tokens, np.bool_) if kind is None else np.asarray(kind != OTHER)

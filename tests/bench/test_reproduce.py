@@ -259,7 +259,7 @@ def test_a_dry_run_prints_the_commands_and_what_is_missing(task: Path, tmp_path:
     assert commands[0].endswith("--limit 8") and commands[1].endswith("--limit 8 --pooling bilinear")
     assert commands[1].startswith(f"stgraph eval --model {model} --task {task} -s st-simdiff -r 0.3 -n 64 --fps 1 ")
     assert "-p spatial=false" in commands[1]
-    assert f"  the checkpoint {model}: it is no folder here" in done.stdout
+    assert f"  the checkpoint {model}: it is not a folder here" in done.stdout
     assert not any(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Distances of unit features to the mean of their frame and of the video, on some channels, in two passes."""
+"""Distances of unit features to the mean of their frame and of the video, on given channels, in two passes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _sum_units(x, chosen, t, p0, p1, W, square, total):  # type: ignore[no-untyp
 
 @compiled()
 def _scale(square):  # type: ignore[no-untyped-def]
-    """1 / norm, or 0 where float32 has lost it."""
+    """1 / norm, or 0 where it is lost in float32."""
     return np.float32(1.0 / np.sqrt(np.float64(square))) if SMALLEST <= square <= LARGEST else np.float32(0)
 
 
@@ -70,7 +70,7 @@ def centre_distances(x: Array, channels: Array) -> tuple[Array, Array]:
     ----------
     x : [T, H, W, d] float32, float16 or bfloat16, any strides; finite
     channels : [d] bool
-        the channels that count; features are scaled to unit length on these. Those of zero length stay zero
+        the channels used; features are scaled to unit length on these. Those of zero length stay zero
 
     Returns
     -------

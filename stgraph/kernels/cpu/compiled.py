@@ -1,4 +1,4 @@
-"""The decorator of every kernel: compiled on first use, and cached between processes wherever that can be."""
+"""Decorator of every kernel: compiled on first use, and cached between processes if possible."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _told = False  # one line a process says it all
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """``numba.njit`` without the GIL and with a cache that costs time, never the call, where it cannot be written.
+    """``numba.njit`` without the GIL, and with a cache that costs time but never fails the call if unwritable.
 
-    The cache lies where numba puts it: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's cache folder. Where
-    none of these can be written, it is a folder of this user's below the system's folder for temporary files, and
-    where that cannot be either, there is none. Both are said once, as a warning of the logger "stgraph".
+    The cache lies where numba puts it: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's cache folder. If
+    none of these is writable, it is a folder of this user's below the system's temporary folder, and if that is not
+    writable either, there is no cache. Both cases are noted once, as a warning of the logger "stgraph".
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def cache_folder() -> str | None:
-    """Where compiled kernels are cached; None where they are not."""
+    """Folder of cached kernels; None if they are not cached."""
     cache = _cache_of(cache_folder)
     return None if cache is None else str(cache.cache_path)
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """numba's cache, for which a full disk or a lost folder is no error: the function has been compiled."""
+    """numba's cache, without errors for a full disk or a lost folder: the function has been compiled."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -88,7 +88,7 @@ def _cache_of(function: Callable[..., Any]) -> FunctionCache | None:
 
 
 def _temporary_folder() -> Path | None:
-    """A folder only this user can have made and can write: what lies in a cache is run."""
+    """A folder that only this user can have made and can write, since a cache's contents are executed."""
     try:
         folder = Path(tempfile.gettempdir()) / f"stgraph-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -183,7 +183,7 @@ def group_sizes(labels: Array) -> Array:
 
 
 def with_isolated(place: Array, labels: Array, count: int) -> Array:
-    """[N] int32 labels from those of the nodes with an edge (0..count-1): each other node is a group of its own."""
+    """[N] int32 labels from those of the nodes with an edge (0..count-1); every other node is a group of one."""
     alone = place < 0
     out = labels[place]
     out[alone] = np.arange(count, count + np.count_nonzero(alone), dtype=np.int32)
@@ -191,18 +191,18 @@ def with_isolated(place: Array, labels: Array, count: int) -> Array:
 
 
 def group_members(labels: Array, n_groups: int) -> tuple[Array, Array]:
-    """Nodes sorted by (label, node) ([N] int32), and where each group starts ([n_groups + 1] int64)."""
+    """Nodes sorted by (label, node) ([N] int32), and the start of each group ([n_groups + 1] int64)."""
     members, starts = _group(labels, n_groups)
     return members, starts
 
 
 def group_blocks(starts: Array) -> list[tuple[int, int]]:
-    """Ranges of groups with about as many members each, a few a thread. For work that treats every group alone, so
-    that where blocks end changes no result.
+    """Ranges of groups with similar numbers of members, a few per thread. For work that treats every group separately,
+    so that block boundaries do not affect results.
 
     Parameters
     ----------
-    starts : as :func:`group_members` returns it
+    starts : as returned by :func:`group_members`
     """
     share = max(1, int(starts[-1]) // (4 * num_threads()))
     cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, starts[-1], share)), starts.size - 1))

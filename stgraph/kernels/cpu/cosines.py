@@ -1,7 +1,7 @@
-"""Cosine similarities between some rows of a matrix and others, each pair once.
+"""Cosine similarities between chosen rows of a matrix, each pair once.
 
-A BLAS product costs more here: it copies the chosen rows, cannot leave out the mirrored half, and brings threads of its
-own that get in the way of ours.
+A BLAS product costs more here: it copies the chosen rows, cannot omit the mirrored half, and its threads interfere with
+ours.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
 
 @compiled(fastmath=FASTMATH)
 def _dot_products(x, rows, columns, mirrored, out):  # type: ignore[no-untyped-def]
-    """Two rows with four columns at a time. At the ends the last ones stand in, so that every product is summed by the
-    same instructions and equal vectors give equal bits. ``mirrored``: rows and columns are the same list."""
+    """Two rows with four columns at a time. At the ends the last ones are repeated, so that every product is summed by
+    the same instructions and equal vectors give equal bits. ``mirrored``: rows and columns are the same list."""
     n, m = rows.size, columns.size
     for i in range(0, n, 2):
         i1 = min(i + 1, n - 1)

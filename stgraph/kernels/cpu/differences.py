@@ -1,4 +1,4 @@
-"""How much each token differs from the same position one frame earlier, and which differ enough (DETS)."""
+"""Difference of each token from the same position one frame earlier, and the tokens that differ enough (DETS)."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def below(temporal: Array, tau: float) -> Array:
 
 
 def percentile(temporal: Array, q: float) -> Any:
-    """The q-th percentile of the differences 1 - similarity in float64, interpolated linearly; there must be one."""
+    """The q-th percentile of the differences 1 - similarity in float64, interpolated linearly; at least one is
+    required."""
     return np.percentile(_wide(temporal), q)
 
 
 def beyond(temporal: Array, bound: Any) -> Array:
     """[N] bool: the later tokens of the temporal edges whose difference exceeds ``bound``. Compared as differences in
-    float64: 1 - (1 - w) need not give back w."""
+    float64, since 1 - (1 - w) need not equal w."""
     frames, H, W = temporal.shape
     out = np.zeros((frames + 1, H, W), np.bool_)
     out[1:] = _wide(temporal) > bound

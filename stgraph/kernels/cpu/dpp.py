@@ -13,7 +13,7 @@ _EQUAL = 1e-12  # of the first gain: closer ones tie
 
 @compiled(fastmath=FASTMATH)
 def _greedy(units, quality, least, picks):  # type: ignore[no-untyped-def]
-    """Picks until a gain falls to ``least`` of the first; returns how many were made."""
+    """Picks until a gain falls to ``least`` of the first; returns the number of picks."""
     n, k = units.shape[0], picks.size
     factor = np.empty((k, n))
     gain = np.empty(n)
@@ -52,17 +52,18 @@ def _greedy(units, quality, least, picks):  # type: ignore[no-untyped-def]
 
 
 def greedy_dpp(units: Array, quality: Array, n_picks: int, least: float = 1e-6) -> Array:
-    """Rows of greatest determinant of the kernel quality_i quality_j cos(i, j), one after the other, never one twice.
+    """Rows with the greatest determinant of the kernel quality_i quality_j cos(i, j), picked greedily without
+    repetition.
 
-    Gains nearer to each other than 1e-12 of the first one tie, and ties go to the smaller row. Once the best gain is
-    at most ``least`` of the first one, the rows that are left depend on those picked, and quality alone decides. Time
-    O(n_picks n d + n_picks^2 n), memory O(n_picks n).
+    Gains within 1e-12 of the first one of each other tie, and ties go to the smaller row. Once the best gain is at most
+    ``least`` of the first one, the remaining rows depend on those picked, and only quality decides. Time O(n_picks n d
+    + n_picks^2 n), memory O(n_picks n).
 
     Parameters
     ----------
     units : [n, d] float64, unit rows or zeros
     quality : [n] float64, not negative
-    n_picks : from 1 to n
+    n_picks : 1 to n
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""VisPruner's removal of near-duplicates: rounds of matching every second token with the others."""
+"""VisPruner's near-duplicate removal: rounds of matching every second token with the others."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def remove_duplicates(cosine: Array, tokens: Array, n_left: int, per_round: int)
     """The ``n_left`` items that remain of a ranked list, and the rounds it took.
 
     While more are left, every even-placed item of the list is scored by its largest cosine to the odd-placed ones, and
-    the highest of these scores are dropped: at most ``per_round``, no more than needed, of equal ones the larger token
-    first. The next list is the remaining even-placed items by descending score (equal ones by ascending token), then
-    the odd-placed ones in their order.
+    the items with the highest scores are dropped: at most ``per_round``, no more than needed, ties by larger token. The
+    next list is the remaining even-placed items by descending score (ties by ascending token), then the odd-placed ones
+    in order.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ _BLOCK = 256  # rows whose cosines to all others are formed at a time
 
 @compiled(fastmath=FASTMATH)
 def _traverse(units, weights, nearest, picks, distances, same):  # type: ignore[no-untyped-def]
-    """Distances to the picks are lowered four rows at a time; at the end the last row stands in for the missing, so
-    that equal rows give equal bits."""
+    """Distances to the picks are lowered four rows at a time; at the end the last row is repeated, so that equal rows
+    give equal bits."""
     n = units.shape[0]
     picked = np.zeros(n, np.bool_)
     for step in range(picks.size):
@@ -47,7 +47,7 @@ def _traverse(units, weights, nearest, picks, distances, same):  # type: ignore[
 
 
 def farthest_first(units: Array, n_picks: int, weights: Array | None = None) -> tuple[Array, Array]:
-    """Rows by farthest-first traversal in cosine distance, never one twice; ties go to the smaller row.
+    """Rows by farthest-first traversal in cosine distance, without repetition; ties go to the smaller row.
 
     The first pick is the row whose nearest neighbour is farthest. Cosines within 2^-20 of 1 count as 1. Time O(n^2 d)
     for the first pick and O(n_picks n d) for the others, memory O(n).
@@ -55,14 +55,14 @@ def farthest_first(units: Array, n_picks: int, weights: Array | None = None) -> 
     Parameters
     ----------
     units : [n, d] float32, unit rows; a zero row has distance 1 from every other
-    n_picks : from 1 to n
+    n_picks : 1 to n
     weights : [n] positive; the distance to row j counts weights[j] times
 
     Returns
     -------
     picks : [n_picks] int64, in the order they were picked
     distances : [n_picks] float32
-        weighted distance to the picks before; of the first, to its nearest neighbour, or 0 where it is alone
+        weighted distance to the earlier picks; for the first, to its nearest neighbour, or 0 without one
     """
     n = units.shape[0]
     factors = np.ones(n, np.float32) if weights is None else weights.astype(np.float32)
@@ -73,9 +73,9 @@ def farthest_first(units: Array, n_picks: int, weights: Array | None = None) -> 
 
 
 def _most_apart(units: Array, weights: Array) -> tuple[int, np.float32]:
-    """The row of largest weighted distance to its nearest neighbour, and that distance; 0 for a row that is alone.
+    """The row with the largest weighted distance to its nearest neighbour, and that distance; 0 without neighbours.
 
-    A product of matrices finds the rows that come near the largest; only for those are sums formed in one order.
+    A matrix product finds the rows close to the largest; only for those are sums formed in a fixed order.
     """
     n = units.shape[0]
     if n == 1:

@@ -24,7 +24,7 @@ class Forest:
         self.n_nodes = 0
 
     def add(self, n_nodes: int, src: Array, dst: Array) -> None:
-        """``n_nodes`` more nodes, and edges ([E] int32 each) among those there are then."""
+        """Add ``n_nodes`` nodes, and edges ([E] int32 each) among all nodes."""
         self.n_nodes += n_nodes
         there = self._parent.size
         if self.n_nodes > there:
@@ -33,6 +33,6 @@ class Forest:
         _unite(self._parent, src, dst)
 
     def labels(self) -> Array:
-        """[n_nodes] int32 canonical labels, as :func:`stgraph.kernels.cpu.components.connected_components` gives."""
+        """[n_nodes] int32 canonical labels, as from :func:`stgraph.kernels.cpu.components.connected_components`."""
         labels: Array = _number(self._parent, self.n_nodes)[0]
         return labels

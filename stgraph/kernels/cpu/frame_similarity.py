@@ -53,7 +53,7 @@ def frame_cosines(x: Array, reference: Array) -> tuple[Array, Array]:
     FeatureError
         a token holds NaN or Inf (the first one is named)
     InputError
-        a reference that is no frame
+        a reference is not a frame
     """
     T, H, W, _ = x.shape
     if reference.shape != (T,) or reference.min() < -1 or reference.max() >= T:
@@ -76,7 +76,7 @@ def frame_cosines(x: Array, reference: Array) -> tuple[Array, Array]:
 
 
 def checked_norms(x: Array, square: Array) -> Array:
-    """[T, H, W] float64 norms from squared norms in float32; where these left float32's range, from the features.
+    """[T, H, W] float64 norms from squared norms in float32, or from the features where these leave float32's range.
 
     Raises
     ------
@@ -100,8 +100,8 @@ def wide_rows(x: Array, nodes: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def _blocks(T: int, P: int) -> list[tuple[int, int, int, int]]:
-    """(t0, t1, p0, p1) work blocks: by positions, or by frames where there are few positions. Every token is computed
-    alone, so where blocks end changes no result."""
+    """(t0, t1, p0, p1) work blocks: by positions, or by frames if there are few positions. Every token is computed
+    separately, so block boundaries do not affect results."""
     parts = 4 * num_threads()
     if P >= num_threads():
         return [(0, T, a, b) for a, b in even_blocks(P, -(-P // parts))]

@@ -10,18 +10,18 @@ from stgraph.aliases import Array
 
 
 def kept_tokens(kept: Array, first: Array, second: Array, scores: Array, most: int) -> tuple[Array, Array, Array]:
-    """The true places of ``kept``, why they are kept, and their scores.
+    """The true places of ``kept``, their reasons and scores.
 
     Parameters
     ----------
     kept, first, second : [N] bool
     scores : [N] float32 or float64
-    most : an upper bound of their number
+    most : upper bound of their number
 
     Returns
     -------
     nodes [K] int64, ascending; codes [K] uint8, 1 where ``first`` is true plus 2 where ``second`` is; scores [K]. On a
-    GPU all have length ``most``, padded with the first token's, so that nothing waits for K
+    GPU all have length ``most``, padded with the first token's, so that there is no wait for K
     """
     nodes = np.flatnonzero(kept)
     return nodes, first[nodes].astype(np.uint8) + 2 * second[nodes].astype(np.uint8), scores[nodes]
@@ -38,7 +38,7 @@ def tally(
     labels : [N] int32, in [0, N)
     starts : [groups + 1] int64, where each group starts among its members
     before : sizes of the other grouping's groups; None counts 0
-    limit : largest size that does not count
+    limit : largest size that is not counted
 
     Returns
     -------

@@ -36,8 +36,8 @@ def _links(similarity, tau, on, links, t0, t1):  # type: ignore[no-untyped-def]
 def _join(links, parent, W, frame, a, b):  # type: ignore[no-untyped-def]
     """Trees of the tokens a..b-1, whole frames, by the links among them.
 
-    A token is joined when it is still alone, to trees whose roots are smaller; the left one's root is at hand. A link
-    to a token that the other links reach anyway, round a square of the lattice, is left out.
+    A token is joined while still alone, to trees with smaller roots; the left one's root is known. A link to a token
+    that other links reach anyway, around a square of the lattice, is skipped.
     """
     r = a
     for i in range(a, b):
@@ -81,7 +81,7 @@ def _join_seam(links, parent, frame, a, b):  # type: ignore[no-untyped-def]
 
 def links_above(similarity: Array, tau: float, families: tuple[bool, bool, bool]) -> Array:
     """[N + H*W] uint8: for each token the bits LEFT, UP and BEFORE, set where the edge to that neighbour has a weight
-    > tau. A frame of zeros follows, so that a token's later neighbours can be looked up without asking whether they
+    > tau. A frame of zeros follows, so that a token's later neighbours can be looked up without checking that they
     exist.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Weighted sums of feature rows: a sparse matrix times the features, without widening them first."""
+"""Weighted sums of feature rows: a sparse matrix times the features, without converting them first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means of 2x2 tokens and how similar each is to its parts; cosines of chosen pairs of rows."""
+"""Means of 2x2 tokens and their similarity to their parts; cosines of chosen pairs of rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TINY, _HUGE = 1e-15, 1e15  # norms outside lose their products' precision in fl
 
 @compiled()
 def _cosine(a, b, norm_a, norm_b, dot):  # type: ignore[no-untyped-def]
-    """The cosine of two rows from their float32 product, which is redone in float64 where it cannot be trusted."""
+    """The cosine of two rows from their float32 product, recomputed in float64 where float32 is unreliable."""
     if norm_a == 0.0 or norm_b == 0.0:
         return np.float32(0)
     total = float(dot)
@@ -29,8 +29,8 @@ def _cosine(a, b, norm_a, norm_b, dot):  # type: ignore[no-untyped-def]
 
 @compiled(fastmath=FASTMATH)
 def _pool(x, h, w, norms, first, last, means, mean_norms, least):  # type: ignore[no-untyped-def]
-    """Parents [first, last) of a level of h x w. A side of odd length keeps its first row or column alone; a part
-    that stands there for two is counted twice, which leaves the mean as it is."""
+    """Parents [first, last) of a level of h x w. A side of odd length keeps its first row or column single; a part that
+    stands for two is counted twice, which leaves the mean unchanged."""
     up, left = h % 2, w % 2
     rows, columns = (h + up) // 2, (w + left) // 2
     for p in range(first, last):
@@ -75,7 +75,7 @@ def _pairs(x, H, W, norms_x, y, norms_y, a, b, first, last, out):  # type: ignor
 
 
 def pool_level(x: Array, norms: Array, means: Array) -> tuple[Array, Array]:
-    """Average 2x2 tokens of each frame; sides of odd length keep their first row or column alone.
+    """Average 2x2 tokens of each frame; sides of odd length keep their first row or column single.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def pool_level(x: Array, norms: Array, means: Array) -> tuple[Array, Array]:
     -------
     norms : of the means, [T, ceil(h/2), ceil(w/2)] float64
     least : [T, ceil(h/2), ceil(w/2)] float32, the smallest cosine of a mean with one of its parts; 0 with a zero row,
-        and 1 where it differs from 1 by rounding alone
+        and 1 if it differs from 1 only by rounding
     """
     T, h, w, _ = x.shape
     shape = (T, (h + 1) // 2, (w + 1) // 2)
@@ -110,7 +110,7 @@ def pair_cosines(x: Array, norms_x: Array, y: Array, norms_y: Array, a: Array, b
 
     Returns
     -------
-    [n] float32; 0 with a zero row, and 1 where it differs from 1 by rounding alone
+    [n] float32; 0 with a zero row, and 1 if it differs from 1 only by rounding
     """
     out = np.empty(a.size, np.float32)
     if a.size == 0:  # x or y may then hold no row at all

@@ -72,7 +72,7 @@ def widen(typing_context: Any, value: Any) -> Any:
 
 
 def row_source(x: np.ndarray[Any, Any]) -> Any:
-    """What kernels read a [T, H, W, d] array through.
+    """The form in which kernels read a [T, H, W, d] array.
 
     A tuple (flat buffer, offset, strides in elements, d) where features are contiguous along d, so that loops over a
     row vectorise; otherwise the array itself, read element by element. Never a copy.

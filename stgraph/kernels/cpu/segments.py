@@ -1,8 +1,8 @@
 """Graph segmentation by Felzenszwalb and Huttenlocher (IJCV 2004), with the cosine in place of the colour difference.
 
-Edges are taken from the most similar to the least. Two segments are joined if the edge between them is no more
-dissimilar than either segment is inside, plus scale / size: small segments join easily, large ones only where the edge
-looks like their own. There is no threshold on the similarity.
+Edges are taken from the most similar to the least. Two segments are joined if the edge between them is at most as
+dissimilar as the inside of either segment plus scale / size: small segments join easily, large ones only along edges
+like their own. There is no similarity threshold.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def segment_labels(
     src, dst, weight : [E]; weights are similarities of at most 1
     scale : k of the paper, in units of 1 - similarity; larger gives larger segments
     min_size : smaller segments are joined to the most similar neighbour afterwards
-    max_size : joins that would exceed it are left out; None for no bound
+    max_size : joins that would exceed it are skipped; None for no bound
     """
     bits = (np.float32(0) - weight.astype(np.float32)).view(np.uint32)  # not -weight, which has two zeros
     # The order of floats as that of unsigned integers: negative ones reversed, below the others.

@@ -1,8 +1,8 @@
 """A small thread pool for kernels that release the GIL.
 
-Work is cut into blocks that do not depend on the number of threads, and every block writes its own part of the
-output, so results are the same on any number of threads. numba's own threading layers are not used: they abort on
-concurrent calls or after a fork.
+Work is divided into blocks independent of the number of threads, and every block writes its own part of the output, so
+results are the same on any number of threads. numba's own threading layers are not used: they abort on concurrent calls
+or after a fork.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _n_threads: int | None = None
 
 
 def num_threads() -> int:
-    """Threads the kernels use: the last :func:`set_num_threads`, else ``STGRAPH_NUM_THREADS``, else the CPUs this
-    process may run on."""
+    """Number of threads of the kernels: from the last :func:`set_num_threads`, or ``STGRAPH_NUM_THREADS``, or the CPUs
+    this process may run on."""
     global _n_threads
     if _n_threads is None:
         text = os.environ.get("STGRAPH_NUM_THREADS", "")
@@ -45,7 +45,7 @@ def set_num_threads(n: int) -> None:
 
 
 def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
-    """``[task(block) for block in blocks]``, spread over the threads; results in block order."""
+    """``[task(block) for block in blocks]``, distributed over the threads; results in block order."""
     if len(blocks) < 2 or num_threads() == 1:
         return [task(block) for block in blocks]
     global _pool
@@ -55,18 +55,18 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
 
 
 def even_blocks(n: int, size: int) -> list[tuple[int, int]]:
-    """[0, n) cut into half-open ranges of ``size``, the last one shorter."""
+    """[0, n) divided into half-open ranges of ``size``, the last one shorter."""
     return [(a, min(a + size, n)) for a in range(0, n, size)]
 
 
 def thread_ranges(n: int, tokens_each: int = 1) -> list[tuple[int, int]]:
-    """[0, n) cut evenly into half-open ranges, at most one a thread. Light work a token is not worth a thread for fewer
-    than some ten thousand of them: handing it over takes as long.
+    """[0, n) divided evenly into half-open ranges, at most one per thread. With little work per token, a thread pays
+    off only from about ten thousand tokens on.
 
     Parameters
     ----------
-    n : things to share out, such as frames
-    tokens_each : tokens in each of them
+    n : number of items to share out, such as frames
+    tokens_each : tokens per item
     """
     parts = max(1, min(num_threads(), n, n * tokens_each // _WORTH_A_THREAD))
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]

@@ -12,8 +12,8 @@ from stgraph.kernels.cpu.threads import run_blocks
 
 @compiled()
 def _kth_key(keys, k):  # type: ignore[no-untyped-def]
-    """A key that k keys reach, or the k-th largest where it is not alone: bisection, whose counts run on vector units
-    and branch nowhere."""
+    """A key reached by k keys, or the k-th largest if it is not unique, by bisection: its counts are vectorised and
+    branch-free."""
     low, high = np.int64(keys[0]), np.int64(keys[0])
     bound = np.empty(1, keys.dtype)  # of the keys' type: half as wide, twice as many at a time
     for i in range(keys.size):
@@ -63,7 +63,7 @@ def _keep_top(values, members, starts, counts, g0, g1, held, keys, keep):  # typ
 
 
 def top_of_groups(values: Array, members: Array, starts: Array, counts: Array) -> Array:
-    """[N] bool: the counts[g] largest of each group g; among equals the smaller index wins.
+    """[N] bool: the counts[g] largest of each group g; ties go to the smaller index.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ def _places(mask, out):  # type: ignore[no-untyped-def]
 
 
 def top_of(values: Array, candidates: Array, k: int) -> Array:
-    """[N] bool: the ``k`` candidates (ascending indices) of largest value; among equals the smaller index wins."""
+    """[N] bool: the ``k`` candidates (ascending indices) with the largest values; ties go to the smaller index."""
     starts, counts = np.array([0, candidates.size]), np.array([k])
     return top_of_groups(values, candidates.astype(np.int32, copy=False), starts, counts)
 
 
 def top_of_mask(values: Array, mask: Array, k: int) -> Array:
-    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; among equals the smaller index wins."""
+    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; ties go to the smaller index."""
     candidates = np.empty(np.count_nonzero(mask), np.int32)
     _places(mask, candidates)
     return top_of(values, candidates, k)

@@ -71,8 +71,8 @@ def _sort_by_size(nodes, size):  # type: ignore[no-untyped-def]
 
 
 def _tree(edges: Any, labels: Array, root: int, queue: Array, parent: Array, tail: int, seen: Array) -> int:
-    """Append the breadth-first tree of ``root`` within its group to the queue, of which ``tail`` places are taken;
-    returns its end. Neighbours come in the order of their ids. Used inside kernels only."""
+    """Append the breadth-first tree of ``root`` within its group to the queue, in which ``tail`` places are taken;
+    returns its end. Neighbours are visited in the order of their ids. Used inside kernels only."""
     raise NotImplementedError("_tree() is only meaningful inside a compiled kernel")
 
 
@@ -126,8 +126,8 @@ def _tree_along(edges: Any, labels: Any, root: Any, queue: Any, parent: Any, tai
 
 @compiled()
 def _cut(parent, open_size, cap):  # type: ignore[no-untyped-def]
-    """Bottom up: a node takes its children's open pieces, smallest first, while they fit. The others are cut off:
-    their ``parent`` becomes -1. Children stand side by side, in the order of their parents."""
+    """Bottom up: a node takes its children's open pieces, smallest first, while they fit. The others are cut off: their
+    ``parent`` becomes -1. Children are adjacent, in the order of their parents."""
     places = np.empty(parent.size, np.int32)
     end = parent.size
     for i in range(parent.size - 1, -1, -1):
@@ -200,7 +200,8 @@ def split_trees(src: Array, dst: Array, labels: Array, sizes: Array, cap: int) -
     """Canonical labels ([N] int32) in which every group larger than ``cap`` is cut into connected pieces.
 
     Greedy bottom-up cut of the breadth-first tree rooted at each group's smallest node: time linear in nodes and edges
-    (times log of the degree), the same result for the same input. Groups are split side by side, each by itself.
+    (times log of the degree), the same result for the same input. Groups are split in parallel, independently of each
+    other.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Distances of unit features to the mean of their frame and of the video, on some channels, on the device."""
+"""Distances of unit features to the mean of their frame and of the video, on given channels, on the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def centre_distances(x: Any, channels: Array) -> tuple[Any, Any]:
     ----------
     x : [T, H, W, d] float32, float16 or bfloat16 tensor, any strides; finite
     channels : [d] bool in host memory
-        the channels that count; features are scaled to unit length on these. Those of zero length stay zero
+        the channels used; features are scaled to unit length on these. Those of zero length stay zero
 
     Returns
     -------

@@ -37,7 +37,7 @@ def edges_above(weights: Any, tau: float, families: tuple[bool, bool, bool]) -> 
 
 
 def rounded_down(value: float) -> float:
-    """The largest float32 that does not exceed ``value``: a float32 is greater than the one where it is greater than
+    """The largest float32 that does not exceed ``value``: a float32 is greater than one exactly if it is greater than
     the other, and tensors compare in float32."""
     with np.errstate(over="ignore"):
         near = np.float32(value)

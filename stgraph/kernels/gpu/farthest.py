@@ -13,20 +13,20 @@ _BLOCK = 1024  # rows whose cosines to all others are formed at a time
 
 
 def farthest_first(units: Any, n_picks: int, weights: Array | None = None) -> tuple[Any, Any]:
-    """Rows by farthest-first traversal in cosine distance, never one twice; ties go to the smaller row. Nothing waits
-    for the device before the last pick.
+    """Rows by farthest-first traversal in cosine distance, without repetition; ties go to the smaller row. Does not
+    wait for the device before the last pick.
 
     Parameters
     ----------
     units : [n, d] float32 tensor, unit rows; a zero row has distance 1 from every other
-    n_picks : from 1 to n
+    n_picks : 1 to n
     weights : [n] positive, in host memory; the distance to row j counts weights[j] times
 
     Returns
     -------
     picks : [n_picks] int64 tensor, in the order they were picked
     distances : [n_picks] float32 tensor
-        weighted distance to the picks before; of the first, to its nearest neighbour, or 0 where it is alone
+        weighted distance to the earlier picks; for the first, to its nearest neighbour, or 0 without one
     """
     n, device = units.shape[0], units.device
     factors = torch.ones(n, device=device) if weights is None else torch.from_numpy(weights).to(device).float()

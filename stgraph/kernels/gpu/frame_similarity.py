@@ -31,7 +31,7 @@ def frame_cosines(x: Any, reference: Array) -> tuple[Any, Any]:
     FeatureError
         a token holds NaN or Inf (the first one is named)
     InputError
-        a reference that is no frame
+        a reference is not a frame
     """
     T, H, W, _ = x.shape
     if reference.shape != (T,) or reference.min() < -1 or reference.max() >= T:

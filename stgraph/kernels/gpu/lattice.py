@@ -1,5 +1,4 @@
-"""Which neighbours on the lattice a token is tied to, and the connected components of that. Nothing here waits for the
-device."""
+"""Links of a thresholded lattice and its connected components, on the device. Nothing here waits for the device."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _BLOCK = 256
 
 @triton.jit
 def step_to(j, H, W):  # type: ignore[no-untyped-def]
-    """From a node to its j-th lattice neighbour, in ascending order: previous, top, left, right, bottom, next."""
+    """Step from a node to its j-th lattice neighbour, in ascending order: previous, top, left, right, bottom, next."""
     step = tl.where(j < 3, -1, 1)
     return step * tl.where((j == 2) | (j == 3), 1, tl.where((j == 1) | (j == 4), W, H * W))
 
@@ -66,8 +65,8 @@ def links_above(
     families: tuple[bool, bool, bool],
     inside: tuple[Any, Any, int] | None = None,
 ) -> tuple[Any, Any]:
-    """[N] int32: bit j says whether a node has an edge of weight > tau to its j-th lattice neighbour, in ascending
-    order (previous, top, left, right, bottom, next). And a parent for each node, [N] int32: itself.
+    """[N] int32: bit j states whether a node has an edge of weight > tau to its j-th lattice neighbour, in ascending
+    order (previous, top, left, right, bottom, next); and a parent for each node, [N] int32: itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One plain read of an array: the yardstick of the benchmarks."""
+"""One plain read of an array, the baseline of the benchmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def _read(words, out, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 def plain_read(x: Any) -> Any:
-    """Sums of the 4-byte words of each block, [blocks] int32: each byte of ``x`` is read once, next to nothing written.
+    """Sums of the 4-byte words of each block, [blocks] int32: each byte of ``x`` is read once, and almost nothing
+    written.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How kernels address feature rows of any strides."""
+"""Addressing of feature rows with any strides in kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = ["T", "H", "W", "n", "n_edges", "n_groups", "n_parts", "n_first", "most"
 
 @triton.jit
 def node_offset(node, H, W, stride_t, stride_h, stride_w):  # type: ignore[no-untyped-def]
-    """Where the rows of nodes start, in elements; int64, for 2^31 elements are a few minutes of video."""
+    """Offsets of the rows of nodes in elements; int64, since 2^31 elements are a few minutes of video."""
     w, h, t = node % W, node // W % H, node // (W * H)
     return t.to(tl.int64) * stride_t + h.to(tl.int64) * stride_h + w.to(tl.int64) * stride_w
 
@@ -33,19 +33,19 @@ def wide(value):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def is_safe(square):  # type: ignore[no-untyped-def]
-    """Whether a squared norm in float32 can be trusted; false for NaN."""
+    """Whether a squared norm in float32 is reliable; false for NaN."""
     return (square >= SMALLEST) & (square <= LARGEST)
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
-    """Put a kernel to work on the device and the current stream of its first argument, a tensor."""
+    """Launch a kernel on the device and current stream of its first argument, a tensor."""
     with torch.cuda.device_of(args[0]):
         # Multiply and add in one rounding, as Triton up to 3.9 does unasked (and 3.9 warns about).
         kernel[grid](*args, enable_fp_fusion=True, **options)
 
 
 def blocks(n: int, size: int) -> int:
-    """How many blocks of ``size`` cover n."""
+    """Number of blocks of ``size`` that cover n."""
     return -(-n // size)
 
 

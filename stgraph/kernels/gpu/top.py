@@ -19,8 +19,8 @@ _COUNTED = 1 << 16  # nodes; members of larger graphs are not counted against ea
 def _rank(  # type: ignore[no-untyped-def]
     ordered, members, starts, counts, keep, above, below, n, n_groups, BLOCK: tl.constexpr, SHARE: tl.constexpr
 ):  # fmt: skip
-    """Each member counts those before it: larger ones, and equal ones of smaller index. SHARE: ceil(above / below of
-    the group) in place of ``counts``."""
+    """Each member counts those before it: larger ones, and equal ones with a smaller index. SHARE: ceil(above / below
+    of the group) in place of ``counts``."""
     m = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = m < n
     group = group_of(starts, tl.minimum(m, n - 1), n_groups)
@@ -53,7 +53,7 @@ def _first_of_mask(order, among, rank, keep, k, n, BLOCK: tl.constexpr, READ: tl
 
 
 def top_of_groups(values: Any, members: Any, starts: Any, counts: Any) -> Any:
-    """[N] bool: the counts[g] largest of each group g; among equals the smaller index wins.
+    """[N] bool: the counts[g] largest of each group g; ties go to the smaller index.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def top_share_of_groups(values: Any, members: Any, starts: Any, above: int, belo
 
 
 def top_of_mask(values: Any, mask: Any, k: Any) -> Any:
-    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; among equals the smaller index wins.
-    ``k`` may be a number on the device."""
+    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; ties go to the smaller index. ``k`` may
+    be a number on the device."""
     order = _descending(values)
     among = mask[order]
     keep, n = torch.empty_like(mask), mask.numel()
@@ -101,5 +101,5 @@ def top_of_mask(values: Any, mask: Any, k: Any) -> Any:
 
 
 def _descending(values: Any) -> Any:
-    """[N] int64: places by descending value. -0.0 equals 0.0, whatever a sort by bits thinks."""
+    """[N] int64: places by descending value. -0.0 equals 0.0, unlike in a sort by bits."""
     return torch.sort(values + 0.0, descending=True, stable=True).indices

@@ -2,7 +2,7 @@
 
 A breadth-first queue looks sequential, but its order is fixed by a rule that a whole level can follow at once: a node's
 parent is the neighbour that stands first in the queue, and children stand in the order of their parents, then of their
-ids. One program walks one tree, level by level, so that it only ever waits for its own threads.
+ids. One program walks one tree, level by level, so that it waits only for its own threads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNSEEN = 2**31 - 1
 
 @triton.jit(do_not_specialize=SIZES)
 def _clear(n_found, of_tree, claim, cut, first, n, BLOCK: tl.constexpr, UNSEEN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """All that is counted, claimed, cut and looked for later."""
+    """Clear all counts, claims, cuts and minima used later."""
     node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     nothing = tl.zeros([BLOCK], tl.int32)
     tl.store(n_found + node, nothing, mask=node < 2)
@@ -38,8 +38,8 @@ def _clear(n_found, of_tree, claim, cut, first, n, BLOCK: tl.constexpr, UNSEEN: 
 
 @triton.jit(do_not_specialize=SIZES)
 def _large_components(sizes, n_found, tree_root, tree_base, n, cap, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """List the components larger than ``cap`` by their smallest node, each with a place of its own in the queue. Which
-    comes where changes from run to run, and nothing else with it."""
+    """List the components larger than ``cap`` by their smallest node, each with its own place in the queue. The order
+    varies between runs, without any effect on results."""
     node = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     size = tl.load(sizes + node, mask=node < n, other=0).to(tl.int32)
     large = (node < n) & (size > cap)
@@ -51,7 +51,7 @@ def _large_components(sizes, n_found, tree_root, tree_base, n, cap, BLOCK: tl.co
 
 @triton.jit
 def _neighbours(queue, links, at, tail, j, step):  # type: ignore[no-untyped-def]
-    """Nodes of the queue ([places, 1]), their lattice neighbours and whether they are tied to them ([places, 8])."""
+    """Nodes of the queue ([places, 1]), their lattice neighbours, and whether they are linked to them ([places, 8])."""
     node = tl.load(queue + at, mask=at < tail, other=0)
     bits = tl.load(links + node, mask=at < tail, other=0)
     return node[:, None], node[:, None] + step, (bits[:, None] >> j) % 2 == 1

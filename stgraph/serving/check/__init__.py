@@ -1,1 +1,2 @@
-"""Does serving hold with these versions? The installed engine, started on a tiny checkpoint, against what must hold."""
+"""Check of serving with the installed versions: the engine, started on a tiny checkpoint, against stgraph's
+promises."""

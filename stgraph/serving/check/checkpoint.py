@@ -1,4 +1,4 @@
-"""A tiny random checkpoint of each family: real processor classes, a byte-level tokenizer made here, 2.5 MB."""
+"""A tiny random checkpoint per family: real processor classes, a byte-level tokenizer made here, 2.5 MB."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Size:
-    """Layers and widths. Heads are 64 wide, the least the attention of vLLM takes on a CPU.
+    """Layers and widths. Heads are 64 wide, the minimum for vLLM's attention on a CPU.
 
     Attributes
     ----------

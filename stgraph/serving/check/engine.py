@@ -1,7 +1,7 @@
-"""One engine in a process of its own: ``python -m stgraph.serving.check.engine plan.json out.json``.
+"""One engine in a separate process: ``python -m stgraph.serving.check.engine plan.json out.json``.
 
-A selection before the engine starts would stop vLLM's CPU platform (it walks every loaded module, numba's too), so this
-process makes none; and it holds one engine, for the same reason.
+A selection before the engine starts would stop vLLM's CPU platform (it walks every loaded module, including numba's),
+so this process makes none, and for the same reason holds only one engine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def runs_of(ids: list[int]) -> list[int]:
 
 
 def row_of(output: Any) -> dict[str, Any]:
-    """What is kept of one answer."""
+    """The recorded part of one answer."""
     ids = list(output.prompt_token_ids)
     answer = output.outputs[0]
     steps = [{str(k): v.logprob for k, v in step.items()} for step in answer.logprobs or []]
@@ -47,7 +47,7 @@ def row_of(output: Any) -> dict[str, Any]:
 
 
 def run(plan: dict[str, Any]) -> dict[str, Any]:
-    """Start the engine of ``plan`` and answer its prompts, one after the other or all at once.
+    """Start the engine of ``plan`` and answer its prompts, sequentially or all at once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The model families of the check: how each lays out its prompts."""
+"""The model families of the check, with their prompt layouts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class Family:
 
     Attributes
     ----------
-    architecture : what asks for the plugin
-    step, cell : frames, and pixels of a side, per token; 0 pixels where all frames have ``side`` x ``side`` tokens
+    architecture : the architecture that selects the plugin
+    step, cell : frames, and pixels per side, per token; 0 pixels if all frames have ``side`` x ``side`` tokens
     n_image : tokens of the image among the prompts, which is never pruned
-    n_extra : tokens after a video's grid that always stay
-    marked : images and videos stand between marks
-    metadata : videos come with their frame rate
-    mixes_lengths : the stock engine takes videos of different length in one prompt
-    most_frames : of a video where prefill steps are short; LLaVA-OneVision's cache then has room for 16 unpruned frames
+    n_extra : tokens after a video's grid that are always kept
+    marked : whether images and videos stand between marks
+    metadata : whether videos come with their frame rate
+    mixes_lengths : whether the stock engine accepts videos of different length in one prompt
+    most_frames : maximum frames of a video with short prefill steps; LLaVA-OneVision's cache then has room for 16
+        unpruned frames
     """
 
     architecture: str

@@ -1,4 +1,4 @@
-"""The engines of the check: one process each, and what each is asked."""
+"""The engines of the check, one process each, and their prompts."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class EnginePlan:
 
     Attributes
     ----------
-    selector, rate : None leaves the engine as it is
-    arguments : of ``vllm.LLM``, beyond those that all engines have
-    rounds : how often each prompt is sent
+    selector, rate : None leaves the engine unchanged
+    arguments : of ``vllm.LLM``, beyond those common to all engines
+    rounds : number of times each prompt is sent
     together : send all prompts once more, at the same time
     """
 
@@ -46,7 +46,7 @@ class EnginePlan:
     multiprocess: bool = False
 
     def written(self, checkpoint: str, family: str) -> dict[str, Any]:
-        """The plan as :mod:`stgraph.serving.check.engine` reads it."""
+        """The plan in the form read by :mod:`stgraph.serving.check.engine`."""
         llm = {
             "model": checkpoint,
             "dtype": "float32",
@@ -70,7 +70,7 @@ class EnginePlan:
 
 
 def overrides(family: str, selector: str | None, rate: float | None) -> dict[str, Any]:
-    """What asks for the plugin; nothing without a selector."""
+    """The overrides that select the plugin; empty without a selector."""
     if selector is None:
         return {}
     settings = {"architectures": [FAMILIES[family].architecture], "stgraph": {"selector": selector}}
@@ -78,7 +78,7 @@ def overrides(family: str, selector: str | None, rate: float | None) -> dict[str
 
 
 def plans(family: str, quick: bool = False) -> dict[str, EnginePlan]:
-    """The engines by name; ``quick`` leaves out those that repeat a promise under another setting of the engine."""
+    """The engines by name; ``quick`` omits those that repeat a promise with another setting of the engine."""
     unpruned, short = {**PROMPTS, **PARITY}, {**PROMPTS, **RATES}
     lengths = {name: {video.T for video in p.media("video")} for name, p in {**unpruned, **short}.items()}
     if not FAMILIES[family].mixes_lengths:
@@ -106,7 +106,7 @@ def plans(family: str, quick: bool = False) -> dict[str, EnginePlan]:
 
 
 def reference_cases(names: Mapping[str, float]) -> list[list[Any]]:
-    """What Hugging Face is asked: the prompts of ``PARITY``, unpruned and with each of these selectors at its rate."""
+    """Cases for Hugging Face: the prompts of ``PARITY``, unpruned and with each of these selectors at its rate."""
     wanted = {"unpruned": ({"selector": "evs"}, 0.0)} | {name: ({"selector": name}, r) for name, r in names.items()}
     return [
         [f"{name}, {label}", prompt.plain(), settings, rate]

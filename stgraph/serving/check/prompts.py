@@ -1,4 +1,4 @@
-"""Prompts of the check: made from seeds, described by plain values, so that every process makes the same."""
+"""Prompts of the check, made from seeds and described by plain values, so that every process makes the same ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLACEHOLDER = {"video": "<|video_pad|>", "image": "<|image_pad|>"}
 
 @dataclass(frozen=True)
 class Medium:
-    """An image or a video of noise that moves, with a cut in the middle; sides are multiples of 28 pixels.
+    """An image or video of moving noise, with a cut in the middle; sides are multiples of 28 pixels.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Medium:
         return frames
 
     def metadata(self) -> dict[str, Any]:
-        """What vLLM wants to know about the frames of a video."""
+        """vLLM's metadata for the frames of a video."""
         return {
             "fps": self.fps,
             "duration": self.T / self.fps,
@@ -50,7 +50,7 @@ class Medium:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request: media and text in their order, and the rate it asks for, if any."""
+    """A request: media and text in order, and its own rate, if any."""
 
     parts: tuple[Medium | str, ...] = (Medium(),)
     question: str = "What happens?"
@@ -69,7 +69,7 @@ class Prompt:
         return f"<|im_start|>user\n{shown}{self.question}<|im_end|>\n<|im_start|>assistant\n"
 
     def for_engine(self, marked: bool, metadata: bool) -> dict[str, Any]:
-        """The request as ``LLM.generate`` takes it."""
+        """The request for ``LLM.generate``."""
         out: dict[str, Any] = {"prompt": self.text(marked)}
         if any(isinstance(part, Medium) for part in self.parts):
             out["multi_modal_data"] = data = {}
@@ -84,7 +84,7 @@ class Prompt:
         return out
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON holds; :func:`from_plain` reads them back."""
+        """The prompt as JSON values; :func:`from_plain` reads them back."""
         parts = [part if isinstance(part, str) else asdict(part) for part in self.parts]
         return {"parts": parts, "question": self.question, "rate": self.rate}
 

@@ -1,4 +1,4 @@
-"""Run the check: each engine in a process of its own, its log beside its answers."""
+"""Run the check: each engine in a separate process, with its log beside its answers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _TAIL = 400  # characters of a log that are shown
 
 
 def check_installed(family: str) -> dict[str, str]:
-    """Versions of what the check runs.
+    """Versions of the packages the check runs.
 
     Raises
     ------
     InputError
-        a family that has no tiny checkpoint
+        the family has no tiny checkpoint
     MissingDependencyError, UnavailableError
-        no vLLM beside this stgraph, or a stgraph whose entry point vLLM does not see
+        vLLM is not installed with this stgraph, or does not see its entry point
     """
     if family not in FAMILIES:
         raise InputError(f"family is {family!r}; it must be one of {', '.join(FAMILIES)}")
@@ -56,7 +56,7 @@ def check_installed(family: str) -> dict[str, str]:
 
 
 def run_all(folder: Path, family: str, quick: bool, told: Progress) -> dict[str, Mapping[str, Any]]:
-    """Write the checkpoint and the answers of every engine below ``folder``, a JSON file each.
+    """Write the checkpoint and the answers of every engine below ``folder``, one JSON file each.
 
     An engine that fails leaves a file whose "error" is the end of its log.
 
@@ -67,7 +67,7 @@ def run_all(folder: Path, family: str, quick: bool, told: Progress) -> dict[str,
     Parameters
     ----------
     quick : see :func:`stgraph.serving.check.plans.plans`
-    told : called with what is being done, and the share that is done
+    told : called with the current step, and the share done
     """
     checkpoint = folder / "checkpoint"
     write_checkpoint(checkpoint, family)
@@ -90,7 +90,8 @@ def run_all(folder: Path, family: str, quick: bool, told: Progress) -> dict[str,
 def answers(
     folder: Path, name: str, script: str, plan: Mapping[str, Any], environment: Mapping[str, str] | None = None
 ) -> Mapping[str, Any]:
-    """Run one of the scripts beside this file on a plan; its answers, or why there are none, in ``folder`` too."""
+    """Run one of the scripts beside this file on a plan; returns its answers, or the reason for their absence, and
+    writes them into ``folder``."""
     stem = name.replace(" ", "-")
     asked, out, log = (folder / f"{stem}{suffix}" for suffix in (".plan.json", ".json", ".log"))
     asked.write_text(json.dumps(plan), encoding="utf-8")
@@ -110,7 +111,7 @@ def answers(
 
 
 def _failure(command: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> str | None:
-    """Run a command with all the processes it starts; None where it succeeded."""
+    """Run a command, and end all processes it starts; returns None if it succeeded."""
     process = subprocess.Popen(
         command,
         stdout=log,

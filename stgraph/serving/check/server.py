@@ -29,17 +29,17 @@ _UP_S = 200
 
 @contextmanager
 def serving(checkpoint: str, arguments: Mapping[str, Any], *more: str, log: IO[str] | None = None) -> Iterator[str]:
-    """A server on a free port of loopback, ended on exit; its address.
+    """Context with a server on a free loopback port; gives its address.
 
     Parameters
     ----------
     arguments : of :func:`stgraph.serving.check.plans.overrides`
-    log : where the server writes; None for the streams of this process
+    log : the server's log file; None for the streams of this process
 
     Raises
     ------
     UnavailableError
-        the server ends, or is not up in time
+        the server exits, or does not start in time
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

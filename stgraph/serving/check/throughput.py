@@ -1,8 +1,7 @@
 """Requests per second with and without pruning, at several concurrencies, on the installed engine.
 
-Two servers run side by side, one as it is and one that prunes, and are asked in turn, in alternating order, so that
-other load of the machine meets both. Prompts of text alone, as long as those with a video, show what of the time is
-the language model's.
+Two servers run side by side, one unchanged and one that prunes, and are asked in turn, in alternating order, so that
+other load affects both. Text-only prompts, as long as those with a video, show the language model's part of the time.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def measure(folder: Path, selector: str, rate: float, n_rounds: int, told: Progr
 
     Parameters
     ----------
-    folder : where the checkpoint is written: random weights, the proportions of the 7B model
+    folder : for the checkpoint: random weights in the proportions of the 7B model
     """
     checkpoint = folder / "proportioned"
     write_checkpoint(checkpoint, size=PROPORTIONED)
@@ -76,8 +75,8 @@ def measure(folder: Path, selector: str, rate: float, n_rounds: int, told: Progr
 
 
 def selection_seconds(selector: str, rate: float, n_rounds: int = 30) -> float:
-    """CPU seconds, of all threads, of one selection as the server makes it for such a clip: the median after a first,
-    which compiles. Other load of the machine hardly counts."""
+    """CPU seconds, over all threads, of one selection as made by the server for such a clip: the median after a first
+    call, which compiles. Other load hardly matters."""
     import torch
 
     settings, grid = Settings.of({"selector": selector}), TokenGrid(*FAMILIES["qwen2_5_vl"].grid(Medium(**CLIP)))
@@ -91,7 +90,7 @@ def selection_seconds(selector: str, rate: float, n_rounds: int = 30) -> float:
 
 
 def _round(address: str, urls: list[str], length: int | None, concurrency: int, seed: int) -> float:
-    """Seconds per request: with a video each, or with text of ``length`` tokens instead."""
+    """Seconds per request, each with a video, or with text of ``length`` tokens instead."""
     random = Random(seed)
     texts = ["".join(random.choices("abcdefgh", k=length)) for _ in urls] if length else []
 

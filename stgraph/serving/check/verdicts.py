@@ -1,4 +1,4 @@
-"""What the engines' answers say: one row per promise."""
+"""Verdicts on the engines' answers: one row per promise."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Verdict:
 
     Attributes
     ----------
-    holds : None where it was not tried
-    seen : figures, or the first thing that was wrong
+    holds : whether it holds; None if not tried
+    seen : figures, or the first fault
     """
 
     promise: str
@@ -86,7 +86,7 @@ def verdicts(answers: Answers, family: Family) -> list[Verdict]:
 
 
 class _Broken(Exception):
-    """A promise that does not hold; the text says what was seen."""
+    """A broken promise; the text states the observation."""
 
 
 def _judged(promise: str, judge: Callable[[Answers], str], needs: tuple[str, ...], answers: Answers) -> Verdict:

@@ -1,1 +1,1 @@
-"""Model classes for vLLM, one family per file. They import vLLM at the top: only vLLM imports them, by name."""
+"""Model classes for vLLM, one family per file. They import vLLM at the top, since only vLLM imports them, by name."""

@@ -1,4 +1,4 @@
-"""vLLM's CPU runner, told that the model prunes."""
+"""Notice to vLLM's CPU runner that the model prunes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from vllm.platforms import current_platform
 def tell_cpu_runner(kind: Any) -> None:
     """Have the CPU runner set the flag that its GPU runner sets when a model has been loaded, for models of ``kind``.
 
-    ``CPUModelRunner.load_model`` of 0.32.0 and 0.33.0 replaces the method that sets
-    ``is_multimodal_pruning_enabled`` and leaves it out; the model, which does prune, has no other way to say so. This
-    is the one place where stgraph changes an object of another library: on the CPU platform alone, and with no effect
-    on any other model.
+    ``CPUModelRunner.load_model`` of 0.32.0 and 0.33.0 replaces the method that sets ``is_multimodal_pruning_enabled``
+    without setting it; a model that prunes has no other way to state it. This is the one place where stgraph changes an
+    object of another library: only on the CPU platform, and without effect on other models.
     """
     if not current_platform.is_cpu():
         return

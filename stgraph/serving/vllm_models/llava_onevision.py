@@ -1,7 +1,7 @@
-"""LLaVA-OneVision for vLLM; derived from the classes of 0.32.0, which 0.33.0 has unchanged but for a type alias.
+"""LLaVA-OneVision for vLLM; derived from the classes of 0.32.0, unchanged in 0.33.0 except for a type alias.
 
-Its tokens have one position each. So that kept tokens can keep theirs, the engine is told that the language model has
-three axes, of which the first alone rotates (one_axis.py); the second holds where each image or video begins.
+Its tokens have one position each. So that kept tokens can keep theirs, the engine is given three axes, of which only
+the first rotates (one_axis.py); the second holds the start of each image or video.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _STRIDE = 2  # of the pooling, in transformers and in vLLM
 
 
 class OnevisionInfo(LlavaOnevisionProcessingInfo):
-    """What the engine would otherwise find with a made-up video, before there is a worker to select its tokens."""
+    """Facts the engine would otherwise find with a dummy video, before there is a worker to select its tokens."""
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
         return {"image": self.get_max_image_tokens(), "video": self.get_max_video_tokens(seq_len, mm_counts)}
 
 
 class OnevisionProcessor(PruningProcessor):
-    """A grid per video from its frames; its newline always stays."""
+    """A grid per video, from its frames; its newline is always kept."""
 
     n_extra = 1
 
@@ -46,7 +46,7 @@ class OnevisionProcessor(PruningProcessor):
 
 
 class OnevisionModel(PruningModel):
-    """Rows and positions of images and videos, which may stand side by side."""
+    """Rows and positions of images and videos, which may be adjacent."""
 
     n_extra = 1
 
@@ -85,7 +85,7 @@ class OnevisionModel(PruningModel):
 
 
 def _side(config: Any) -> int:
-    """Rows, and columns, of tokens per frame."""
+    """Rows and columns of tokens per frame."""
     vision = config.vision_config
     return int(-(-(vision.image_size // vision.patch_size) // _STRIDE))
 
@@ -98,4 +98,4 @@ def _side(config: Any) -> int:
     (*HOOKS, "_process_video_pixels"),
 )
 class StgraphLlavaOnevisionForConditionalGeneration(OnevisionModel, LlavaOnevisionForConditionalGeneration):
-    """The model whose video rows are those the selector keeps."""
+    """The model with the video rows kept by the selector."""

@@ -1,4 +1,4 @@
-"""The model's half of pruning: the rows of each video that are kept, and the positions they keep."""
+"""The model's half of pruning: the kept rows of each video, and their positions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Encoded(NamedTuple):
 
     Attributes
     ----------
-    rows : [N, d] tensor in raster order, then tokens that always stay, if the family has any
-    positions : [N, 3] int64, where each row stands within the image or video, on the device of ``rows``
+    rows : [N, d] tensor in raster order, followed by tokens that are always kept, if the family has any
+    positions : [N, 3] int64, place of each row within the image or video, on the device of ``rows``
     grid : of a video; None for an image, which is never pruned
     """
 
@@ -48,7 +48,7 @@ class Medium(NamedTuple):
 
 
 class PruningModel:
-    """Mixin of a family's model. Where the server's pruning rate is 0 or absent, everything is as in the base."""
+    """Mixin of a family's model. If the server's pruning rate is 0 or absent, everything is as in the base class."""
 
     # What vLLM's protocols SupportsMultiModalPruning and SupportsMRoPE ask for. They are not inherited: a protocol's
     # __init__ would come before the model's.
@@ -102,7 +102,7 @@ class PruningModel:
         return int(self.config.get_text_config().hidden_size)
 
     def embed_multimodal(self, **kwargs: Any) -> Any:
-        """The rows of each image and video; with pruning, each with its positions behind it."""
+        """The rows of each image and video; with pruning, with their positions appended."""
         counts, _ = kwargs.pop(N_KEEP, None), kwargs.pop(N_TOKENS, None)
         if not self.is_multimodal_pruning_enabled:
             return super().embed_multimodal(**kwargs)  # type: ignore[misc]
@@ -121,7 +121,7 @@ class PruningModel:
         return with_channels(rows, torch.cat([video.positions[:n][indices], video.positions[n:]]))
 
     def get_mrope_input_positions(self, input_tokens: Any, mm_features: Any) -> tuple[Any, int]:
-        """Positions of the prompt before its media are encoded; text has its final ones."""
+        """Positions of the prompt before its media are encoded; those of text are final."""
         if not self.is_multimodal_pruning_enabled:
             plain: tuple[Any, int] = super().get_mrope_input_positions(input_tokens, mm_features)  # type: ignore[misc]
             return plain

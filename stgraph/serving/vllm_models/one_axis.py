@@ -1,4 +1,4 @@
-"""Language models with one position per token, given three axes of which the first alone rotates."""
+"""Language models with one position per token, given three axes of which only the first rotates."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from stgraph.errors import UnavailableError
 
 
 class OneAxis(VerifyAndUpdateConfig):
-    """vLLM calls this when it has read a model's configuration; only M-RoPE models may change positions when pruning.
+    """Called by vLLM after reading a model's configuration; only M-RoPE models may change positions when pruning.
 
     The rotation is the same as without axes: all of a head's channels belong to the first.
     """
 
     @staticmethod
     def verify_and_update_model_config(model_config: Any) -> None:
-        """Give the text model its axes, where videos are pruned.
+        """Give the text model its axes, if videos are pruned.
 
         Raises
         ------
         UnavailableError
-            the text model scales its rotary positions, or rotates a part of the head
+            the text model scales its rotary positions, or rotates only a part of each head
         """
         if not model_config.multimodal_config.is_multimodal_pruning_enabled():
             return

@@ -1,4 +1,4 @@
-"""The processor's half of pruning: as many placeholders per video as the selector will keep."""
+"""The processor's half of pruning: one placeholder per token the selector will keep."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROCESSOR_HOOKS = ("_apply_hf_processor_main", "_get_mm_fields_config", "_get_pr
 
 
 class PruningProcessor:
-    """Mixin of a family's processor; the family says which grids the videos have."""
+    """Mixin of a family's processor; the family provides the videos' grids."""
 
     info: Any
     n_extra = 0  # tokens after a video's grid that always stay
@@ -44,7 +44,7 @@ class PruningProcessor:
         return processed
 
     def _rate(self, hf_processor_mm_kwargs: Mapping[str, object]) -> float | None:
-        """The rate of this request: its own or the server's; None where the server does not prune."""
+        """The rate of this request: its own or the server's; None if the server does not prune."""
         default = self.info.ctx.get_mm_config().video_pruning_rate
         if not default:
             if RATE in hf_processor_mm_kwargs:

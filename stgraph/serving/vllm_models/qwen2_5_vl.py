@@ -1,4 +1,4 @@
-"""Qwen2.5-VL for vLLM; derived from the classes of 0.32.0, which 0.33.0 has unchanged."""
+"""Qwen2.5-VL for vLLM; derived from the classes of 0.32.0, unchanged in 0.33.0."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ from stgraph.serving.vllm_models.served import served
     QwenProcessor, Qwen2_5_VLMultiModalProcessor, Qwen2_5_VLProcessingInfo, Qwen2_5_VLDummyInputsBuilder, QWEN_HOOKS
 )
 class StgraphQwen2_5_VLForConditionalGeneration(QwenModel, Qwen2_5_VLForConditionalGeneration):
-    """The model whose video rows are those the selector keeps."""
+    """The model with the video rows kept by the selector."""

@@ -1,4 +1,4 @@
-"""Qwen2-VL for vLLM; derived from the classes of 0.32.0, which 0.33.0 has unchanged."""
+"""Qwen2-VL for vLLM; derived from the classes of 0.32.0, unchanged in 0.33.0."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ from stgraph.serving.vllm_models.served import served
 
 @served(QwenProcessor, Qwen2VLMultiModalProcessor, Qwen2VLProcessingInfo, Qwen2VLDummyInputsBuilder, QWEN_HOOKS)
 class StgraphQwen2VLForConditionalGeneration(QwenModel, Qwen2VLForConditionalGeneration):
-    """The model whose video rows are those the selector keeps."""
+    """The model with the video rows kept by the selector."""

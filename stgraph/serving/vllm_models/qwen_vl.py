@@ -1,4 +1,5 @@
-"""What Qwen2-VL and Qwen2.5-VL share: grids from the processor, three-axis positions, CUDA graphs of the encoder."""
+"""Shared parts of Qwen2-VL and Qwen2.5-VL: grids from the processor, three-axis positions, CUDA graphs of the
+encoder."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class QwenProcessor(PruningProcessor):
 
 
 class QwenModel(PruningModel):
-    """Rows and positions of images and videos, whose placeholders stand between marks."""
+    """Rows and positions of images and videos, with placeholders between marks."""
 
     visual: Any
 
@@ -61,7 +62,8 @@ class QwenModel(PruningModel):
         return starts_of_runs(positions, is_medium)
 
     def get_encoder_cudagraph_config(self) -> Any:
-        """CUDA graphs of the encoder bypass :meth:`embed_multimodal`: no modality has them while videos are pruned."""
+        """CUDA graphs of the encoder bypass :meth:`embed_multimodal`: they are off for all modalities while videos are
+        pruned."""
         found = super().get_encoder_cudagraph_config()  # type: ignore[misc]
         return replace(found, modalities=[]) if self.is_multimodal_pruning_enabled else found
 

@@ -1,4 +1,4 @@
-"""Registering a family: its processor is made here, and the names the mixins stand on are checked."""
+"""Registration of a family: makes its processor, and checks the names the mixins rely on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stgraph.serving.vllm_models.processor import PROCESSOR_HOOKS, PruningProces
 def served(
     mixin: type[PruningProcessor], processor: type, info: type, dummy_inputs: type, hooks: Sequence[str]
 ) -> Callable[[type], type]:
-    """Register a model class with a processor that is ``mixin`` on the engine's ``processor``.
+    """Register a model class with a processor that combines ``mixin`` and the engine's ``processor``.
 
     Parameters
     ----------
-    info, dummy_inputs : the engine's classes that go with ``processor``
+    info, dummy_inputs : the engine's classes that belong to ``processor``
     hooks : the methods the model's mixin replaces or calls in the class after it
 
     Raises
