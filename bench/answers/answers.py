@@ -32,13 +32,13 @@ def ready_model(
     n_letters: int,
     tell: Progress = lambda label, share: None,
 ) -> TaskModel:
-    """The model, loaded, with all that its first answer would wait for.
+    """The loaded model, warmed up for its first answer.
 
     Parameters
     ----------
-    plan : what it will be asked
-    load : gives the checkpoint
-    n_letters : the most options a question has
+    plan : the plan it will answer
+    load : returns the checkpoint
+    n_letters : maximum number of options per question
     tell : called with a label and 0.0
 
     Raises
@@ -58,7 +58,7 @@ def ready_model(
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A question and what it is to be answered with."""
+    """A question and the trials that answer it."""
 
     question: Question
     plan: TaskPlan
@@ -72,12 +72,12 @@ class Asked:
 
     @cached_property
     def keys(self) -> dict[Trial, Key]:
-        """What its rows are known by."""
+        """The keys of its rows."""
         return {one: tuple(self.columns(one).values()) for one in self.trials}
 
     @cached_property
     def video_bytes(self) -> int | None:
-        """Size of the file; None where there is none."""
+        """Size of the file in bytes; None if it does not exist."""
         try:
             return self.question.path.stat().st_size
         except OSError:
@@ -87,12 +87,12 @@ class Asked:
 def answers(asked: Iterable[Asked], model: TaskModel, clip: Clip) -> Iterator[Row]:
     """A row (:data:`stgraph.bench.tables.experiments.ANSWERS`) for each question and each of its trials.
 
-    A question that fails is a row with its error.
+    A question that fails gives a row with its error.
 
     Parameters
     ----------
     asked : about one video
-    clip : its frames, decoded when a question first needs them
+    clip : the video's frames, decoded when a question first needs them
 
     Raises
     ------

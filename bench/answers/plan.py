@@ -35,14 +35,14 @@ class Trial:
 
     @cached_property
     def selector(self) -> Selector | None:
-        """What compresses the video; None for a baseline."""
+        """The selector that compresses the video; None for a baseline."""
         if self.retain_ratio is None or self.name in BASELINES:
             return None
         return self.setting.build(Budget(self.retain_ratio))
 
     @cached_property
     def columns(self) -> dict[str, Any]:
-        """What a row is known by, beside the question and the frames: all parameters, defaults too."""
+        """The columns that identify a row besides question and frames: all parameters, including defaults."""
         facts = None if self.selector is None else _parameters(self.selector, self.setting.parameters)
         return {
             "selector": self.name,
@@ -59,13 +59,13 @@ class TaskPlan:
 
     Attributes
     ----------
-    selectors : names; "full" is the model as it is, "blind" the prompt without the video, "downsampled" the model
-        with smaller frames
+    selectors : names; "full" is the unchanged model, "blind" the prompt without the video, "downsampled" the model with
+        smaller frames
     retain_ratios : r values, for every selector
     backends, splits : for the selectors that accept them; empty for their default
     options : other parameters; each goes to the selectors that accept it
     frames, fps : see :func:`stgraph.vlm.prompt_video.prompt_video`
-    dtype : of the model: float32, float16 or bfloat16; None: the checkpoint's
+    dtype : of the model: float32, float16 or bfloat16; None for the checkpoint's
     pooling : of LLaVA-Video's frames, see :func:`stgraph.vlm.load`; None: the checkpoint's
 
     Raises
@@ -126,7 +126,8 @@ class TaskPlan:
 
 
 def _parameters(selector: Selector, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters as plain values, defaults too; for a selector that is not a dataclass, those that were given."""
+    """All parameters as plain values, including defaults; for a selector that is not a dataclass, only the given
+    ones."""
     if is_dataclass(selector):
         given = {part.name: getattr(selector, part.name) for part in fields(selector) if part.name != "budget"}
     plain = (str, int, float, bool, type(None))

@@ -19,10 +19,10 @@ _MEANS = ("n_visual", "n_kept", "p_letters", "prefill_tflop", "select_s", "probe
 
 
 def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]:
-    """One row for each configuration, in the order in which they come.
+    """One row per configuration, in order of appearance.
 
-    Intervals are of 95 %, by a bootstrap over videos. Failed rows are counted and left out of all else. The difference
-    is paired: to "full", else to the first configuration, over the questions that both answered.
+    Intervals are at 95 %, by a bootstrap over videos. Failed rows are counted, and otherwise ignored. The difference is
+    paired: from "full", or else from the first configuration, over the questions both answered.
 
     Parameters
     ----------
@@ -32,10 +32,9 @@ def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
     Returns
     -------
     list of Row
-        the configuration's columns; ``n_questions`` and ``n_videos`` that were answered, and ``n_failed``;
-        ``accuracy`` with ``low`` and ``high``; ``difference`` to ``against`` with its ends; ``chance``, the mean of
-        1 / options; means of ``n_visual``, ``n_kept``, ``p_letters``, ``prefill_tflop`` and the seconds; None where
-        nothing is known
+        the configuration's columns; answered ``n_questions`` and ``n_videos``, and ``n_failed``; ``accuracy`` with
+        ``low`` and ``high``; ``difference`` from ``against`` with its ends; ``chance``, the mean of 1 / options; means
+        of ``n_visual``, ``n_kept``, ``p_letters``, ``prefill_tflop`` and the seconds; None for unknown values
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -55,7 +54,7 @@ def summarise(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
 
 
 def by_family(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]:
-    """:func:`summarise` of each family of questions, with the column ``family``; empty where no question has one."""
+    """:func:`summarise` for each family of questions, with the column ``family``; empty if no question has a family."""
     families = dict.fromkeys(row["family"] for row in rows if row["family"] is not None)
     return [
         {"family": family, **found}
@@ -65,7 +64,7 @@ def by_family(rows: Sequence[Row], *, seed: int = 0, n: int = 2000) -> list[Row]
 
 
 def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
-    """Rows with an accuracy: as they are, or, of ``stgraph eval --model``, which has one row per question, summarised.
+    """Rows with an accuracy: unchanged, or, for ``stgraph eval --model`` with its one row per question, summarised.
 
     The summary has the columns ``accuracy``, ``accuracy_low`` and ``accuracy_high``, and the same for every family of
     questions.
@@ -73,7 +72,7 @@ def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
     Raises
     ------
     InputError
-        rows of questions that are not whole
+        rows of questions lack columns
     """
     if "correct" not in rows[0]:
         return list(rows)
@@ -117,6 +116,6 @@ def _difference(rows: Sequence[Row], others: Sequence[Row], seed: int, n: int) -
 
 
 def _named(interval: Interval | None, *names: str) -> Row:
-    """The three numbers by name; None for what is not known."""
+    """The three numbers by name; None if unknown."""
     values = (np.nan,) * 3 if interval is None else interval
     return {name: None if isnan(value) else value for name, value in zip(names, values, strict=True)}

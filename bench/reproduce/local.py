@@ -1,4 +1,4 @@
-"""A row of the paper on questions in the local format, in this process."""
+"""A row of the paper, by questions in the local format, in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LocalRunner:
     Attributes
     ----------
     model, dtype, device, pooling : of :func:`stgraph.vlm.load`
-    limit : questions to ask, from the first on; None: all
+    limit : questions to ask, from the first on; None for all
     """
 
     model: str
@@ -34,7 +34,7 @@ class LocalRunner:
     _checkpoint: Checkpoint | None = field(default=None, init=False)
 
     def command(self, row: PaperRow, file: Path) -> list[str]:
-        """The same as a command of its own."""
+        """The same run as a command."""
         words = ["stgraph", "eval", "--model", self.model, "--task", str(file), "-s", row.selector]
         if row.retain_ratio is not None:
             words += ["-r", f"{row.retain_ratio:g}"]
@@ -49,7 +49,7 @@ class LocalRunner:
         Raises
         ------
         StgraphError
-            the model cannot be loaded or run so, or a question failed
+            the model cannot be loaded or run this way, or a question failed
         """
         plan = TaskPlan(
             selectors=(row.selector,),
@@ -79,7 +79,7 @@ class LocalRunner:
 
 
 class _GpuMemory:
-    """The most memory that torch allocates on a GPU from now on; of a CPU nothing is known."""
+    """Peak memory torch allocates on a GPU from now on; unknown for a CPU."""
 
     def __init__(self, device: str) -> None:
         self.device = device

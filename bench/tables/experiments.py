@@ -1,4 +1,4 @@
-"""Tables of the experiments: their columns, in order, and the keys of their rows."""
+"""Tables of the experiments: columns, in order, and keys."""
 
 from __future__ import annotations
 

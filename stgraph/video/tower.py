@@ -100,5 +100,7 @@ def blocks_of(module: Any, name: str) -> Sequence[Any]:
     lists = [m for m in module.modules() if isinstance(m, torch.nn.ModuleList) and len(m)]
     blocks = [m for m in lists if len({type(block) for block in m}) == 1]
     if not blocks:
-        raise InputError(f"no blocks were found in the {type(module).__name__} of {name}; it is not a vision transformer")
+        raise InputError(
+            f"no blocks were found in the {type(module).__name__} of {name}; it is not a vision transformer"
+        )
     return max(blocks, key=len)

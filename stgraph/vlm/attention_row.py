@@ -1,4 +1,4 @@
-"""Rows of a layer's attention, those of the prompt's text, beside the attention function that a model uses."""
+"""Attention rows of the prompt's text, computed beside the model's own attention function."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
 
     Parameters
     ----------
-    query : [B, heads, L, c], as attention functions of transformers get it
-    key : [B, kv_heads, n >= L, c]; a static cache hands out room that is not used yet
-    attention_mask : of the caller; one for pairs of tokens may hide more than padding, differ by head, or add a bias
+    query : [B, heads, L, c], as passed to attention functions of transformers
+    key : [B, kv_heads, n >= L, c]; a static cache includes unused room
+    attention_mask : of the caller; a mask for pairs of tokens may hide more than padding, differ by head, or add a bias
     seen : [B, L] bool, False at padding
     options : the function's other arguments
 
     Raises
     ------
     UnavailableError
-        an option that this row does not follow
+        an option is not supported here
     """
     return _weights(query, key, attention_mask, seen, options)[:, :, :, 0].mean((1, 2))
 
@@ -53,10 +53,10 @@ def text_mean(
 ) -> Any:
     """[Q, L] float32: attention of each of the tokens ``at`` ([Q] int64) of one prompt (B = 1), mean over heads.
 
-    With ``rotation`` each weight is divided by what all-ones queries and keys give under it, and the mean is over the
-    14 heads (half of fewer than 28) in which ``raters`` ([R] int64) give the columns ``visual`` most weight. SparseVLM+
-    divides by that product as it is. Far behind the video it may fall to zero and below, and would turn the order
-    round: here it counts as at least 1 % of that at no distance.
+    With ``rotation``, each weight is divided by that of all-ones queries and keys under it, and the mean is over the 14
+    heads (half of them if fewer than 28) in which ``raters`` ([R] int64) give the columns ``visual`` the most weight.
+    SparseVLM+ divides by that product unchanged. Far after the video it may fall to zero and below, which would reverse
+    the order: here it is at least 1 % of its value at distance zero.
 
     Parameters are those of :func:`last_row`, and :func:`rotation_of`; tokens see none behind them.
     """
@@ -116,7 +116,7 @@ def rotation_of(text: Any, turned: Any, row: int) -> tuple[Any, Any]:
     Raises
     ------
     UnavailableError
-        the layer is given none
+        the layer receives none
     """
     if turned is None:
         raise UnavailableError(

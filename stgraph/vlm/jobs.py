@@ -18,16 +18,17 @@ from stgraph.vlm.grids import Video
 
 @dataclass
 class Job:
-    """What has been decided about one video, and what for.
+    """The state of one video's selection.
 
     Attributes
     ----------
-    state : the selection, or what it waits for
-    renumbered : how rows were renumbered before the language model, once it runs; None until then
-    merged : whether the rows of the state are weighted sums already
+    state : the selection, or the stage it waits for
+    renumbered : renumbering of rows before the language model, once it runs; None until then
+    merged : whether the rows of the state are already weighted sums
     layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
-    probed : the layer whose attention was read last, None where none was
-    beside : whether states were read behind a whole layer, since its feed-forward block runs beside the attention
+    probed : the layer whose attention was read last, or None
+    beside : whether states were read after a whole layer, since its feed-forward block runs in parallel with the
+        attention
     """
 
     video: Video
@@ -50,7 +51,7 @@ class Job:
         return self.state
 
     def keep_in(self, keep: Any) -> None:
-        """Clear the columns of the prompt ([S] bool tensor) that go, or take no part in what is read next."""
+        """Clear the columns of the prompt ([S] bool tensor) that are dropped, or take no part in the next read."""
         rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
         if rows is None or is_whole(self.state):
             return
@@ -60,23 +61,23 @@ class Job:
 
     @property
     def positions(self) -> str:
-        """By which rows are renumbered before the language model."""
+        """Renumbering policy of rows before the language model."""
         return self.state.positions if self.renumbered is None else self.renumbered
 
     @property
     def rows(self) -> Any:
-        """[k] int64: rows of the video that are left."""
+        """[k] int64: remaining rows of the video."""
         rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
         return np.arange(self.video.grid.n_tokens) if rows is None else rows
 
     def resume(self, attention: Any, states: Any = None, text: Any = None) -> Any:
-        """Go on with the attention to the whole row of the batch, [S] or [q, S], and the states of :attr:`rows`,
-        [k, d]; None where the stage reads none. Where it reads text, ``text`` are its columns ([m] int64), whose values
-        follow the video's in [n + m]; states have them already.
+        """Continue with the attention to the whole row of the batch, [S] or [q, S], and the states of :attr:`rows`, [k,
+        d]; None if the stage reads none. Where it reads text, ``text`` are its columns ([m] int64), whose values follow
+        the video's in [n + m]; states have them already.
 
         Returns
         -------
-        [k', k] scipy.sparse.csr_array: :attr:`rows` as sums of those before, where states are merged; else None
+        [k', k] scipy.sparse.csr_array: :attr:`rows` as sums of the previous ones, if states are merged; otherwise None
         """
         assert isinstance(self.state, Waiting)
         start = perf_counter()
@@ -97,13 +98,13 @@ class Job:
         return weights
 
     def note(self, layer: int) -> None:
-        """Note how many tokens are left before ``layer``, where that is not all of them."""
+        """Record the number of tokens left before ``layer``, unless all are."""
         rows = self.state.indices if isinstance(self.state, Selection) else self.state.rows
         if rows is not None:
             self.layers.append((layer, len(rows)))
 
     def account(self, n_layers: int) -> TokenAccount:
-        """What was run."""
+        """The token account of the run."""
         own, n_kept = self.selection.account, len(self.selection)
         inside = tuple((layer, count) for layer, count in self.layers if layer)
         before = [count for layer, count in self.layers if not layer]
@@ -120,14 +121,14 @@ class Job:
 
 
 def is_whole(state: Selection | Waiting) -> bool:
-    """Whether a selection keeps every patch as it is; then newlines stay too, and nothing is touched."""
+    """Whether a selection keeps every patch unchanged; then newlines are kept too, and the prompt stays untouched."""
     if not isinstance(state, Selection) or state.kind != "subset" or len(state) < state.grid.n_nodes:
         return False
     return len(state.nodes) == state.grid.n_nodes
 
 
 def is_merge(state: Selection | Waiting) -> bool:
-    """Whether tokens are merged on the way to this state."""
+    """Whether tokens were merged to reach this state."""
     return state.assignment is not None
 
 
