@@ -190,8 +190,8 @@ SENTENCES: list[tuple[str, str, Callable[[], Numbers]]] = [
     ),
     (
         OBJECTIVES,
-        f"{N} to {N} points above the default, within chance",
-        lambda: ends(density("CPM, 0.1", 0) + density("CPM, 0.1", 1)),
+        f"0.1 is within {N} points of the default",
+        lambda: ends(density("CPM, 0.1", 0) + density("CPM, 0.1", 1))[1:],
     ),
     (OBJECTIVES, f"and loses {N} to {N} points at r = 0.1", lambda: ends(density("CPM, 0.5", 0))),
     (
