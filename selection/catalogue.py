@@ -119,10 +119,21 @@ def _paper(stated: str) -> tuple[str | None, str | None, int | None]:
 
 
 def _cuts(layers: list[int]) -> str:
-    inside = [str(layer) for layer in layers if layer]
-    names = f"LLM layer{'s' if len(inside) > 1 else ''} {', '.join(inside)}" if inside else ""
+    inside = [layer for layer in layers if layer]
+    names = f"LLM layer{'s' if len(inside) > 1 else ''} {', '.join(_runs(inside))}" if inside else ""
     places = ["the LLM"] * (0 in layers) + [names] * bool(inside)
     return f"before {' and '.join(places)}"
+
+
+def _runs(layers: list[int]) -> list[str]:
+    """Ascending numbers, three and more in a row as "1 to 3"."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return [text for run in runs for text in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
 
 
 def _counts(cls: Any) -> str:
