@@ -10,7 +10,7 @@ from typing import Any
 from stgraph.bench.speed import gpu_peers, reference
 from stgraph.bench.speed.device_timing import device_rounds
 from stgraph.bench.speed.gpu_prefill import LlmSize, prefill_seconds
-from stgraph.bench.speed.stages import RATIO, Case
+from stgraph.bench.speed.stages import RATIO, Case, case_row
 from stgraph.bench.speed.timing import Work, once
 from stgraph.community.detect import detect_communities
 from stgraph.community.size_cap import SPLITTERS
@@ -56,21 +56,8 @@ def measure_gpu(
     rows: list[Row] = []
 
     def add(stage: str, by: str, seconds: float | None, skipped: str | None = None) -> None:
-        rows.append(
-            {
-                "case": str(case),
-                "n_tokens": case.T * case.H * case.W,
-                "d": case.d,
-                "dtype": case.dtype,
-                "stage": stage,
-                "by": by,
-                "seconds": seconds,
-                "reads": None if seconds is None else seconds / read,
-                "skipped": skipped,
-                "device": str(device),
-                "machine": machine,
-            }
-        )
+        row = case_row(case, stage, by, seconds, read)
+        rows.append({**row, "skipped": skipped, "device": str(device), "machine": machine})
 
     tell(f"{case}: our stages")
     stages = _stages(tokens)

@@ -138,8 +138,8 @@ def _extra_memory(chosen: Any, tokens: VideoTokens) -> int:
         tracemalloc.stop()
 
 
-def case_row(case: Case, stage: str, name: str, seconds: float, read: float) -> Row:
-    """One measurement, in seconds and in multiples of a plain read of the features."""
+def case_row(case: Case, stage: str, name: str, seconds: float | None, read: float) -> Row:
+    """One measurement, in seconds and in multiples of a plain read of the features; None if it was not possible."""
     return {
         "case": str(case),
         "n_tokens": case.T * case.H * case.W,
@@ -148,7 +148,7 @@ def case_row(case: Case, stage: str, name: str, seconds: float, read: float) -> 
         "stage": stage,
         "by": name,
         "seconds": seconds,
-        "reads": seconds / read,
+        "reads": None if seconds is None else seconds / read,
         "threads": num_threads(),
         "machine": machine(),
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from stgraph.cli import options, results
 from stgraph.errors import InputError
+
+Rows = list[dict[str, Any]]
 
 EXAMPLES = """
 stgraph bench -o rows.csv
@@ -79,22 +81,19 @@ def command(
     _check_cpu_time(cpu_time, [name for name, given in others.items() if given])
     if cpu_time:
         set_num_threads(1)
+    show = partial(_show, output=output, chosen=chosen, quiet=quiet)
     if peers:
-        _peers(_folders(peers), n_rounds, quick, device, output, chosen, quiet)
-        return
+        return show("peer_table", _peers(_folders(peers), n_rounds, quick, device, quiet))
     if device != "cpu":
-        _gpu(n_rounds, quick, device, output, chosen, quiet)
-        return
+        return show("gpu_tables", _gpu(n_rounds, quick, device, output, chosen, quiet))
     if cpm:
-        _cpm(clips or [], n_rounds, quick, output, chosen, quiet, cpu_time)
-        return
+        return show("cpm_tables", _cpm(clips or [], n_rounds, quick, quiet, cpu_time))
     if prefill:
-        _prefill(n_rounds, quick, output, chosen, quiet)
-        return
+        return show("prefill_table", _prefill(n_rounds, quick, quiet))
     cases: tuple[Case, ...] = () if selectors else CASES
     if quick:
         cases = tuple(case for case in cases if case.d == 128)[:1]
-    tables: dict[str, list[dict[str, object]]] = {"rows": []}
+    tables: dict[str, Rows] = {"rows": []}
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
             tables["rows"] += measure(case, n_rounds, partial(progress, share=0.9 * i / len(cases)), cpu_time)
@@ -104,16 +103,25 @@ def command(
         if not (selectors or cpu_time):
             progress("first call", 0.99)
             tables["first_call"] = first_call()
+    return show("speed_tables", tables["rows"], tables.get("first_call"))
+
+
+def _show(
+    name: str, rows: Rows, first_call: Rows | None = None, *, output: Path | None, chosen: str | None, quiet: bool
+) -> None:
+    """Show rows as the function ``name`` of :mod:`stgraph.viz.terminal.speed` does, or write them."""
+    others = {} if first_call is None else {"first_call": first_call}
     if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.terminal.speed import speed_tables
+        from stgraph.bench.speed.stages import machine
+        from stgraph.viz.terminal import speed
 
         console = options.console()
-        console.print(tables["rows"][0]["machine"], style="bold")
-        console.print(speed_tables(tables["rows"], tables.get("first_call", [])))
-    results.deliver(tables, output, chosen, quiet)
+        console.print(rows[0].get("machine") or machine(), style="bold")
+        console.print(getattr(speed, name)(rows, **others))
+    results.deliver({"rows": rows, **others}, output, chosen, quiet)
 
 
-def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: str | None, quiet: bool) -> None:
+def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: str | None, quiet: bool) -> Rows:
     from functools import partial
 
     from stgraph.bench.speed.gpu import GPU_CASES, QUICK, measure_gpu
@@ -121,17 +129,13 @@ def _gpu(n_rounds: int, quick: bool, device: str, output: Path | None, chosen: s
 
     cases = (QUICK,) if quick else GPU_CASES
     llm = LlmSize(2, 256, 4, 2, 512) if quick else LlmSize()
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     with options.progress_bar(quiet) as progress:
         for i, case in enumerate(cases):
             rows += measure_gpu(case, n_rounds, partial(progress, share=i / len(cases)), device, llm)
             if output is not None:  # keep what has been measured if a larger case fails
                 results.deliver({"rows": rows}, output, chosen, quiet=True)
-    if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.terminal.speed import gpu_tables
-
-        options.console().print(gpu_tables(rows))
-    results.deliver({"rows": rows}, output, chosen, quiet)
+    return rows
 
 
 def _check_together(cpm: bool, prefill: bool, device: str, clips: list[Path] | None) -> None:
@@ -149,38 +153,23 @@ def _check_cpu_time(cpu_time: bool, others: list[str]) -> None:
         raise InputError(f"--cpu-time measures the stages on the CPU alone; leave out {others[0]}")
 
 
-def _cpm(
-    clips: list[Path], n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool, cpu_time: bool
-) -> None:
+def _cpm(clips: list[Path], n_rounds: int, quick: bool, quiet: bool, cpu_time: bool) -> Rows:
     from stgraph.bench.speed.cpm import SIZES, measure_cpm
 
     tokens = dict(options.open_tokens(path, quiet=quiet) for path in (None, *clips))
     with options.progress_bar(quiet) as progress:
         sizes = SIZES[:1] if quick else SIZES
         rows = measure_cpm(tokens, n_rounds, lambda label: progress(label, 0.5), sizes, cpu_time)
-    if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.terminal.speed import cpm_tables
-
-        console = options.console()
-        console.print(rows[0]["machine"], style="bold")
-        console.print(cpm_tables(rows))
-    results.deliver({"rows": rows}, output, chosen, quiet)
+    return rows
 
 
-def _prefill(n_rounds: int, quick: bool, output: Path | None, chosen: str | None, quiet: bool) -> None:
+def _prefill(n_rounds: int, quick: bool, quiet: bool) -> Rows:
     from stgraph.bench.speed.prefill import PrefillCase, measure_prefill
-    from stgraph.bench.speed.stages import machine
 
     with options.progress_bar(quiet) as progress:
         case = PrefillCase(4, 4, 2, 64) if quick else PrefillCase()
         rows = measure_prefill(case, n_rounds, lambda label: progress(label, 0.5))
-    if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.terminal.speed import prefill_table
-
-        console = options.console()
-        console.print(machine(), style="bold")
-        console.print(prefill_table(rows))
-    results.deliver({"rows": rows}, output, chosen, quiet)
+    return rows
 
 
 def _folders(peers: list[str]) -> dict[str, Path]:
@@ -191,25 +180,11 @@ def _folders(peers: list[str]) -> dict[str, Path]:
     return {name: Path(folder) for name, _, folder in named}
 
 
-def _peers(
-    folders: dict[str, Path],
-    n_rounds: int,
-    quick: bool,
-    device: str,
-    output: Path | None,
-    chosen: str | None,
-    quiet: bool,
-) -> None:
+def _peers(folders: dict[str, Path], n_rounds: int, quick: bool, device: str, quiet: bool) -> Rows:
     from stgraph.bench.speed.peer_code import CASE, measure_peer_code
-    from stgraph.bench.speed.stages import Case, machine
+    from stgraph.bench.speed.stages import Case
 
     with options.progress_bar(quiet) as progress:
         case = Case(8, 14, 14, 128) if quick else CASE
         rows = measure_peer_code(folders, case, n_rounds, device, lambda label: progress(label, 0.5))
-    if results.wants_table(output, chosen, quiet):
-        from stgraph.viz.terminal.speed import peer_table
-
-        console = options.console()
-        console.print(machine(), style="bold")
-        console.print(peer_table(rows))
-    results.deliver({"rows": rows}, output, chosen, quiet)
+    return rows

@@ -95,7 +95,7 @@ def test_a_query_needs_its_dump(refused: Refused, dump: str, tmp_path: Path) -> 
     ("args", "message"),
     [
         (("-b", "igraph-leidn"), "no community backend 'igraph-leidn'. Did you mean 'igraph-leiden'? Known: lattice-"),
-        (("-b", "zzz"), "no community backend 'zzz'. Known: lattice-components, lattice-leiden, "),
+        (("-b", "zzz"), "no community backend 'zzz'. Known: lattice-components, "),
         (("-b", ""), "no community backend ''. Known: "),
         (("--split", "rastr"), "no splitter 'rastr'. Did you mean 'raster'? Known: tree, raster, redetect, native"),
         (("--tau-sim", "nan"), "tau_sim is nan; a cosine similarity threshold lies in [-1, 1]"),

@@ -14,7 +14,7 @@ from stgraph.viz.terminal.tables import new_table
 _TIMES = ("seconds", "reads")
 
 
-def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
+def speed_tables(rows: Sequence[Row], first_call: Sequence[Row] = ()) -> RenderableType:
     """One table per case: medians, multiples of one plain read, and each peer's slowdown against ours."""
     parts: list[RenderableType] = []
     stages = [row for row in rows if row["stage"] != "selector"]
@@ -23,12 +23,12 @@ def speed_tables(rows: Sequence[Row], first: Sequence[Row]) -> RenderableType:
     selectors = [row for row in rows if row["stage"] == "selector"]
     if selectors:
         parts.append(_selector_table(selectors))
-    if not first:
+    if not first_call:
         return Group(*parts, Text(legend(_TIMES)))
     table = new_table("First call (kernels compile once, then come from the cache)")
     for head in ("compiled kernels", "import s", "first selection s", "second selection s"):
         table.add_column(head, justify="right")
-    for row in first:
+    for row in first_call:
         table.add_row(row["cache"], *(f"{row[k]:.3f}" for k in ("import_s", "first_selection_s", "second_selection_s")))
     return Group(*parts, table, Text(legend(_TIMES)))
 
@@ -105,7 +105,7 @@ def peer_table(rows: Sequence[Row]) -> RenderableType:
 def gpu_tables(rows: Sequence[Row]) -> RenderableType:
     """One table per case: device medians, multiples of one read of the features on the device, and pieces that could
     not run."""
-    parts: list[RenderableType] = [Text(str(rows[0]["machine"]))]
+    parts: list[RenderableType] = []
     for case in dict.fromkeys(row["case"] for row in rows):
         inside = [row for row in rows if row["case"] == case]
         table = new_table(f"{case} ({inside[0]['n_tokens']:,} tokens) on {inside[0]['device']}")
