@@ -80,7 +80,7 @@ def leiden(
     cap, gamma = max_size or n_nodes, float(resolution)
     cuts = frame_cuts(lattice[0].shape[1:], gamma) if lattice and not modularity else []
     if lattice and cuts:
-        labels = box_pieces(*lattice, np.ones(n_nodes), gamma, cap)
+        labels = box_pieces(*lattice, np.ones(n_nodes), gamma, cap).view(np.uint32)
         search_blocks((src, dst, weight), labels, cuts, gamma, cap, n_iterations)
     else:
         labels = _search(n_nodes, (src, dst, weight), gamma, modularity, cap, n_iterations, lattice)
@@ -104,7 +104,9 @@ def _search(
         mass = _strength(starts, value)
         gamma /= max(float(mass.sum()), float(np.finfo(np.float64).tiny))
     base = Level(starts, neighbour, value, mass, np.ones(n_nodes, np.int64))
-    labels = box_pieces(*lattice, mass, gamma, cap) if lattice else np.arange(n_nodes, dtype=np.int32)
+    labels = np.arange(n_nodes, dtype=np.uint32)
+    if lattice:
+        labels = box_pieces(*lattice, mass, gamma, cap).view(np.uint32)
     move(*base.graph, labels, gamma, cap)
     for iteration in range(n_iterations):
         labels, moves = descend(base, labels, gamma, cap, iteration % 2 == 1)

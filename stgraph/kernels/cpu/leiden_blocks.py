@@ -61,7 +61,7 @@ def _extents(labels):  # type: ignore[no-untyped-def]
 def _inside(src, dst, weight, labels, first, last, a, b):  # type: ignore[no-untyped-def]
     # Tokens a..b-1 as nodes 0..b-a-1; those of communities that reach further are left without edges.
     n = b - a
-    local, whole = np.empty(n, np.int32), np.empty(n, np.bool_)
+    local, whole = np.empty(n, np.uint32), np.empty(n, np.bool_)
     for v in range(n):
         c = labels[a + v]
         whole[v] = first[c] >= a and last[c] < b
@@ -100,7 +100,7 @@ def search_blocks(
     Parameters
     ----------
     edges : src, dst and weight [E], sorted by src
-    labels : [N] int32, a token of its community for each token
+    labels : [N] uint32, a token of its community for each token
     cuts : of :func:`frame_cuts`, at least one
     gamma, cap, n_iterations : as of :func:`stgraph.kernels.cpu.leiden.leiden`
     """

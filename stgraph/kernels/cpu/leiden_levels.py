@@ -36,7 +36,7 @@ def adjacency(n, src, dst, weight):  # type: ignore[no-untyped-def]
     for i in range(n):
         starts[i + 1] += starts[i]
     at = starts[:-1].copy()
-    neighbour, value = np.empty(2 * src.size, np.int32), np.empty(2 * src.size, np.float64)
+    neighbour, value = np.empty(2 * src.size, np.uint32), np.empty(2 * src.size, np.float64)
     for e in range(src.size):
         a, b = src[e], dst[e]
         neighbour[at[a]], value[at[a]] = b, weight[e]
@@ -63,7 +63,7 @@ def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  
     n = piece.size
     first = np.zeros(n_pieces + 1, np.int64)
     new_mass, new_size = np.zeros(n_pieces), np.zeros(n_pieces, np.int64)
-    new_labels = np.empty(n_pieces, np.int32)
+    new_labels = np.empty(n_pieces, np.uint32)
     for v in range(n):
         first[piece[v] + 1] += 1
         new_mass[piece[v]] += mass[v]
@@ -71,12 +71,12 @@ def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  
         new_labels[piece[v]] = labels[v]
     for c in range(n_pieces):
         first[c + 1] += first[c]
-    at, members = first[:-1].copy(), np.empty(n, np.int32)
+    at, members = first[:-1].copy(), np.empty(n, np.uint32)
     for v in range(n):
         members[at[piece[v]]] = v
         at[piece[v]] += 1
     new_starts = np.zeros(n_pieces + 1, np.int64)
-    new_neighbour, new_value = np.empty(neighbour.size, np.int32), np.empty(neighbour.size, np.float64)
+    new_neighbour, new_value = np.empty(neighbour.size, np.uint32), np.empty(neighbour.size, np.float64)
     place, used = np.full(n_pieces, -1, np.int64), 0
     for c in range(n_pieces):
         begin = used
@@ -113,6 +113,6 @@ def descend(base: Level, labels: Array, gamma: float, cap: int, backwards: bool)
         level = Level(*graph)
         moves += move(*level.graph, labels, gamma, cap)
     for level, piece in reversed(finer):
-        labels = labels[piece]
+        labels = labels.take(piece)
         moves += move(*level.graph, labels, gamma, cap)
     return labels, moves

@@ -1,4 +1,7 @@
-"""The two ways in which nodes change communities in Leiden: local moving, and the refinement inside communities."""
+"""The two ways in which nodes change communities in Leiden: local moving, and the refinement inside communities.
+
+Numbers of nodes and communities are unsigned: a signed index costs a test for counting from the end.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ def move(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ign
         group_mass[labels[v]] += mass[v]
         group_size[labels[v]] += size[v]
         members[labels[v]] += 1
-    empty, n_empty = np.empty(n, np.int32), 0
+    empty, n_empty = np.empty(n, np.uint32), 0
     for c in range(n - 1, -1, -1):
         if members[c] == 0:
             empty[n_empty] = c
             n_empty += 1
-    ring, waits = np.arange(n, dtype=np.int32), np.ones(n, np.bool_)
+    ring, waits = np.arange(n, dtype=np.uint32), np.ones(n, np.bool_)
     head, n_waiting, moves = 0, n, 0
-    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.int32)
+    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.uint32)
     visit = 0
     while n_waiting > 0:
         v = ring[head]
@@ -87,14 +90,14 @@ def refine(starts, neighbour, value, mass, size, labels, gamma, cap, backwards):
     whole = np.zeros(n)
     for v in range(n):
         whole[labels[v]] += mass[v]
-    piece = np.arange(n, dtype=np.int32)
+    piece = np.arange(n, dtype=np.uint32)
     piece_mass, piece_size, alone = mass.copy(), size.copy(), np.ones(n, np.bool_)
     outward = np.zeros(n)  # weight from a piece to the rest of its community
     for v in range(n):
         for e in range(starts[v], starts[v + 1]):
             if labels[neighbour[e]] == labels[v]:
                 outward[v] += value[e]
-    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.int32)
+    weight_to, seen, touched = np.zeros(n), np.full(n, -1, np.int64), np.empty(n, np.uint32)
     for i in range(n):
         v = n - 1 - i if backwards else i
         rest = whole[labels[v]] - mass[v]
