@@ -48,7 +48,7 @@ SIGNALS: dict[str, Signal] = {
     "llm_attn_last": Signal(
         ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, one row per layer", True
     ),
-    "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of llm_attn_last", True),
+    "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of the signals [saved, ...]", True),
     "llm_attn_text_sum": Signal(
         ("saved", "seq"), FLOATS, "attention from the text behind the video, head maximum, summed, a layer a row", True
     ),

@@ -74,8 +74,8 @@ def text_mean(
 
     heads: Any = slice(None)
     if rotation is not None:
-        weights = rows(raters)
-        mass = weights[:, :, visual.to(weights.device)].sum((1, 2))
+        columns = visual.to(query.device)
+        mass = torch.stack([rows(some)[:, :, columns].sum((1, 2)) for some in raters.split(_CHUNK)]).sum(0)
         heads = torch.argsort(-mass, stable=True)[: min(14, (len(mass) + 1) // 2)]
     return torch.cat([rows(some)[heads].mean(0) for some in at.split(_CHUNK)])
 
