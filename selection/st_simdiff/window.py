@@ -40,7 +40,6 @@ class Window:
             "importance": np.empty((0, H, W) if attention else (0, 0, 0), np.float32),
             "similarity": np.empty((0, 3, H, W), np.float32),
             "norms": np.empty((0, H, W), np.float64),
-            "square": np.empty((0, H, W), np.float32),
         }
 
     def check(self, frame: Array, attention: bool) -> None:
@@ -67,14 +66,14 @@ class Window:
         if t == len(a["features"]):
             self._grow()
         a["features"][t] = frame
-        found = next_frame_cosines(a["features"][max(t - 1, 0) : t + 1], a["square"][t - 1] if t else None)
+        found = next_frame_cosines(a["features"][max(t - 1, 0) : t + 1], a["norms"][t - 1] if t else None)
         if isinstance(found, int):
             H, W, _ = self.shape
             raise bad_token(number * H * W + found, H, W)
         if importance is not None:
             a["importance"][t] = importance
         a["similarity"][t, 0], a["similarity"][t, 1], a["similarity"][t, 2] = found.right, found.bottom, np.nan
-        a["norms"][t], a["square"][t] = found.norms, found.square
+        a["norms"][t] = found.norms
         if t:
             a["similarity"][t - 1, 2] = found.before
         self.n_frames += 1

@@ -15,17 +15,17 @@ from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import num_threads, run_blocks, thread_ranges
 from stgraph.kernels.cpu.vector_loops import lead_of
-from stgraph.kernels.cpu.vectors import COLUMNS, neighbour_sums
+from stgraph.kernels.cpu.vectors import COLUMNS, EARLY, neighbour_sums
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
-# Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
-_SMALLEST, _LARGEST = np.float32(1e-30), np.float32(1e30)
+# Norms outside this range have lost precision (or all of it) in their float32 squares and are redone in float64.
+_SMALLEST, _LARGEST = 1e-15, 1e15
 
 
 def _brick(x: Any, t: int, u: int, h: int, w: int, v: int, ahead: tuple[int, int, int], lead: int, out: Array) -> None:
     """The products of the tokens (t, h, w), (u, h, w), and of those of column v, the next one, or w again, with
-    themselves, their left, upper and previous neighbour, into ``out``. The rows from ``ahead`` on and those a frame
-    later come next. Used inside kernels only."""
+    themselves, their left, upper and previous neighbour, into ``out`` [2, H, W, 4]. The rows from ``ahead`` on and
+    those a frame later come next. Used inside kernels only."""
     raise NotImplementedError("_brick() is only meaningful inside a compiled kernel")
 
 
@@ -45,7 +45,7 @@ def _brick_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, l
             flat, start, frame, line, step, n = x
             _, H, W, _ = out.shape
             up, before, later = min(h, 1) * line, min(t, 1) * frame, (u - t) * frame
-            p, place = start + t * frame + h * line + w * step, 4 * ((t * H + h) * W + w)
+            p, place = start + t * frame + h * line + w * step, 4 * (h * W + w)
             left, p2, place2 = p - min(w, 1) * step, p + (v - w) * step, place + 4 * (v - w)
             left2, then, apart = (
                 p2 - min(v, 1) * step,
@@ -63,7 +63,7 @@ def _brick_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, l
         flat, start, frame, line, step, n = x
         _, H, W, _ = out.shape
         up, before, later = min(h, 1) * line, min(t, 1) * frame, (u - t) * frame
-        p, place = start + t * frame + h * line + w * step, 4 * ((t * H + h) * W + w)
+        p, place = start + t * frame + h * line + w * step, 4 * (h * W + w)
         left, p2, place2 = p - min(w, 1) * step, p + (v - w) * step, place + 4 * (v - w)
         q, q2, then = p + later, p2 + later, start + ahead[0] * frame + ahead[1] * line + ahead[2] * step
         rows = (p, p2, q, q2, left, left + later, p - up, p2 - up, q - up, q2 - up, p - before, p2 - before)
@@ -94,30 +94,54 @@ def _column(x, t, u, h, w, out):  # type: ignore[no-untyped-def]
         s6 += q * widen(b_up[k])
         s7 += q * p
     for i, s in enumerate((s4, s5, s6, s7)):
-        out[u, h, w, i] = s
+        out[u - t, h, w, i] = s
     for i, s in enumerate((s0, s1, s2, s3)):
-        out[t, h, w, i] = s
+        out[0, h, w, i] = s
 
 
 @compiled(fastmath=FASTMATH)
-def _products(x, lead, out, t0, t1, h0, h1):  # type: ignore[no-untyped-def]
-    """Dot products of each token with itself, its left, upper and previous neighbour; with itself where there is none.
+def _products(x, lead, further, weights, norms, t0, t1, h0, h1):  # type: ignore[no-untyped-def]
+    """Dot products of each token with its left, upper and previous neighbour, stored at the smaller index; and norms.
 
     Two frames by two columns are taken at a time: sixteen products of twelve rows, of which the later frame finds the
     earlier and the second column the first in registers. Where the last frame has no partner it stands in for its own,
-    and so does the last column of an odd number; what the earlier ones write stays.
+    and so does the last column of an odd number; what the earlier ones write stays. What is stored where there is no
+    neighbour means nothing.
     """
-    W = out.shape[2]
+    _, _, H, W = weights.shape
+    out = np.empty((2, H, W, 4), np.float32)
     for t in range(t0, t1, 2):
         u = min(t + 1, t1 - 1)
         for h in range(h0, h1):
             for w in range(0, W, 2):
-                t2, h2, w2 = t, h, w + 2
-                if w2 >= W:
-                    h2, w2 = h + 1, 0
-                if h2 == h1:
-                    t2, h2 = min(t + 2, t1 - 1 - (u - t)), h0
+                t2, h2, w2 = t, h, w + further
+                while w2 >= W:
+                    h2, w2 = h2 + 1, w2 - W
+                if h2 >= h1:
+                    t2, h2 = min(t + 2, t1 - 1 - (u - t)), min(h0 + h2 - h1, h1 - 1)
                 _brick(x, t, u, h, w, min(w + 1, W - 1), (t2, h2, w2), lead, out)
+        for i in range(t, u + 1):
+            _take(out[i - t].reshape(-1, 4), weights, norms, i, h0, h1)
+
+
+@compiled()
+def _take(products, weights, norms, t, h0, h1):  # type: ignore[no-untyped-def]
+    """Store the products [H * W, 4] of lines h0..h1-1 of frame t."""
+    W = norms.shape[2]
+    a, b, first = h0 * W, h1 * W, max(h0, 1) * W
+    norm = norms[t].reshape(-1)[a:b]
+    for i in range(b - a):
+        norm[i] = np.sqrt(np.float64(products[a + i, 0]))
+    _copy(products[max(a, 1) : b, 1], weights[RIGHT, t].reshape(-1)[max(a - 1, 0) :])
+    _copy(products[first:b, 2], weights[BOTTOM, t].reshape(-1)[first - W :])
+    if t > 0:
+        _copy(products[a:b, 3], weights[TEMPORAL, t - 1].reshape(-1)[a:])
+
+
+@compiled()
+def _copy(source, out):  # type: ignore[no-untyped-def]
+    for i in range(source.size):
+        out[i] = source[i]
 
 
 @compiled()
@@ -130,18 +154,20 @@ def _exact_dot(x, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _norms(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
-    """Norms of frames t0..t1-1, and whether a frame has squares to be redone. Returns the first token with a NaN or
-    Inf, or -1."""
-    _, H, W, _ = products.shape
+def _in_range(norm):  # type: ignore[no-untyped-def]
+    return _SMALLEST <= norm <= _LARGEST
+
+
+@compiled()
+def _odd_norms(x, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
+    """Redo norms out of range in frames t0..t1-1; ``odd``: whether a frame has any. Returns the first token with a NaN
+    or Inf, or -1."""
+    _, H, W = norms.shape
     for t in range(t0, t1):
         odd[t] = False
         for h in range(H):
             for w in range(W):
-                norms[t, h, w] = np.sqrt(np.float64(products[t, h, w, 0]))
-        for h in range(H):
-            for w in range(W):
-                if not _in_range(products, t, h, w):
+                if not _in_range(norms[t, h, w]):
                     odd[t] = True
                     exact = _exact_dot(x, t, h, w, t, h, w)
                     if not np.isfinite(exact):
@@ -150,31 +176,26 @@ def _norms(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
     return -1
 
 
-@compiled()
-def _in_range(products, t, h, w):  # type: ignore[no-untyped-def]
-    return _SMALLEST <= products[t, h, w, 0] <= _LARGEST
-
-
 @compiled(error_model="numpy", fastmath={"nnan", "nsz"})
-def _divide(dots, norms, other_norms, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] = min(1.0, max(-1.0, np.float64(dots[4 * i]) / (norms[i] * other_norms[i])))
+def _divide(dots, norms, other_norms):  # type: ignore[no-untyped-def]
+    for i in range(dots.size):
+        dots[i] = min(1.0, max(-1.0, np.float64(dots[i]) / (norms[i] * other_norms[i])))
 
 
 @compiled()
-def _cosine(x, products, family, scale, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
-    if not scale > 0.0:
+def _cosine(x, norms, dot, t, h, w, t2, h2, w2):  # type: ignore[no-untyped-def]
+    a, b = norms[t, h, w], norms[t2, h2, w2]
+    if not a * b > 0.0:
         return 0.0
-    dot = np.float64(products[t2, h2, w2, 1 + family])
-    if not (_in_range(products, t, h, w) and _in_range(products, t2, h2, w2)):
+    if not (_in_range(a) and _in_range(b)):
         dot = _exact_dot(x, t, h, w, t2, h2, w2)
-    return min(1.0, max(-1.0, dot / scale))
+    return min(1.0, max(-1.0, dot / (a * b)))
 
 
 @compiled()
-def _weights(x, products, norms, odd, weights, t0, t1):  # type: ignore[no-untyped-def]
-    """Weights of the edges from frames t0..t1-1 to the right, lower and next neighbour."""
-    T, H, W, _ = products.shape
+def _weights(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
+    """Turn products with the right, lower and next neighbour into weights, in place."""
+    T, H, W = norms.shape
     for t in range(t0, t1):
         for family in range(3):
             t2, down, step = t + (family == TEMPORAL), int(family == BOTTOM), int(family == RIGHT)
@@ -182,39 +203,38 @@ def _weights(x, products, norms, odd, weights, t0, t1):  # type: ignore[no-untyp
                 continue
             if not (odd[t] or odd[t2]):
                 # A frame at a time; what stands at its edge is overwritten below.
-                later = down * W + step
-                n = H * W - later
-                dots = products[t2].reshape(-1)[4 * later + 1 + family :]
-                _divide(dots, norms[t].reshape(-1), norms[t2].reshape(-1)[later:], weights[family, t].reshape(-1)[:n])
+                n = H * W - down * W - step
+                theirs = norms[t2].reshape(-1)[H * W - n :]
+                _divide(products[family, t].reshape(-1)[:n], norms[t].reshape(-1)[:n], theirs)
                 continue
             for h in range(H - down):
                 for w in range(W - step):
-                    scale = norms[t, h, w] * norms[t2, h + down, w + step]
-                    cosine = _cosine(x, products, family, scale, t, h, w, t2, h + down, w + step)
-                    weights[family, t, h, w] = cosine
-        weights[RIGHT, t, :, W - 1] = np.nan
-        weights[BOTTOM, t, H - 1] = np.nan
+                    dot = np.float64(products[family, t, h, w])
+                    products[family, t, h, w] = _cosine(x, norms, dot, t, h, w, t2, h + down, w + step)
+        products[RIGHT, t, :, W - 1] = np.nan
+        products[BOTTOM, t, H - 1] = np.nan
         if t == T - 1:
-            weights[TEMPORAL, t] = np.nan
+            products[TEMPORAL, t] = np.nan
 
 
-def weights_of_products(source: Any, products: Array) -> tuple[Array, Array] | int:
-    """Weights and norms as :func:`neighbour_cosines` returns them, or the first token with a NaN or Inf.
+def weights_of_products(source: Any, products: Array, norms: Array) -> int | None:
+    """Turn products into weights, in place, and redo norms that float32 cannot hold; returns the first token with a NaN
+    or Inf, if any.
 
     Parameters
     ----------
     source : of the features, [T, H, W, d] (:func:`stgraph.kernels.cpu.rows.row_source`)
-    products : [T, H, W, 4] float32, of each token with itself, its left, upper and previous neighbour; whatever stands
-        where there is none
+    products : [3, T, H, W] float32, with the right, lower and next token; whatever stands where there is none
+    norms : [T, H, W] float64, roots of float32 squares
     """
-    T, H, W, _ = products.shape
-    weights, norms, odd = np.empty((3, T, H, W), np.float32), np.empty((T, H, W), np.float64), np.empty(T, np.bool_)
+    T, H, W = norms.shape
+    odd = np.empty(T, np.bool_)
     ranges = thread_ranges(T, H * W)
-    bad = [b for b in run_blocks(lambda r: int(_norms(source, products, norms, odd, *r)), ranges) if b >= 0]
+    bad = [b for b in run_blocks(lambda r: int(_odd_norms(source, norms, odd, *r)), ranges) if b >= 0]
     if bad:
         return bad[0]
-    run_blocks(lambda r: _weights(source, products, norms, odd, weights, *r), ranges)
-    return weights, norms
+    run_blocks(lambda r: _weights(source, products, norms, odd, *r), ranges)
+    return None
 
 
 def neighbour_cosines(x: Array) -> tuple[Array, Array]:
@@ -238,12 +258,18 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
     """
     T, H, W, _ = x.shape
     source = row_source(x)
-    lead, products = lead_of(source), np.empty((T, H, W, 4), np.float32)
-    run_blocks(lambda block: _products(source, lead, products, *block), _blocks(T, H))
-    found = weights_of_products(source, products)
-    if isinstance(found, int):
-        raise bad_token(found, H, W)
-    return found
+    lead, further = lead_of(source), columns_ahead(x)
+    weights, norms = np.empty((3, T, H, W), np.float32), np.empty((T, H, W), np.float64)
+    run_blocks(lambda block: _products(source, lead, further, weights, norms, *block), _blocks(T, H))
+    bad = weights_of_products(source, weights, norms)
+    if bad is not None:
+        raise bad_token(bad, H, W)
+    return weights, norms
+
+
+def columns_ahead(x: Array) -> int:
+    """How many columns ahead rows are asked for: the next brick's, further where rows are short."""
+    return 2 * -(-2 * EARLY // int(x.shape[3] * x.itemsize))
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stgraph.aliases import Array
-from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, weights_of_products
+from stgraph.kernels.cpu.neighbours import BOTTOM, RIGHT, TEMPORAL, _products, columns_ahead, weights_of_products
 from stgraph.kernels.cpu.rows import row_source
 from stgraph.kernels.cpu.threads import num_threads, run_blocks
 from stgraph.kernels.cpu.vector_loops import lead_of
@@ -21,17 +21,15 @@ class FrameCosines(NamedTuple):
     right, bottom : [H, W] float32, to the neighbours in the frame; NaN where it ends
     before : [H, W] float32, to the same position one frame before; NaN in the first frame
     norms : [H, W] float64
-    square : [H, W] float32, for the call with the next frame
     """
 
     right: Array
     bottom: Array
     before: Array
     norms: Array
-    square: Array
 
 
-def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | int:
+def next_frame_cosines(x: Array, norms_before: Array | None) -> FrameCosines | int:
     """The figures of the last frame of ``x``, or its first token with NaN or Inf (0 to H*W - 1).
 
     They are the bits that :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` gives for all frames at once: each
@@ -40,20 +38,19 @@ def next_frame_cosines(x: Array, square_before: Array | None) -> FrameCosines | 
     Parameters
     ----------
     x : [2, H, W, d], the frame before and the frame, or [1, H, W, d] for the first; float32, float16 or bfloat16
-    square_before : what this returned for the frame before; None for the first
+    norms_before : what this returned for the frame before; None for the first
     """
     n, H, W, _ = x.shape
     source, at = row_source(x), n - 1
     # The frame before comes along for its norms alone: its own edges come out as nonsense and are left out.
-    products = np.zeros((n, H, W, 4), np.float32)
-    if square_before is not None:
-        products[0, :, :, 0] = square_before
+    weights, norms = np.zeros((3, n, H, W), np.float32), np.zeros((n, H, W), np.float64)
+    if norms_before is not None:
+        norms[0] = norms_before
     parts = min(num_threads(), H)
     rows = [(H * i // parts, H * (i + 1) // parts) for i in range(parts)]
-    run_blocks(lambda h: _products(source, lead_of(source), products, at, n, *h), rows)
-    found = weights_of_products(source, products)
-    if isinstance(found, int):
-        return int(found - at * H * W)
-    weights, norms = found
+    run_blocks(lambda h: _products(source, lead_of(source), columns_ahead(x), weights, norms, at, n, *h), rows)
+    bad = weights_of_products(source, weights, norms)
+    if bad is not None:
+        return int(bad - at * H * W)
     before = weights[TEMPORAL, 0] if at else np.full((H, W), np.nan, np.float32)
-    return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at], products[at, :, :, 0])
+    return FrameCosines(weights[RIGHT, at], weights[BOTTOM, at], before, norms[at])

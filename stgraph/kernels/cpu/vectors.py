@@ -33,7 +33,7 @@ from stgraph.kernels.cpu.vector_loops import (
 
 # Columns of tokens whose products with their neighbours are summed side by side: what the registers hold.
 COLUMNS = 2 if LANES == 16 else 1
-_EARLY = 1024  # bytes of a row between what is summed and what is asked for
+EARLY = 1024  # bytes of a row between what is summed and what is asked for
 
 
 @intrinsic
@@ -73,7 +73,7 @@ def neighbour_sums(
 
         # Rows are asked for a little ahead: while the last channels are summed, the first of the rows that come next.
         size = flat.dtype.bitwidth // 8
-        early = builder.select(builder.icmp_signed("<", n, I64(_EARLY // size)), n, I64(_EARLY // size))
+        early = builder.select(builder.icmp_signed("<", n, I64(EARLY // size)), n, I64(EARLY // size))
         turn = builder.sub(n, early)
         turn = builder.sub(turn, builder.urem(builder.add(turn, lead), I64(LANES)))
         own = [moved(builder, row, early, size) for row in here[: 2 * columns]]
