@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,23 @@ def shown(notebook: Path) -> list[tuple[str, Any]]:
     """(kind, text) of every output; the text of what no library's version decides, with floats of three digits."""
     found: list[tuple[str, Any]] = []
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            text = "".join(data.get("text/plain") or output.get("text", ""))
+        for kind, text in in_whole_streams(cell.get("outputs", ())):
             own = not re.search("igraph|agree|share|kept", text)
-            kinds = sorted(data) or [output["output_type"]]
             plain = re.sub(r"\d+\.\d+", lambda m: f"{float(m[0]):.3f}", text)
-            found.append((" ".join(kinds), plain if own else None))
+            found.append((kind, plain if own else None))
+    return found
+
+
+def in_whole_streams(outputs: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(kind, text) of the outputs of one cell. What is printed arrives in as many parts as the kernel sends."""
+    found: list[tuple[str, str]] = []
+    for output in outputs:
+        data = output.get("data", {})
+        text = "".join(data.get("text/plain") or output.get("text", ""))
+        kind = " ".join(sorted(data) or [output["output_type"]])
+        if kind == "stream" and found and found[-1][0] == kind:
+            text = found.pop()[1] + text
+        found.append((kind, text))
     return found
 
 
