@@ -29,6 +29,7 @@ from stgraph.selection.st_simdiff.presets import ABLATION, ablation
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 RATIOS = (0.05, 0.1, 0.3, 0.5)
+RESUMED = ("dev.csv", "test.csv", "objectives.csv", "rankings-dev.csv", "densities.csv")  # from which a run goes on
 _COMPONENTS, _, _LEIDEN = DEFAULT_BACKENDS
 _BASE: Mapping[str, Any] = {"importance": "attention"}
 
@@ -150,7 +151,7 @@ QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-def study(out: Path, n_questions: int, progress: Progress | None = None) -> list[Path]:
+def study(out: Path, n_questions: int, progress: Progress | None = None, *, restart: bool = False) -> list[Path]:
     """Run everything, with every model, and return the files written.
 
     Parameters
@@ -158,9 +159,12 @@ def study(out: Path, n_questions: int, progress: Progress | None = None) -> list
     out : folder; rows that are there already are not computed again
     n_questions : at least so many of the dev videos, and of the test videos; the studies of objectives, rankings and
         densities ask at most as many
-    progress : called with a label and the share of the work done on dev, then on test
+    progress : called with a label and the share of the work done, on dev, on test, and in each further study
+    restart : delete the rows of earlier runs first
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in RESUMED if restart else ():
+        (out / name).unlink(missing_ok=True)
     common: dict[str, Any] = {"models": model_names(), "retain_ratios": RATIOS, "n_questions": n_questions}
     dev = run(
         ProbePlan(settings=tuple(threshold_settings()), videos="dev", **common), ProbeRows(out / "dev.csv"), progress

@@ -14,7 +14,7 @@ from stgraph.bench.tables.writing import write
 from stgraph.errors import InputError
 
 EVERY_S = 3.0  # between two saves; more where saving takes long, so that it takes a twentieth of the time at most
-REMEDY = "name another file with -o, or replace it with --restart"
+REMEDY = "name another output, or replace it with --restart"
 
 
 class RowFile:

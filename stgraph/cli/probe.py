@@ -74,8 +74,8 @@ def command(
         _probe(paper, asked, features, method, output=output, fmt=fmt, restart=restart, quiet=quiet)
         return
     named = {"preset": paper, "features": features, "weights": weights, "videos": videos, **method}
-    _refuse({**named, "output": output, "format": fmt, "restart": restart}, "--study has its own")
-    _study(study, n_questions or 2000, quiet)
+    _refuse({**named, "output": output, "format": fmt}, "--study has its own")
+    _study(study, n_questions or 2000, restart, quiet)
 
 
 def _probe(
@@ -121,7 +121,7 @@ def _probe(
         results.tell_row_file(output, len(rows), store)
 
 
-def _study(folder: Path, n_questions: int, quiet: bool) -> None:
+def _study(folder: Path, n_questions: int, restart: bool, quiet: bool) -> None:
     """Run the clustering study, writing to a folder."""
     from stgraph.errors import InputError
 
@@ -131,7 +131,7 @@ def _study(folder: Path, n_questions: int, quiet: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"cannot write into {folder}: it is not a folder; name one with --study")
     with results.resumable(f" from {folder}"), options.progress_bar(quiet) as progress:
-        made = study(folder, n_questions, progress)
+        made = study(folder, n_questions, progress, restart=restart)
     if not quiet:
         typer.echo("Wrote " + ", ".join(map(str, made)))
 

@@ -116,7 +116,7 @@ def test_rows_read_back_are_those_written(tmp_path: Path, fmt: str) -> None:
 def test_a_row_given_twice_is_refused_by_a_run_that_goes_on(tmp_path: Path) -> None:
     table = Table({"a": int, "b": float}, key=("a",))
     write(tmp_path / "a.csv", {"rows": [{"a": 1, "b": 0.5}, {"a": 2, "b": 0.5}, {"a": 1, "b": 0.7}]}, "csv")
-    with pytest.raises(InputError, match=r"a\.csv holds 1 rows twice \(the same a\); name another file with -o, or"):
+    with pytest.raises(InputError, match=r"a\.csv holds 1 rows twice \(the same a\); name another output, or"):
         RowFile(table, {}, tmp_path / "a.csv")
     assert len(RowFile(table, {}, tmp_path / "a.csv", restart=True)) == 0
 

@@ -141,7 +141,7 @@ def test_rows_of_another_model_or_version(
 ) -> None:
     target = done_before
     content = target.read_bytes()
-    remedy = "; name another file with -o, or replace it with --restart"
+    remedy = "; name another output, or replace it with --restart"
     assert refused(*arguments("some/other", task, "-o", str(target))) == (
         f"{target} holds rows of model {model}, this is some/other{remedy}"
     )

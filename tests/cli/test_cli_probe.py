@@ -16,7 +16,7 @@ from stgraph.bench.probe.rows import PROBE, ProbeRows, unpack
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.study import QUESTIONS, TAU_SIMS, chosen_thresholds, study, study_settings
 from stgraph.bench.tables.reading import read_rows
-from stgraph.errors import UnknownNameError
+from stgraph.errors import InputError, UnknownNameError
 from stgraph.selection.st_simdiff.presets import ABLATION
 
 STORED = Path(__file__).parents[1] / "data" / "probe_rows.csv"
@@ -117,7 +117,10 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "study_objectives", lambda out, progress, most: [out / f"objectives-{most}.csv"])
     monkeypatch.setattr(module, "study_rankings", lambda out, progress, most: [out / f"rankings-dev-{most}.csv"])
     monkeypatch.setattr(module, "study_densities", lambda out, progress, most: [out / f"densities-{most}.csv"])
-    made = study(tmp_path, 20)
+    (tmp_path / "dev.csv").write_text("of an earlier run")
+    with pytest.raises(InputError, match=r"dev\.csv .*; name another output, or replace it with --restart"):
+        study(tmp_path, 20)
+    made = study(tmp_path, 20, restart=True)
     assert [path.name for path in made] == [
         "dev.csv",
         "test.csv",

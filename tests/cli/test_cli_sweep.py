@@ -185,7 +185,7 @@ def test_a_file_of_something_else_is_left_alone(
     dump: str,
     tmp_path: Path,
 ) -> None:
-    hint = "; name another file with -o, or replace it with --restart"
+    hint = "; name another output, or replace it with --restart"
     target = tmp_path / "rows.csv"
     for text in ("my,own\n1,2\n", "my,own\n", "a thesis"):
         target.write_text(text)
@@ -214,7 +214,7 @@ def test_rows_of_another_version_or_a_broken_value(
     whole = target.read_text()
     target.write_text(whole.replace(",101,", ",x,").replace("lattice-components,tree,,full", "l,tree,z,full"))
     assert refused("sweep", dump, *FEW, "-o", str(target)).startswith(
-        f"cannot read {target}: row 1 holds a value that does not belong in its column; name another file"
+        f"cannot read {target}: row 1 holds a value that does not belong in its column; name another output"
     )
     target.write_text(whole)
     monkeypatch.setattr("stgraph.__version__", "9.9")
