@@ -25,7 +25,7 @@ from stgraph.selection.reasons import REASON_NAMES
 from stgraph.viz.pages import inline_page, report, view
 from stgraph.viz.pages.colouring import ALONE, community_colours
 from stgraph.viz.pages.frames import first_frames_of_shots, frame_pictures, telling_frames
-from stgraph.viz.pages.inline_page import ArrayPool, json_text
+from stgraph.viz.pages.inline_page import ArrayPool, asset, json_text
 from stgraph.viz.pages.shown import shown
 from stgraph.viz.pages.view import view_page
 
@@ -235,6 +235,9 @@ def test_the_page_of_the_sample_is_small() -> None:
     one, two = (len(page_of(tokens, made[:n]).encode()) for n in (1, 2))
     n_settings = len(compared_backends()) * len(USUAL_SPLITS)  # what ``stgraph view`` computes when nothing is said
     assert one + (n_settings - 1) * (two - one) < 12e6
+    written = sum(len(asset(name).encode()) for name in (*view.STYLES, *view.SCRIPTS, "view.html"))
+    gallery = Path(__file__).parents[2] / "docs" / "gallery.md"
+    assert not gallery.exists() or f"of which {written / 1000:.0f} kB are code and style" in gallery.read_text()
 
 
 @pytest.mark.parametrize(
