@@ -11,6 +11,8 @@ import numpy as np
 from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError, MissingSignalError
+from stgraph.grid import TokenGrid
+from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice, keep_everything
 from stgraph.selection.finite import check_features
@@ -130,6 +132,21 @@ class FitPrune(FittedMethod):
         order = np.argsort(-(scaled % total), kind="stable")
         found[order[: n - n_keep - int(found.sum())]] += 1
         return dict(zip(table, found.tolist(), strict=True))
+
+    def _cuts(self, n: int, n_keep: int) -> tuple[tuple[int, int], ...]:
+        """(first layer that sees fewer, tokens left) of each deletion."""
+        left, found = n, []
+        for layer, count in self._deleted(n, n_keep).items():
+            left = max(1, left - count)
+            found.append((layer + 1, left))
+        return tuple(found)
+
+    def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
+        """K; for a mean over the layers the smallest that reaches it."""
+        if budget.measured != "layers" or not self.exact_count:
+            return budget.count(grid)
+        n = grid.n_nodes
+        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self._cuts(n, n_keep))
 
     def stages(self) -> tuple[Stage, ...]:
         """Behind each layer that deletes, by its attention and no other."""

@@ -137,6 +137,28 @@ def test_the_table_of_fitprune() -> None:
     assert found.account.per_layer == per_layer
 
 
+def test_fitprune_measured_over_the_layers() -> None:
+    """The authors' own meaning of a ratio; of their 576 tokens, the mean that their table has leaves as many as it."""
+    for case in MODEST[::3]:
+        tokens = case.tokens()
+        n = tokens.grid.n_nodes
+        for ratio in (0.3, 0.5, 0.9, 1.0):
+            chosen = selector("fitprune", retain_ratio=ratio, measured="layers")
+            found = chosen.select(tokens)
+            assert len(found) == chosen.count(tokens.grid)
+            assert sum(found.account.per_layer) >= 32 * Fraction(str(ratio)) * n
+            if len(found) > 1:
+                fewer = selector("fitprune", n_keep=len(found) - 1).select(tokens)
+                assert sum(fewer.account.per_layer) < 32 * Fraction(str(ratio)) * n
+    theirs = selector("fitprune", n_keep=127, deletions=TABLE)._cuts(576, 127)
+    ends = [*(layer for layer, _ in theirs[1:]), 32]
+    seen = 576 * theirs[0][0] + sum(left * (end - at) for (at, left), end in zip(theirs, ends, strict=True))
+    tokens = VideoTokens.from_array(np.ones((1, 24, 24, 4), np.float32))
+    assert selector("fitprune", retain_ratio=Fraction(seen, 32 * 576), measured="layers").count(tokens.grid) == 127
+    with pytest.raises(InputError, match="measured over 32 layers, cannot be met by cutting from layer 1 on"):
+        selector("fitprune", retain_ratio=0.03, measured="layers").select(synthetic_signals(tokens))
+
+
 def test_fitprune_keeps_what_is_attended_to() -> None:
     """The tokens of largest product stay; UniPruneBench's port keeps those of smallest."""
     tokens = CASES[16].tokens()
