@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -114,6 +115,13 @@ def test_imports_point_one_way(module: str) -> None:
     for imported in imports(module):
         assert layer(imported) <= rank, f"stgraph.{module} imports stgraph.{imported}, which comes later in LAYERS"
         assert (top(module), top(imported)) not in NEVER, f"stgraph.{module} must not import stgraph.{imported}"
+
+
+def test_rows_are_read_and_written_in_one_place() -> None:
+    found = {
+        module for module, path in MODULES.items() if re.search(r"^\s*import csv$", path.read_text(), re.MULTILINE)
+    }
+    assert found == {"bench.tables.reading", "bench.tables.writing"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

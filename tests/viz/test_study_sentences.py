@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from study_cells import Numbers, bold, ends, less, lines, spread, value, values
+from study_cells import STUDY, Numbers, bold, ends, less, lines, spread, value, values
+
+from stgraph.bench.tables.reading import read_tables
+from stgraph.viz.markdown import real_features
+from stgraph.viz.markdown.objectives import NAMES
 
 ROOT = Path(__file__).parents[2]
 CLUSTERING, OBJECTIVES, README = "docs/what-clustering-changes.md", "docs/objectives.md", "README.md"
@@ -215,6 +219,42 @@ def test_sentence_tells_the_numbers_of_the_tables(page: str, sentence: str, numb
     decimals = len(told[0].partition(".")[2])
     rounding = 1.01 * 10.0**-decimals if decimals else 0.01  # differences of rounded cells may round anew
     assert [float(number) for number in told] == pytest.approx(numbers(), abs=rounding)
+
+
+def spread_of(kind: str, objective: str) -> list[float]:
+    """Largest less smallest fidelity over the thresholds, by ranking and ratio; the cells of the table, not rounded."""
+    rows = read_tables(STUDY / "real-features.csv")["rows"]
+    dump = next(dump for dump, name in real_features.KINDS.items() if name == kind)
+    backend = next(backend for backend, name in NAMES.items() if name == objective)
+    curves = (
+        real_features.curve(rows, dump, backend, ratio, ranking)
+        for ranking in real_features.RANKINGS
+        for ratio in (0.1, 0.3)
+    )
+    return [spread(one.values()) for one in curves]
+
+
+def test_density_is_flatter_where_the_page_says_so() -> None:
+    text = " ".join((ROOT / CLUSTERING).read_text(encoding="utf-8").split())
+    (told,) = re.findall(f"by a factor of {N} to {N} in seven of the eight settings", text)
+    flatter = {
+        (kind, i): none / cpm
+        for kind in KINDS[:2]
+        for i, (none, cpm) in enumerate(zip(spread_of(kind, NONE), spread_of(kind, CPM), strict=True))
+    }
+    assert flatter.pop((KINDS[0], 0)) < 1
+    assert ends(flatter.values()) == pytest.approx([float(number) for number in told], abs=0.051)
+    network = zip(spread_of(KINDS[2], NONE), spread_of(KINDS[2], CPM), strict=True)
+    assert sum(none - cpm > 0.001 for none, cpm in network) == 1
+
+
+def test_segmentation_leads_where_the_page_says_so() -> None:
+    for kind in KINDS:
+        found = {name: values(CLUSTERING, "real-curve-0.3", kind, name) for name in NAMES.values()}
+        segments = found.pop("segmentation")
+        passed = [i for i, one in enumerate(segments) if max(line[i] for line in found.values()) > one]
+        assert passed == ([0, 3, 4] if kind == KINDS[2] else [])
+        assert kind != KINDS[2] or [name for name, line in found.items() if line[0] > segments[0]] == [CPM]
 
 
 def test_objectives_hardly_differ_at_a_threshold_chosen_well() -> None:
