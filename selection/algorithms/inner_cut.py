@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from stgraph.devices import to_host
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.attention_cut import AttentionCut
+from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice, keep_everything, over_rows
 from stgraph.selection.finite import check_features
@@ -67,13 +67,12 @@ class InnerCut(AttentionCut, FittedMethod):
         """K, or for a mean over the layers the smallest count that reaches it."""
         if budget.measured != "layers":
             return budget.count(grid)
-        n, wanted = grid.n_nodes, budget.ratio(grid) * grid.n_nodes
-        low, high = 1, n
-        while low < high:
-            middle = (low + high) // 2
-            total = self.layer * self._n_merged(n, middle) + (self.n_layers - self.layer) * middle
-            low, high = (low, middle) if Fraction(total, self.n_layers) >= wanted else (middle + 1, high)
-        return low
+        n = grid.n_nodes
+
+        def cuts(n_keep: int) -> tuple[tuple[int, int], ...]:
+            return ((self.layer, n_keep),)
+
+        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, cuts, lambda n_keep: self._n_merged(n, n_keep))
 
     @abstractmethod
     def their_count(self, n: int) -> int:

@@ -37,21 +37,28 @@ def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
     return found
 
 
-def fewest_for_mean(n: int, ratio: Fraction, n_layers: int, cuts: Callable[[int], Sequence[tuple[int, int]]]) -> int:
+def fewest_for_mean(
+    n: int,
+    ratio: Fraction,
+    n_layers: int,
+    cuts: Callable[[int], Sequence[tuple[int, int]]],
+    entering: Callable[[int], int] | None = None,
+) -> int:
     """The smallest K whose mean over the layers is at least ``ratio`` of ``n`` tokens.
 
     Parameters
     ----------
     cuts : maps K to (first layer that sees fewer tokens, tokens left) for each cut, the last leaving K; ascending in K
+    entering : maps K to the tokens that enter the first layer; None for all ``n``
 
     Raises
     ------
     InputError
-        the layers before the first cut alone exceed the budget
+        the layers before the first cut alone exceed the budget, where all tokens enter
     """
     wanted, first = ratio * n, cuts(1)[0][0]
     least = Fraction(first * n, n_layers)
-    if wanted <= least:
+    if entering is None and wanted <= least:
         raise InputError(
             f"retain ratio {float(ratio):g}, measured over {n_layers} layers, cannot be met by cutting from layer "
             f"{first} on: the layers before alone cost {float(least / n):.3f}. Raise it, or measure 'kept'"
@@ -61,6 +68,7 @@ def fewest_for_mean(n: int, ratio: Fraction, n_layers: int, cuts: Callable[[int]
         middle = (low + high) // 2
         found = cuts(middle)
         ends = [*(layer for layer, _ in found[1:]), n_layers]
-        total = first * n + sum(left * (end - at) for (at, left), end in zip(found, ends, strict=True))
+        total = first * (n if entering is None else entering(middle))
+        total += sum(left * (end - at) for (at, left), end in zip(found, ends, strict=True))
         low, high = (low, middle) if Fraction(total, n_layers) >= wanted else (middle + 1, high)
     return low

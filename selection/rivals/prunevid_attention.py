@@ -11,6 +11,8 @@ import numpy as np
 from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import over_rows
 from stgraph.selection.finite import check_features
@@ -94,10 +96,24 @@ class PruneVidAttention(PruneVid):
         over = over_rows(whole.merge, rows, view.grid.n_tokens)
         return Waiting(self.stages()[-1], rows[whole.nodes], resume, over, positions="compact")
 
+    def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
+        """K, or for a mean over the layers the smallest count that reaches it."""
+        if budget.measured != "layers" or not self.exact_count:
+            return budget.count(grid)
+        n = grid.n_nodes
+
+        def cuts(n_keep: int) -> tuple[tuple[int, int], ...]:
+            return ((self.prune_layer, n_keep),)
+
+        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, cuts, lambda n_keep: self._n_merged(n, n_keep))
+
+    def _n_merged(self, n: int, n_keep: int) -> int:
+        """Number of ``n`` tokens that merging leaves if the cut leaves ``n_keep``."""
+        return min(n, ceil(n_keep / exact_ratio(self.alpha, "alpha")))
+
     def _merged(self, tokens: VideoTokens, n_keep: int) -> tuple[Merged, dict[str, Any], list[str]]:
         """All tokens after merging, for a cut that leaves ``n_keep``."""
-        n_merged = min(tokens.grid.n_nodes, ceil(n_keep / exact_ratio(self.alpha, "alpha")))
-        return self.merged(tokens, n_merged if self.exact_count else None)
+        return self.merged(tokens, self._n_merged(tokens.grid.n_nodes, n_keep) if self.exact_count else None)
 
     def _cut(self, merged: Merged, report: dict[str, Any], scores: Array, n_keep: int) -> tuple[Choice, list[str]]:
         """The merged tokens with the largest scores ([n] by node) in each group, and departures from the authors."""

@@ -119,3 +119,28 @@ def test_a_budget_is_checked() -> None:
         Budget(0.3, newlines="yes")
     with pytest.raises(InputError, match=r"0\.05, measured over 28 layers, cannot be met by pruning at layer 2"):
         stgraph.selector("fastv", retain_ratio=0.05, measured="layers").count(TokenGrid(*SHAPE))
+
+
+INSIDE = (
+    *("fastv", "dart", "fitprune", "pyramiddrop", "sparsevlm"),
+    *("prunevid-attention", "flashvid-attention", "holitom-attention"),
+)
+
+
+@pytest.mark.parametrize("ratio", [0.42, 0.6, 0.97])
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_mean_over_the_layers_is_met_by_the_fewest_tokens(name: str, ratio: float) -> None:
+    tokens = synthetic_signals(VideoTokens.from_array(synthetic_tokens(6, 5, 5, 12, seed=1)))
+    chosen = stgraph.selector(name, retain_ratio=ratio, measured="layers")
+    kept = chosen.select(tokens)
+    assert len(kept) == chosen.count(tokens.grid)
+    assert kept.account.mean_over_layers >= ratio * 150
+    fewer = stgraph.selector(name, n_keep=len(kept) - 1).select(tokens)
+    assert fewer.account.mean_over_layers < ratio * 150
+
+
+def test_these_are_all_that_cut_inside() -> None:
+    made = {name: stgraph.selector(name, n_keep=1) for name in stgraph.selectors()}
+    inside = {name for name, one in made.items() if getattr(one, "prune_layer", 0)}
+    assert inside - set(INSIDE) == {"framefusion-attention", "st-simdiff-released"}  # counts of their own
+    assert set(INSIDE) <= inside
