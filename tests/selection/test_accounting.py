@@ -142,5 +142,5 @@ def test_a_mean_over_the_layers_is_met_by_the_fewest_tokens(name: str, ratio: fl
 def test_these_are_all_that_cut_inside() -> None:
     made = {name: stgraph.selector(name, n_keep=1) for name in stgraph.selectors()}
     inside = {name for name, one in made.items() if getattr(one, "prune_layer", 0)}
-    assert inside - set(INSIDE) == {"framefusion-attention", "st-simdiff-released"}  # counts of their own
+    assert inside - set(INSIDE) == {"framefusion-attention"}  # whose merges go on from layer to layer
     assert set(INSIDE) <= inside
