@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import vlm_contract as contract
 import vlm_oracle
+from encoder_oracle import eager_signals, seen
+from vlm_levels import hidden_run
 from vlm_models import FRAMES, IMAGE, TEXT, VIDEO, Case, finished, noise, padded, row_of, torch, transformers
 
+import stgraph
 from stgraph.vlm.checkpoints.modeling_llava_video import LlavaVideoForConditionalGeneration
 from stgraph.vlm.checkpoints.modeling_nvila import NvilaConfig, NvilaForConditionalGeneration
 
@@ -74,18 +78,18 @@ def llava_video(newlines: str, batch: int) -> NewlineCase:
 
 
 @cache
-def nvila_model(downsample: int, frames: int) -> Any:
+def nvila_model(downsample: int, frames: int, patches: int) -> Any:
     kinds = dict(nvila_downsample=downsample, nvila_scales=3, nvila_pool=[frames, 1, 1], nvila_newline_ids=[3])
-    return finished(NvilaForConditionalGeneration(NvilaConfig(**options(7), **kinds)))
+    return finished(NvilaForConditionalGeneration(NvilaConfig(**options(patches), **kinds)))
 
 
-def nvila(downsample: int, frames: int, batch: int) -> NewlineCase:
-    side = -(-7 // downsample)
+def nvila(downsample: int, frames: int, batch: int, patches: int = 7) -> NewlineCase:
+    side = -(-patches // downsample)
     T = 2 * FRAMES // frames
     rows = [row_of([[VIDEO] * (T * (side * side + 1))], b) for b in range(batch)]
-    inputs = {**padded(rows), "pixel_values_videos": noise(batch, 2 * FRAMES, 3, 56, 56)}
+    inputs = {**padded(rows), "pixel_values_videos": noise(batch, 2 * FRAMES, 3, 8 * patches, 8 * patches)}
     grids = [(T, side, side)] * batch
-    return NewlineCase(nvila_model(downsample, frames), inputs, grids, VIDEO, newlines="frame")
+    return NewlineCase(nvila_model(downsample, frames, patches), inputs, grids, VIDEO, newlines="frame")
 
 
 MADE = {
@@ -94,11 +98,33 @@ MADE = {
     "nvila video": lambda batch: nvila(2, 4, batch),
     "nvila lite": lambda batch: nvila(3, 1, batch),
 }
+WITH_SIGNALS = {
+    **{name: made for name, made in MADE.items() if name.startswith("llava_video")},
+    "nvila": lambda batch: nvila(2, 1, batch, 6),
+    "nvila lite": lambda batch: nvila(3, 1, batch, 6),
+}
+
+
+def cut_between_layers_is_as_if_hidden(case: NewlineCase) -> None:
+    with vlm_oracle.seen_by_text_model(case) as plain:
+        case.model.generate(**case.inputs, **contract.GREEDY)
+    selector = stgraph.selector("fastv", retain_ratio=0.4, n_layers=4)
+    with stgraph.compress(case.model, selector) as stats:
+        out = case.model.generate(**case.inputs, **contract.GREEDY)
+    keep = kept_columns(case, stats)
+    positions = vlm_oracle.positions_of(plain)
+    logits = hidden_run(case, {2: keep}, out.sequences[:, :-1], positions).logits[:, keep.shape[1] - 1 :]
+    assert (torch.stack(out.logits, 1) - logits).abs().max() < 1e-5
+    for video in stats.videos:
+        assert video.account.per_layer == [video.n_visual] * 2 + [video.n_kept] * 2
+
+
 CHECKS = {
     "r = 1": contract.everything_kept_is_bit_identical,
     "as masked": lambda case: contract.dropped_tokens_are_as_if_masked(case, kept_columns),
     "forward": lambda case: contract.forward_alone_is_as_if_masked(case, kept_columns),
     "probe": lambda case: contract.the_probe_is_eager_attention(case, 2),
+    "inside": cut_between_layers_is_as_if_hidden,
 }
 
 
@@ -108,3 +134,42 @@ CHECKS = {
 def test_the_contract(family: str, check: str, batch: int) -> None:
     CHECKS[check](MADE[family](batch))
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("family", WITH_SIGNALS)
+def test_encoder_signals_are_those_of_eager_attention(family: str, batch: int) -> None:
+    """The towers are SigLIP's, as in LLaVA-OneVision."""
+    case = WITH_SIGNALS[family](batch)
+    found, logits = seen(case, "llava_onevision", every=1)
+    expected = eager_signals(case, "llava_onevision")
+    assert len(found) == len(expected) == batch
+    for tokens, video in zip(found, expected, strict=True):
+        assert set(tokens.signals) == set(video) >= {"enc_recv_attn", "enc_features"}
+        for name, x in video.items():
+            assert tokens.signals[name].shape == x.shape
+            assert np.abs(tokens.signals[name] - x).max() < 1e-6 * max(1, np.abs(x).max()), name
+    with torch.no_grad():
+        assert torch.equal(logits, case.model(**case.inputs).logits)
+
+
+METHODS: dict[str, dict[str, Any]] = {  # of the paper's tables 1 and 2
+    "fastv": {},
+    "fastervlm": {"attention": "received"},
+    "visionzip": {"attention": "received"},
+    "framefusion-attention": {"n_layers": 4, "tau": 0.9},
+    "st-simdiff": {},
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("family", WITH_SIGNALS)
+def test_the_paper_s_methods_run(family: str, name: str) -> None:
+    case = WITH_SIGNALS[family](2)
+    with stgraph.compress(case.model, stgraph.selector(name, retain_ratio=0.3, **METHODS[name])) as stats:
+        case.model(**case.inputs)
+    for video in stats.videos:
+        n_kept, layers = -(-3 * video.n_visual // 10), video.account.per_layer
+        assert video.n_kept == n_kept == layers[-1]
+        assert (layers[0] > n_kept) == (name in ("fastv", "framefusion-attention"))
