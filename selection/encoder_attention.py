@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +15,6 @@ from stgraph.selection.method import Method
 from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
 
-SOURCES = {"cls": "enc_cls_attn", "received": "enc_recv_attn"}
 RECEIVED = "ranks by the attention each patch receives; the authors take the CLS token's"
 
 
@@ -30,15 +31,21 @@ class ByEncoderAttention(Method):
     attention: str = "cls"
 
     also: ClassVar[frozenset[str]] = frozenset()  # signals that are needed beside the attention
+    sources: ClassVar[Mapping[str, str]] = MappingProxyType({"cls": "enc_cls_attn", "received": "enc_recv_attn"})
 
     def __post_init__(self) -> None:
-        if self.attention not in SOURCES:
-            raise InputError(f"attention is {self.attention!r}; it must be one of {', '.join(SOURCES)}")
+        if self.attention not in self.sources:
+            raise InputError(f"attention is {self.attention!r}; it must be one of {', '.join(self.sources)}")
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]
         """The attention, and any further signals."""
-        return self.also | {SOURCES[self.attention]}
+        return self.also | {self.source}
+
+    @property
+    def source(self) -> str:
+        """The signal of the attention."""
+        return self.sources[self.attention]
 
     def ranked_by(self, tokens: VideoTokens) -> Array:
         """[T, P] float32: the attention of each token, mean over heads.
@@ -48,15 +55,16 @@ class ByEncoderAttention(Method):
         MissingSignalError, GridError, InputError
             the signal is missing, or cannot be mapped to the tokens
         """
-        name = SOURCES[self.attention]
-        saved = tokens.signal(name, self.name)
-        return on_lattice(tokens, saved.mean(axis=1, dtype=np.float32) if self.attention == "cls" else saved, name)
+        saved = tokens.signal(self.source, self.name)
+        over_heads = saved.mean(axis=1, dtype=np.float32) if saved.ndim == 3 else saved
+        return on_lattice(tokens, over_heads, self.source)
 
     def n_patches(self, tokens: VideoTokens) -> int:
         """Encoder patches per frame."""
-        return int(tokens.signals[SOURCES[self.attention]].shape[-1])
+        return int(tokens.signals[self.source].shape[-1])
 
-    def closeness(self, tokens: VideoTokens, *, merges: bool = False) -> str:
-        """The exactness of a choice by this attention, see :func:`stgraph.selection.signals.encoder_grid.exactness`."""
+    def closeness(self, tokens: VideoTokens, *reasons: str, merges: bool = False) -> str:
+        """The exactness of a choice by this attention that departs for further ``reasons``, see
+        :func:`stgraph.selection.signals.encoder_grid.exactness`."""
         others = [RECEIVED] if self.attention == "received" else []
-        return exactness(tokens, self.n_patches(tokens), *others, merges=merges)
+        return exactness(tokens, self.n_patches(tokens), *others, *reasons, merges=merges)

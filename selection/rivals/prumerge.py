@@ -3,7 +3,9 @@ them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -11,17 +13,18 @@ import numpy as np
 from stgraph.aliases import Array
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
+from stgraph.selection.encoder_attention import ByEncoderAttention
 from stgraph.selection.method import Choice, FittedMethod
 from stgraph.selection.reasons import ATTENTION, CONTEXT, SAMPLE
 from stgraph.selection.rivals.fastervlm import attention_kept
-from stgraph.selection.signals.encoder_grid import exactness, on_lattice
+from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
 
 NEIGHBOURS = 32  # most similar tokens added to a kept one
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruMerge(FittedMethod):
+class PruMerge(ByEncoderAttention, FittedMethod):
     """LLaVA-PruMerge (arXiv 2403.15388; ``llava/model/multimodal_encoder/clip_encoder.py``): in every frame, the tokens
     with the most CLS attention. Each adds its min(32, P - 1) most similar others (cosine of keys), weighted by their
     attention, without normalisation. All dropped tokens form one extra token, their attention-weighted sum, at the
@@ -32,6 +35,7 @@ class PruMerge(FittedMethod):
 
     Attributes
     ----------
+    attention : see :class:`stgraph.selection.encoder_attention.ByEncoderAttention`; the authors' is of all heads as one
     exact_count : False keeps each frame's attention outliers, above Q3 + 1.5 IQR, and the extra token
     """
 
@@ -39,7 +43,8 @@ class PruMerge(FittedMethod):
     paper: ClassVar[str] = "LLaVA-PruMerge, ICCV 2025"
     on_gpu: ClassVar[bool] = True
     quadratic: ClassVar[bool] = True
-    requires: ClassVar[frozenset[str]] = frozenset({"prumerge_cls_attn", "enc_keys_full"})
+    also: ClassVar[frozenset[str]] = frozenset({"enc_keys_full"})
+    sources: ClassVar[Mapping[str, str]] = MappingProxyType({"cls": "prumerge_cls_attn", "received": "enc_recv_attn"})
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """In each frame, the tokens of :meth:`ranked` and :meth:`sampled`, merged with their neighbours, and the extra
@@ -47,7 +52,7 @@ class PruMerge(FittedMethod):
         from stgraph.kernels.cpu.threads import run_blocks
 
         T, P = tokens.grid.T, tokens.grid.H * tokens.grid.W
-        attention = on_lattice(tokens, tokens.signal("prumerge_cls_attn", self.name), "prumerge_cls_attn")
+        attention = self.ranked_by(tokens)
         keys = on_lattice(tokens, tokens.signal("enc_keys_full", self.name), "enc_keys_full")
         counts = per_frame_counts(n_keep, T).tolist()
         n_outliers = outlier_counts(attention)
@@ -79,7 +84,7 @@ class PruMerge(FittedMethod):
             reason.reshape(-1)[nodes],
             attention.reshape(-1)[nodes],
             merge=assignment(nodes, kept, members, np.concatenate([part[2] for part in frames]), T * P),
-            exactness=exactness(tokens, tokens.signals["prumerge_cls_attn"].shape[1], *self._fitted(), merges=True),
+            exactness=self.closeness(tokens, *self._fitted(), merges=True),
             report={
                 "n_outliers": int(n_outliers.sum()),
                 "n_ranked": int(np.count_nonzero(reason == ATTENTION)),

@@ -11,7 +11,7 @@ from stgraph.aliases import Array
 from stgraph.errors import GridError
 from stgraph.selection.assignment import assignment
 from stgraph.selection.budget import Budget, per_frame_counts
-from stgraph.selection.encoder_attention import SOURCES, ByEncoderAttention
+from stgraph.selection.encoder_attention import ByEncoderAttention
 from stgraph.selection.method import Choice
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.rivals.fastervlm import attention_kept, most_attended
@@ -88,7 +88,7 @@ class VisionZip(ByEncoderAttention):
         e = self.n_patches(tokens)
         if keys.shape[1] not in (e, e + 1):
             raise GridError(
-                f"signal 'enc_keys_mean' has {keys.shape[1]} keys per frame, but {SOURCES[self.attention]!r} {e} "
+                f"signal 'enc_keys_mean' has {keys.shape[1]} keys per frame, but {self.source!r} {e} "
                 f"patches; expected {e}, or {e + 1} with the CLS token's key first"
             )
         return on_lattice(tokens, keys[:, keys.shape[1] - e :], "enc_keys_mean")

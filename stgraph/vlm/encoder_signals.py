@@ -10,7 +10,7 @@ OF_CLS = ("enc_cls_attn", "prumerge_cls_attn")  # they need a CLS token
 ATTENTION_SIGNALS = (*OF_CLS, "enc_recv_attn", "enc_keys_mean", "enc_keys_full")
 ENCODER_SIGNALS = (*ATTENTION_SIGNALS, "enc_features")
 
-CHUNK = 256  # queries at a time: heads x CHUNK x L float32 values are alive
+CHUNK = 128  # queries at a time: their scores and weights are alive, 2 x heads x CHUNK x L float32 values
 
 
 def attention_signals(signals: Any, query: Any, key: Any, scale: float, mask: Any = None) -> dict[str, Any]:
@@ -60,8 +60,9 @@ def received(query: Any, key: Any, scale: float, mask: Any = None) -> Any:
         keys = _for_heads(query, key[one]).float()
         seen = None if mask is None else mask[one] if len(mask) == B else mask
         for start in range(0, L, CHUNK):
-            rows = _probabilities(query[one, :, start : start + CHUNK], keys, scale, _rows(seen, start, CHUNK))
-            found[b] += rows.sum((0, 1, 2))
+            some = query[one, :, start : start + CHUNK]
+            # Not named: the weights of one chunk would be alive beside the scores of the next.
+            found[b] += _probabilities(some, keys, scale, _rows(seen, start, CHUNK)).sum((0, 1, 2))
     return found / (heads * L)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -178,11 +179,13 @@ def test_visionzip_adds_the_mean_of_the_joined(n_keep: int) -> None:
     assert joined.any(axis=0).sum() == joined.sum() == expected.sum()
 
 
-@pytest.mark.parametrize("name", ["fastervlm", "vispruner", "visionzip"])
+@pytest.mark.parametrize("name", NAMES)
 def test_received_attention_stands_in_for_that_of_a_cls_token(name: str) -> None:
     tokens = video()
     attention = tokens.signals["enc_cls_attn"].mean(axis=1, dtype=np.float32)
-    signals = {key: x for key, x in tokens.signals.items() if key != "enc_cls_attn"} | {"enc_recv_attn": attention}
+    if name.startswith("prumerge"):
+        attention = tokens.signals["prumerge_cls_attn"]
+    signals = {key: x for key, x in tokens.signals.items() if "cls_attn" not in key} | {"enc_recv_attn": attention}
     towered = VideoTokens(tokens.features, tokens.grid, signals, tokens.metadata)
     theirs, ours = select(name, tokens, 0.4), select(name, towered, 0.4, attention="received")
     assert ours.indices.tolist() == theirs.indices.tolist()
@@ -190,8 +193,9 @@ def test_received_attention_stands_in_for_that_of_a_cls_token(name: str) -> None
     reason = "ranks by the attention each patch receives; the authors take the CLS token's"
     assert reason in ours.exactness
     assert reason not in theirs.exactness
-    assert stgraph.selector(name, retain_ratio=0.4, attention="received").requires.isdisjoint({"enc_cls_attn"})
-    with pytest.raises(MissingSignalError, match=f"{name} needs the signal 'enc_recv_attn'"):
+    needed = stgraph.selector(name, retain_ratio=0.4, attention="received").requires
+    assert needed.isdisjoint({"enc_cls_attn", "prumerge_cls_attn"})
+    with pytest.raises(MissingSignalError, match=rf"{re.escape(name)} needs the signal 'enc_recv_attn'"):
         others = {key: x for key, x in signals.items() if key != "enc_recv_attn"}
         select(name, VideoTokens(tokens.features, tokens.grid, others), 0.4, attention="received")
     with pytest.raises(InputError, match="attention is 'max'; it must be one of cls, received"):

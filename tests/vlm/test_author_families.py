@@ -155,6 +155,7 @@ def test_encoder_signals_are_those_of_eager_attention(family: str, batch: int) -
 
 METHODS: dict[str, dict[str, Any]] = {  # of the paper's tables 1 and 2
     "fastv": {},
+    "prumerge": {"attention": "received"},
     "fastervlm": {"attention": "received"},
     "visionzip": {"attention": "received"},
     "framefusion-attention": {"n_layers": 4, "tau": 0.9},

@@ -37,10 +37,9 @@ from stgraph.vlm.stats import Stats
 
 GREEDY = dict(max_new_tokens=4, do_sample=False)
 OF_RECEIVED = ("holitom", "flashvid")
-OF_CLS_TOKEN = ("fastervlm", "vispruner", "visionzip", "prumerge", "prumerge+")
-PORTED = ("fastervlm", "vispruner", "visionzip")  # with attention="received"
+OF_CLS_TOKEN = ("fastervlm", "vispruner", "visionzip", "prumerge", "prumerge+")  # or with attention="received"
 LIVE: list[tuple[str, str, dict[str, Any]]] = [(family, name, {}) for family in FAMILIES for name in OF_RECEIVED]
-LIVE += [(family, name, {"attention": "received"}) for family in CASES for name in PORTED]
+LIVE += [(family, name, {"attention": "received"}) for family in CASES for name in OF_CLS_TOKEN]
 LIVE += [(family, name, {}) for family in FAMILIES if OF_CLS[0] in signals_of(family) for name in OF_CLS_TOKEN]
 
 

@@ -38,7 +38,7 @@ def test_runs_where_its_authors_put_it(family: str, method: str) -> None:
     if reads_tower and family not in CLS:
         with pytest.raises(MissingSignalError):
             run(case, name)
-        if method == "PruMerge" or family not in TOWERS:
+        if family not in TOWERS:
             return
         how = {"attention": "received"}
     for video in run(case, name, **how):
