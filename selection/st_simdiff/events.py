@@ -49,15 +49,20 @@ def event_tokens(graph: TokenGraph, tau_diff: float | str = 0.2) -> Any:
 
 def find_events(graph: TokenGraph, tau_diff: float | str) -> tuple[Any, Any]:
     """:func:`event_tokens` and :func:`event_threshold`; on a GPU, a percentile threshold is a scalar on the device."""
+    return changes(graph, tau_diff)[1:]
+
+
+def changes(graph: TokenGraph, tau_diff: float | str) -> tuple[Any, Any, Any]:
+    """:func:`temporal_difference` and what :func:`find_events` finds, at once."""
     percentile = parse_tau_diff(tau_diff)
     temporal = graph.temporal_similarity
     if graph.grid.T == 1:
-        return full(graph.n_nodes, False, "bool", like=temporal), None
+        return temporal_difference(graph), full(graph.n_nodes, False, "bool", like=temporal), None
     kernel = kernels_for(temporal, "differences")
     if percentile is None:
-        return kernel.below(temporal, float(tau_diff)), float(tau_diff)
-    bound = kernel.percentile(temporal, percentile)
-    return kernel.beyond(temporal, bound), 1.0 - bound
+        return *kernel.below(temporal, float(tau_diff)), float(tau_diff)
+    bound, threshold = kernel.percentile(temporal, percentile)
+    return *kernel.beyond(temporal, bound), threshold
 
 
 def parse_tau_diff(tau_diff: float | str) -> float | None:

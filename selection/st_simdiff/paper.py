@@ -21,7 +21,7 @@ from stgraph.selection.result import Selection
 from stgraph.selection.signals.attention import SHALLOW_LAYER
 from stgraph.selection.st_simdiff.analysis import Analysis, Reduced
 from stgraph.selection.st_simdiff.centrality import centrality
-from stgraph.selection.st_simdiff.events import find_events, parse_tau_diff, temporal_difference
+from stgraph.selection.st_simdiff.events import changes, find_events, parse_tau_diff, temporal_difference
 from stgraph.selection.st_simdiff.importance import (
     NEUTRAL,
     by_attention,
@@ -158,12 +158,12 @@ class StSimDiff(RankedMethod):
         )
         central = timed("centrality", lambda: centrality(tokens, built, partition))
 
-        def changes() -> tuple[Any, tuple[Any, Any]]:
+        def found_changes() -> tuple[Any, Any, Any]:
             if self.events:
-                return temporal_difference(built), find_events(built, self.tau_diff)
-            return temporal_difference(built), (full(built.n_nodes, False, "bool", like=central), None)
+                return changes(built, self.tau_diff)
+            return temporal_difference(built), full(built.n_nodes, False, "bool", like=central), None
 
-        difference, (events, threshold) = timed("events", changes)
+        difference, events, threshold = timed("events", found_changes)
         return Analysis(tokens, built, partition, central, difference, events, threshold, seconds)
 
     @property

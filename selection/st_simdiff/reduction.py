@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from stgraph.devices import counts
 from stgraph.kernels import kernels_for
 
 
@@ -25,8 +24,6 @@ def reduce_candidates(
     -------
     [N] bool
     """
-    best = kernels_for(importance, "top").top_of_mask
-    if not protect_events:
-        return best(importance, candidates, n_target)
-    first = best(importance, events, n_target)
-    return first | best(importance, candidates & ~events, n_target - counts(first)[0])
+    first = events if protect_events else None
+    kept: Any = kernels_for(importance, "top").top_of_mask(importance, candidates, n_target, first)
+    return kept

@@ -81,6 +81,7 @@ def test_a_cpu_backend_gets_the_graph_alone() -> None:
         ("uniform", {}),
         ("prunevid", {}),
         ("st-simdiff-released", {"tau_sim": 0.0}),
+        ("dart", {"layer": 2, "n_layers": 4}),
         ("flashvid-attention", {"layer": 2, "n_layers": 4}),
         ("holitom-attention", {"layer": 2, "n_layers": 4}),
     ],

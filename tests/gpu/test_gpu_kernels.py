@@ -35,7 +35,7 @@ MIRRORED = {
     "lattice": ["components"],
     "leiden": ["leiden"],
     "centrality": ["group_centrality"],
-    "top": ["top_of_groups", "top_of_mask"],
+    "top": ["top_of_groups", "top_of_mask", "seat_scores"],
     "differences": ["differences", "below", "percentile", "beyond"],
     "kept": ["kept_tokens", "tally"],
 }
@@ -242,6 +242,7 @@ def test_the_same_are_on_top(dtype: Any, counted: bool, monkeypatch: pytest.Monk
     rng = np.random.default_rng(0)
     values = rng.integers(-2, 3, 200).astype(dtype)
     values[values == 1] = -0.0  # which equals 0.0
+    values[:9] = -np.inf
     labels = components.canonical_labels(rng.integers(0, 30, 200))[0]
     members, starts = components.group_members(labels, 30)
     counts = rng.integers(0, 9, 30)
@@ -253,6 +254,10 @@ def test_the_same_are_on_top(dtype: Any, counted: bool, monkeypatch: pytest.Monk
     mask = rng.random(200) < 0.6
     for k in (0, 1, 50, 120, 200):
         same(kernel.top_of_mask(tensor(values), tensor(mask), k), top.top_of_mask(values, mask, k))
+        first = mask & (values > 0) | (mask & (np.arange(200) % 3 == 0))
+        found = kernel.top_of_mask(tensor(values), tensor(mask), k, tensor(first))
+        same(found, top.top_of_mask(values, mask, k, first))
+    same(kernel.seat_scores(*map(tensor, (values, members, starts))), top.seat_scores(values, members, starts))
 
 
 @pytest.mark.parametrize("q", [0, 5, 33.3, 50, 95, 99.9, 100])
@@ -260,11 +265,12 @@ def test_events_are_the_same(q: float) -> None:
     temporal = similarities()[1][2, :-1]
     kernel, given = gpu("differences"), tensor(temporal)
     same(kernel.differences(given), differences.differences(temporal))
-    for tau in (0.2, 0.8, float(temporal[1, 1, 1])):
-        same(kernel.below(given, tau), differences.below(temporal, tau))
-    bound = differences.percentile(temporal, q)
-    assert float(kernel.percentile(given, q)) == bound
-    same(kernel.beyond(given, kernel.percentile(given, q)), differences.beyond(temporal, bound))
+    bounds = differences.percentile(temporal, q), kernel.percentile(given, q)
+    assert [float(one) for one in bounds[1]] == list(bounds[0])
+    for name, *limits in (("beyond", *(b[0] for b in bounds)), *(("below", t, t) for t in (0.2, temporal[1, 1, 1]))):
+        expected = getattr(differences, name)(temporal, limits[0])
+        for one, wanted in zip(getattr(kernel, name)(given, limits[1]), expected, strict=True):
+            same(one, wanted)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -278,7 +284,7 @@ def test_the_same_are_kept_and_counted(dtype: Any, share: float) -> None:
     expected = kept.kept_tokens(mask, first, second, scores, n_kept)
     for most in (n_kept, n_kept + 300, n):
         found = kernel.kept_tokens(*map(tensor, (mask, first, second, scores)), most)
-        for one, wanted, values in zip(found, expected, (np.arange(n), None, scores), strict=True):
+        for one, wanted, values in zip(found, expected, (np.arange(n), None, scores.astype(np.float32)), strict=True):
             same(one[:n_kept], wanted)
             assert len(one) == most
             if values is not None:

@@ -65,6 +65,7 @@ def main(capability: int) -> dict[str, int]:
     starts, counts = torch.tensor([0, 1, n]), torch.tensor([1, 1])
     centrality.group_centrality(x, norms, node, starts)
     top.top_of_groups(norms.reshape(-1).float(), node, starts, counts)
+    top.seat_scores(norms.reshape(-1).float(), node, starts)
     components.connected_components(n, node[:-1], node[1:])
     lattice.components(weights, 0.8, (True, True, True))
     # What the kernels would have found cannot be used: memory that was not written holds any number.
@@ -73,9 +74,10 @@ def main(capability: int) -> dict[str, int]:
     components.group_members(node, n)
     differences.below(weights[2, :-1], 0.2)
     differences.differences(weights[2, :-1])
+    differences.beyond(weights[2, :-1], differences.percentile(weights[2, :-1], 95)[0])
     mask, sizes = torch.ones(n, dtype=torch.bool), torch.ones(n, dtype=torch.int64)
-    for k in (5, torch.tensor(5)):
-        top.top_of_mask(norms.reshape(-1).float(), mask, k)
+    for first in (None, mask):
+        top.top_of_mask(norms.reshape(-1).float(), mask, 5, first)
     kept.kept_tokens(mask, mask, mask, norms.reshape(-1), 5)
     kept.tally((mask,) * 4, node, starts, sizes, 56)
     one, ends = torch.ones(n, dtype=torch.float64), torch.zeros(n + 1, dtype=torch.int64)

@@ -22,27 +22,29 @@ def differences(temporal: Array) -> Array:
     return out.reshape(-1)
 
 
-def below(temporal: Array, tau: float) -> Array:
-    """[N] bool: the later tokens of the temporal edges with similarity < tau, compared in float32."""
+def below(temporal: Array, tau: float) -> tuple[Array, Array]:
+    """:func:`differences`, and [N] bool: the later tokens of the temporal edges with similarity < tau, compared in
+    float32."""
     frames, H, W = temporal.shape
     out = np.zeros((frames + 1, H, W), np.bool_)
     out[1:] = temporal < tau
-    return out.reshape(-1)
+    return differences(temporal), out.reshape(-1)
 
 
-def percentile(temporal: Array, q: float) -> Any:
-    """The q-th percentile of the differences 1 - similarity in float64, interpolated linearly; at least one is
-    required."""
-    return np.percentile(_wide(temporal), q)
+def percentile(temporal: Array, q: float) -> tuple[Any, Any]:
+    """The q-th percentile of the differences 1 - similarity in float64, interpolated linearly, and 1 minus it; at
+    least one is required."""
+    bound = np.percentile(_wide(temporal), q)
+    return bound, 1.0 - bound
 
 
-def beyond(temporal: Array, bound: Any) -> Array:
-    """[N] bool: the later tokens of the temporal edges whose difference exceeds ``bound``. Compared as differences in
-    float64, since 1 - (1 - w) need not equal w."""
+def beyond(temporal: Array, bound: Any) -> tuple[Array, Array]:
+    """:func:`differences`, and [N] bool: the later tokens of the temporal edges whose difference exceeds ``bound``.
+    Compared as differences in float64: 1 - (1 - w) need not equal w."""
     frames, H, W = temporal.shape
     out = np.zeros((frames + 1, H, W), np.bool_)
     out[1:] = _wide(temporal) > bound
-    return out.reshape(-1)
+    return differences(temporal), out.reshape(-1)
 
 
 def _wide(temporal: Array) -> Array:

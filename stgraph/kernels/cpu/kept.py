@@ -20,11 +20,12 @@ def kept_tokens(kept: Array, first: Array, second: Array, scores: Array, most: i
 
     Returns
     -------
-    nodes [K] int64, ascending; codes [K] uint8, 1 where ``first`` is true plus 2 where ``second`` is; scores [K]. On a
-    GPU all have length ``most``, padded with the first token's, so that there is no wait for K
+    nodes [K] int64, ascending; codes [K] uint8, 1 where ``first`` is true plus 2 where ``second`` is; scores [K]
+    float32. On a GPU all have length ``most``, padded with the first token's, so that there is no wait for K
     """
     nodes = np.flatnonzero(kept)
-    return nodes, first[nodes].astype(np.uint8) + 2 * second[nodes].astype(np.uint8), scores[nodes]
+    codes = first[nodes].astype(np.uint8) + 2 * second[nodes].astype(np.uint8)
+    return nodes, codes, scores[nodes].astype(np.float32, copy=False)
 
 
 def tally(

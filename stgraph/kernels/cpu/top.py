@@ -105,8 +105,32 @@ def top_of(values: Array, candidates: Array, k: int) -> Array:
     return top_of_groups(values, candidates.astype(np.int32, copy=False), starts, counts)
 
 
-def top_of_mask(values: Array, mask: Array, k: int) -> Array:
-    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; ties go to the smaller index."""
+def top_of_mask(values: Array, mask: Array, k: int, first: Array | None = None) -> Array:
+    """[N] bool: the ``k`` nodes of ``mask`` ([N] bool) with the largest values; ties go to the smaller index.
+
+    Those of ``first`` ([N] bool, all of them in ``mask``) come before the others.
+    """
+    if first is not None:
+        best = top_of_mask(values, first, k)
+        return best | top_of_mask(values, mask & ~first, k - int(np.count_nonzero(best)))
     candidates = np.empty(np.count_nonzero(mask), np.int32)
     _places(mask, candidates)
     return top_of(values, candidates, k)
+
+
+def seat_scores(values: Array, members: Array, starts: Array) -> Array:
+    """[N] float64: |g| / (2 k + 1) for the k-th largest value, from 0, of group g; among equals the smaller index comes
+    first.
+
+    Parameters
+    ----------
+    values : [N] float32 or float64 without NaN
+    members, starts : the groups; members ascending within each
+    """
+    sizes = np.diff(starts)
+    group = np.repeat(np.arange(sizes.size), sizes)
+    order = members[np.lexsort((-values[members], group))]  # stable: equal values in the order of their members
+    rank = np.arange(order.size) - starts[group]
+    scores = np.empty(order.size)
+    scores[order] = sizes[group] / (2 * rank + 1)
+    return scores

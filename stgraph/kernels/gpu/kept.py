@@ -19,7 +19,7 @@ def _store(first, second, scores, nodes, codes, out, node, place, there):  # typ
     code += (tl.load(second + node, mask=there, other=0) != 0).to(tl.uint8) * 2
     tl.store(nodes + place, node.to(tl.int64), mask=there)
     tl.store(codes + place, code, mask=there)
-    tl.store(out + place, tl.load(scores + node, mask=there, other=0.0), mask=there)
+    tl.store(out + place, tl.load(scores + node, mask=there, other=0.0).to(tl.float32), mask=there)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -58,7 +58,7 @@ def kept_tokens(kept: Any, first: Any, second: Any, scores: Any, most: int) -> t
     rank = kept.cumsum(0, dtype=torch.int32)
     nodes = torch.empty(most, dtype=torch.int64, device=device)
     codes = torch.empty(most, dtype=torch.uint8, device=device)
-    out = torch.empty(most, dtype=scores.dtype, device=device)
+    out = torch.empty(most, dtype=torch.float32, device=device)
     grid = (blocks(max(n, most), _BLOCK),)
     launch(_gather, grid, kept, rank, first, second, scores.contiguous(), nodes, codes, out, n, most, _BLOCK)
     return nodes, codes, out

@@ -37,11 +37,11 @@ def is_safe(square):  # type: ignore[no-untyped-def]
     return (square >= SMALLEST) & (square <= LARGEST)
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **options: Any) -> None:
+def launch(kernel: Any, grid: tuple[int, ...], *args: Any, enable_fp_fusion: bool = True, **options: Any) -> None:
     """Launch a kernel on the device and current stream of its first argument, a tensor."""
     with torch.cuda.device_of(args[0]):
         # Multiply and add in one rounding, as Triton up to 3.9 does unasked (and 3.9 warns about).
-        kernel[grid](*args, enable_fp_fusion=True, **options)
+        kernel[grid](*args, enable_fp_fusion=enable_fp_fusion, **options)
 
 
 def blocks(n: int, size: int) -> int:
