@@ -15,6 +15,7 @@ from stgraph.selection.base import SELECTORS
 from stgraph.signals import SIGNALS
 from stgraph.tokens import VideoTokens
 from stgraph.video.dump import Extracted
+from stgraph.vlm import attention_row
 from stgraph.vlm.llm_signals import BY_LAYER, LLM_SIGNALS, OF_ONE_LAYER
 from stgraph.vlm.model_tokens import ALWAYS, PROMPT_SIGNALS, model_tokens
 from stgraph.vlm.model_tower import LIVE_SIGNALS
@@ -126,3 +127,24 @@ def test_refused() -> None:
     assert cut["input_ids"].shape[1] < ids.shape[1]
     with pytest.raises(InputError, match="this prompt has none there"):
         model_tokens(case.model, cut, (TEXT,))
+
+
+def test_long_texts_are_read_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result does not depend on how many."""
+    g = torch.Generator().manual_seed(0)
+    L, at, visual = 150, torch.arange(40, 150), torch.arange(3, 40)
+    query, key = torch.randn(1, 4, L, 8, generator=g), torch.randn(1, 2, L, 8, generator=g)
+    angles = torch.arange(L)[:, None] / 10 ** torch.arange(0, 1, 0.25).repeat(2)
+    given = (query, key, None, torch.ones(1, L, dtype=torch.bool), {})
+    scores = query[0] @ key[0].repeat_interleave(2, 0).transpose(1, 2) / 8**0.5
+    weights = scores.masked_fill(torch.ones(L, L).triu(1).bool(), -torch.inf).softmax(-1)[:, at]
+    plain = (angles[at].cos() @ angles.cos().T + angles[at].sin() @ angles.sin().T) / 8
+    even = weights / plain.clamp(min=0.01)
+    heads = even[:, ::2, visual].sum((1, 2)).argsort(descending=True)[:2]
+    for chunk in (1, 64, 1000):
+        monkeypatch.setattr(attention_row, "_CHUNK", chunk)
+        assert (attention_row.text_mean(*given, at) - weights.mean(0)).abs().max() < 1e-6
+        found = attention_row.text_mean(*given, at, (angles.cos(), angles.sin()), at[::2], visual)
+        assert torch.allclose(found, even[heads].mean(0), rtol=1e-4, atol=1e-6)
+        summed = attention_row.summed_maximum(*given, at)
+        assert (summed - weights.amax(0).sum(0)).abs().max() < 1e-5
