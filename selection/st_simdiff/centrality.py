@@ -17,7 +17,7 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
     Parameters
     ----------
     tokens : VideoTokens
-    graph : their token graph (its norms are used)
+    graph : their token graph (its norms are used, and the weights of edges within pairs)
     partition : communities of that graph
 
     Returns
@@ -36,4 +36,4 @@ def centrality(tokens: VideoTokens, graph: TokenGraph, partition: Partition) -> 
         )
     lattice = tokens.lattice
     members, starts = partition.slots
-    return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, members, starts)
+    return kernels_for(lattice, "centrality").group_centrality(lattice, graph.norms, members, starts, graph.similarity)

@@ -181,6 +181,39 @@ def test_two_members_are_exactly_tied() -> None:
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 5, 16), (4, 1, 5, 16), (4, 3, 1, 16), (6, 1, 1, 16), (1, 4, 5, 16)], ids=str)
+def test_pairs_side_by_side_have_the_weight_of_their_edge(shape: tuple[int, ...]) -> None:
+    x = features(shape)
+    x[0, 0, 0] = 0
+    T, H, W, _ = shape
+    weights, norms = neighbour_cosines(x)
+    at = np.arange(T * H * W).reshape(T, H, W)
+    sides = [(at[:, :, :-1], at[:, :, 1:]), (at[:, :-1], at[:, 1:]), (at[:-1], at[1:])]
+    for family, (first, second) in enumerate(sides):
+        for a, b in zip(first.ravel(), second.ravel(), strict=True):
+            labels = np.arange(at.size)
+            labels[b] = a
+            canonical, count = canonical_labels(labels)
+            groups = group_members(canonical, count)
+            found = group_centrality(np.full_like(x, np.nan), norms, *groups, weights)  # the features are not read
+            assert found[a] == found[b] == weights[family].ravel()[a]
+            np.testing.assert_allclose(found, group_centrality(x, norms, *groups), rtol=0, atol=1e-6)
+
+
+def test_pairs_apart_are_compared_by_their_features() -> None:
+    x = features((3, 3, 4, 16))
+    weights, norms = neighbour_cosines(x)
+    # At the end of a line, at the end of a frame, diagonally, two frames apart.
+    for pair in ((3, 4), (8, 12), (0, 5), (1, 25)):
+        labels = np.arange(36)
+        labels[pair[1]] = pair[0]
+        canonical, count = canonical_labels(labels)
+        groups = group_members(canonical, count)
+        found = group_centrality(x, norms, *groups, weights)
+        np.testing.assert_array_equal(found, group_centrality(x, norms, *groups))
+        np.testing.assert_allclose(found, oracles.centrality(x.reshape(36, 16), labels), rtol=0, atol=1e-6)
+
+
 # The largest of each group
 
 

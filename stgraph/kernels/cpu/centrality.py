@@ -85,31 +85,54 @@ def _zeros(d, lead):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _group_before(starts, g, g0, large):  # type: ignore[no-untyped-def]
-    """The last group before ``g`` of two to ``large`` members; g0 - 1 if there is none."""
+def _edge(similarity, a, b, H, W):  # type: ignore[no-untyped-def]
+    """The weight of the lattice edge from token a to a later one, b; NaN if there is none or it is not known."""
+    if similarity.size > 0:
+        if b - a == 1 and a % W < W - 1:
+            return similarity[0, a]
+        if b - a == W and a % (H * W) < (H - 1) * W:
+            return similarity[1, a]
+        if b - a == H * W:
+            return similarity[2, a]
+    return np.float32(np.nan)
+
+
+@compiled()
+def _at_a_glance(members, starts, g0, g1, similarity, H, W, todo, out):  # type: ignore[no-untyped-def]
+    """Groups of one, and pairs side by side, need no look at the features. ``todo``: whether others do."""
+    for g in range(g0, g1):
+        a, n = starts[g], starts[g + 1] - starts[g]
+        weight = np.float32(1) if n == 1 else np.float32(np.nan)
+        if n == 2:
+            weight = _edge(similarity, np.int64(members[a]), np.int64(members[a + 1]), H, W)
+        todo[g] = np.isnan(weight)
+        if not todo[g]:
+            out[members[a]] = out[members[a + n - 1]] = weight
+
+
+@compiled()
+def _group_before(todo, starts, g, g0, large):  # type: ignore[no-untyped-def]
+    """The last group to do before ``g`` of at most ``large`` members; g0 - 1 if there is none."""
     g -= 1
-    while g >= g0 and not 1 < starts[g + 1] - starts[g] <= large:
+    while g >= g0 and not (todo[g] and starts[g + 1] - starts[g] <= large):
         g -= 1
     return g
 
 
 @compiled()
-def _small_groups(x, members, starts, g0, g1, norms, H, W, d, lead, size, large, out):  # type: ignore[no-untyped-def]
+def _small_groups(x, members, starts, g0, g1, todo, norms, H, W, d, lead, size, large, out):  # type: ignore[no-untyped-def]
     """Groups of at most ``large`` members, in slabs of channels whose second look finds them in the cache. A slab's
     width depends on the group alone. The last group comes first: its tokens were read last, and may still be near."""
     total = _zeros(d, lead)
     origins, ahead = np.empty(large + 8, np.int64), np.empty(large + 8, np.int64)
     scales, scales_ahead = np.empty(large + 8, np.float32), np.empty(large + 8, np.float32)
     sums, wide = np.empty(large + 8, np.float64), np.empty(large, np.float64)
-    for g in range(g0, g1):
-        if starts[g + 1] - starts[g] == 1:
-            out[members[starts[g]]] = 1.0
-    g = _group_before(starts, g1, g0, large)
+    g = _group_before(todo, starts, g1, g0, large)
     if g >= g0:
         _look_up(x, members, starts[g], starts[g + 1], norms, H, W, origins, scales)
     while g >= g0:
         a, b = starts[g], starts[g + 1]
-        n, then = b - a, _group_before(starts, g, g0, large)
+        n, then = b - a, _group_before(todo, starts, g, g0, large)
         if then >= g0:
             room = max(n, starts[then + 1] - starts[then]) + 8
             _look_up(x, members, starts[then], starts[then + 1], norms, H, W, ahead[:room], scales_ahead[:room])
@@ -166,17 +189,20 @@ def _large_group(
     run_blocks(lambda c: _centrality_of_block(x, members, *c, b - a, norms, H, W, d, lead, total, out), blocks)
 
 
-def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> Array:
+def group_centrality(x: Array, norms: Array, members: Array, starts: Array, similarity: Array | None = None) -> Array:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
     S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
     members, without an all-pairs matrix. Every channel is read twice in quick succession, the second time from cache.
+    In a pair this is the similarity of the two, which the graph holds if they stand side by side.
 
     Parameters
     ----------
     x : [T, H, W, d] float32, float16 or bfloat16
     norms : [T, H, W] float64
     members, starts : as :func:`stgraph.kernels.cpu.components.group_members` returns them
+    similarity : [3, T, H, W] float32, as :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` returns it; features
+        of pairs side by side are then not read
 
     Returns
     -------
@@ -185,13 +211,16 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array) -> A
     _, H, W, d = x.shape
     source, flat = row_source(x), norms.reshape(-1)
     lead = lead_of(source)
-    out = np.empty(members.size, np.float32)
+    weights = np.empty((3, 0), np.float32) if similarity is None else similarity.reshape(3, -1)
     sizes = np.diff(starts)
+    out, todo = np.empty(members.size, np.float32), np.empty(sizes.size, np.bool_)
     large = min(_LARGE, int(sizes.max(initial=1)))
-    run_blocks(
-        lambda block: _small_groups(source, members, starts, *block, flat, H, W, d, lead, x.itemsize, large, out),
-        group_blocks(starts)[::-1],
-    )
+
+    def small(block: tuple[int, int]) -> None:
+        _at_a_glance(members, starts, *block, weights, H, W, todo, out)
+        _small_groups(source, members, starts, *block, todo, flat, H, W, d, lead, x.itemsize, large, out)
+
+    run_blocks(small, group_blocks(starts)[::-1])
     for g in np.flatnonzero(sizes > _LARGE):
         _large_group(source, members, int(starts[g]), int(starts[g + 1]), flat, H, W, d, lead, out)
     return np.clip(out, -1.0, 1.0, out=out)

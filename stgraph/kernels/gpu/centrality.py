@@ -185,7 +185,7 @@ def _means(members, starts, norms, parts, out, n, n_groups, n_parts, NODES: tl.c
     tl.store(out + node, tl.where(size == 1, 1.0, mean).to(tl.float32), mask=inside)
 
 
-def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
+def group_centrality(x: Any, norms: Any, members: Any, starts: Any, similarity: Any = None) -> Any:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
     S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
@@ -197,6 +197,7 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any) -> Any:
     x : [T, H, W, d] tensor, float32, float16 or bfloat16
     norms : [T, H, W] float64
     members, starts : as :func:`stgraph.kernels.gpu.components.group_members` returns them
+    similarity : not used: which groups are pairs is not known before the rows are read, as nothing waits for the device
 
     Returns
     -------
