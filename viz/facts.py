@@ -9,12 +9,12 @@ _WIDTH_FIRST = {"frame_size"}  # of the bundled sample; ``video.size`` has the h
 
 
 def flat_facts(metadata: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Flat keys (``video.codec``) and their values as text, without None and empty values.
+    """Flat keys (``video.codec``) and their values as text, without None and empty values; numbers to six digits.
 
     Examples
     --------
-    >>> flat_facts({"video": {"codec": "h264", "size": [180, 320]}, "settings": {"fps": None, "grid": [16, 8]}})
-    {'video.codec': 'h264', 'video.size': '320 x 180', 'settings.grid': '16, 8'}
+    >>> flat_facts({"video": {"fps": 23.9999999999, "size": [180, 320]}, "settings": {"fps": None, "grid": [16, 8]}})
+    {'video.fps': '24', 'video.size': '320 x 180', 'settings.grid': '16, 8'}
     """
     found: dict[str, str] = {}
     for name, value in metadata.items():
@@ -26,6 +26,8 @@ def flat_facts(metadata: Mapping[str, Any], above: str = "") -> dict[str, str]:
             found[key] = f"{width} x {height}"
         elif isinstance(value, (list, tuple)):
             found[key] = ", ".join(map(str, value))
+        elif isinstance(value, float):
+            found[key] = f"{value:.6g}"
         elif value is not None and value != "":
             found[key] = str(value)
     return found
