@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stgraph import notebook_html as fragments
+from stgraph.aliases import Array
 from stgraph.arrays import answer, to_numpy
 from stgraph.colours import DROPPED, OTHER_REASON, rgb
 from stgraph.devices import beside, full, gpu_tensor, is_tensor, to_device, to_host
@@ -21,8 +22,6 @@ from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.reasons import KEPT_COLOURS, REASON_NAMES
 from stgraph.spelling import Spelled
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from stgraph.aliases import Progress
 from stgraph.bench.batch.folder import opened_folder
 from stgraph.bench.batch.inputs import expand
 from stgraph.bench.batch.jobs import BatchStopError, Job, digest_of, parameters_of
@@ -19,7 +20,6 @@ from stgraph.bench.batch.runner_local import run_local
 from stgraph.bench.batch.work import FAILED, STOPPED, Outcome, WorkItem, is_finished
 from stgraph.errors import InputError
 
-Progress = Callable[[str, float], None]
 RUNNERS = ("local", "dask")
 
 

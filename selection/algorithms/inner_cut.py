@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.attention_cut import AttentionCut
@@ -21,8 +22,6 @@ from stgraph.selection.reasons import ATTENTION
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import Merged, Stage, Waiting, with_attention
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

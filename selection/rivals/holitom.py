@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.devices import to_host
 from stgraph.kernels import kernels_for
@@ -18,8 +19,6 @@ from stgraph.selection.method import Choice, FittedMethod, check_share
 from stgraph.selection.reasons import ATTENTION, CONTEXT
 from stgraph.selection.signals.encoder_grid import on_lattice
 from stgraph.tokens import VideoTokens
-
-Array = np.ndarray[Any, Any]
 
 NEIGHBOURS = 7  # of the density
 

@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stgraph.aliases import Array
 from stgraph.devices import beside, largest_of_rows
 from stgraph.frame_work import joined
 from stgraph.selection.algorithms.inner_cut import InnerCut
 from stgraph.selection.budget import exact_ratio
 from stgraph.selection.rivals.holitom import HoliTom
 from stgraph.selection.rivals.unit_features import wide_units
-
-Array = np.ndarray[Any, Any]
 
 _CHUNK = 1024  # rows of the similarities that are held at a time
 

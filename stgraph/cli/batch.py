@@ -36,10 +36,7 @@ def command(
     pairs: Annotated[
         list[str] | None,
         typer.Option(
-            "-p",
-            "--param",
-            help="Job parameter, as name=value; repeatable. Separate several values by commas.",
-            show_default=False,
+            "-p", "--param", help="Job parameter, as name=value; repeatable. Separate several values by commas."
         ),
     ] = None,
     runner: Annotated[str, typer.Option("--runner", help="local (processes on this machine) or dask.")] = "local",
@@ -48,17 +45,16 @@ def command(
         typer.Option(
             "--workers",
             help="Local processes.  [default: one per CPU; with a model one, or, local, one per GPU]",
-            show_default=False,
             min=1,
         ),
     ] = None,
     scheduler_address: Annotated[
         str | None,
-        typer.Option("--scheduler-address", help="Running Dask scheduler to use, as tcp://...", show_default=False),
+        typer.Option("--scheduler-address", help="Running Dask scheduler to use, as tcp://..."),
     ] = None,
     scheduler_file: Annotated[
         Path | None,
-        typer.Option("--scheduler-file", help="Running Dask scheduler, by its scheduler file.", show_default=False),
+        typer.Option("--scheduler-file", help="Running Dask scheduler, by its scheduler file."),
     ] = None,
     retries: Annotated[
         int, typer.Option("--retries", help="Retries after a system error or a worker's death.", min=0)

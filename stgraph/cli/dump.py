@@ -23,13 +23,11 @@ def command(
     ],
     n_frames: Annotated[
         int | None,
-        typer.Option(
-            "-n", "--frames", help="Frames to take, at the centres of equal spans.  [default: 64]", show_default=False
-        ),
+        typer.Option("-n", "--frames", help="Frames to take, at the centres of equal spans.  [default: 64]"),
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option("--fps", help="Frames per second, from the first on, instead of --frames.", show_default=False),
+        typer.Option("--fps", help="Frames per second, from the first on, instead of --frames."),
     ] = None,
     encoder: Annotated[
         str,
@@ -37,9 +35,7 @@ def command(
     ] = "patches",
     grid: Annotated[
         str | None,
-        typer.Option(
-            "--grid", help="Height x width of the encoder patches, in tokens.  [default: 16x16]", show_default=False
-        ),
+        typer.Option("--grid", help="Height x width of the encoder patches, in tokens.  [default: 16x16]"),
     ] = None,
     layers: Annotated[
         str | None,
@@ -47,18 +43,13 @@ def command(
             "--layers",
             help="Layers to read. hf:NAME: the hidden state that becomes the features, 0 embeddings, -1 last block; "
             "default: output. --model: decoder layers for llm_* signals, as 1,2,13; default: all.",
-            show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", help="Dump the tokens that this VLM's language model receives: NAME_OR_PATH.", show_default=False
-        ),
+        typer.Option("--model", help="Dump the tokens that this VLM's language model receives: NAME_OR_PATH."),
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Question for the VLM, for LLM signals.", show_default=False)
-    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Question for the VLM, for LLM signals.")] = None,
     signals: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +58,6 @@ def command(
             "prumerge_cls_attn, enc_features, pool_attn, pool_feature, importance, text_embeds, llm_attn_last, "
             "llm_attn_text, llm_attn_text_even, llm_attn_text_sum, llm_attn_visual_mean, llm_attn_textmax, llm_keys, "
             "llm_hidden.",
-            show_default=False,
         ),
     ] = None,
     pool_head: Annotated[
@@ -75,20 +65,13 @@ def command(
         typer.Option(
             "--pool-head",
             help="SigLIP checkpoint with the pooling head for pool_attn and pool_feature; default: the VLM's own.",
-            show_default=False,
         ),
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option(
-            "--dtype",
-            help="float32, float16 or bfloat16 for networks; default: the checkpoint's.",
-            show_default=False,
-        ),
+        typer.Option("--dtype", help="float32, float16 or bfloat16 for networks; default: the checkpoint's."),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Device for networks: cpu, cuda, cuda:1, ...", show_default=False)
-    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Device for networks: cpu, cuda, cuda:1, ...")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Frames per encoder batch.")] = 16,
     thumbnails: Annotated[
         bool, typer.Option("--frames-jpeg/--no-frames-jpeg", help="Add thumbnails of the frames.")

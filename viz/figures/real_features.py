@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from stgraph.aliases import Row
 from stgraph.errors import InputError
 from stgraph.viz.figures.style import MARKERS, new_figure, styled
 from stgraph.viz.markdown.objectives import NAMES
@@ -13,7 +14,6 @@ from stgraph.viz.markdown.real_features import KINDS, RANKINGS, curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 RATIO = 0.3
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from stgraph.aliases import Row
 from stgraph.community.objectives import default_resolution
 from stgraph.multiplicity import holm
 from stgraph.plain_json import parse_json
-from stgraph.viz.markdown.study import LEVEL, Row, accuracy, difference, markdown, ratios_of
+from stgraph.viz.markdown.study import LEVEL, accuracy, difference, markdown, ratios_of
 
 FILES = ("densities", "density-contrasts")
 _NAMES = {"leidenalg-leiden-surprise": "surprise", "leidenalg-leiden-significance": "significance"}

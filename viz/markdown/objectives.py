@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from stgraph.aliases import Row
 from stgraph.multiplicity import holm
-from stgraph.viz.markdown.study import LEVEL, Row, accuracy, difference, markdown, matches, ratios_of
+from stgraph.viz.markdown.study import LEVEL, accuracy, difference, markdown, matches, ratios_of
 
 NAMES: Mapping[str, str] = {
     "lattice-components": "none (components)",

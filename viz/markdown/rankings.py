@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from stgraph.aliases import Row
 from stgraph.multiplicity import holm
 from stgraph.viz.markdown.objectives import NAMES
-from stgraph.viz.markdown.study import LEVEL, Row, difference, markdown, ratios_of
+from stgraph.viz.markdown.study import LEVEL, difference, markdown, ratios_of
 
 _BACKENDS = ("lattice-components", "igraph-leiden", "lattice-leiden")
 FILES = ("ranking-contrasts", "ranking-fidelity")

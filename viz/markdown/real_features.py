@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from stgraph.aliases import Row
 from stgraph.viz.markdown.objectives import NAMES
-from stgraph.viz.markdown.study import Row, markdown, matches
+from stgraph.viz.markdown.study import markdown, matches
 
 KINDS: Mapping[str, str] = {
     "sample.safetensors": "vision transformer",

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from stgraph.aliases import Row
 from stgraph.columns import METHOD
 from stgraph.multiplicity import holm
 from stgraph.selection.settings import Setting
 from stgraph.selection.st_simdiff.presets import ABLATION
 
-Row = Mapping[str, Any]
 Differences = dict[tuple[str, str], dict[float, Row]]
 FILES = ("dev", "test", "contrasts", "features", "thresholds", "sample", "sample-sweep")
 LEVEL = 0.05  # of Holm's correction, over all differences of the page
