@@ -19,8 +19,8 @@ from task_runs import Row, call
 from vlm_models import FRAMES, transformers
 
 from stgraph.bench.reproduce import local
-from stgraph.bench.reproduce.benchmarks import logged_answer, read_tasks
-from stgraph.bench.reproduce.paper import PaperTable, paper_table
+from stgraph.bench.reproduce.benchmarks import logged_answer
+from stgraph.bench.reproduce.paper import paper_table
 from stgraph.errors import InputError
 
 pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
@@ -295,10 +295,3 @@ def test_a_launcher_that_is_not_there(tmp_path: Path) -> None:
     words = ("--tasks", "videomme", "--launcher", "no-such-program", "--logs", str(tmp_path))
     rows, _ = reproduce("table4", "m", *words, status=1)
     assert all(row["error"].startswith("UnavailableError: cannot run no-such-program") for row in rows)
-
-
-def test_tasks_as_they_are_named(task: Path) -> None:
-    assert [one.benchmark for one in read_tasks([], ("videomme", "egoschema"))] == ["videomme", "egoschema"]
-    (one,) = read_tasks([str(task)], ())
-    assert (one.benchmark, one.file) == ("task", task)
-    assert isinstance(paper_table("figure5"), PaperTable)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from stgraph.bench.reproduce.benchmarks import BENCHMARKS
-from stgraph.bench.reproduce.paper import PaperRow, paper_table, paper_tables
+from pathlib import Path
+
+from stgraph.bench.reproduce.benchmarks import BENCHMARKS, read_tasks
+from stgraph.bench.reproduce.paper import PaperRow, PaperTable, paper_table, paper_tables
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting
 from stgraph.vlm.stages import check_selector
@@ -47,3 +49,12 @@ def test_figures_are_the_printed_ones() -> None:
     assert of("table5", "r = 0.5, baseline").figures["longvideobench"] == {"overall": 55.3}
     assert of("figure3", "128 frames, ST-SimDiff").costs == {"seconds": 4.54, "peak_gb": 23.9}
     assert of("figure6", "tau_sim = 0.8").figures["videomme"] == {"overall": 60.2}
+
+
+def test_tasks_as_they_are_named(tmp_path: Path) -> None:
+    task = tmp_path / "task.jsonl"
+    task.touch()
+    assert [one.benchmark for one in read_tasks([], ("videomme", "egoschema"))] == ["videomme", "egoschema"]
+    (one,) = read_tasks([str(task)], ())
+    assert (one.benchmark, one.file) == ("task", task)
+    assert isinstance(paper_table("figure5"), PaperTable)

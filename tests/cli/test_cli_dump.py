@@ -16,7 +16,7 @@ from videos import BAD, CLIP, CUTS_S, av, remuxed
 
 import stgraph
 from stgraph import container
-from stgraph.cli import app, main
+from stgraph.cli import app
 from stgraph.errors import InputError, MissingDependencyError
 from stgraph.video.dump import Sampling, dump_folder, dump_video, folder_plan, is_present, query_path, video_tokens
 from stgraph.video.patches import PatchEncoder
@@ -272,14 +272,6 @@ def test_the_video_is_never_overwritten(tmp_path: Path) -> None:
         assert "a dump's name ends in .safetensors" in fails(str(video), "-o", str(tmp_path / name))
     assert video.read_bytes() == CLIP.read_bytes()
     assert "does not exist" in fails(str(tmp_path / "no.mp4"), "-o", str(tmp_path / "x.safetensors"))
-
-
-def test_errors_are_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["stgraph", "dump", "no.mp4", "-o", "x.safetensors"])
-    assert main() == 2
-    assert capsys.readouterr().err.startswith("error: cannot read")
 
 
 def test_a_query_file_that_is_gone(tmp_path: Path) -> None:

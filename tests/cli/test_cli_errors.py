@@ -266,3 +266,11 @@ def test_wrong_usage(refused: Refused, args: tuple[str, ...], named: str) -> Non
     err = refused.stderr(*args)
     assert named in err
     assert "Traceback" not in err
+
+
+def test_errors_of_dump_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["stgraph", "dump", "no.mp4", "-o", "x.safetensors"])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("error: cannot read")
