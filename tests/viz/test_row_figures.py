@@ -81,7 +81,15 @@ def test_no_tokens_far_below_do_not_flatten_the_curves() -> None:
 
 
 def test_rows_of_single_questions_are_summarised() -> None:
-    settings = {"backend": None, "split": None, "parameters": None, "frames": 8, "fps": None, "dtype": "auto"}
+    settings = {
+        "backend": None,
+        "split": None,
+        "parameters": None,
+        "frames": 8,
+        "fps": None,
+        "pooling": None,
+        "dtype": "auto",
+    }
     figures = dict.fromkeys(("n_visual", "n_kept", "p_letters", "prefill_tflop", "select_s", "probe_s", "total_s"))
     rows: list[Row] = [
         {
