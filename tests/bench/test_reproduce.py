@@ -173,13 +173,9 @@ def test_an_author_s_folder(task: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("pooling", "side"), [("bilinear", 14), ("average", 13)])
-def test_llava_video_s_own_folder(
-    pooling: str, side: int, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_llava_video_s_own_folder(small: None, pooling: str, side: int, task: Path, tmp_path: Path) -> None:
     """The paper's table of it: its own layout and processor, 27 x 27 patches a frame, newlines behind its rows."""
     video_needs()
-    plan = local.TaskPlan
-    monkeypatch.setattr(local, "TaskPlan", lambda **given: plan(**{**given, "frames": FRAMES, "fps": None}))
     model = llava_video(tmp_path, vision_config=HEADS)
     words = ("--tasks", f"videomme={task}", "--limit", "1", "--pooling", pooling)
     rows, _ = reproduce("table1", str(model), *words)
