@@ -13,6 +13,7 @@ import vlm_oracle
 from encoder_oracle import eager_signals, seen
 from vlm_levels import hidden_run
 from vlm_models import FRAMES, IMAGE, TEXT, VIDEO, Case, finished, noise, padded, row_of, torch, transformers
+from vlm_turns import GREEDY, turns
 
 import stgraph
 from stgraph.vlm.checkpoints.modeling_llava_video import LlavaVideoForConditionalGeneration
@@ -119,12 +120,24 @@ def cut_between_layers_is_as_if_hidden(case: NewlineCase) -> None:
         assert video.account.per_layer == [video.n_visual] * 2 + [video.n_kept] * 2
 
 
+def two_turns_are_as_if_masked(case: NewlineCase) -> None:
+    with stgraph.compress(case.model, stgraph.selector("evs", retain_ratio=0.4)) as stats:
+        out = turns(case, 2)[-1]
+    steps = out.sequences.shape[1] - case.inputs["input_ids"].shape[1]
+    with vlm_oracle.seen_by_text_model(case) as plain:
+        case.model.generate(**case.inputs, **GREEDY | {"max_new_tokens": steps})
+    keep, positions = kept_columns(case, stats), vlm_oracle.positions_of(plain)
+    logits = vlm_oracle.masked_logits(case, keep, out.sequences[:, :-1], positions)[:, -len(out.logits) :]
+    assert (torch.stack(out.logits, 1) - logits).abs().max() < 1e-5
+
+
 CHECKS = {
     "r = 1": contract.everything_kept_is_bit_identical,
     "as masked": lambda case: contract.dropped_tokens_are_as_if_masked(case, kept_columns),
     "forward": lambda case: contract.forward_alone_is_as_if_masked(case, kept_columns),
     "probe": lambda case: contract.the_probe_is_eager_attention(case, 2),
     "inside": cut_between_layers_is_as_if_hidden,
+    "turns": two_turns_are_as_if_masked,
 }
 
 
