@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from stgraph.kernels.cpu.rows import widened
 
 _I8, _I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-SUM = ("reassoc", "contract", "nsz")
+SUM = ("contract", "nsz")  # not in another order: it would hang on where vectors start
 
 
 def _lanes() -> int:
@@ -24,6 +24,7 @@ def _lanes() -> int:
 
 LANES = _lanes()
 VECTOR = ir.VectorType(F32, LANES)
+_LINE = 64  # bytes of a line of the cache
 Vectors = list[Any]
 
 
@@ -114,16 +115,26 @@ class Rows:
         self.k, *self.carried = self._joined([(before, [self.k, *self.carried]), (some, new)])
 
     def whole(self, end: Any, later: Vectors) -> None:
-        """Whole vectors as far as they end at ``end`` or before."""
+        """Whole vectors as far as they end at ``end`` or before; first as many at a time as a line of the cache holds,
+        so that none is asked for twice."""
+        at_once = _LINE // (LANES * self.stored.bitwidth // 8)
+        if at_once > 1:
+            self._vectors(at_once, end, later)
+        self._vectors(1, end, later)
+
+    def _vectors(self, at_once: int, end: Any, later: Vectors) -> None:
         builder, before = self.builder, self.builder.block
         check, some, done = (builder.append_basic_block(name) for name in ("check", "whole", "done"))
         builder.branch(check)
         builder.position_at_end(check)
         k, *state = self._joined([(before, [self.k, *self.carried])])
-        fits = builder.icmp_signed("<=", builder.add(k, I64(LANES)), end)
+        fits = builder.icmp_signed("<=", builder.add(k, I64(at_once * LANES)), end)
         builder.cbranch(fits, some, done)
         builder.position_at_end(some)
-        for phi, value in zip([k, *state], self._step(k, state, later, None), strict=True):
+        found = [k, *state]
+        for i in range(at_once):
+            found = self._step(found[0], found[1:], [] if i else later, None)
+        for phi, value in zip([k, *state], found, strict=True):
             phi.add_incoming(value, some)
         builder.branch(check)
         builder.position_at_end(done)
