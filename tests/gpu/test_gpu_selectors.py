@@ -109,6 +109,15 @@ def test_the_authors_counts(name: str) -> None:
     check(name, *pair(scenes()), exact_count=False)
 
 
+@pytest.mark.parametrize(("name", "ratio"), [("fastvid", 1e-6), ("holitom", 0.01)])
+def test_the_authors_count_may_be_no_token(name: str, ratio: float) -> None:
+    cpu, gpu = pair(np.ones((6, 5, 1, 33), np.float32))
+    chosen = stgraph.selector(name, retain_ratio=ratio, exact_count=False)
+    found, expected = chosen.select(gpu), chosen.select(cpu)
+    assert len(found) == len(expected) == 0
+    assert found.features is not None and tuple(found.features.shape) == (0, 33)
+
+
 @pytest.mark.parametrize("name", MINE)
 @pytest.mark.parametrize("shape", [(1, 5, 6), (2, 1, 7), (9, 2, 2)], ids=str)
 def test_odd_grids(name: str, shape: tuple[int, int, int]) -> None:
