@@ -29,6 +29,12 @@ from stgraph.kernels.cpu.compiled import cache_folder
 print(cache_folder())
 """
 
+SEGMENTS = """
+from stgraph.kernels.cpu.segments import segment_labels
+import numpy as np
+print(segment_labels(2, np.array([0], np.int32), np.array([1], np.int32), np.ones(1, np.float32), 1.0).tolist())
+"""
+
 
 @pytest.fixture(scope="module")
 def unwritable(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -77,6 +83,27 @@ def test_doctor_shows_where_the_cache_is(unwritable: Path, tmp_path: Path) -> No
     folder = tmp_path / f"stgraph-kernels-{os.getuid()}"
     assert any(line.startswith(f"Compiled kernels are cached in {folder}") for line in lines)
     assert errors.count("compiled kernels are cached in") == 1
+
+
+@pytest.mark.slow
+def test_a_kernel_follows_the_functions_it_calls(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    copytree(
+        Path(stgraph.__file__).parent,
+        site / "stgraph",
+        ignore=ignore_patterns("__pycache__", "results", "data", "assets"),
+    )
+    assert run_at(site, "-c", SEGMENTS, temporary=tmp_path)[0] == ["[0, 0]"]
+    source = site / "stgraph" / "kernels" / "cpu" / "components.py"  # numbers the labels for segments.py
+    text = source.read_text(encoding="utf-8")
+    assert text.count("labels[i] = count\n            count += 1\n        else") == 1
+    source.write_text(text.replace("labels[i] = count\n", "labels[i] = 7\n", 1), encoding="utf-8")
+    assert run_at(site, "-c", SEGMENTS, temporary=tmp_path)[0] == ["[7, 7]"]
+
+
+def test_every_kernel_is_compiled_in_one_way() -> None:
+    for file in Path(module.__file__).parent.glob("*.py"):
+        assert "njit" not in file.read_text(encoding="utf-8") or file.name == "compiled.py"
 
 
 # In this process

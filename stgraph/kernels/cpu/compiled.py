@@ -7,12 +7,13 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _log = logging.getLogger("stgraph")
 _told = False  # one line a process says it all
@@ -47,7 +48,15 @@ def cache_folder() -> str | None:
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """numba's cache, without errors for a full disk or a lost folder: the function has been compiled."""
+    """numba's cache, but following all kernels' sources, and a full disk or a lost folder is no error: the function has
+    been compiled."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # numba looks at the file of the function alone. Kernels inline functions and constants of their neighbours, so
+        # that after an edit there the old code would run.
+        stamp = self._impl.locator.get_source_stamp(), _sources()
+        self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -64,6 +73,13 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
                 f"compiled kernels cannot be cached in {self.cache_path} ({error.strerror or error}); each process "
                 "compiles them anew. Set NUMBA_CACHE_DIR to a folder with room"
             )
+
+
+@cache
+def _sources() -> tuple[tuple[str, int, int], ...]:
+    """Name, time of the last change in ns, and size in bytes of each file of kernels."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def _cache_of(function: Callable[..., Any]) -> FunctionCache | None:

@@ -7,17 +7,17 @@ like their own. There is no similarity threshold.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.components import _find, _number
 
 _BITS = 11
 _BUCKETS = 1 << _BITS
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _ascending(keys):  # type: ignore[no-untyped-def]
     # Radix sort of 32-bit keys, stable, so that equal similarities keep the order of their edges.
     order, other = np.arange(keys.size).astype(np.int32), np.empty(keys.size, np.int32)
@@ -35,7 +35,7 @@ def _ascending(keys):  # type: ignore[no-untyped-def]
     return order
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _segments(n, src, dst, weight, order, scale, min_size, cap):  # type: ignore[no-untyped-def]
     parent, size, inside = np.arange(n).astype(np.int32), np.ones(n, np.int32), np.zeros(n, np.float32)
     for e in order:
