@@ -106,8 +106,9 @@ class KMeans(FeatureClusters):
     }
 
     def labels_of(self, features: Array, params: BackendParams) -> Array:
-        points = features.reshape(-1, features.shape[-1]).astype(np.float32)
-        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        wide = features.reshape(-1, features.shape[-1]).astype(np.float64)  # squares of large float32 are not finite
+        points = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        points = points.astype(np.float32)
         n_clusters = max(1, math.ceil(params.options["share"] * len(points)))
         centres = points[np.random.default_rng(params.seed).choice(len(points), n_clusters, replace=False)]
         labels = np.zeros(len(points), np.int64)

@@ -188,13 +188,17 @@ def feature_labels(
     ------
     InputError
         features are missing, or their number of tokens differs from the graph's nodes
+    FeatureError
+        a token holds NaN or Inf (the first one is named)
     """
     if tokens is None or tokens.grid.n_nodes != edges.n_nodes:
         given = "none were passed" if tokens is None else f"those passed have {tokens.grid.n_nodes:,} of them"
         raise InputError(f"{engine.name} clusters the features of {edges.n_nodes:,} tokens, and {given}: tokens=")
     if tokens.on_gpu:
         copies.append(f"{engine.name} runs on the CPU: the features were copied to host memory")
-    labels = engine.labels_of(to_host(tokens.lattice), params)
+    features = to_host(tokens.lattice)
+    kernels_for(features, "frame_similarity").frame_cosines(features, np.full(len(features), -1))  # refuses NaN and Inf
+    labels = engine.labels_of(features, params)
     return beside(_canonical(_checked(labels, f"backend {engine.name}", edges.n_nodes))[0], edges.anchor)
 
 

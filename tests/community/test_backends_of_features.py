@@ -11,7 +11,7 @@ from clips import clip
 import stgraph
 from stgraph.community.base import BACKENDS, backend
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
-from stgraph.errors import InputError
+from stgraph.errors import FeatureError, InputError
 
 Array = np.ndarray[Any, Any]
 NAMES = [name for name in BACKENDS.names() if backend(name).capabilities.reads == "features"]
@@ -78,3 +78,23 @@ def test_density_peaks_are_those_of_their_windows() -> None:
         new += len(centres)
     numbers: dict[int, int] = {}
     assert found.labels.tolist() == [numbers.setdefault(label, len(numbers)) for label in expected]
+
+
+@each
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_features_are_refused(name: str, bad: float) -> None:
+    """The graph may be of other features."""
+    x = np.array(clip().lattice)
+    x[1, 2, 3, 4] = bad
+    with pytest.raises(FeatureError, match=r"NaN or Inf; .* \(frame 1, row 2, column 3\)"):
+        stgraph.detect_communities(
+            stgraph.build_graph(clip()), name, tokens=stgraph.VideoTokens.from_array(x), max_size=None
+        )
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])
+def test_k_means_clusters_directions_of_any_length(scale: float) -> None:
+    """Squares of these features are not float32."""
+    x = clip().lattice * np.float32(scale)
+    found, expected = (detect("features-kmeans", one) for one in (stgraph.VideoTokens.from_array(x), clip()))
+    np.testing.assert_array_equal(found.labels, expected.labels)
