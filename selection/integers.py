@@ -20,4 +20,4 @@ def check_layer(layer: Any, n_layers: Any) -> None:
     check_integer("n_layers", n_layers, 2)
     check_integer("layer", layer, 1)
     if layer >= n_layers:
-        raise InputError(f"layer is {layer}; an LLM of {n_layers} layers (n_layers) has none of that number")
+        raise InputError(f"layer is {layer}; an LLM of {n_layers} layers (n_layers) lacks it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.grid import TokenGrid
 from stgraph.selection.algorithms.attention_cut import AttentionCut
-from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
+from stgraph.selection.algorithms.layer_cuts import count_after_one_cut
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice, keep_everything, over_rows
 from stgraph.selection.finite import check_features
@@ -63,15 +64,8 @@ class InnerCut(AttentionCut, FittedMethod):
         return min(n, max(n_keep, int(n_keep / exact_ratio(self.share))))
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K, or for a mean over the layers the smallest count that reaches it."""
-        if budget.measured != "layers":
-            return budget.count(grid)
-        n = grid.n_nodes
-
-        def cuts(n_keep: int) -> tuple[tuple[int, int], ...]:
-            return ((self.layer, n_keep),)
-
-        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, cuts, lambda n_keep: self._n_merged(n, n_keep))
+        """Number of tokens left by the cut."""
+        return count_after_one_cut(grid, budget, self.n_layers, self.layer, partial(self._n_merged, grid.n_nodes))
 
     @abstractmethod
     def their_count(self, n: int) -> int:

@@ -1,4 +1,4 @@
-"""Cuts in several decoder layers: valid layers, and the number of tokens that meets a mean over all layers."""
+"""Cuts in several decoder layers: valid layers, and the number of tokens that meets the budget."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from stgraph.errors import InputError
+from stgraph.grid import TokenGrid
+from stgraph.selection.budget import Budget
 from stgraph.selection.integers import check_integer
 
 
@@ -33,29 +35,33 @@ def check_layers(layers: Any, n_layers: Any, least: int) -> tuple[int, ...]:
         raise InputError(f"layers is {layers!r}; it must be ascending integers of at least {least}")
     check_integer("n_layers", n_layers, 2)
     if found[-1] >= n_layers:
-        raise InputError(f"layers is {layers!r}; an LLM of {n_layers} layers (n_layers) has none of number {found[-1]}")
+        raise InputError(f"layers is {layers!r}; an LLM of {n_layers} layers (n_layers) lacks layer {found[-1]}")
     return found
 
 
-def fewest_for_mean(
-    n: int,
-    ratio: Fraction,
+def count_after_cuts(
+    grid: TokenGrid,
+    budget: Budget,
     n_layers: int,
     cuts: Callable[[int], Sequence[tuple[int, int]]],
     entering: Callable[[int], int] | None = None,
 ) -> int:
-    """The smallest K whose mean over the layers is at least ``ratio`` of ``n`` tokens.
+    """K tokens left by the last cut: the budget's count, or, if it is measured over the layers, the smallest K whose
+    mean over them meets it.
 
     Parameters
     ----------
     cuts : maps K to (first layer that sees fewer tokens, tokens left) for each cut, the last leaving K; ascending in K
-    entering : maps K to the tokens that enter the first layer; None for all ``n``
+    entering : maps K to the tokens that enter the first layer; None for all of ``grid``
 
     Raises
     ------
     InputError
         the layers before the first cut alone exceed the budget, where all tokens enter
     """
+    if budget.measured != "layers":
+        return budget.count(grid)
+    n, ratio = grid.n_nodes, budget.ratio(grid)
     wanted, first = ratio * n, cuts(1)[0][0]
     least = Fraction(first * n, n_layers)
     if entering is None and wanted <= least:
@@ -72,3 +78,10 @@ def fewest_for_mean(
         total += sum(left * (end - at) for (at, left), end in zip(found, ends, strict=True))
         low, high = (low, middle) if Fraction(total, n_layers) >= wanted else (middle + 1, high)
     return low
+
+
+def count_after_one_cut(
+    grid: TokenGrid, budget: Budget, n_layers: int, layer: int, entering: Callable[[int], int]
+) -> int:
+    """The number of :func:`count_after_cuts` for a single cut before ``layer``, which fewer tokens may reach."""
+    return count_after_cuts(grid, budget, n_layers, lambda n_keep: ((layer, n_keep),), entering)

@@ -14,7 +14,7 @@ from stgraph.kernels import kernels_for
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice, keep_everything
 from stgraph.selection.finite import check_features
-from stgraph.selection.integers import check_integer
+from stgraph.selection.integers import check_integer, check_layer
 from stgraph.selection.method import Method, approximate, check_finite
 from stgraph.selection.reasons import DIVERSITY, REPRESENTATIVE
 from stgraph.selection.result import Selection
@@ -127,10 +127,7 @@ class Dart(DartEmbedding):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, low in (("n_layers", 2), ("layer", 1)):
-            check_integer(name, getattr(self, name), low)
-        if self.layer >= self.n_layers:
-            raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none of it")
+        check_layer(self.layer, self.n_layers)
 
     @property
     def requires(self) -> frozenset[str]:  # type: ignore[override]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.grid import TokenGrid
-from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
+from stgraph.selection.algorithms.layer_cuts import count_after_cuts
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice, keep_everything
 from stgraph.selection.finite import check_features
@@ -142,11 +143,10 @@ class FitPrune(FittedMethod):
         return tuple(found)
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K; for a mean over the layers the smallest that reaches it."""
-        if budget.measured != "layers" or not self.exact_count:
+        """Number of tokens left by the last cut."""
+        if not self.exact_count:
             return budget.count(grid)
-        n = grid.n_nodes
-        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self._cuts(n, n_keep))
+        return count_after_cuts(grid, budget, self.n_layers, partial(self._cuts, grid.n_nodes))
 
     def stages(self) -> tuple[Stage, ...]:
         """Behind each layer that deletes, by its attention and no other."""

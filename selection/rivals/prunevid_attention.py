@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.selection.algorithms.layer_cuts import fewest_for_mean
+from stgraph.selection.algorithms.layer_cuts import count_after_one_cut
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import over_rows
 from stgraph.selection.finite import check_features
@@ -97,15 +98,10 @@ class PruneVidAttention(PruneVid):
         return Waiting(self.stages()[-1], rows[whole.nodes], resume, over, positions="compact")
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K, or for a mean over the layers the smallest count that reaches it."""
-        if budget.measured != "layers" or not self.exact_count:
+        """Number of tokens left by the cut."""
+        if not self.exact_count:
             return budget.count(grid)
-        n = grid.n_nodes
-
-        def cuts(n_keep: int) -> tuple[tuple[int, int], ...]:
-            return ((self.prune_layer, n_keep),)
-
-        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, cuts, lambda n_keep: self._n_merged(n, n_keep))
+        return count_after_one_cut(grid, budget, self.n_layers, self.prune_layer, partial(self._n_merged, grid.n_nodes))
 
     def _n_merged(self, n: int, n_keep: int) -> int:
         """Number of ``n`` tokens that merging leaves if the cut leaves ``n_keep``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from stgraph.aliases import Array
 from stgraph.devices import to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
+from stgraph.selection.algorithms.layer_cuts import check_layers, count_after_cuts
 from stgraph.selection.budget import Budget, exact_ratio
 from stgraph.selection.choice import Choice
 from stgraph.selection.method import Method, approximate
@@ -82,11 +83,8 @@ class PyramidDrop(Method):
         return tuple(zip(self.layers, counts, strict=True))
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K, or for a mean over the layers the smallest count that reaches it."""
-        if budget.measured != "layers":
-            return budget.count(grid)
-        n = grid.n_nodes
-        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
+        """Number of tokens left by the last cut."""
+        return count_after_cuts(grid, budget, self.n_layers, partial(self.cuts, grid.n_nodes))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens left by all cuts."""

@@ -13,7 +13,7 @@ from stgraph.aliases import Array
 from stgraph.devices import beside, to_host
 from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
-from stgraph.selection.algorithms.layer_cuts import check_layers, fewest_for_mean
+from stgraph.selection.algorithms.layer_cuts import check_layers, count_after_cuts
 from stgraph.selection.algorithms.recycling import Left, n_recycled, recycled, staying
 from stgraph.selection.budget import Budget
 from stgraph.selection.choice import Choice, keep_everything, over_rows
@@ -145,11 +145,8 @@ class SparseVlm(FittedMethod):
         return [*stay, _stays_of(n, n_keep) if self.recycles else n_keep]
 
     def _n_keep(self, grid: TokenGrid, budget: Budget) -> int:
-        """K, or for a mean over the layers the smallest count that reaches it."""
-        if budget.measured != "layers":
-            return budget.count(grid)
-        n = grid.n_nodes
-        return fewest_for_mean(n, budget.ratio(grid), self.n_layers, lambda n_keep: self.cuts(n, n_keep))
+        """Number of tokens left by the last cut."""
+        return count_after_cuts(grid, budget, self.n_layers, partial(self.cuts, grid.n_nodes))
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
         """The ``n_keep`` tokens left by all cuts, or as many as the authors' rule leaves."""

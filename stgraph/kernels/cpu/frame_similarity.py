@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from stgraph.aliases import Array
-from stgraph.errors import InputError, bad_token
+from stgraph.errors import bad_token
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
 from stgraph.kernels.cpu.threads import even_blocks, num_threads, run_blocks
+from stgraph.kernels.reference_frames import check_reference
 
 # Squared norms outside this range have lost precision (or all of it) in float32 and are redone in float64.
 SMALLEST, LARGEST = np.float32(1e-30), np.float32(1e30)
@@ -56,8 +57,7 @@ def frame_cosines(x: Array, reference: Array) -> tuple[Array, Array]:
         a reference is not a frame
     """
     T, H, W, _ = x.shape
-    if reference.shape != (T,) or reference.min() < -1 or reference.max() >= T:
-        raise InputError(f"reference frames are {reference.tolist()}; expected {T} integers from -1 to {T - 1}")
+    check_reference(reference, T)
     source, frames = row_source(x), reference.astype(np.int64, copy=False)
     square, dot = np.empty((T, H, W), np.float32), np.empty((T, H, W), np.float32)
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from stgraph.aliases import Array
-from stgraph.errors import InputError, bad_token
+from stgraph.errors import bad_token
 from stgraph.kernels.gpu.chunks import chunks
+from stgraph.kernels.reference_frames import check_reference
 
 
 def frame_cosines(x: Any, reference: Array) -> tuple[Any, Any]:
@@ -34,8 +35,7 @@ def frame_cosines(x: Any, reference: Array) -> tuple[Any, Any]:
         a reference is not a frame
     """
     T, H, W, _ = x.shape
-    if reference.shape != (T,) or reference.min() < -1 or reference.max() >= T:
-        raise InputError(f"reference frames are {reference.tolist()}; expected {T} integers from -1 to {T - 1}")
+    check_reference(reference, T)
     frames = torch.from_numpy(np.maximum(reference, 0).astype(np.int64)).to(x.device)
     square, dot = (torch.empty((T, H, W), dtype=torch.float64, device=x.device) for _ in range(2))
     for a, b in chunks(x):
