@@ -20,7 +20,7 @@ from stgraph.selection.settings import Setting, check_settings
 from stgraph.selection.st_simdiff.analysis import Analysis
 from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.selection.st_simdiff.representatives import representative_tokens
-from stgraph.tokens import VideoTokens
+from stgraph.tokens import VideoTokens, check_tokens
 
 _REMEMBERED = 2  # cached partitions: the reference's and the current one
 
@@ -218,6 +218,7 @@ def keep(
     uniform 0.1 1024
     uniform 0.3 3072
     """
+    check_tokens(tokens, "keep")
     chosen, at = as_settings(settings), as_ratios(ratios)
     check_settings(chosen, at, measured, newlines)
     keeping = Keeping(tokens, measured=measured, newlines=newlines, device=device)

@@ -23,7 +23,7 @@ from stgraph.selection.keeping import Kept, as_ratios, as_settings, keep
 from stgraph.selection.result import Selection
 from stgraph.selection.selection_file import FRAMES
 from stgraph.selection.settings import Setting, backend_settings, settings_of
-from stgraph.tokens import VideoTokens
+from stgraph.tokens import VideoTokens, check_tokens
 from stgraph.viz.pages.report import Compared, report_page
 from stgraph.viz.pages.view import view_page
 
@@ -110,6 +110,7 @@ def view(
     >>> stgraph.view(stgraph.sample(), ["st-simdiff", "evs"], [0.1, 0.3])
     View(2 settings at r = 0.1, 0.3, of 40x16x16 tokens)
     """
+    check_tokens(tokens, "view")
     chosen = usual_settings() if settings is None else settings
     return View(tokens, list(keep(tokens, chosen, ratios, device=device, progress=progress)), name)
 
@@ -242,6 +243,7 @@ def compare(
     >>> [(row["selector"], row["n_kept"], row["n_events_kept"]) for row in found.rows]
     [('st-simdiff', 3072, 607), ('uniform', 3072, 184)]
     """
+    check_tokens(tokens, "compare")
     chosen = None if settings is None else as_settings(settings)
     at = as_ratios(ratios)
     given: dict[str, Any] = {"fidelity": fidelity, "dump": name, "device": device, "progress": progress}

@@ -151,6 +151,12 @@ def test_selectors_take_tokens(name: str) -> None:
         stgraph.selector(name, retain_ratio=0.3).select(features((2, 3, 4, 5)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["keep", "view", "compare"])
+def test_what_reads_tokens_says_what_to_pass(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^{name} got ndarray; pass VideoTokens, e.g. .*from_array\(x\)"):
+        getattr(stgraph, name)(features((2, 3, 4, 5)), "uniform")
+
+
 def test_graphs_of_other_libraries_are_told_the_way_in(graph: TokenGraph) -> None:
     for library in ("networkx", "igraph", "scipy"):
         with pytest.raises(InputError, match=rf"pass a TokenGraph or an EdgeList: EdgeList.from_{library}\(...\)"):
