@@ -20,6 +20,12 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {target}: choose an existing folder you may write to")
 
 
+def check_not_input(output: Path, *inputs: Path | None) -> None:
+    """Raise InputError if ``output`` is one of the files that are read."""
+    if output.exists() and any(one is not None and one.exists() and output.samefile(one) for one in inputs):
+        raise InputError(f"cannot write {output}: it is what is read, and would be lost; give another name")
+
+
 def check_suffix(path: str | os.PathLike[str], suffixes: Sequence[str], what: str) -> None:
     """Raise InputError unless ``path`` ends in one of ``suffixes``, which programs rely on."""
     if Path(path).suffix.lower() not in suffixes:

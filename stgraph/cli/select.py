@@ -47,7 +47,7 @@ def command(
     import stgraph
     from stgraph.bench.warm_up import warm_up
     from stgraph.errors import InputError
-    from stgraph.files import check_suffix, check_writable
+    from stgraph.files import check_not_input, check_suffix, check_writable
 
     options.check_device(device)
     if fmt not in (None, "json"):
@@ -55,6 +55,7 @@ def command(
     if output is not None:
         check_suffix(output, (".safetensors",), "a dump")
         check_writable(output)
+        check_not_input(output, dump, query)
     name = method.pop("selector", "st-simdiff")
     if n_keep is None:
         method.setdefault("retain_ratio", 0.3)

@@ -231,6 +231,16 @@ def test_an_error_leaves_the_old_output(refused: Refused, dump: str, tmp_path: P
     assert json.loads(target.read_text()) == "precious"
 
 
+def test_select_never_overwrites_what_it_reads(refused: Refused, dump: str, tmp_path: Path) -> None:
+    before, link = Path(dump).read_bytes(), tmp_path / "link.safetensors"
+    link.symlink_to(dump)
+    for given, output in ((dump, dump), (str(link), dump), (dump, str(link))):
+        message = refused("select", given, "-o", output)
+        assert message == f"cannot write {output}: it is what is read, and would be lost; give another name"
+    assert "it is what is read" in refused("select", "--query", dump, "-o", dump)
+    assert Path(dump).read_bytes() == before
+
+
 def test_a_process_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stgraph", "inspect", str(tmp_path / "none")], capture_output=True, text=True
