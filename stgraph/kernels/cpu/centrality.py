@@ -1,4 +1,4 @@
-"""Mean cosine similarity of each token to all others of its group, in one streaming pass over the features."""
+"""Mean cosine similarity of each token to all others in its group, in one streaming pass over the features."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stgraph.kernels.cpu.vector_loops import LANES, lead_of
 
 _LARGE = 4096  # members; larger groups are cut into blocks so that threads can share them
 _BLOCK = 1024
-_NARROW = 256  # channels; narrower slabs cost more than a second look from afar
-_NEAR = 416 * 1024  # bytes of a group that stay in a core's cache from the first look to the second
-_SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside lose precision in float32 and take the float64 path
+_NARROW = 256  # channels; narrower slabs cost more than reading from memory twice
+_NEAR = 416 * 1024  # bytes of a group that stay in a core's cache from the first read to the second
+_SMALLEST, _LARGEST = 1e-15, 1e15  # norms outside this range lose precision in float32 and take the float64 path
 
 
 @compiled()
@@ -28,8 +28,8 @@ def _safe(norm):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _look_up(x, members, a, b, norms, H, W, origins, scales):  # type: ignore[no-untyped-def]
-    """Origins and scales of members[a:b]. Where eight at a time pass the end, the last one stands in, with scale 0; so
-    has a token of the float64 path."""
+    """Look up origins and scales of members[a:b]. Groups of eight that pass the end are filled with the last member at
+    scale 0; tokens of the float64 path also have scale 0."""
     for i in range(b - a):
         node = members[a + i]
         origins[i] = origin(x, node, H, W)
@@ -40,7 +40,7 @@ def _look_up(x, members, a, b, norms, H, W, origins, scales):  # type: ignore[no
 
 @compiled(fastmath=FASTMATH)
 def _add_rows(x, members, a, b, norms, H, W, lead, origins, scales, k, n, total):  # type: ignore[no-untyped-def]
-    """total[:n] += channels k..k+n-1 of the unit features of members[a:b], looked up."""
+    """total[:n] += channels k..k+n-1 of the unit features of members[a:b], found by :func:`_look_up`."""
     for i in range(0, b - a, 8):
         add_eight(x, origins, i, k, n, lead, scales, H, W, total)
     for i in range(a, b):
@@ -53,8 +53,8 @@ def _add_rows(x, members, a, b, norms, H, W, lead, origins, scales, k, n, total)
 
 @compiled(fastmath=FASTMATH)
 def _sum_rows(x, members, a, b, norms, H, W, lead, origins, k, n, total, sums, wide, ahead, first):  # type: ignore[no-untyped-def]
-    """sums[i] += channels k..k+n-1 of members[a + i] times ``total``; wide[i], of its unit features, on the float64
-    path. What comes next: channels from ``first`` on of the tokens whose origins are ``ahead``, unless that is None."""
+    """sums[i] += channels k..k+n-1 of members[a + i] times ``total``; on the float64 path wide[i] += those of its unit
+    features. Channels from ``first`` on of tokens with origins ``ahead`` are prefetched, unless that is None."""
     for i in range(0, b - a, 8):
         sum_eight(x, origins, i, k, n, lead, total, H, W, sums, ahead, first)
     for i in range(a, b):
@@ -78,7 +78,7 @@ def _mean_similarity(members, a, b, n, norms, sums, wide, out):  # type: ignore[
 
 @compiled()
 def _zeros(d, lead):  # type: ignore[no-untyped-def]
-    """d zeros for a sum of rows, and some on either side; vectors are whole in memory where those of the rows are."""
+    """d zeros for a sum of rows, with padding on both sides, aligned the way the rows are."""
     room = np.zeros(d + 3 * LANES, np.float32)
     first = LANES + (lead - room.ctypes.data // 4) % LANES
     return room[first:]
@@ -86,7 +86,7 @@ def _zeros(d, lead):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _edge(similarity, a, b, H, W):  # type: ignore[no-untyped-def]
-    """The weight of the lattice edge from token a to a later one, b; NaN if there is none or it is not known."""
+    """Weight of the lattice edge from token a to the later token b; NaN if there is none or it is unknown."""
     if similarity.size > 0:
         if b - a == 1 and a % W < W - 1:
             return similarity[0, a]
@@ -99,7 +99,7 @@ def _edge(similarity, a, b, H, W):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _at_a_glance(members, starts, g0, g1, similarity, H, W, todo, out):  # type: ignore[no-untyped-def]
-    """Groups of one, and pairs side by side, need no look at the features. ``todo``: whether others do."""
+    """Handle groups of one and pairs of neighbours without reading features; ``todo`` marks the groups that remain."""
     for g in range(g0, g1):
         a, n = starts[g], starts[g + 1] - starts[g]
         weight = np.float32(1) if n == 1 else np.float32(np.nan)
@@ -112,7 +112,7 @@ def _at_a_glance(members, starts, g0, g1, similarity, H, W, todo, out):  # type:
 
 @compiled()
 def _group_before(todo, starts, g, g0, large):  # type: ignore[no-untyped-def]
-    """The last group to do before ``g`` of at most ``large`` members; g0 - 1 if there is none."""
+    """The last remaining group before ``g`` with at most ``large`` members; g0 - 1 if there is none."""
     g -= 1
     while g >= g0 and not (todo[g] and starts[g + 1] - starts[g] <= large):
         g -= 1
@@ -121,8 +121,8 @@ def _group_before(todo, starts, g, g0, large):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _small_groups(x, members, starts, g0, g1, todo, norms, H, W, d, lead, size, large, out):  # type: ignore[no-untyped-def]
-    """Groups of at most ``large`` members, in slabs of channels whose second look finds them in the cache. A slab's
-    width depends on the group alone. The last group comes first: its tokens were read last, and may still be near."""
+    """Handle groups of at most ``large`` members in slabs of channels that are still in the cache when read again. A
+    slab's width depends only on the group. The last group comes first, since its tokens may still be in the cache."""
     total = _zeros(d, lead)
     origins, ahead = np.empty(large + 8, np.int64), np.empty(large + 8, np.int64)
     scales, scales_ahead = np.empty(large + 8, np.float32), np.empty(large + 8, np.float32)
@@ -181,7 +181,7 @@ def _large_group(
         return total[:d]
 
     whole = np.zeros(d, np.float64)
-    for start, stop in even_blocks(len(blocks), 16):  # a bounded number of partial sums alive, added in a fixed order
+    for start, stop in even_blocks(len(blocks), 16):  # bounds the partial sums alive; they add in a fixed order
         for part in run_blocks(partial, blocks[start:stop]):
             whole += part
     total = _zeros(d, lead)
@@ -192,9 +192,9 @@ def _large_group(
 def group_centrality(x: Array, norms: Array, members: Array, starts: Array, similarity: Array | None = None) -> Array:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
-    S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
+    S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), with unit features u: the mean cosine similarity to ALL other
     members, without an all-pairs matrix. Every channel is read twice in quick succession, the second time from cache.
-    In a pair this is the similarity of the two, which the graph holds if they stand side by side.
+    In a pair this is the similarity of the two, which the graph already holds if they are neighbours.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def group_centrality(x: Array, norms: Array, members: Array, starts: Array, simi
     norms : [T, H, W] float64
     members, starts : as :func:`stgraph.kernels.cpu.components.group_members` returns them
     similarity : [3, T, H, W] float32, as :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` returns it; features
-        of pairs side by side are then not read
+        of neighbouring pairs are then not read
 
     Returns
     -------

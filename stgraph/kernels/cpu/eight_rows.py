@@ -1,4 +1,4 @@
-"""Eight tokens at a time, by where they lie: rows of a buffer in explicit vectors, others element by element."""
+"""Sums over eight tokens at a time: contiguous rows in explicit vectors, others element by element."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def token(x, node, H, W):  # type: ignore[no-untyped-def]
 
 
 def origin(x: Any, node: int, H: int, W: int) -> int:
-    """What :func:`add_eight` and :func:`sum_eight` find a token by (used inside kernels only)."""
+    """Position by which :func:`add_eight` and :func:`sum_eight` find a token (used only inside kernels)."""
     raise NotImplementedError("origin() is only meaningful inside a compiled kernel")
 
 
 def add_eight(
     x: Any, origins: Array, i: int, k: int, n: int, lead: int, scales: Array, H: int, W: int, total: Array
 ) -> None:
-    """total[:n] += channels k..k+n-1 of tokens i..i+7 times their scales (used inside kernels only)."""
+    """total[:n] += channels k..k+n-1 of tokens i..i+7 times their scales (used only inside kernels)."""
     raise NotImplementedError("add_eight() is only meaningful inside a compiled kernel")
 
 
@@ -47,7 +47,7 @@ def sum_eight(
     first: int,
 ) -> None:
     """sums[i..i+7] += the products of channels k..k+n-1 of eight tokens with ``total``; channels from ``first`` on of
-    tokens ahead[i..i+7] come next (used inside kernels only)."""
+    tokens ahead[i..i+7] are prefetched (used only inside kernels)."""
     raise NotImplementedError("sum_eight() is only meaningful inside a compiled kernel")
 
 
@@ -57,7 +57,7 @@ def _origin_in(x: Any, node: Any, H: Any, W: Any) -> Any:
 
         def offset(x: Any, node: Any, H: Any, W: Any) -> Any:
             _, start, frame, line, step, _ = x
-            if line == W * step and frame == H * line:  # tokens side by side, as nearly always: no divisions
+            if line == W * step and frame == H * line:  # contiguous tokens, the usual case: no divisions
                 return start + node * step
             t, rest = node // (H * W), node % (H * W)
             return start + t * frame + rest // W * line + rest % W * step

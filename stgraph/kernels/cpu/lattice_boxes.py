@@ -1,10 +1,10 @@
-"""Boxes of 2 x 2 x 2 tokens: where a search for communities on the lattice starts.
+"""Boxes of 2 x 2 x 2 tokens: the start of a community search on the lattice.
 
-Local moving from single tokens joins each to its most similar neighbour, which makes chains and stars; what makes a
-community dense is that it is compact. So the lattice is cut into boxes, and inside each the pieces on both sides of its
-middle are joined along rows, then along columns, then in time, where the quality of ``kernels/cpu/leiden.py`` gains by
-it. Every piece is connected by edges. A piece of two tokens is taken apart again: for pairs it matters which of the
-edges are the heaviest, which local moving sees to.
+Local moving from single tokens joins each to its most similar neighbour, which makes chains and stars, whereas dense
+communities are compact. So the lattice is cut into boxes, and inside each the pieces on both sides of its middle are
+joined along rows, then columns, then time, wherever this raises the quality of ``kernels/cpu/leiden.py``. Every piece
+is connected by edges. A piece of two tokens is split again, since for pairs the heaviest edges should decide, and local
+moving follows those.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
 from stgraph.kernels.cpu.threads import run_blocks, thread_ranges
 
-_LEAST = 3  # tokens of a piece that is kept
+_LEAST = 3  # fewest tokens of a piece that is kept
 
 
 @compiled()
@@ -68,15 +68,16 @@ def _join_across(bit, weight, piece, total, size, gamma, cap):  # type: ignore[n
 def box_pieces(
     similarity: Array, tau: float, families: tuple[bool, bool, bool], mass: Array, gamma: float, cap: int
 ) -> Array:
-    """[N] int32: for each token the one its piece is called by; its own where it starts alone.
+    """[N] int32: for each token the token that names its piece; itself if it starts alone.
 
     Parameters
     ----------
     similarity : [3, T, H, W] float32, as :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` returns it
     tau : strict lower bound of an edge's weight, at least 0
     families : whether right, bottom and temporal edges take part
-    mass : [N] float64 node masses, and ``gamma`` what their products cost
-    cap : most tokens of a piece
+    mass : [N] float64 node masses
+    gamma : cost of a product of two masses
+    cap : largest piece in tokens
     """
     _, T, H, W = similarity.shape
     labels, on = np.empty(T * H * W, np.int32), np.array(families)

@@ -1,16 +1,16 @@
 """Leiden in compiled loops: local moving, refinement and aggregation (Traag, Waltman, van Eck 2019), not randomised.
 
 One quality serves both objectives: sum over communities of [w_c - gamma M_c^2 / 2], where w_c is the weight inside and
-M_c the sum of the node masses. Masses of 1 give the constant Potts model, masses of the weighted degree and
-gamma / 2m give modularity (both up to a constant).
+M_c the sum of the node masses. Masses of 1 give the constant Potts model; masses equal to the weighted degree, with
+gamma / 2m, give modularity (both up to a constant).
 
-Three things are not Leiden's. A lattice starts from boxes of tokens instead of single ones (``lattice_boxes.py``). A
-pass goes back down: after moves on the coarsest graph come moves on each finer one, to the nodes themselves (multilevel
-refinement; Rotta and Noack 2011), so that the borders of communities are set at every scale. And CPM on a long video is
-searched in blocks of frames (``leiden_blocks.py``).
+Three things differ from Leiden. On a lattice the search starts from boxes of tokens instead of single tokens
+(``lattice_boxes.py``). A pass also goes back down: after the coarsest graph, nodes move on each finer one, down to the
+original graph (multilevel refinement; Rotta and Noack 2011), so that community borders are set at every scale. And CPM
+on a long video is searched in blocks of frames (``leiden_blocks.py``).
 
-Nodes are visited in a fixed order, ties go to the smallest community, and moves of a block are made one after the
-other: the same labels on any thread count.
+Nodes are visited in a fixed order, ties go to the smallest community, and moves within a block are sequential, so
+labels are the same on any thread count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Lattice = tuple[Array, float, tuple[bool, bool, bool]]
 
 @compiled()
 def _connected(src, dst, labels):  # type: ignore[no-untyped-def]
-    # A community that is left in two pieces counts as two: that never lowers the quality.
+    # A community left in two pieces counts as two, which never lowers the quality.
     n = labels.size
     parent = np.empty(n, np.int32)
     for v in range(n):
@@ -72,10 +72,10 @@ def leiden(
     ----------
     src, dst, weight : [E] each edge once, weights above 0
     resolution : gamma of the objective
-    max_size : most nodes of a community, held inside the search; None for no bound
-    n_iterations : passes, each starting from the communities of the last; fewer where nothing moves any more
+    max_size : largest community in nodes, enforced inside the search; None for no bound
+    n_iterations : number of passes, each starting from the last one's communities; fewer once nothing moves
     lattice : (similarity, tau, families) the edges come from, as :func:`stgraph.kernels.cpu.lattice.components` takes
-        them: the search then starts from boxes of tokens; None: from single nodes
+        them, to start from boxes of tokens; None to start from single nodes
     """
     cap, gamma = max_size or n_nodes, float(resolution)
     cuts = frame_cuts(lattice[0].shape[1:], gamma) if lattice and not modularity else []

@@ -1,10 +1,10 @@
-"""CPM on a long video, block of frames by block of frames, on all threads.
+"""CPM on a long video, in blocks of frames, on all threads.
 
-The constant Potts model is local: what a community is worth does not depend on the rest of the graph. So one pass can
-search blocks of frames apart from each other, each over the communities that lie within it, and their gains add up.
-The next pass cuts the video in the middle of these blocks, so that what one pass cannot see across its cuts is inside a
-block of the next. Blocks depend on the video's shape and on gamma alone: the same labels on any thread count. And a
-block fits the cache, however long the video.
+The constant Potts model is local: a community's quality does not depend on the rest of the graph. So one pass can
+search blocks of frames independently, each over the communities that lie within it, and their gains add up. The next
+pass cuts the video in the middle of these blocks, so that communities across one pass's cuts lie inside a block of the
+next. Blocks depend only on the video's shape and gamma, so labels are the same on any thread count. And each block fits
+the cache, however long the video is.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from stgraph.kernels.cpu.leiden_moves import move
 from stgraph.kernels.cpu.threads import run_blocks
 
 _TOKENS = 8192  # of a block
-# With at most three edges of weight 1 a token, no community of more than about 6 / gamma tokens is worth anything: a
-# block is many times as large.
+# With at most three edges of weight 1 per token, communities of more than about 6 / gamma tokens have no positive
+# quality: a block is many times as large.
 _COMMUNITIES = 64
 
 
 def frame_cuts(shape: tuple[int, int, int], gamma: float) -> list[Array]:
-    """Where the blocks of alternate passes start and end, in tokens; empty for a video of less than two blocks. Cuts
-    lie between frames, those of the first pass between boxes.
+    """Block boundaries of alternate passes, in tokens; empty for a video shorter than two blocks. Cuts lie between
+    frames, and in the first pass between boxes.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def frame_cuts(shape: tuple[int, int, int], gamma: float) -> list[Array]:
     gamma : resolution of CPM
     """
     T, H, W = shape
-    pairs = T // 2  # of frames, as boxes have them; an odd last frame goes to the last block
+    pairs = T // 2  # of frames, as in boxes; an odd last frame goes to the last block
     n_blocks = int(2 * pairs * H * W / max(_TOKENS, _COMMUNITIES * 6 / gamma))
     if min(n_blocks, pairs) < 2:
         return []
@@ -78,7 +78,7 @@ def _inside(src, dst, weight, labels, first, last, a, b):  # type: ignore[no-unt
 
 @compiled()
 def _written_back(local, whole, labels, a):  # type: ignore[no-untyped-def]
-    # A community is called by its first token, so that names of different blocks differ.
+    # A community is named by its first token, so that names from different blocks differ.
     first = np.full(local.size, -1, np.int32)
     for v in range(local.size):
         if whole[v]:
@@ -100,9 +100,9 @@ def search_blocks(
     Parameters
     ----------
     edges : src, dst and weight [E], sorted by src
-    labels : [N] uint32, a token of its community for each token
-    cuts : of :func:`frame_cuts`, at least one
-    gamma, cap, n_iterations : as of :func:`stgraph.kernels.cpu.leiden.leiden`
+    labels : [N] uint32, for each token one token of its community
+    cuts : from :func:`frame_cuts`, at least one
+    gamma, cap, n_iterations : see :func:`stgraph.kernels.cpu.leiden.leiden`
     """
     idle = 0
     for iteration in range(n_iterations):
@@ -124,7 +124,7 @@ def _search_block(
     backwards: bool,
     block: tuple[int, int, slice],
 ) -> int:
-    """One pass over the tokens a..b-1, whose labels are written in place; how many moves that took."""
+    """Make one pass over tokens a..b-1, update their labels in place, and return the number of moves."""
     a, b, part = block
     src, dst, weight = (array[part] for array in edges)
     *inside, local, whole = _inside(src, dst, weight, labels, *extents, a, b)

@@ -1,4 +1,4 @@
-"""A graph of one level of Leiden, its aggregation, and a pass over all levels."""
+"""The graph at one level of Leiden, its aggregation, and a pass over all levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stgraph.kernels.cpu.leiden_moves import move, refine
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """A graph of one level: [n + 1] starts; neighbour and weight for each end of an edge; masses and sizes [n]."""
+    """The graph at one level: [n + 1] starts; neighbour and weight for each end of an edge; masses and sizes [n]."""
 
     starts: Array
     neighbour: Array
@@ -23,7 +23,7 @@ class Level:
 
     @property
     def graph(self) -> tuple[Array, Array, Array, Array, Array]:
-        """The five arrays, as the kernels take them."""
+        """The five arrays, in the order the kernels take them."""
         return self.starts, self.neighbour, self.value, self.mass, self.size
 
 
@@ -59,7 +59,7 @@ def _renumber(labels):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  # type: ignore[no-untyped-def]
-    # Members by piece with a counting sort; each piece's edges are summed in a dense row that is never cleared.
+    # A counting sort groups members by piece; each piece's edges are summed in a dense row that is never cleared.
     n = piece.size
     first = np.zeros(n_pieces + 1, np.int64)
     new_mass, new_size = np.zeros(n_pieces), np.zeros(n_pieces, np.int64)
@@ -97,8 +97,8 @@ def _aggregate(starts, neighbour, value, mass, size, labels, piece, n_pieces):  
 
 
 def descend(base: Level, labels: Array, gamma: float, cap: int, backwards: bool) -> tuple[Array, int]:
-    """One pass from the communities ``labels``, which no move on ``base`` improves: refinement, aggregation and moves,
-    level by level, then moves on each level on the way back. The new labels, and how many moves that took."""
+    """Make one pass from communities ``labels``, which no move on ``base`` improves: refinement, aggregation and moves,
+    level by level, then moves at each level on the way back. Return the new labels and the number of moves."""
     level, finer, moves = base, [], 0
     while True:
         n_groups = _renumber(labels)

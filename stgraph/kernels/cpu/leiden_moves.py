@@ -1,6 +1,6 @@
-"""The two ways in which nodes change communities in Leiden: local moving, and the refinement inside communities.
+"""The two ways nodes change communities in Leiden: local moving, and refinement inside communities.
 
-Numbers of nodes and communities are unsigned: a signed index costs a test for counting from the end.
+Indices of nodes and communities are unsigned, since a signed index costs a check for negative values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from stgraph.kernels.cpu.compiled import compiled
 
 @compiled()
 def move(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ignore[no-untyped-def]
-    # Nodes wait in a ring; a node that moves calls back its neighbours in other communities.
+    # Nodes wait in a ring buffer; a node that moves queues its neighbours in other communities again.
     n = mass.size
     group_mass, group_size, members = np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.int32)
     for v in range(n):
@@ -46,7 +46,7 @@ def move(starts, neighbour, value, mass, size, labels, gamma, cap):  # type: ign
             weight_to[c] += value[e]
         pull = gamma * mass[v]
         best, gain = own, weight_to[own] - pull * (group_mass[own] - mass[v])
-        least = 1e-10 * (abs(gain) + pull * mass[v])  # what rounding alone may differ by
+        least = 1e-10 * (abs(gain) + pull * mass[v])  # largest difference due to rounding
         for i in range(n_touched):
             c = touched[i]
             if group_size[c] + size[v] > cap:

@@ -18,14 +18,14 @@ from stgraph.kernels.cpu.vector_loops import lead_of
 from stgraph.kernels.cpu.vectors import COLUMNS, EARLY, neighbour_sums
 
 RIGHT, BOTTOM, TEMPORAL = 0, 1, 2
-# Norms outside this range have lost precision (or all of it) in their float32 squares and are redone in float64.
+# Norms outside this range have lost precision (or all of it) in their float32 squares and are recomputed in float64.
 _SMALLEST, _LARGEST = 1e-15, 1e15
 
 
 def _brick(x: Any, t: int, u: int, h: int, w: int, v: int, ahead: tuple[int, int, int], lead: int, out: Array) -> None:
-    """The products of the tokens (t, h, w), (u, h, w), and of those of column v, the next one, or w again, with
-    themselves, their left, upper and previous neighbour, into ``out`` [2, H, W, 4]. The rows from ``ahead`` on and
-    those a frame later come next. Used inside kernels only."""
+    """Store in ``out`` [2, H, W, 4] the products of tokens (t, h, w) and (u, h, w), and of the same in column v (the
+    next one, or w again), with themselves and their left, upper and previous neighbours. Rows from ``ahead`` on, and
+    those one frame later, are prefetched. Used only inside kernels."""
     raise NotImplementedError("_brick() is only meaningful inside a compiled kernel")
 
 
@@ -76,7 +76,7 @@ def _brick_of_rows(x: Any, t: Any, u: Any, h: Any, w: Any, v: Any, ahead: Any, l
 
 @compiled(fastmath=FASTMATH)
 def _column(x, t, u, h, w, out):  # type: ignore[no-untyped-def]
-    """The products of the tokens (t, h, w) and (u, h, w), of features that are not contiguous along d."""
+    """The same products for tokens (t, h, w) and (u, h, w) if features are not contiguous along d."""
     a, b = x[t, h, w], x[u, h, w]
     a_left, b_left = x[t, h, max(w - 1, 0)], x[u, h, max(w - 1, 0)]
     a_up, b_up = x[t, max(h - 1, 0), w], x[u, max(h - 1, 0), w]
@@ -101,12 +101,12 @@ def _column(x, t, u, h, w, out):  # type: ignore[no-untyped-def]
 
 @compiled(fastmath=FASTMATH)
 def _products(x, lead, further, weights, norms, t0, t1, h0, h1):  # type: ignore[no-untyped-def]
-    """Dot products of each token with its left, upper and previous neighbour, stored at the smaller index; and norms.
+    """Norms, and dot products of each token with its left, upper and previous neighbour, stored at the smaller index.
 
-    Two frames by two columns are taken at a time: sixteen products of twelve rows, of which the later frame finds the
-    earlier and the second column the first in registers. Where the last frame has no partner it stands in for its own,
-    and so does the last column of an odd number; what the earlier ones write stays. What is stored where there is no
-    neighbour means nothing.
+    Each step takes two frames by two columns: sixteen products of twelve rows, with the earlier frame and the first
+    column still in registers for the later frame and the second column. A last frame without a partner is paired with
+    itself, as is a last column; the values of the first of the two stay. Values stored for missing neighbours are
+    meaningless.
     """
     _, _, H, W = weights.shape
     out = np.empty((2, H, W, 4), np.float32)
@@ -126,7 +126,7 @@ def _products(x, lead, further, weights, norms, t0, t1, h0, h1):  # type: ignore
 
 @compiled()
 def _take(products, weights, norms, t, h0, h1):  # type: ignore[no-untyped-def]
-    """Store the products [H * W, 4] of lines h0..h1-1 of frame t."""
+    """Store the products [H * W, 4] of rows h0..h1-1 of frame t."""
     W = norms.shape[2]
     a, b, first = h0 * W, h1 * W, max(h0, 1) * W
     norm = norms[t].reshape(-1)[a:b]
@@ -160,8 +160,8 @@ def _in_range(norm):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _odd_norms(x, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
-    """Redo norms out of range in frames t0..t1-1; ``odd``: whether a frame has any. Returns the first token with a NaN
-    or Inf, or -1."""
+    """Recompute norms out of range in frames t0..t1-1; ``odd``: whether a frame has any. Return the first token with
+    NaN or Inf, or -1."""
     _, H, W = norms.shape
     for t in range(t0, t1):
         odd[t] = False
@@ -202,7 +202,7 @@ def _weights(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
             if t2 == T:
                 continue
             if not (odd[t] or odd[t2]):
-                # A frame at a time; what stands at its edge is overwritten below.
+                # One frame at a time; values at its edges are overwritten below.
                 n = H * W - down * W - step
                 theirs = norms[t2].reshape(-1)[H * W - n :]
                 _divide(products[family, t].reshape(-1)[:n], norms[t].reshape(-1)[:n], theirs)
@@ -218,13 +218,13 @@ def _weights(x, products, norms, odd, t0, t1):  # type: ignore[no-untyped-def]
 
 
 def weights_of_products(source: Any, products: Array, norms: Array) -> int | None:
-    """Turn products into weights, in place, and redo norms that float32 cannot hold; returns the first token with a NaN
-    or Inf, if any.
+    """Turn products into weights, in place, and recompute norms that float32 cannot hold; return the first token with
+    NaN or Inf, if any.
 
     Parameters
     ----------
-    source : of the features, [T, H, W, d] (:func:`stgraph.kernels.cpu.rows.row_source`)
-    products : [3, T, H, W] float32, with the right, lower and next token; whatever stands where there is none
+    source : features [T, H, W, d] as loops read them (:func:`stgraph.kernels.cpu.rows.row_source`)
+    products : [3, T, H, W] float32, with the right, lower and next token; any value where there is none
     norms : [T, H, W] float64, roots of float32 squares
     """
     T, H, W = norms.shape
@@ -268,13 +268,13 @@ def neighbour_cosines(x: Array) -> tuple[Array, Array]:
 
 
 def columns_ahead(x: Array) -> int:
-    """How many columns ahead rows are asked for: the next brick's, further where rows are short."""
+    """Number of columns ahead at which rows are prefetched: the next brick, or further if rows are short."""
     return 2 * -(-2 * EARLY // int(x.shape[3] * x.itemsize))
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:
-    """(t0, t1, h0, h1) work blocks. Frame ranges start at even frames, so that the pairing of frames, and with it
-    every rounding, is the same on any number of threads; few frames are cut by rows instead."""
+    """Work blocks (t0, t1, h0, h1). Ranges start at even frames, so that the pairing of frames, and with it every
+    rounding, is the same on any number of threads; short videos are cut by rows instead."""
     parts = num_threads()
     pairs = (T + 1) // 2
     if pairs >= parts:

@@ -14,7 +14,7 @@ from stgraph.kernels.cpu.vector_loops import lead_of
 
 
 class FrameCosines(NamedTuple):
-    """What one frame adds to the figures of a video.
+    """Cosines and norms that one more frame adds to a video.
 
     Attributes
     ----------
@@ -30,19 +30,19 @@ class FrameCosines(NamedTuple):
 
 
 def next_frame_cosines(x: Array, norms_before: Array | None) -> FrameCosines | int:
-    """The figures of the last frame of ``x``, or its first token with NaN or Inf (0 to H*W - 1).
+    """Cosines and norms of the last frame of ``x``, or its first token with NaN or Inf (0 to H*W - 1).
 
-    They are the bits that :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` gives for all frames at once: each
-    is one sum over a token's features, whichever frames are summed beside it.
+    They equal those of :func:`stgraph.kernels.cpu.neighbours.neighbour_cosines` for all frames at once to the bit:
+    each is one sum over a token's features, whichever frames are summed beside it.
 
     Parameters
     ----------
     x : [2, H, W, d], the frame before and the frame, or [1, H, W, d] for the first; float32, float16 or bfloat16
-    norms_before : what this returned for the frame before; None for the first
+    norms_before : norms returned for the frame before; None for the first frame
     """
     n, H, W, _ = x.shape
     source, at = row_source(x), n - 1
-    # The frame before comes along for its norms alone: its own edges come out as nonsense and are left out.
+    # The frame before is needed only for its norms: its own edges are meaningless and left out.
     weights, norms = np.zeros((3, n, H, W), np.float32), np.zeros((n, H, W), np.float64)
     if norms_before is not None:
         norms[0] = norms_before

@@ -1,4 +1,4 @@
-"""L1 norms of feature rows and their cosines to a few pivots, in float64, one pass over the features each."""
+"""L1 norms of feature rows and their cosines to a few pivots, in float64, each in one pass over the features."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _l1(x, H, W, first, last, out):  # type: ignore[no-untyped-def]
 
 @compiled(fastmath=FASTMATH)
 def _products(x, H, W, weights, pivots, first, last, out):  # type: ignore[no-untyped-def]
-    """Products of each weighted row with four pivots at a time, over its length; 0 for zero rows. Equal rows are summed
-    by the same instructions and so give equal bits."""
+    """Products of each weighted row with four pivots at a time, divided by its norm; 0 for zero rows. Equal rows are
+    summed by the same instructions and so give equal bits."""
     for i in range(first, last):
         a = row(x, i // (H * W), i // W % H, i % W)
         for p in range(0, pivots.shape[0], 4):
@@ -65,7 +65,7 @@ def pivot_cosines(x: Array, pivots: Array, weights: Array | None = None) -> Arra
     ----------
     x : [T, H, W, d] float32, float16 or bfloat16, any strides
     pivots : [m, d] float64, unit rows
-    weights : [d] float64, by which the channels of ``x`` are multiplied first
+    weights : [d] float64, factors applied to the channels of ``x`` first
     """
     T, H, W, d = x.shape
     m = len(pivots)

@@ -1,6 +1,6 @@
-"""Graph segmentation by Felzenszwalb and Huttenlocher (IJCV 2004), with the cosine in place of the colour difference.
+"""Graph segmentation by Felzenszwalb and Huttenlocher (IJCV 2004), with cosine similarity instead of colour difference.
 
-Edges are taken from the most similar to the least. Two segments are joined if the edge between them is at most as
+Edges are processed from most to least similar. Two segments are joined if the edge between them is at most as
 dissimilar as the inside of either segment plus scale / size: small segments join easily, large ones only along edges
 like their own. There is no similarity threshold.
 """
@@ -48,7 +48,7 @@ def _segments(n, src, dst, weight, order, scale, min_size, cap):  # type: ignore
                 a, b = b, a
             parent[b] = a
             size[a] += size[b]
-            inside[a] = dissimilarity  # the largest so far, as edges come in order
+            inside[a] = dissimilarity  # the largest so far, since edges come in order
     if min_size > 1:
         for e in order:
             a, b = _find(parent, src[e]), _find(parent, dst[e])
@@ -69,11 +69,11 @@ def segment_labels(
     ----------
     src, dst, weight : [E]; weights are similarities of at most 1
     scale : k of the paper, in units of 1 - similarity; larger gives larger segments
-    min_size : smaller segments are joined to the most similar neighbour afterwards
+    min_size : smaller segments are afterwards joined to their most similar neighbour
     max_size : joins that would exceed it are skipped; None for no bound
     """
     bits = (np.float32(0) - weight.astype(np.float32)).view(np.uint32)  # not -weight, which has two zeros
-    # The order of floats as that of unsigned integers: negative ones reversed, below the others.
+    # Map floats to unsigned integers of the same order: negative ones reversed, below the others.
     keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     cap = n_nodes if max_size is None else max_size
     labels: Array = _segments(n_nodes, src, dst, weight, _ascending(keys), np.float32(scale), min_size, cap)[0]

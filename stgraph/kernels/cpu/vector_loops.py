@@ -1,4 +1,4 @@
-"""Emitting loops over the channels of a few rows of features, in explicit vectors."""
+"""Code generation for loops over the channels of a few rows of features, in explicit vectors."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from numba.core import cgutils, types
 from stgraph.kernels.cpu.rows import widened
 
 _I8, _I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-SUM = ("contract", "nsz")  # not in another order: it would hang on where vectors start
+SUM = ("contract", "nsz")  # no reordering: results would depend on where vectors start
 
 
 def _lanes() -> int:
-    """float32 numbers in a vector: as many as a register holds."""
+    """Number of float32 values in a vector: as many as a register holds."""
     wide = numba.config.CPU_NAME in (None, "host") and numba.config.CPU_FEATURES is None
     return 16 if wide and binding.get_host_cpu_features().get("avx512f", False) else 8
 
 
 LANES = _lanes()
 VECTOR = ir.VectorType(F32, LANES)
-_LINE = 64  # bytes of a line of the cache
+_LINE = 64  # bytes per cache line
 Vectors = list[Any]
 
 
 def lead_of(source: Any) -> int:
-    """How many numbers before a row the vector starts that its first number lies in, if vectors start where the memory
-    is fetched from, which a load across two lines of the cache is not; 0 unless it is the same for all rows.
+    """Number of elements by which the first vector starts before its row, so that no load crosses a cache line; 0
+    unless it is the same for all rows.
 
-    No sum depends on it: lanes are added in halves, which gives the same bits wherever the first lane is.
+    Sums do not depend on it: lanes are added in halves, which gives the same bits wherever the first lane is.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def zero() -> ir.Constant:
 
 
 def _load(builder: Any, pointer: Any, element: Any, align: int, within: Any) -> Any:
-    """LANES elements; of a part of a vector only those ``within``, and zeros."""
+    """LANES elements; of a partial vector only those ``within``, otherwise zeros."""
     kind = ir.VectorType(element, LANES)
     pointer = builder.bitcast(pointer, kind.as_pointer())
     if within is None:
@@ -73,16 +73,16 @@ def _channels(builder: Any, stored: Any, row: Any, k: Any, within: Any) -> Any:
 
 @dataclass
 class Rows:
-    """A loop over the channels of some rows, emitted piece by piece: ``carried = body(channels, first one, carried)``,
-    and the call for the same channels of rows needed later.
+    """A loop over the channels of some rows, generated piece by piece with ``carried = body(channels, first one,
+    carried)``, and prefetching of the same channels of rows needed later.
 
     Attributes
     ----------
     stored : dtype
     here : pointers to the rows
-    n : number of channels; where a vector has others, it has zeros
-    k : the channel reached; may be less than 0 by less than a vector
-    carried : what the body gives, after the channel reached
+    n : number of channels; vectors are filled with zeros beyond them
+    k : the channel reached; below 0, by less than a vector, at the start of some rows
+    carried : value of the body after the channel reached
     """
 
     builder: Any
@@ -94,7 +94,7 @@ class Rows:
     body: Callable[[Vectors, Any, Vectors], Vectors]
 
     def over_all(self, later: Vectors) -> Vectors:
-        """All channels; returns what is carried at the end."""
+        """Loop over all channels and return the final carried value."""
         builder = self.builder
         self.part(builder.icmp_signed("<", self.k, I64(0)), later)
         self.whole(self.n, later)
@@ -102,7 +102,7 @@ class Rows:
         return self.carried
 
     def part(self, condition: Any, later: Vectors) -> None:
-        """A vector that may reach beyond the row, where the condition holds."""
+        """One vector that may reach beyond the row, if the condition holds."""
         builder, before = self.builder, self.builder.block
         some, done = builder.append_basic_block("some"), builder.append_basic_block("done")
         builder.cbranch(condition, some, done)
@@ -115,8 +115,8 @@ class Rows:
         self.k, *self.carried = self._joined([(before, [self.k, *self.carried]), (some, new)])
 
     def whole(self, end: Any, later: Vectors) -> None:
-        """Whole vectors as far as they end at ``end`` or before; first as many at a time as a line of the cache holds,
-        so that none is asked for twice."""
+        """Whole vectors that end at ``end`` or before; first as many at a time as a cache line holds, so that no line
+        is requested twice."""
         at_once = _LINE // (LANES * self.stored.bitwidth // 8)
         if at_once > 1:
             self._vectors(at_once, end, later)
@@ -163,8 +163,8 @@ def plus_product(builder: Any, total: Any, a: Any, b: Any) -> Any:
 
 
 def folded(builder: Any, vectors: Vectors) -> Any:
-    """The sum of each vector's lanes, one after the other; the number of vectors is a power of two of at most LANES.
-    The halves of two vectors are added at once, until there is one vector, and then within it."""
+    """Sums of each vector's lanes, as one vector; the number of vectors is a power of two and at most LANES. Halves of
+    two vectors are added at once until one vector is left, then within it."""
     width = LANES  # lanes that hold one sum
     while width > 1:
         paired = len(vectors) > 1
@@ -183,7 +183,7 @@ def _fold(builder: Any, a: Any, b: Any, lanes: list[int], distance: int) -> Any:
 
 
 def rows_at(context: Any, builder: Any, flat: Any, array: Any, offsets: Sequence[Any]) -> Vectors:
-    """Pointers to the rows at ``offsets`` of the flat features."""
+    """Pointers to the rows at ``offsets`` in the flat features."""
     base = builder.bitcast(data_of(context, builder, flat, array), _I8.as_pointer())
     return [builder.gep(base, [builder.mul(offset, I64(flat.dtype.bitwidth // 8))]) for offset in offsets]
 
@@ -197,7 +197,7 @@ def element_of(context: Any, builder: Any, kind: Any, array: Any, i: Any) -> Any
 
 
 def moved(builder: Any, row: Any, channels: Any, size: int) -> Any:
-    """The pointer ``channels`` further on."""
+    """The pointer advanced by ``channels``."""
     return builder.gep(row, [builder.mul(channels, I64(size))])
 
 

@@ -1,9 +1,8 @@
 """Sums over rows of features in explicit vectors, for the two kernels that read every feature.
 
-What the compiler makes of a plain loop leaves things out that cost as much as the arithmetic: the rows needed next are
-fetched only when they are needed, every load crosses two lines of the cache where an array starts amid one, and 16-bit
-formats are widened the long way. Each intrinsic here is one loop over the channels of a few rows. Every sum has the
-same lanes wherever its rows stand, so that equal rows give equal bits.
+Plain compiled loops lose as much time as the arithmetic takes: rows are fetched only when needed, every load crosses a
+cache line if the array is not aligned to one, and 16-bit formats are widened slowly. Each intrinsic here is one loop
+over the channels of a few rows. Every sum has the same lanes wherever its rows lie, so that equal rows give equal bits.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from stgraph.kernels.cpu.vector_loops import (
     zero,
 )
 
-# Columns of tokens whose products with their neighbours are summed side by side: what the registers hold.
+# Columns of tokens whose products with neighbours are summed together: as many as the registers hold.
 COLUMNS = 2 if LANES == 16 else 1
-EARLY = 1024  # bytes of a row between what is summed and what is asked for
+EARLY = 1024  # bytes of a row between the channels being summed and those being prefetched
 
 
 @intrinsic
 def neighbour_sums(
     typing_context: Any, flat: Any, rows: Any, ahead: Any, n: Any, lead: Any, out: Any, places: Any
 ) -> Any:
-    """The products of some tokens with themselves, their left, their upper and their previous neighbour: p and q, one
-    frame apart, and those of the next columns, if any.
+    """Products of tokens p and q, one frame apart, with themselves and their left, upper and previous neighbours, for
+    one or more columns.
 
-    ``rows``: offsets of p of each column, then of the q, of p's left and q's left of the first column, of the tokens
-    above p, of those above q, and of those before p. ``ahead``: offsets of the p and q that come next. ``lead``:
-    :func:`stgraph.kernels.cpu.vector_loops.lead_of`. ``out``: contiguous float32; ``places``: where the four products
-    of p and q of each column start in it. Where places are equal, those of p stay, and those of the first column.
+    ``rows``: offsets of each column's p, then each column's q, p's left and q's left of the first column, the tokens
+    above p, above q, and before p. ``ahead``: offsets of the next p and q, to prefetch. ``lead``:
+    :func:`stgraph.kernels.cpu.vector_loops.lead_of`. ``out``: contiguous float32; ``places``: index in it of the four
+    products of each column's p and q. Where places are equal, the products of p and of the first column stay.
     """
     columns = (len(rows) - 2) // 5
 
@@ -71,7 +70,7 @@ def neighbour_sums(
                 terms += [(q[c], other) for other in (q[c], q_left, q_up[c], p[c])]
             return [plus_product(builder, total, a, b) for total, (a, b) in zip(sums, terms, strict=True)]
 
-        # Rows are asked for a little ahead: while the last channels are summed, the first of the rows that come next.
+        # Rows are prefetched a little ahead: while the last channels are summed, the first ones of the next rows.
         size = flat.dtype.bitwidth // 8
         early = builder.select(builder.icmp_signed("<", n, I64(EARLY // size)), n, I64(EARLY // size))
         turn = builder.sub(n, early)
@@ -94,7 +93,7 @@ def neighbour_sums(
 
 
 def _eight(context: Any, builder: Any, flat: Any, offsets: Any, given: Any) -> Vectors:
-    """Channels from ``k`` on of the rows i..i+7. ``given``: the flat features, [>= i + 8] offsets, i and k."""
+    """Channels from ``k`` on of rows i..i+7. ``given``: flat features, [>= i + 8] offsets, i and k."""
     array, starts, i, k = given
     found = [element_of(context, builder, offsets, starts, builder.add(i, I64(j))) for j in range(8)]
     return rows_at(context, builder, flat, array, [builder.add(start, k) for start in found])
@@ -106,9 +105,9 @@ def add_scaled(
 ) -> Any:
     """total += channels k..k+n-1 of eight rows times their scales.
 
-    ``offsets``, ``scales``: [>= i + 8] int64, float32; ``lead``: as for :func:`neighbour_sums`; ``total``: [n, and
-    LANES more on either side] float32, finite. Rows that come from memory are found faster the fewer instructions there
-    are between them: none is asked for ahead.
+    ``offsets``, ``scales``: [>= i + 8] int64, float32; ``lead``: as for :func:`neighbour_sums`; ``total``: [n, plus
+    LANES on either side] float32, finite. Rows are not prefetched: they arrive from memory faster the fewer
+    instructions there are between them.
     """
     kinds = (flat, offsets, i, k, n, lead, scales, total)
 
@@ -150,8 +149,8 @@ def add_products(
     """sums[i..i+7] += the products of channels k..k+n-1 of eight rows with ``total``; shapes as for
     :func:`add_scaled`, ``sums`` [>= i + 8] float64.
 
-    This second look finds its rows near, and the memory idle: it asks for channels first..first+n-1 of the rows at
-    ahead[i..i+7], which come next. ``ahead``: offsets, or None.
+    This second read finds its rows in the cache and memory idle, so it prefetches channels first..first+n-1 of the next
+    rows, at ahead[i..i+7]. ``ahead``: offsets, or None.
     """
     kinds = (flat, offsets, i, k, n, lead, total, sums, ahead, first)
 
