@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 collect_ignore_glob: list[str] = []
 if not find_spec("torch"):
-    collect_ignore_glob += ["*/bench/probe/*"]
+    collect_ignore_glob += ["*/bench/probe/*", "tests/support/probe_models.py"]
 if not (find_spec("torch") and find_spec("triton")):
     collect_ignore_glob += ["*/kernels/gpu/*", "tests/support/compile_gpu_kernels.py"]
 if not (find_spec("torch") and find_spec("transformers")):

@@ -78,8 +78,8 @@ def describe(name: str) -> Description:
     >>> found.venue, found.year, found.cuts, [p.name for p in found.parameters]
     ('ECCV', 2024, 'before LLM layer 2', ['layer', 'n_layers'])
     >>> found.parameters[0]
-    Parameter(name='layer', default=2, values='an integer of at least 1', meaning='the first decoder layer, from 0, \
-that sees the kept tokens only; at least 1')
+    Parameter(name='layer', default=2, values='an integer of at least 1', meaning='first decoder layer, from 0, \
+that sees only the kept tokens; at least 1')
     """
     cls = SELECTORS.get(name)
     made = checked(cls(budget=Budget(0.5)))

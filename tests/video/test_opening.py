@@ -168,9 +168,10 @@ def test_a_folder_with_dumps_gives_its_dumps(clip: Path, tmp_path: Path) -> None
     from stgraph.bench.batch.inputs import expand
     from stgraph.bench.batch.job_select import SelectJob
 
-    assert list(expand([clip.parent], SelectJob(), tmp_path / "out")) == [str(clip)]
+    assert [list(found) for found in expand([clip.parent], SelectJob(), tmp_path / "out")] == [[str(clip)], []]
     VideoTokens.from_array(X).save(clip.parent / "x.safetensors")
-    assert list(expand([clip.parent], SelectJob(), tmp_path / "out")) == [str(clip.parent / "x.safetensors")]
+    dump = str(clip.parent / "x.safetensors")
+    assert [list(found) for found in expand([clip.parent], SelectJob(), tmp_path / "out")] == [[dump], [str(clip)]]
 
 
 @pytest.mark.parametrize(
