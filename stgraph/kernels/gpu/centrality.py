@@ -1,4 +1,4 @@
-"""Mean cosine similarity of each token to all others of its group, by sums over the group."""
+"""Mean cosine similarity of each token to all others in its group, by sums over the group."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _rows(  # type: ignore[no-untyped-def]
     members, norms, starts, offsets, scales, inverses, of_large, n, n_groups, H, W, stride_t, stride_h, stride_w,
     ALIGNED, LARGE: tl.constexpr, BLOCK: tl.constexpr, NODES: tl.constexpr,
 ):  # fmt: skip
-    """Where each member's row starts, in units of ALIGNED elements, and by what its features are multiplied to have
-    norm 1. Powers of two first bring rows of extreme norm into range, exactly. And the blocks of each large group."""
+    """Start of each member's row, in units of ALIGNED elements, and the factors that scale its features to norm 1
+    (powers of two first bring rows of extreme norm into range, exactly); and each large group's number of blocks."""
     m = tl.program_id(0) * NODES + tl.arange(0, NODES)
     node = tl.load(members + m, mask=m < n, other=0)
     norm = tl.load(norms + node, mask=m < n, other=0.0)
@@ -44,7 +44,7 @@ def _rows(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _scaled(rows, m, end, channel, d, stride_d, ALIGNED: tl.constexpr, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """[members, channels] float32: one part of rows, brought into range. The compiler sees by ALIGNED how much it may
+    """[members, channels] float32: one part of the rows, brought into range. ALIGNED tells the compiler how much it may
     read at once."""
     x, offsets, scales, _ = rows
     start = tl.load(offsets + m, mask=m < end, other=0) * ALIGNED
@@ -61,7 +61,7 @@ def _sum_of_units(  # type: ignore[no-untyped-def]
     rows, a, b, channel, d, stride_d,
     MEMBERS: tl.constexpr, CHANNELS: tl.constexpr, ALIGNED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Sum over members a..b of one part of their unit features, always in the same order."""
+    """Sum of one part of the unit features of members a..b, in a fixed order."""
     total = tl.zeros([MEMBERS, CHANNELS], tl.float32)
     for first in range(a, b, MEMBERS):
         m = first + tl.arange(0, MEMBERS)
@@ -135,7 +135,7 @@ def _block_sums(  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=SIZES)
 def _group_sums(starts, block_end, sums, n_groups, d, BLOCK, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The sum of a large group, in place of that of its first block; blocks are added in order, in float64."""
+    """Sum of a large group, stored in place of its first block's; blocks are added in order, in float64."""
     group, a, b = _block_of_large(starts, block_end, n_groups, BLOCK)
     if (a < b) & (a == tl.load(starts + group)):
         channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -173,7 +173,7 @@ def _means(members, starts, norms, parts, out, n, n_groups, n_parts, NODES: tl.c
     group = group_of(starts, tl.minimum(m, n - 1), n_groups)
     a = tl.load(starts + group).to(tl.int32)
     size = tl.load(starts + group + 1).to(tl.int32) - a
-    # Two members are equally central by symmetry; rounding must not break the tie.
+    # The members of a pair are equally central by symmetry; rounding must not break the tie.
     read = tl.where(size == 2, a, m)
     total = tl.zeros([NODES], tl.float64)
     for _ in range(n_parts):
@@ -188,16 +188,16 @@ def _means(members, starts, norms, parts, out, n, n_groups, n_parts, NODES: tl.c
 def group_centrality(x: Any, norms: Any, members: Any, starts: Any, similarity: Any = None) -> Any:
     """Centrality of every token in its group (ST-SimDiff, equation 4), exactly and in O(N d).
 
-    S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), u being unit features: the mean cosine similarity to ALL other
-    members, without an all-pairs matrix. Rows are read twice, of small groups the second time mostly from cache. Sums
-    have a fixed order: no atomics on floats, the same bits each time. Does not wait for the device.
+    S(a) = (u_a . sum_b u_b - u_a . u_a) / (n - 1), with unit features u: the mean cosine similarity to ALL other
+    members, without an all-pairs matrix. Rows are read twice, in small groups the second time mostly from cache. Sums
+    have a fixed order, without atomics on floats, so results are the same to the bit. Does not wait for the device.
 
     Parameters
     ----------
     x : [T, H, W, d] tensor, float32, float16 or bfloat16
     norms : [T, H, W] float64
     members, starts : as :func:`stgraph.kernels.gpu.components.group_members` returns them
-    similarity : not used: which groups are pairs is not known before the rows are read, as nothing waits for the device
+    similarity : not used, since pairs are unknown before rows are read unless the device is waited for
 
     Returns
     -------
@@ -220,7 +220,7 @@ def group_centrality(x: Any, norms: Any, members: Any, starts: Any, similarity: 
     grid = (min(n_groups, _PROGRAMS), n_parts)
     launch(_groups, grid, *rows, parts, n, n_groups, d, stride_d, _LARGE, *tile, num_warps=_WARPS)
     if n > _LARGE:
-        # Where the blocks of each large group end, and how many blocks there are at most.
+        # End of each large group's blocks, and an upper bound on the number of blocks.
         end, most = of_large.cumsum(0, dtype=torch.int32), n // _BLOCK + n // _LARGE
         grid = (most, n_parts)
         sums = torch.empty((most, d), dtype=torch.float32, device=x.device)

@@ -26,7 +26,7 @@ def _store(first, second, scores, nodes, codes, out, node, place, there):  # typ
 def _gather(  # type: ignore[no-untyped-def]
     kept, rank, first, second, scores, nodes, codes, out, n, most, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Each kept token goes to its place; places past the last take the first token."""
+    """Write each kept token to its place; places past the last get the first token."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = (i < n) & (tl.load(kept + i, mask=i < n, other=0) != 0)
     place = tl.load(rank + i, mask=here, other=0) - 1
@@ -53,7 +53,7 @@ def _tally(  # type: ignore[no-untyped-def]
 
 
 def kept_tokens(kept: Any, first: Any, second: Any, scores: Any, most: int) -> tuple[Any, Any, Any]:
-    """As :func:`stgraph.kernels.cpu.kept.kept_tokens`."""
+    """See :func:`stgraph.kernels.cpu.kept.kept_tokens`."""
     n, device = kept.numel(), kept.device
     rank = kept.cumsum(0, dtype=torch.int32)
     nodes = torch.empty(most, dtype=torch.int64, device=device)
@@ -65,7 +65,7 @@ def kept_tokens(kept: Any, first: Any, second: Any, scores: Any, most: int) -> t
 
 
 def tally(masks: tuple[Any, Any, Any, Any], labels: Any, starts: Any, before: Any, limit: int) -> list[Any]:
-    """As :func:`stgraph.kernels.cpu.kept.tally`."""
+    """See :func:`stgraph.kernels.cpu.kept.tally`."""
     out = torch.zeros(7, dtype=torch.int64, device=labels.device)
     n, n_groups, n_parts = labels.numel(), starts.numel() - 1, 0 if before is None else before.numel()
     grid = (blocks(max(n, n_groups, n_parts), _BLOCK),)

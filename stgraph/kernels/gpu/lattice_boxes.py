@@ -1,5 +1,6 @@
-"""Boxes of 2 x 2 x 2 tokens on a GPU: the twin of ``kernels/cpu/lattice_boxes.py``, with the same pieces. All boxes at
-once, one corner after the other; nothing waits for the device."""
+"""Boxes of 2 x 2 x 2 tokens on a GPU: the twin of ``kernels/cpu/lattice_boxes.py``, with the same pieces.
+
+All boxes are processed at once, one corner after the other; nothing waits for the device."""
 
 from __future__ import annotations
 
@@ -7,18 +8,18 @@ from typing import Any
 
 import torch
 
-_LEAST = 3  # tokens of a piece that is kept
+_LEAST = 3  # fewest tokens of a piece that is kept
 
 
 def box_pieces(
     similarity: Any, tau: float, families: tuple[bool, bool, bool], mass: Any, gamma: float, cap: int
 ) -> Any:
-    """[N] int32: for each token the one its piece is called by; its own where it starts alone.
+    """[N] int32: for each token the token that names its piece; itself if it starts alone.
 
     Parameters
     ----------
-    similarity, tau, families, mass, gamma, cap : as of :func:`stgraph.kernels.cpu.lattice_boxes.box_pieces`, tensors
-        for arrays
+    similarity, tau, families, mass, gamma, cap : see :func:`stgraph.kernels.cpu.lattice_boxes.box_pieces`, with tensors
+        instead of arrays
     """
     _, T, H, W = similarity.shape
     n, device = T * H * W, similarity.device

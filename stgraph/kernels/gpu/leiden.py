@@ -1,11 +1,11 @@
 """Leiden on a GPU: the twin of ``kernels/cpu/leiden.py``, in rounds of moves that do not touch each other.
 
-In a round every waiting node names the community it would rather be in. Each community concerned, the one left and the
-one joined, is claimed by the best of its bidders, and a node moves only where it holds both claims. So no two moves of
-a round share a community: their gains add up exactly, the quality never falls, and neighbours on the lattice cannot
-swap places, which is what colouring nodes by the parity of t + y + x would ensure on the lattice alone. Claims are
-integer maxima and every sum is taken in a fixed order: the same labels on every run. They differ from the CPU's, which
-moves one node at a time; the quality is compared in tests/gpu/test_gpu_leiden.py.
+In each round every waiting node bids for the community it prefers. Both communities concerned, the one it would leave
+and the one it would join, go to their best bidder, and a node moves only if it holds both. So no two moves of a round
+share a community: their gains add up exactly, the quality never falls, and neighbours cannot swap places. (Colouring
+nodes by the parity of t + y + x would prevent swaps too, but only on a lattice.) Claims are integer maxima and sums
+have a fixed order, so labels are the same on every run. They differ from the CPU's, which moves one node at a time;
+tests/gpu/test_gpu_leiden.py compares the quality.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def _bids(  # type: ignore[no-untyped-def]
     target, gain, link, gamma, cap, n,
     BLOCK: tl.constexpr, REFINE: tl.constexpr,
 ):  # fmt: skip
-    """For each of ``nodes``: the community it would join, what that gains over staying, and the weight of its edges
-    there. The own community where none is better, with the gain of leaving it for an empty one."""
+    """For each of ``nodes``: the community it would join, the gain over staying, and the weight of its edges there. If
+    none is better: its own community, with the gain of leaving it for an empty one."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     v = tl.load(nodes + at, mask=inside, other=0)
@@ -83,7 +83,7 @@ def _bids(  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """A graph of one level: [n + 1] starts; row, neighbour and weight for each end of an edge; masses and sizes [n]."""
+    """Graph at one level: [n + 1] starts; row, neighbour and weight for each end of an edge; masses and sizes [n]."""
 
     starts: Any
     row: Any
@@ -98,20 +98,20 @@ class _Level:
 
 
 def _move(level: _Level, labels: Any, gamma: float, cap: int) -> int:
-    """Move nodes in place until none gains; how many moves that took."""
+    """Move nodes in place until none gains; return the number of moves."""
     return _rounds(level, labels, gamma, cap, None, 0)
 
 
 def _refine(level: _Level, labels: Any, gamma: float, cap: int, salt: int) -> Any:
-    """[n] pieces, grown from single nodes inside the communities; each is connected."""
+    """[n] connected pieces, grown from single nodes inside the communities."""
     piece = torch.arange(level.n, dtype=torch.int32, device=labels.device)
     _rounds(level, piece, gamma, cap, labels, salt)
     return piece
 
 
 def _rounds(level: _Level, labels: Any, gamma: float, cap: int, within: Any, salt: int) -> int:
-    """Rounds of moves of ``labels``, in place: between communities, or, with ``within``, of single nodes into pieces of
-    their community that are well connected to the rest of it."""
+    """Make rounds of moves in place: between communities or, with ``within``, from single nodes into pieces of their
+    community that are well connected to its rest."""
     n, device, refine = level.n, labels.device, within is not None
     index = labels.long()
     group_mass = group_sums(level.mass, labels, n)
@@ -169,7 +169,7 @@ def _asked(
     level: _Level, labels: Any, group_mass: Any, group_size: Any, within: Any, open_to: Any, nodes: Any, gamma: float,
     cap: int,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
-    """The kernel's answer for each of ``nodes``: target [m] int32, gain and link [m] float64."""
+    """Bids of :func:`_bids` for ``nodes``: target [m] int32, gain and link [m] float64."""
     m = nodes.numel()
     target = torch.empty(m, dtype=torch.int32, device=nodes.device)
     gain, link = (torch.empty(m, dtype=torch.float64, device=nodes.device) for _ in range(2))
@@ -183,7 +183,7 @@ def _asked(
 
 
 def _with_empty(target: Any, leaves: Any, members: Any) -> Any:
-    """``target`` with an empty community for each node that leaves for none, as far as there are any."""
+    """``target`` with an empty community for each node that leaves but joins no other, as long as there are any."""
     empty = torch.sort((members > 0).to(torch.int8), stable=True)[1].to(target.dtype)
     rank = leaves.cumsum(0) - 1
     fits = leaves & (rank < (members == 0).sum())
@@ -191,8 +191,8 @@ def _with_empty(target: Any, leaves: Any, members: Any) -> Any:
 
 
 def _claims(nodes: Any, source: Any, target: Any, gain: Any, wants: Any, n: int, salt: int) -> Any:
-    """[m] bool: which bidders hold the claims on both communities, the larger gain first; equal ones, and all without
-    ``gain``, by a number of their own."""
+    """[m] bool: which bidders hold both communities. The largest gain wins; ties, and all bids without ``gain``, are
+    decided by a number unique to each node."""
     number = (nodes * _HASH + salt * 7919) & _LAST
     key = number
     if gain is not None:
@@ -229,7 +229,7 @@ def leiden(
     Parameters
     ----------
     src, dst, weight : [E] tensors, each edge once, weights above 0
-    resolution, modularity, max_size, n_iterations, lattice : as of :func:`stgraph.kernels.cpu.leiden.leiden`
+    resolution, modularity, max_size, n_iterations, lattice : see :func:`stgraph.kernels.cpu.leiden.leiden`
     """
     row, neighbour = torch.cat([src, dst]).long(), torch.cat([dst, src]).long()
     edges = merged_edges(row, neighbour, torch.cat([weight, weight]).double(), n_nodes)
@@ -250,8 +250,8 @@ def leiden(
 
 
 def _pass(level: _Level, labels: Any, gamma: float, cap: int, salt: int) -> tuple[Any, int]:
-    """One pass from the communities ``labels``: refinement, aggregation and moves, level by level, then moves on each
-    level on the way back."""
+    """Make one pass from the communities ``labels``: refinement, aggregation and moves, level by level, then moves at
+    each level on the way back."""
     finer: list[tuple[_Level, Any]] = []
     moves = 0
     while True:

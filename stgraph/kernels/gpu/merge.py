@@ -39,9 +39,9 @@ def weighted_sums(x: Any, indptr: Array, columns: Array, weights: Array) -> Any:
 
 
 def row_sums(rows: Any, indptr: Array, weights: Array, dtype: Any) -> Any:
-    """[K, d] tensor of a floating dtype, in which it is summed: rows indptr[k] to indptr[k + 1] of a tensor [nnz, d],
-    each times its weight; in their order, which index_add_ on a GPU does not keep."""
-    if indptr.size == 1:  # which segment_reduce refuses
+    """[K, d] tensor of sums of rows indptr[k] to indptr[k + 1] of ``rows`` ([nnz, d] tensor) times their weights, in
+    the floating ``dtype`` and in row order, which index_add_ on a GPU does not keep."""
+    if indptr.size == 1:  # segment_reduce refuses empty input
         return rows.new_zeros((0, rows.shape[1]), dtype=dtype)
     factors = torch.from_numpy(np.ascontiguousarray(weights)).to(rows.device).to(dtype)
     members = torch.from_numpy(np.diff(indptr).astype(np.int64)).to(rows.device)

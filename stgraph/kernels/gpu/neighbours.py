@@ -15,14 +15,14 @@ _DEEP, _RUN = 2, 16  # bricks of a program: frames of bricks, and bricks along a
 _CHANNELS = 64  # of a row at a time
 _PROGRAMS = 700  # are wanted; shorter videos are cut along the channels into up to _PARTS
 _PARTS = 8
-_TOKENS = 64  # a program of the kernel that hardly ever reads features
-_WIDE = 16  # channels of float64 at a time, which take registers
+_TOKENS = 64  # per program of the kernel that rarely reads features
+_WIDE = 16  # channels of float64 at a time, limited by registers
 
 
 @triton.jit
 def _row(at, there, P: tl.constexpr, CHANNELS: tl.constexpr, PER: tl.constexpr, EVEN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One row each of P tokens in float32, taken apart into PER tensors [P, CHANNELS // PER]: a thread reads PER
-    channels at once, and as parts of different tensors their products are added without leaving it."""
+    """One row of each of P tokens in float32, split into PER tensors [P, CHANNELS // PER]: a thread reads PER channels
+    at once and, since these are in different tensors, adds their products on its own."""
     if EVEN:
         value = wide(tl.load(at))
     else:
@@ -67,8 +67,8 @@ def _products(  # type: ignore[no-untyped-def]
     """Dot products of each token with itself and its three later neighbours, over one part of the channels.
 
     A thread holds bricks of two frames by two columns, so that twelve rows give sixteen products; a program has DEEP x
-    RUN of them, RUN along a frame. Past the end of the lattice the token at its end is read once more, and products
-    with it are left to the reader to ignore. ``bad`` becomes N, for the reader to lower.
+    RUN of them, RUN along a frame. Past the end of the lattice the last token is read again; the next kernel ignores
+    products with it. ``bad`` is set to N, and lowered by that kernel.
     """
     tl.store(bad, T * H * W)
     place = tl.arange(0, DEEP * RUN)
@@ -77,7 +77,7 @@ def _products(  # type: ignore[no-untyped-def]
     q = run * RUN + place % RUN
     t = (q // (H * pairs) * DEEP + place // RUN) * 2
     h, w = q % (H * pairs) // pairs, q % pairs * 2
-    # Rows start so many elements after the program's first frame: 32 bits will mostly do.
+    # Offsets of rows from the program's first frame, in elements: 32 bits usually suffice.
     base = tl.minimum(run * RUN // (H * pairs) * (DEEP * 2), T - 1)
     kind: tl.constexpr = tl.int32 if NARROW else tl.int64
     first, second, third = (
@@ -130,7 +130,7 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
         channel = first + tl.arange(0, CHANNELS)
         at = (channel.to(tl.int64) * stride_d)[None, :]
         mask = wanted[:, None] & (channel < d)[None, :]
-        # By way of float32: interpreter and compiler then widen bfloat16 alike.
+        # Through float32, so that interpreter and compiler widen bfloat16 the same way.
         a = tl.load(x + one[:, None] + at, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
         b = tl.load(x + other[:, None] + at, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
         total += tl.sum(a * b, 1)
@@ -149,7 +149,7 @@ def _sum_of_parts(sums, at, wanted, n, PARTS: tl.constexpr):  # type: ignore[no-
 def _exact_square(  # type: ignore[no-untyped-def]
     x, sums, node, start, wanted, n, d, stride_d, PARTS: tl.constexpr, TOKENS: tl.constexpr, CHANNELS: tl.constexpr
 ):  # fmt: skip
-    """Squared norms in float64, and which of them were read again because float32 has lost them."""
+    """Squared norms in float64, and which ones were recomputed because float32 lost them."""
     narrow = _sum_of_parts(sums, node, wanted, n, PARTS)
     exact = narrow.to(tl.float64)
     redo = wanted & ~is_safe(narrow)
@@ -225,8 +225,8 @@ def neighbour_cosines(x: Any) -> tuple[Any, Any]:
 
 
 def issue(x: Any) -> tuple[Any, Any, Any]:
-    """The work of :func:`neighbour_cosines` without waiting for it: weights, norms, and the first bad token ([] int32;
-    N where all are good)."""
+    """Start the work of :func:`neighbour_cosines` without waiting: weights, norms, and the first token with NaN or Inf
+    ([] int32; N if there is none)."""
     T, H, W, d = x.shape
     n, strides = T * H * W, node_strides(x)
     norms = torch.empty((T, H, W), dtype=torch.float64, device=x.device)

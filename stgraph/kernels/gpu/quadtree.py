@@ -1,4 +1,4 @@
-"""Means of 2x2 tokens and how similar each is to its parts, and cosines of chosen pairs of rows, on the device."""
+"""Means of 2x2 tokens, their similarity to their parts, and cosines of chosen pairs of rows, on the device."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def pool_level(x: Any, norms: Any, means: Any) -> tuple[Any, Any]:
     ----------
     x : [T, h, w, d] float32, float16 or bfloat16 tensor, any strides
     norms : [T, h, w] float64 tensor
-    means : [T * ceil(h/2) * ceil(w/2), d] float32 tensor, filled; sums are formed in float64
+    means : [T * ceil(h/2) * ceil(w/2), d] float32 tensor, overwritten; sums are in float64
 
     Returns
     -------
     norms : of the means, [T, ceil(h/2), ceil(w/2)] float64 tensor
     least : [T, ceil(h/2), ceil(w/2)] float32 tensor, the smallest cosine of a mean with one of its parts; 0 with a zero
-        row, and 1 where it differs from 1 by rounding alone
+        row, and exactly 1 if it differs only by rounding
     """
     T, h, w, d = x.shape
     rows, columns = (_parts(length, x.device) for length in (h, w))
@@ -34,7 +34,7 @@ def pool_level(x: Any, norms: Any, means: Any) -> tuple[Any, Any]:
     mean_norms = torch.empty(shape, dtype=torch.float64, device=x.device)
     least = torch.empty(shape, dtype=torch.float32, device=x.device)
     for a, b in chunks(x):
-        # A part that stands there for two is counted twice, which leaves the mean as it is.
+        # A part without a partner is counted twice, which does not change the mean.
         parts = [x[a:b].index_select(1, y).index_select(2, z).double() for y, z in product(rows, columns)]
         mean = (0.25 * sum(parts)).float()
         means.reshape(*shape, d)[a:b] = mean
@@ -59,7 +59,7 @@ def pair_cosines(x: Any, norms_x: Any, y: Any, norms_y: Any, a: Array, b: Array)
 
     Returns
     -------
-    [n] float32 tensor; 0 with a zero row, and 1 where it differs from 1 by rounding alone
+    [n] float32 tensor; 0 with a zero row, and exactly 1 if it differs only by rounding
     """
     _, H, W, d = x.shape
     out = torch.empty(a.size, device=x.device)
@@ -74,7 +74,7 @@ def pair_cosines(x: Any, norms_x: Any, y: Any, norms_y: Any, a: Array, b: Array)
 
 
 def _parts(length: int, device: Any) -> tuple[Any, Any]:
-    """The first and the second row that each box of a side is the mean of; the same one where it stands alone."""
+    """First and second row averaged by each box along one side; the same row twice if it has no partner."""
     first = torch.arange(-(length % 2), length, 2, device=device)
     return first.clamp(min=0), first + 1
 

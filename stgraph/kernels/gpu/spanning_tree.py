@@ -1,4 +1,4 @@
-"""Maximum spanning trees on the device: what single linkage merges, in the order in which it merges."""
+"""Maximum spanning trees on the device: the merges of single linkage, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stgraph.kernels.gpu.chunks import ELEMENTS
 
 
 def unit_products(units: Any) -> Any:
-    """[n, n] float32 tensor, symmetric to the bit: products of unit rows ([n, d] tensor), summed in float64."""
+    """[n, n] float32 tensor, symmetric to the bit, of products of unit rows ([n, d] tensor), summed in float64."""
     n, wide = len(units), units.double()
     similarity = torch.empty((n, n), dtype=torch.float32, device=units.device)
     most = max(1, ELEMENTS // n)
@@ -27,8 +27,8 @@ def unit_products(units: Any) -> Any:
 def maximum_spanning_tree(similarity: Any) -> tuple[Any, Any, Any]:
     """The maximum spanning tree of a complete graph, strongest edge first, ties to the smaller (low, high).
 
-    Boruvka's rounds: every tree is joined by its strongest edge, under the strict order (similarity descending, pair
-    ascending), which makes the spanning tree unique. Waits for the device at the end, for the number of edges.
+    Boruvka's rounds: each tree is joined along its strongest edge, under the strict order (similarity descending, pair
+    ascending), which makes the spanning tree unique. Waits for the device once at the end, for the number of edges.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def maximum_spanning_tree(similarity: Any) -> tuple[Any, Any, Any]:
     edge = edge[edge >= 0]
     low, high = edge // n, edge % n
     weight = similarity[low, high]
-    weight = torch.where(weight > float(SAME), 1.0, weight) + 0.0  # -0.0 equals 0.0, whatever a sort by bits thinks
+    weight = torch.where(weight > float(SAME), 1.0, weight) + 0.0  # -0.0 equals 0.0, but not in a sort by bits
     weight, order = weight.sort(descending=True, stable=True)
     return low[order].int(), high[order].int(), weight
 
 
 def _strongest(similarity: Any, tree: Any, node: Any) -> tuple[Any, Any]:
-    """Of each node the strongest edge that leaves its tree: similarity, -inf where none does, and low * n + high."""
+    """Strongest edge of each node that leaves its tree: similarity (-inf if there is none) and low * n + high."""
     n = len(node)
     most, parts = max(1, ELEMENTS // n), []
     for a in range(0, n, most):

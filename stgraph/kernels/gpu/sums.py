@@ -1,4 +1,4 @@
-"""Float sums in a fixed order: of consecutive values, of groups, and of parallel edges. The same bits on every run."""
+"""Float sums of consecutive values, groups and parallel edges, in a fixed order: the same bits on every run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK = 128
 
 @triton.jit(do_not_specialize=SIZES)
 def _segment_sums(value, starts, out, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Sums of consecutive values, each from the first to the last."""
+    """Sums of consecutive values, each added from first to last."""
     s = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     begin = tl.load(starts + s, mask=s < n, other=0)
     length = tl.load(starts + s + 1, mask=s < n, other=0) - begin
@@ -38,7 +38,7 @@ def segment_sums(value: Any, starts: Any) -> Any:
 
 
 def merged_edges(row: Any, neighbour: Any, value: Any, n: int) -> tuple[Any, Any, Any, Any]:
-    """Starts, rows, neighbours and weights of directed edges, sorted, equal ones summed."""
+    """Starts, rows, neighbours and weights of directed edges, sorted, with parallel edges summed."""
     key, order = torch.sort(row.long() * n + neighbour, stable=True)
     key, count = torch.unique_consecutive(key, return_counts=True)
     value = segment_sums(value[order].contiguous(), _starts_of(count))
