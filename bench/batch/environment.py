@@ -1,4 +1,4 @@
-"""Environment of batch processes: their share of the CPUs, and their own GPU."""
+"""Environment of batch processes: a share of the CPUs and one GPU each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def thread_environment(n_workers: int) -> dict[str, str]:
-    """Variables that divide the CPUs: workers times threads do not exceed them."""
+    """Variables that divide the CPUs so that workers times threads do not exceed them."""
     n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return dict.fromkeys(THREAD_VARIABLES, str(max(1, n_cpus // n_workers)))
 
 
 def device_environment(worker: int, n_workers: int, visible: Sequence[str]) -> dict[str, str]:
-    """The variable that leaves a worker one GPU, in turns; nothing where there is one worker, or one GPU, or none.
+    """Variable that assigns a worker one GPU, round robin; empty with one worker or fewer than two GPUs.
 
     Parameters
     ----------
-    worker : its number, from 0
+    worker : number of the worker, from 0
     visible : see :func:`visible_devices`
 
     Examples
@@ -41,11 +41,11 @@ def device_environment(worker: int, n_workers: int, visible: Sequence[str]) -> d
 
 
 def visible_devices(variables: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs that CUDA would see, as CUDA_VISIBLE_DEVICES names them: those it lists, else all by number.
+    """GPUs visible to CUDA, as named in CUDA_VISIBLE_DEVICES: those it lists, otherwise all by number.
 
     Examples
     --------
-    >>> visible_devices({"CUDA_VISIBLE_DEVICES": "3, GPU-8932f937,-1,0"})  # CUDA sees none behind the first wrong one
+    >>> visible_devices({"CUDA_VISIBLE_DEVICES": "3, GPU-8932f937,-1,0"})  # CUDA stops at the first invalid one
     ['3', 'GPU-8932f937']
     """
     if _VISIBLE not in variables:

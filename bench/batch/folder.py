@@ -1,4 +1,4 @@
-"""The output folder of a batch: one batch at a time, one job only, nothing half-written left behind."""
+"""Output folder of a batch: one batch at a time, a single job, and no partial files left behind."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LOCK, _RECORD = ".stgraph-batch.lock", "batch.json"
 def opened_folder(
     output: Path, job: str, digest: str, parameters: Mapping[str, Any], made: str | None
 ) -> Iterator[None]:
-    """The folder, locked against other batches as long as the block runs, also where its process is killed.
+    """The folder, locked against other batches while the block runs; a killed process releases the lock.
 
     Parameters
     ----------
-    job, digest, parameters : noted in ``batch.json``, where what ``parameters`` stands for in a row can be read
-    made : folder of the files a job makes, None where it makes none
+    job, digest, parameters : recorded in ``batch.json``, where a row's ``parameters`` can be looked up
+    made : folder of the files a job writes; None if it writes none
 
     Raises
     ------
@@ -50,14 +50,14 @@ def opened_folder(
         finally:
             _clear(output, made)
     finally:
-        os.close(handle)  # and the lock with it
+        os.close(handle)  # and releases the lock
 
 
 def _clear(output: Path, made: str | None) -> None:
-    """Remove what workers that were killed left half-written."""
+    """Remove partial files of killed workers."""
     for folder in (output / ROWS, *([output / made] if made else [])):
         for left in folder.glob(".stgraph-*.part"):
-            with suppress(OSError):  # a disk that has become read-only says so where results are written
+            with suppress(OSError):  # a disk that became read-only is reported when results are written
                 left.unlink()
 
 
@@ -80,7 +80,7 @@ def _note(output: Path, job: str, digest: str, parameters: Mapping[str, Any]) ->
     if path.exists():
         try:
             record = parse_json(path.read_text(encoding="utf-8"))
-            before = None if "task" in record else record["job"]  # they were called tasks once
+            before = None if "task" in record else record["job"]  # the former name of jobs
             record["parameters"][digest] = dict(parameters)
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"cannot read {path}: it is not a record of a batch; choose another folder") from None

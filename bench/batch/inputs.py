@@ -1,4 +1,4 @@
-"""Inputs of a batch: the files it works on, and the job for each."""
+"""Inputs of a batch: the files to process, and the job for each."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from stgraph.bench.batch.jobs import Job
 from stgraph.bench.batch.names import absolute
 from stgraph.errors import InputError
 
-_QUERY = ".query.safetensors"  # beside a dump, and no dump
+_QUERY = ".query.safetensors"  # beside a dump, but not a dump
 
 
 def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> tuple[dict[str, Job], list[str]]:
-    """The files named, and those below the folders named, by name; each once, and none of the output folder.
+    """Files given, and files in given folders in name order; each once, without those in the output folder.
 
     Returns
     -------
     dict
-        what is to be done with each (see :meth:`Job.of`)
+        the job for each (see :meth:`Job.of`)
     list
-        files of the folders that the job would read by name, and nobody named
+        files of the folders that the job reads only if given by name
 
     Raises
     ------
     InputError
-        no input, a file that is none of the job's, a folder without any that is, or one that cannot be read
+        there is no input, a file is not one the job reads, or a folder holds no such file or cannot be read
     """
     found: dict[str, tuple[str, Job]] = {}
     left: dict[str, str] = {}
@@ -52,7 +52,7 @@ def expand(inputs: Iterable[str | os.PathLike[str]], job: Job, output: Path) -> 
 
 
 def _concerned(files: Iterable[str], job: Job, folder: str) -> dict[str, Job]:
-    """Those of a folder's files that the job has to do with."""
+    """The files of a folder that the job applies to."""
     own: dict[str, Job] = {}
     refusals = []
     for file in files:
@@ -70,7 +70,7 @@ def _outside(output: Path, files: Iterable[str]) -> list[str]:
 
 
 def _below(folder: str, suffixes: Sequence[str]) -> list[str]:
-    def refuse(error: OSError) -> None:  # by itself, os.walk passes over what it cannot read
+    def refuse(error: OSError) -> None:  # os.walk skips unreadable folders by default
         raise InputError(f"cannot read {error.filename}: {error.strerror}; leave it out, or make it readable")
 
     found = (os.path.join(at, name) for at, _, names in os.walk(folder, onerror=refuse) for name in names)

@@ -21,15 +21,15 @@ from stgraph.video.dump import SUFFIXES as VIDEOS
 
 @dataclass(frozen=True, kw_only=True)
 class CompareJob(Job):
-    """The rows of ``stgraph compare`` of every dump, without the overlap of pairs.
+    """Rows of ``stgraph compare`` for every dump, without the overlap of pairs.
 
     Attributes
     ----------
-    backends : names; all that run where the batch is started without any
+    backends : names; if empty, one per objective of those available where the batch is started
     retain_ratios, seeds, splits : axes, see :func:`stgraph.selection.settings.backend_settings`
     fidelity : see :func:`stgraph.bench.compare.compare_backends`; False by default, since its time grows with the
         square of the tokens
-    encoder, frames : of inputs that are videos, see :func:`stgraph.load`
+    encoder, frames : for inputs that are videos, see :func:`stgraph.load`
     options : any other parameter of st-simdiff
 
     Raises
@@ -61,7 +61,7 @@ class CompareJob(Job):
         check_settings(self._settings(), self.retain_ratios)
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """A row for each backend, splitter, seed and ratio."""
+        """One row per backend, splitter, seed and ratio."""
         tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         facts = token_row(tokens)
         rows = []

@@ -22,15 +22,15 @@ from stgraph.video.dump import SUFFIXES as VIDEOS
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSelectorsJob(Job):
-    """The rows of ``stgraph compare -s`` of every dump, without the overlap of pairs.
+    """Rows of ``stgraph compare -s`` for every dump, without the overlap of pairs.
 
     Attributes
     ----------
-    selectors : names; a dump that lacks a signal one of them needs is a failed input
+    selectors : names; an input fails if its dump lacks a signal that one of them needs
     retain_ratios, seeds, backends : axes, see :func:`stgraph.selection.settings.selector_settings`
-    measured, newlines, llm, fidelity : see :func:`stgraph.bench.compare_selectors.compare_selectors`; no fidelity by
-        default, since its time grows with the square of the tokens
-    options : further parameters; each goes to the selectors that know it
+    measured, newlines, llm, fidelity : see :func:`stgraph.bench.compare_selectors.compare_selectors`; fidelity is off
+        by default, since its time grows with the square of the tokens
+    options : further parameters; each goes to the selectors that have it
 
     Raises
     ------
@@ -68,7 +68,7 @@ class CompareSelectorsJob(Job):
             usable_backend(backend)
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """A row for each selector, backend, seed and ratio."""
+        """One row per selector, backend, seed and ratio."""
         tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         facts = token_row(tokens)
         rows = []

@@ -20,19 +20,19 @@ from stgraph.vlm.encoder_source import EncoderSource, frame_encoder
 
 @dataclass(frozen=True, kw_only=True)
 class DumpJob(Job):
-    """A token dump of every video, in the folder ``dumps``; parameters are the options of ``stgraph dump``.
+    """Token dumps of every video, in the folder ``dumps``; parameters are the options of ``stgraph dump``.
 
     Attributes
     ----------
-    frames, fps : which frames; 64 without either
+    frames, fps : frames to sample; 64 if neither is given
     encoder, grid, layer : ``patches`` or ``hf:NAME_OR_PATH``
-    model, prompt, llm_layers : a VLM instead
-    signals, dtype, device, batch, thumbnails : of either
+    model, prompt, llm_layers : for a VLM instead
+    signals, dtype, device, batch, thumbnails : for both
 
     Raises
     ------
     InputError
-        a parameter is wrong, as far as that shows without loading a network
+        a parameter is wrong, as far as can be checked without loading a network
     """
 
     frames: int | None = None
@@ -71,14 +71,14 @@ class DumpJob(Job):
             self._encoder()
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """One row."""
+        """One row for the video."""
         start = perf_counter()
         default = DEFAULT_FRAMES if self.fps is None else None
         sampling = Sampling(n_frames=self.frames or default, fps=self.fps, thumbnails=self.thumbnails)
         tokens, query = video_tokens(path, _source(self), sampling)
         if target is not None:
             with writing():
-                if query:  # before the dump, whose presence says that all is there
+                if query:  # before the dump, which marks the output as complete
                     save_query(query_path(target), query, tokens.metadata)
                 tokens.save(target)
         facts = {"title": tokens.metadata["title"], "duration_s": tokens.metadata["video"]["duration_s"]}
@@ -97,7 +97,7 @@ class DumpJob(Job):
 
 @lru_cache(maxsize=1)
 def _source(job: DumpJob) -> Any:
-    """The :class:`stgraph.video.dump.TokenSource` of a job, loaded once a worker."""
+    """The :class:`stgraph.video.dump.TokenSource` of a job, loaded once per worker."""
     try:
         if job.model is None:
             return job._encoder()

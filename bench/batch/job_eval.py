@@ -1,4 +1,4 @@
-"""``stgraph batch eval``: a checkpoint answers questions about many videos."""
+"""``stgraph batch eval``: questions about many videos, answered by a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from stgraph.errors import InputError, MissingDependencyError, StgraphError
 from stgraph.video.dump import SUFFIXES
 from stgraph.vlm.checkpoint import load as load_checkpoint
 
-_MODEL = Lock()  # a Dask worker may have several threads, and selections hook into the one model
+_MODEL = Lock()  # a Dask worker may have several threads, but selections hook into its one model
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalJob(Job):
-    """The rows of ``stgraph eval --model --task`` of every video, with every trial.
+    """Rows of ``stgraph eval --model --task`` for every video and trial.
 
     Attributes
     ----------
-    model : checkpoint, as of :func:`stgraph.vlm.load`; loaded once a worker
-    task : file of questions, see :func:`stgraph.bench.answers.questions.read_task`; an absolute path once this is made
-    selectors, retain_ratios, backends, splits, fps, dtype, pooling, options : as of
+    model : checkpoint, see :func:`stgraph.vlm.load`; loaded once per worker
+    task : file of questions, see :func:`stgraph.bench.answers.questions.read_task`; made an absolute path
+    selectors, retain_ratios, backends, splits, fps, dtype, pooling, options : see
         :class:`stgraph.bench.answers.plan.TaskPlan`
-    frames : as there; 64 without ``fps``
-    device : where the model runs; None: a GPU where one is there
-    questions : of each video, by :func:`_place` of its path; of a worker's input alone
-    n_letters : the most options a question of the file has
+    frames : see there; 64 without ``fps``
+    device : device of the model; None for a GPU if there is one
+    questions : questions about each video, by :func:`_place` of its path; for a worker, only those of its input
+    n_letters : the largest number of options of a question
 
     Raises
     ------
     InputError, UnknownNameError, BackendUnavailableError, MissingSignalError
-        a parameter or the task file is wrong, as far as that shows without loading the model
+        a parameter or the task file is wrong, as far as can be checked without loading the model
     """
 
     model: str = ""
@@ -85,17 +85,17 @@ class EvalJob(Job):
 
     @property
     def asked(self) -> str:
-        """Stands for the questions: where one changes, its video is done again."""
+        """Digest of the questions: if one changes, its video is evaluated again."""
         digests = [question.digest for about in self.questions.values() for question in about]
         return blake2b(" ".join(digests).encode(), digest_size=8).hexdigest()
 
     def of(self, path: str) -> EvalJob:
-        """The job with the questions about one video.
+        """The job with only the questions about one video.
 
         Raises
         ------
         InputError
-            there is none
+            no question is about it
         """
         place = _place(path)
         if place not in self.questions:
@@ -108,13 +108,13 @@ class EvalJob(Job):
         return own
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """A row for each question about the video and each trial."""
+        """One row per question about the video and trial."""
         questions = self.questions[_place(str(path))]
         try:
             with _MODEL:
                 plan, model = _answering(self)
                 clip = Clip(plan.frames, plan.fps)
-                clip.of(questions[0])  # a video that cannot be read is tried again, and is one failed row
+                clip.of(questions[0])  # a video that cannot be read is tried again, then gives one failed row
                 return list(answers([Asked(one, plan, plan.trials) for one in questions], model, clip))
         except MissingDependencyError as error:
             raise BatchStopError(str(error)) from error
@@ -134,11 +134,11 @@ class EvalJob(Job):
 
 
 def answered(output: str | os.PathLike[str], parameters_digest: str | None = None) -> Iterator[Row]:
-    """The rows of questions in the folder of a batch, which :func:`stgraph.bench.answers.summary.summarise` takes.
+    """Rows of questions in the folder of a batch, for :func:`stgraph.bench.answers.summary.summarise`.
 
     Parameters
     ----------
-    parameters_digest : of those rows alone that have it in their column of that name
+    parameters_digest : only rows with this value in the column of that name are read
 
     Raises
     ------
@@ -151,7 +151,7 @@ def answered(output: str | os.PathLike[str], parameters_digest: str | None = Non
 
 
 def _place(path: str) -> str:
-    """What a file is matched by: links are followed in its folder's path, but not where it is one itself."""
+    """Path by which a file is matched: links in its folder's path are followed, but not a link that is the file."""
     if "\0" in path:
         return path
     folder, name = os.path.split(os.path.abspath(path))
@@ -160,12 +160,12 @@ def _place(path: str) -> str:
 
 @lru_cache(maxsize=1)
 def _answering(job: EvalJob) -> tuple[TaskPlan, TaskModel]:
-    """Plan and model of a job, whatever its questions; loaded once a worker."""
+    """Plan and model of a job, for any questions; loaded once per worker."""
     plan = job._plan()
     load = partial(load_checkpoint, job.model, dtype=job.dtype, device=job.device, pooling=job.pooling)
     try:
         return plan, ready_model(plan, load, job.n_letters)
     except (StgraphError, MissingDependencyError) as error:
         raise BatchStopError(str(error)) from error
-    except Exception as error:  # such as too little memory: no other input would fare better
+    except Exception as error:  # such as too little memory: every other input would fail too
         raise BatchStopError(f"cannot load {job.model}: {type(error).__name__}: {error}") from error

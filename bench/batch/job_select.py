@@ -23,14 +23,14 @@ _REASONS = ("representative", "event", "both")
 
 @dataclass(frozen=True, kw_only=True)
 class SelectJob(Job):
-    """A selection of every dump.
+    """Selections from every dump.
 
     Attributes
     ----------
-    selector : name
-    retain_ratio, n_keep, measured, newlines : the budget; 0.3 of the tokens without one
-    write : whether the kept tokens are written as a dump, in the folder ``kept``
-    encoder, frames : of inputs that are videos, see :func:`stgraph.load`
+    selector : name of the selector
+    retain_ratio, n_keep, measured, newlines : the budget; by default 0.3 of the tokens
+    write : whether to write kept tokens as a dump, in the folder ``kept``
+    encoder, frames : for inputs that are videos, see :func:`stgraph.load`
     options : any other parameter of the selector
 
     Raises
@@ -59,7 +59,7 @@ class SelectJob(Job):
             *("mean_layer_tokens", "mean_layer_ratio", "newlines", "n_representative", "n_event", "n_both"),
             *("reasons", "report", "select_s"),
         ),
-        retain_ratio=str,  # the exact decimal; empty where a number of tokens was asked for
+        retain_ratio=str,  # the exact decimal; empty if a number of tokens was requested
     ).columns
 
     def __post_init__(self) -> None:
@@ -69,11 +69,11 @@ class SelectJob(Job):
 
     @property
     def output(self) -> tuple[str, str] | None:
-        """Where kept tokens go."""
+        """Folder and suffix of the kept tokens; None if they are not written."""
         return ("kept", ".safetensors") if self.write else None
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """One row."""
+        """One row for the dump."""
         tokens = stgraph.load(path, encoder=self.encoder, frames=self.frames)
         selector = self._built()
         warm_up([selector], tokens.features.dtype, signals=tokens.signals)

@@ -1,4 +1,4 @@
-"""Batch jobs: the interface, and the table of those we ship."""
+"""Batch jobs: the interface, and the table of those included."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ Row = dict[str, Any]
 
 
 class Job(Protocol):
-    """A frozen dataclass whose fields are the parameters, checked when it is made; it is sent to the workers.
+    """A frozen dataclass whose fields are the parameters, checked on construction; it is sent to the workers.
 
-    ``name`` for rows; ``suffixes``: files taken from a folder, ``otherwise`` from one without any of these, ``by_name``
-    from none, so that a folder's are reported as left out; ``columns``: name and type (str, int, float, bool) of what
-    :meth:`run` gives; ``output``: folder and suffix of the file made of each input, None where none is.
+    ``name``: for rows. ``suffixes``: files taken from a folder; ``otherwise``: those taken from a folder without any of
+    these; ``by_name``: those never taken from a folder but reported as left out. ``columns``: name and type (str, int,
+    float, bool) of each value :meth:`run` returns. ``output``: folder and suffix of the file written for each input;
+    None if there is none.
     """
 
     name: ClassVar[str]
@@ -37,27 +38,27 @@ class Job(Protocol):
 
     @property
     def asked(self) -> str:
-        """Stands for what the rows of its input depend on beside file and parameters; another asks for them anew."""
+        """Digest of anything besides file and parameters that rows depend on; rows are recomputed when it changes."""
         return ""
 
     def of(self, path: str) -> Job:
-        """The job as it concerns one input, by its absolute path: what is sent to the worker that does it.
+        """The job restricted to one input, given by absolute path: sent to the worker that runs it.
 
         Raises
         ------
         InputError
-            the job has nothing to do with that file; of a folder, such files are passed over
+            the job does not apply to that file; such files in a folder are skipped
         """
         return self
 
     def run(self, path: Path, target: Path | None) -> list[Row]:
-        """The rows of one input; the file goes to ``target``, inside :func:`writing`. A row with an ``error`` has the
-        input count as failed."""
+        """Rows of one input; its file is written to ``target``, inside :func:`writing`. A row with an ``error`` marks
+        the input as failed."""
         ...
 
 
 def check_task(found: Any) -> None:
-    """Raise InputError unless ``found`` is a class of jobs."""
+    """Raise InputError unless ``found`` is a job class."""
     if not isinstance(found, type) or not is_dataclass(found):
         raise InputError(f"{found!r} is not a dataclass; derive one from stgraph.bench.batch.jobs.Job")
     for name in ("name", "suffixes", "columns", "output", "of", "run"):
@@ -80,22 +81,22 @@ JOBS = Registry(
 
 
 class BatchStopError(InputError):
-    """No fault of an input, and the next would meet the same: the disk is full, a checkpoint cannot be loaded."""
+    """A failure that every other input would meet too, such as a full disk or a checkpoint that cannot be loaded."""
 
 
 def parameters_of(job: Job) -> dict[str, Any]:
-    """The parameters of a job, all of them JSON values."""
+    """All parameters of a job, as JSON values."""
     return {one.name: getattr(job, one.name) for one in fields(job) if one.init}  # type: ignore[arg-type]
 
 
 def digest_of(job: Job) -> str:
-    """16 hexadecimal digits that stand for a job, its parameters and the version of stgraph."""
+    """Digest of a job, its parameters and the version of stgraph: 16 hexadecimal digits."""
     known = {"job": job.name, "stgraph": stgraph.__version__, **parameters_of(job)}
     return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
 def spread(job: Job, *axes: str) -> None:
-    """Where an axis of a job that is being made has one value in place of several, make it a tuple of one."""
+    """Turn single values of a job's axes into tuples of one, during its construction."""
     for axis in axes:
         value = getattr(job, axis)
         if value is not None:
@@ -104,7 +105,7 @@ def spread(job: Job, *axes: str) -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Around whatever writes results: failures of the file system become :class:`BatchStopError`."""
+    """Turn failures of the file system while results are written into :class:`BatchStopError`."""
     try:
         yield
     except Exception as error:
@@ -115,7 +116,7 @@ def writing() -> Iterator[None]:
 
 
 def from_system(error: BaseException) -> bool:
-    """Whether an error goes back to the operating system (a disk, a network share) rather than to what was read."""
+    """Whether an error comes from the operating system (a disk, a network share) rather than from the file read."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError):
@@ -125,5 +126,5 @@ def from_system(error: BaseException) -> bool:
 
 
 def plain_path(path: os.PathLike[str], folder: os.PathLike[str]) -> str:
-    """A path below the output folder, with forward slashes, for rows."""
+    """Path relative to the output folder, with forward slashes, for rows."""
     return Path(path).relative_to(folder).as_posix()

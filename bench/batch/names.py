@@ -10,16 +10,16 @@ _STEM_LENGTH = 48
 
 
 def absolute(path: str) -> str:
-    """The path from the root, so that one file named from two folders is one input; links are not followed."""
+    """Absolute path, so that one file given relative to two folders is one input; links are not followed."""
     return path if "\0" in path else os.path.abspath(path)
 
 
 def result_name(path: str) -> str:
-    """The name, without suffix, under which the results of an input are kept.
+    """Name, without suffix, of the results of an input.
 
-    It depends on the absolute path alone, holds nothing but ASCII letters, digits, "-" and "_", begins with a letter or
-    digit (readers of Parquet folders pass over names in "_" and "."), is at most 65 characters long, and differs
-    between inputs in its last 16 hexadecimal digits, a digest: also where two share a name, or differ in case only.
+    It depends only on the absolute path, consists of ASCII letters, digits, "-" and "_", starts with a letter or digit
+    (readers of Parquet folders skip names that start with "_" or "."), is at most 65 characters long, and ends in a
+    digest of 16 hexadecimal digits, which tells apart inputs that share a name or differ only in case.
 
     Examples
     --------
@@ -34,5 +34,5 @@ def result_name(path: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that any file of rows can hold: bytes of a name that are not UTF-8, and lone surrogates, are escaped."""
+    """Text that any row file can hold: bytes that are not UTF-8, and lone surrogates, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

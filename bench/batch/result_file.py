@@ -1,4 +1,4 @@
-"""Result files: the rows of one input as one Parquet file, written atomically, with their origin in the header."""
+"""Result files: one Parquet file of rows per input, written atomically, with their origin in the header."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def check_arrow() -> None:
 
 
 def result_path(output: str | os.PathLike[str], result: str) -> Path:
-    """The file of the rows of an input."""
+    """Path of the row file of an input."""
     return Path(output) / ROWS / f"{result}.parquet"
 
 
 def write_result(path: Path, columns: Mapping[str, type], rows: Sequence[Row], header: Mapping[str, Any]) -> None:
     """Write the rows as one row group.
 
-    Every file of a job has the same columns and types, also where a column is empty: together they are one dataset.
+    Every file of a job has the same columns and types, even for empty columns, so that together they form a dataset.
     """
     import pyarrow
     from pyarrow import parquet
@@ -51,7 +51,7 @@ def write_result(path: Path, columns: Mapping[str, type], rows: Sequence[Row], h
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """The origin of the rows; None if there is no file, or another one."""
+    """Origin of the rows; None if the file is missing or is not a result file."""
     import pyarrow
     from pyarrow import parquet
 
@@ -64,12 +64,12 @@ def read_header(path: Path) -> dict[str, Any] | None:
 
 
 def read_results(output: str | os.PathLike[str]) -> Iterator[Row]:
-    """The rows of all inputs, in the order of the files' names.
+    """Rows of all inputs, in order of file names.
 
     Raises
     ------
     InputError
-        a file that holds no rows of a batch
+        a file does not hold rows of a batch
     """
     for path in sorted((Path(output) / ROWS).glob("*.parquet")):
         try:

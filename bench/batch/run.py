@@ -1,4 +1,4 @@
-"""Running a batch: which inputs to do, who does them, and the outcomes."""
+"""Running a batch: pending inputs, their runner, and the outcomes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RUNNERS = ("local", "dask")
 
 @dataclass
 class BatchReport:
-    """The report of a batch.
+    """Report of a batch.
 
     Attributes
     ----------
-    n_done, n_present : inputs done by this run, and by earlier ones
-    failed : why, by input
-    left_out : files of the folders that are read only if given by name
-    seconds : of this run
+    n_done, n_present : inputs completed by this run, and by earlier ones
+    failed : reason of failure, by input
+    left_out : files in the folders that are read only if given by name
+    seconds : duration of this run
     """
 
     n_done: int = 0
@@ -54,23 +54,23 @@ def run_batch(
     scheduler_file: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> BatchReport:
-    """Run ``job`` on every input whose results are not in ``output`` yet.
+    """Run ``job`` on every input without results in ``output``.
 
     Parameters
     ----------
-    inputs : files, and folders of them
+    inputs : files and folders
     output : folder; rows go to ``rows/``, one Parquet file per input
-    runner : "local" for processes here, "dask"
-    n_workers : processes here
-    retries : further attempts after an error of the system, or a worker that died
-    scheduler_address, scheduler_file : a Dask scheduler that runs already
-    progress : called with a label and the share of the inputs done, 0 to 1
+    runner : "local" for processes on this machine, or "dask"
+    n_workers : processes on this machine
+    retries : further attempts after a system error or the death of a worker
+    scheduler_address, scheduler_file : a running Dask scheduler
+    progress : called with a label and the completed share of inputs, 0 to 1
 
     Raises
     ------
     InputError
-        nothing to work on, a wrong argument, or an output folder that cannot be written or is in use; also in the
-        middle of a run, where every other input would fail alike: what was done until then is kept
+        there are no inputs, an argument is wrong, or the output folder cannot be written or is in use; also during a
+        run if every other input would fail in the same way: results so far are kept
     MissingDependencyError
         pyarrow or Dask is not installed
     """

@@ -15,7 +15,7 @@ from stgraph.errors import UnavailableError, missing_dependency
 
 
 def check_dask() -> None:
-    """Raise MissingDependencyError where Dask is not installed."""
+    """Raise MissingDependencyError unless Dask is installed."""
     try:
         import distributed  # noqa: F401
     except ImportError:
@@ -28,11 +28,11 @@ def run_dask(
     address: str | None = None,
     scheduler_file: str | os.PathLike[str] | None = None,
 ) -> Generator[Outcome, None, None]:
-    """The outcomes, as they come. Where a worker dies, Dask gives its items to another, as often as it is set to.
+    """Outcomes, as they complete. Dask gives a dead worker's items to another, as often as configured.
 
     Parameters
     ----------
-    n_workers : of a cluster of processes here, where neither of the others is given
+    n_workers : processes of a local cluster, if neither of the others is given
     address, scheduler_file : an existing scheduler; its workers need stgraph and see the same files
 
     Raises
@@ -45,7 +45,7 @@ def run_dask(
 
     with ExitStack() as stack:
         if address is None and scheduler_file is None:
-            # How many deaths of workers an item survives; a scheduler that runs already has its own setting.
+            # Worker deaths allowed per item; a running scheduler has its own setting.
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": items[0].retries}))
             variables = thread_environment(n_workers)
             stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": variables}))
@@ -72,14 +72,14 @@ def run_dask(
                 suspects.append(item)
             else:
                 yield outcome
-        # A worker holds more than the item that killed it, and Dask blames all of them: each gets one for itself
+        # A worker holds more than the item that killed it, and Dask blames all of them: each is retried alone
         for suspect in suspects:
             for item, outcome in _outcomes(client, [suspect]):
                 yield outcome or fail_item(item, "its workers died, one after the other", item.retries + 1)
 
 
 def _outcomes(client: Any, items: Sequence[WorkItem]) -> Generator[tuple[WorkItem, Outcome | None], None, None]:
-    """Items with their outcomes, as they come; None where workers died with the item."""
+    """Items with their outcomes, as they complete; None if workers died with the item."""
     from distributed import KilledWorker, as_completed
 
     run = uuid4().hex  # results of an earlier run under the same scheduler are not this run's

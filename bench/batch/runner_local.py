@@ -1,4 +1,4 @@
-"""The local runner: one item per process at a time, so that a death is blamed on the right item."""
+"""Local runner: one item per process at a time, so that the death of a process is blamed on the right item."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stgraph.errors import UnavailableError
 
 
 def run_local(items: Sequence[WorkItem], n_workers: int) -> Generator[Outcome, None, None]:
-    """The outcomes, as they come. A worker that dies is replaced; its item is tried again as often as its retries say.
+    """Outcomes, as they complete. A dead worker is replaced and its item tried again, up to its retries.
 
     Raises
     ------
     UnavailableError
-        workers end before they take an item
+        workers exit before they take an item
     """
     waiting = deque(items)
     deaths: dict[str, int] = {}
@@ -84,10 +84,10 @@ class _Worker:
         try:
             self.pipe.send(item)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it died idle; the read that follows finds out
+            pass  # it died idle; the next read finds out
 
     def obituary(self) -> str:
-        """How it ended."""
+        """Description of how the process ended."""
         self.process.join(5)
         code = self.process.exitcode
         self.pipe.close()
@@ -96,9 +96,9 @@ class _Worker:
         return f"ended with status {code}"
 
     def end(self) -> None:
-        """Stop it now: what it was at is done again another time, and nothing is half-written."""
+        """Stop it now: its item is done again later, and no partial file remains."""
         if self.item is None:
-            self.pipe.close()  # it reads the end of the pipe and leaves
+            self.pipe.close()  # it reads the end of the pipe and exits
             self.process.join(5)
         self.process.kill()
         self.process.join()
@@ -106,7 +106,7 @@ class _Worker:
 
 
 def _serve(pipe: Any) -> None:
-    """A worker's life: items in, outcomes out, until the pipe ends, which it does too when the parent is killed."""
+    """Main loop of a worker: items in, outcomes out, until the pipe closes, as when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
     try:
         pipe.send(None)

@@ -1,4 +1,4 @@
-"""The work on one input: the function every runner calls, in any process, on any machine."""
+"""Processing one input: the function that every runner calls, in any process, on any machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class WorkItem:
 
     Attributes
     ----------
-    input : as it was named
-    path : absolute
+    input : the input as given
+    path : its absolute path
     result : name of its results
-    output : the output folder, absolute
-    job, digest : what is done, and the digest of its parameters
-    retries : further attempts after an error of the system
+    output : absolute path of the output folder
+    job, digest : the job, and the digest of its parameters
+    retries : further attempts after a system error
     """
 
     input: str
@@ -41,7 +41,7 @@ class WorkItem:
 
     @property
     def target(self) -> Path | None:
-        """The file made of the input, beside its rows."""
+        """File written for the input, besides its rows."""
         if self.job.output is None:
             return None
         folder, suffix = self.job.output
@@ -50,7 +50,7 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: ``status`` is "done", "failed" (the rows say why) or "stopped" (no input can be done)."""
+    """Outcome of an item: ``status`` is "done", "failed" (the rows say why) or "stopped" (no input can be done)."""
 
     result: str
     input: str
@@ -60,13 +60,12 @@ class Outcome:
 
 
 def run_item(item: WorkItem) -> Outcome:
-    """Do one input, and write its rows or its error; never raises but for what ends the process.
+    """Process one input and write its rows or its error; only exceptions that end the process are raised.
 
-    An error that goes back to the operating system is met ``item.retries`` times more; errors of the input itself
-    would only come again.
+    System errors are retried ``item.retries`` times; errors of the input itself would only repeat.
     """
     start = perf_counter()
-    if is_finished(item):  # by a worker that was killed before it could say so
+    if is_finished(item):  # by a worker killed before it could report
         return Outcome(item.result, item.input, DONE, None, perf_counter() - start)
     identity = identity_of(item.path)
     error = ""
@@ -79,7 +78,7 @@ def run_item(item: WorkItem) -> Outcome:
             return Outcome(item.result, item.input, FAILED if failure else DONE, failure, perf_counter() - start)
         except BatchStopError as stop:
             return Outcome(item.result, item.input, STOPPED, str(stop), perf_counter() - start)
-        except Exception as raised:  # whatever is wrong with one input must not end a run of hours
+        except Exception as raised:  # no error of a single input may end a run of hours
             error = str(raised) if isinstance(raised, StgraphError) else f"{type(raised).__name__}: {raised}"
             if isinstance(raised, StgraphError) and not from_system(raised):
                 break
@@ -87,7 +86,7 @@ def run_item(item: WorkItem) -> Outcome:
 
 
 def fail_item(item: WorkItem, error: str, attempts: int, seconds: float = 0.0) -> Outcome:
-    """Write the row of an input that could not be done."""
+    """Write the error row of a failed input."""
     try:
         with writing():
             _write(item, identity_of(item.path), [{"error": error, "attempts": attempts}])
@@ -97,8 +96,8 @@ def fail_item(item: WorkItem, error: str, attempts: int, seconds: float = 0.0) -
 
 
 def is_finished(item: WorkItem) -> bool:
-    """Whether the results are there: of this job with these parameters, by this version, of a file of this size and
-    modification time; an input that failed, or of which a row did, is not finished."""
+    """Whether results exist for this job, parameters, version, file size and modification time; failed inputs, and
+    those with a failed row, are not finished."""
     header = read_header(result_path(item.output, item.result))
     if header is None or header != _header(item, identity_of(item.path), DONE):
         return False
@@ -106,7 +105,7 @@ def is_finished(item: WorkItem) -> bool:
 
 
 def identity_of(path: str) -> tuple[int, int] | None:
-    """(size in bytes, modification time in ns) of an input; None where there is none."""
+    """(size in bytes, modification time in ns) of an input; None if it is missing."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -127,7 +126,7 @@ def _header(item: WorkItem, identity: tuple[int, int] | None, status: str) -> di
 
 
 def _write(item: WorkItem, identity: tuple[int, int] | None, rows: list[Row]) -> str | None:
-    """Write the rows; the return value says what failed, if a row holds an error."""
+    """Write the rows; return a summary of the errors among them, if any."""
     size, changed = identity or (None, None)
     common = {
         "input": readable(item.input),
