@@ -39,7 +39,7 @@ class AttentionRead:
     ----------
     layer : decoder layer, from 0, that the authors read; None if they do not say
     fixed : whether only that layer is valid; otherwise the caller may name a different one
-    by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens behind the
+    by : "last": of the last prompt token, mean over heads; "text": maximum over heads and the text tokens after the
         video; "product": the sum over these text tokens times the mean over the remaining visual tokens, both of the
         maximum over heads; "raters": of each of the text tokens that :attr:`Waiting.queries` names, mean over heads;
         "raters-even": the same where each weight is divided by what all-ones queries and keys give under the layer's
@@ -67,7 +67,7 @@ class Stage:
     states : hidden states also read, and possibly merged: "input", those entering ``layer``, "normed", these under the
         language model's final norm, or "mlp", those entering the feed-forward block of the layer before; None for none,
         as always at ``layer`` 0
-    text : whether the text tokens behind the video are read, too: their values follow those of the video's rows
+    text : whether the text tokens after the video are read, too; their values follow those of the video's rows
     caches : whether dropped tokens are also removed from the caches of the layers before, so that generated tokens do
         not see them in any layer
     onwards : whether the stage may repeat before each deeper layer, with the attention of a correspondingly deeper

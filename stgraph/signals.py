@@ -33,7 +33,7 @@ SIGNALS: dict[str, Signal] = {
     "position_ids": Signal(("axes", "seq"), INTS, "rotary position ids of the whole sequence (1 or 3 axes)"),
     "rope_deltas": Signal(("batch", 1), INTS, "M-RoPE offset of the generated positions"),
     "newline_embed": Signal(("d",), FLOATS, "embedding of the newline token"),
-    "text_embeds": Signal(("m", "d"), FLOATS, "the prompt's text tokens behind the video as they enter the LLM", True),
+    "text_embeds": Signal(("m", "d"), FLOATS, "the prompt's text tokens after the video, as they enter the LLM", True),
     "enc_features": Signal(("T", "e", "dv"), FLOATS, "vision-encoder output before projector and pooling"),
     "enc_cls_feature": Signal(("T", "dv"), FLOATS, "encoder output of the CLS token"),
     "enc_cls_attn": Signal(("T", "heads", "e"), FLOATS, "attention of the CLS token to the patches"),
@@ -46,17 +46,23 @@ SIGNALS: dict[str, Signal] = {
     "clip_joint": Signal(("T", "e", "dj"), FLOATS, "the patches in CLIP's joint space"),
     "text_joint": Signal(("mj", "dj"), FLOATS, "the prompt's text in CLIP's joint space", True),
     "llm_attn_last": Signal(
-        ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, one row per layer", True
+        ("saved", "seq"), FLOATS, "attention of the last prompt token, head mean, a row per layer", True
     ),
     "llm_attn_layers": Signal(("saved",), INTS, "layer index of each row of the signals [saved, ...]", True),
     "llm_attn_text_sum": Signal(
-        ("saved", "seq"), FLOATS, "attention from the text behind the video, head maximum, summed, a layer a row", True
+        ("saved", "seq"),
+        FLOATS,
+        "attention from the text after the video, head maximum, summed, a row per layer",
+        True,
     ),
     "llm_attn_visual_mean": Signal(
-        ("saved", "seq"), FLOATS, "attention from the patches, head maximum, mean over them, a layer a row", True
+        ("saved", "seq"), FLOATS, "attention from the patches, head maximum, mean over them, a row per layer", True
     ),
     "llm_attn_text": Signal(
-        ("saved", "m", "seq"), FLOATS, "attention of each text token behind the video, head mean, a layer a block", True
+        ("saved", "m", "seq"),
+        FLOATS,
+        "attention of each text token after the video, head mean, a block per layer",
+        True,
     ),
     "llm_attn_text_even": Signal(
         ("saved", "m", "seq"), FLOATS, "the same over what all-ones queries and keys give, of half of the heads", True

@@ -12,8 +12,8 @@ from stgraph.tokens import VideoTokens
 
 
 class AttentionCut(Method):
-    """Base of selectors with such a cut (FastV, and what HoliTom and FlashVID do inside the LLM); attention is the mean
-    over heads. A subclass is a dataclass with the fields ``layer`` and ``n_layers``."""
+    """Base of selectors with such a cut (FastV, and the inner cuts of HoliTom and FlashVID); attention is the mean over
+    heads. Subclasses are dataclasses with fields ``layer`` and ``n_layers``."""
 
     layer: int
 
@@ -26,14 +26,14 @@ class AttentionCut(Method):
         return self.layer
 
     def inner_stage(self) -> Stage:
-        """The cut before ``layer``, by exactly the attention of the layer before it."""
+        """The cut before ``layer``, which needs the attention of exactly the layer before it."""
         return Stage(self.layer, AttentionRead(self.layer - 1, fixed=True), states=self.states)
 
     def check_signals(self, tokens: VideoTokens) -> None:
-        """Raise MissingSignalError if ``tokens`` lack a signal, or the attention of the layer before ``layer``."""
+        """Raise MissingSignalError if ``tokens`` lack a signal or the attention of the layer before ``layer``."""
         super().check_signals(tokens)
         self.attention_of(tokens)
 
     def attention_of(self, tokens: VideoTokens) -> Array:
-        """[N] float64: the attention that a dump carries of the layer before ``layer``."""
+        """[N] float64 attention of the layer before ``layer``, from the dump."""
         return layer_attention(tokens, self.layer - 1, self.name)

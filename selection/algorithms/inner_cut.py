@@ -27,8 +27,8 @@ from stgraph.tokens import VideoTokens
 
 @dataclass(frozen=True, kw_only=True)
 class InnerCut(AttentionCut, FittedMethod):
-    """Base of selectors that merge as the next base class does, then cut before a decoder layer by the attention of the
-    last prompt token in the layer before, mean over heads. Scores are that attention.
+    """Base of selectors that first merge (as their next base class does), then cut before a decoder layer by the
+    attention of the last prompt token in the layer before, averaged over heads. Scores are that attention.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class InnerCut(AttentionCut, FittedMethod):
     share: float
     n_layers: int = 28
 
-    departure: ClassVar[str | None] = None  # from the authors, where there is no running model
+    departure: ClassVar[str | None] = None  # from the authors, if there is no running model
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -72,7 +72,7 @@ class InnerCut(AttentionCut, FittedMethod):
         """Number of ``n`` merged tokens kept by the authors' rule, at least one."""
 
     def joined(self, states: Any, kept: Array) -> Any:
-        """[k', k] csr_array: the ``kept`` ([k] bool) of hidden states [k, d] with what goes; None: it is dropped."""
+        """[k', k] csr_array that merges dropped hidden states [k, d] into the ``kept`` ([k] bool); None to discard."""
         return None
 
     def choose(self, tokens: VideoTokens, n_keep: int, budget: Budget) -> Choice:
@@ -114,7 +114,7 @@ class InnerCut(AttentionCut, FittedMethod):
         return super().choose(tokens, n_merged, Budget(n_keep=n_merged, newlines=budget.newlines))  # type: ignore[safe-super]
 
     def _cut(self, outer: Choice, attention: Array, n_keep: int, states: Any) -> tuple[Choice, Any]:
-        """What stays of merged tokens by their attention ([k]), and as which sums of all of them."""
+        """Choice among merged tokens by their attention ([k]), and the weights that merge the dropped ones."""
         from scipy.sparse import csr_array, eye_array
 
         from stgraph.kernels.cpu.top import top_of

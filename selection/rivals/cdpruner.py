@@ -96,7 +96,7 @@ class CdPruner(Method):
             text, sign = tokens.signal("text_embeds", self.name), 1.0
             frames = tokens.lattice.reshape(tokens.grid.T, -1, tokens.dimension)
         if len(text) == 0:
-            raise InputError(f"{self.name}: the prompt has no text tokens behind the video to be relevant to")
+            raise InputError(f"{self.name}: the prompt has no text tokens after the video to compare its tokens with")
         check_finite("signal 'text_embeds'" if self.relevance == "text" else "signal 'text_joint'", text)
         asked = wide_units(text).mean(axis=0)
         there = beside(asked, frames)

@@ -98,7 +98,7 @@ class FitPrune(FittedMethod):
             )
         if max(table) >= self.n_layers - 1:
             raise InputError(
-                f"deletions names layer {max(table)}; an LLM of {self.n_layers} layers (n_layers) has none behind it"
+                f"deletions names layer {max(table)}; an LLM of {self.n_layers} layers (n_layers) has none after it"
             )
 
     @property

@@ -56,7 +56,7 @@ class PruneVidAttention(PruneVid):
         for name, low in (("n_layers", 2), ("layer", 0)):
             check_integer(name, getattr(self, name), low)
         if self.layer >= self.n_layers - 1:
-            raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none behind it")
+            raise InputError(f"layer is {self.layer}; an LLM of {self.n_layers} layers (n_layers) has none after it")
 
     @property
     def prune_layer(self) -> int:  # type: ignore[override]

@@ -80,7 +80,7 @@ class SparseVlm(FittedMethod):
             raise InputError(f"version is {self.version!r}; it must be '1.5' or '2.0'")
         object.__setattr__(self, "layers", check_layers(self.layers, self.n_layers, 0))
         if self.layers[-1] == self.n_layers - 1:
-            raise InputError(f"layers is {self.layers!r}; no layer comes behind the last of {self.n_layers} (n_layers)")
+            raise InputError(f"layers is {self.layers!r}; no layer follows the last of {self.n_layers} (n_layers)")
         if self.table is not None:
             object.__setattr__(self, "table", tuple(np.atleast_1d(self.table).tolist()))
         counts = self.counts_of_table

@@ -30,7 +30,7 @@ def text_raters(tokens: VideoTokens, needed_by: str) -> Array:
     """
     text = tokens.signal("text_embeds", needed_by)
     if len(text) == 0:
-        raise InputError(f"{needed_by}: the prompt has no text tokens behind the video that could rate its tokens")
+        raise InputError(f"{needed_by}: the prompt has no text tokens after the video to rate its tokens")
     check_finite("signal 'text_embeds'", text)
     wide = text.astype(np.float64).T
     votes = np.zeros(len(text))

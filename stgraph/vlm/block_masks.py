@@ -1,4 +1,4 @@
-"""Block masks of flex attention: functions of (batch, head, query, key) instead of tensors, and their cut."""
+"""Block masks of flex attention, which are functions of (batch, head, query, key), cut to remaining columns."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ def is_block_mask(mask: Any) -> bool:
 
 
 def cut_block_mask(mask: Any, queries: Any, columns: Any, seen: Any) -> Any:
-    """The block mask of the remaining queries and columns, hiding the pairs ``mask`` hides among them.
+    """Block mask of the remaining queries and columns, which hides the same pairs among them as ``mask``.
 
-    It is rebuilt, as transformers does for each forward pass: [B, L, n] bools live as long as it does.
+    It is rebuilt, as transformers does for each forward pass, and holds [B, L, n] bools.
 
     Parameters
     ----------
     mask : BlockMask of a whole prompt, or of new tokens after it
     queries : [B, L] int64, the remaining queries of ``mask``; None for all, unchanged
     columns : [B, n] int64, its remaining columns
-    seen : [B, n] bool, False at padding columns, which are not seen. Queries at padding see everything
+    seen : [B, n] bool, False at padding columns, which are hidden. Queries at padding see everything
     """
     import torch
     from torch.nn.attention.flex_attention import create_block_mask

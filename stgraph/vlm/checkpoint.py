@@ -1,6 +1,7 @@
 """Loading checkpoints: a Hugging Face video VLM and its processor, from disk or the hub.
 
-What ``from_pretrained`` reads goes to it; folders in their authors' own layout go to :mod:`stgraph.vlm.checkpoints`.
+``from_pretrained`` reads the checkpoints it can; those in their authors' own layout are read by
+:mod:`stgraph.vlm.checkpoints`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Checkpoint:
 
     Attributes
     ----------
-    name : what it was loaded by
-    model, processor : the former in evaluation mode, on ``device``
-    dtype, device : of the model
+    name : folder or hub name it was loaded from
+    model, processor : the model is in evaluation mode, on ``device``
+    dtype, device : those of the model
     """
 
     name: str
@@ -41,28 +42,28 @@ class Checkpoint:
 def load(
     name: str | os.PathLike[str], *, dtype: str | None = None, device: str | None = None, **options: Any
 ) -> Checkpoint:
-    """A VLM and its processor.
+    """Load a VLM and its processor.
 
     Parameters
     ----------
     name : folder of the checkpoint, or its name on the hub: anything that ``from_pretrained`` reads, and the layouts
         of lmms-lab's LLaVA-Video and of NVILA, which transformers has no class for
-    dtype : float32, float16 or bfloat16; None: the checkpoint's
-    device : where it goes; None: a GPU where one is there
-    **options : of the layout. LLaVA-Video has two: ``pooling``, bilinear, average or max, instead of what config.json
-        says; ``vision``, keys of ``SiglipVisionConfig``, for a tower whose number of heads is in no file. None: not
-        given
+    dtype : float32, float16 or bfloat16; None for the checkpoint's
+    device : device of the model; None for a GPU if there is one
+    **options : options of the layout; None counts as not given. LLaVA-Video has two: ``pooling`` (bilinear, average or
+        max) overrides config.json; ``vision`` gives keys of ``SiglipVisionConfig`` for a tower whose number of heads is
+        not in any file
 
     Raises
     ------
     MissingDependencyError
         torch, transformers, or one of torchvision and Pillow, which its video processors need, is not installed
     InputError
-        the checkpoint cannot be read, what it is configured for cannot be run, or a dtype that is not one of the three
+        the checkpoint cannot be read, its configuration is not supported, or the dtype is not one of the three
     UnknownNameError
-        a model type that is not known
+        the model type is unknown
     UnavailableError
-        a device that is not there, a processor that takes no videos, or a torchvision built for another torch
+        the device is missing, the processor does not take videos, or torchvision was built for another torch
     """
     name = str(name)
     check_dtype(dtype)
@@ -87,9 +88,9 @@ def load_model(
 
     Parameters
     ----------
-    device : None: where ``from_pretrained`` puts it
+    device : None for the placement of ``from_pretrained``
     pooling, vision : see :func:`load`
-    **options : of ``from_pretrained``: device_map, attn_implementation, trust_remote_code, ...
+    **options : options of ``from_pretrained``: device_map, attn_implementation, trust_remote_code, ...
     """
     name = str(name)
     check_dtype(dtype)
@@ -106,12 +107,12 @@ def load_processor(
     vision: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """The processor of a checkpoint, which has to take videos and leaves all their tokens in the prompt.
+    """The processor of a checkpoint, which must take videos and leaves all their tokens in the prompt.
 
     Parameters
     ----------
     pooling, vision : see :func:`load`
-    **options : of ``AutoProcessor.from_pretrained``
+    **options : options of ``AutoProcessor.from_pretrained``
 
     Raises
     ------
@@ -127,18 +128,18 @@ def _given(**options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A checkpoint in a layout of its own: its folder, and what is to be done with it."""
+    """A checkpoint in its authors' own layout: the folder, and the plan for reading it."""
 
     folder: Path
     plan: Plan
 
 
 def plan_of(name: str, options: Mapping[str, Any] | None = None) -> Found | None:
-    """The plan for a checkpoint in a layout of its own; None where ``from_pretrained`` reads it.
+    """The plan for a checkpoint in its authors' own layout; None if ``from_pretrained`` reads it.
 
     Parameters
     ----------
-    options : of the layout
+    options : options of the layout
 
     Raises
     ------
@@ -168,7 +169,7 @@ def plan_of(name: str, options: Mapping[str, Any] | None = None) -> Found | None
 
         try:
             folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
-        except Exception as error:  # of the hub's client, or of the library under it, which differs by its version
+        except Exception as error:  # from the hub's client or its HTTP library, which depends on its version
             raise checkpoint_unread("download", name, error) from error
     return Found(folder, layout.plan(folder, config, **(options or {})))
 
@@ -218,14 +219,14 @@ def _processor(name: str, found: Found | None, options: dict[str, Any]) -> Any:
 
 
 def _without_pictures(feature: str, error: ImportError) -> Exception:
-    """The reason a processor cannot be imported: transformers does not say which package is to blame, or why."""
+    """Reason a processor cannot be imported, since transformers does not name the package or the cause."""
     for module, package in (("PIL", "pillow"), ("torchvision", "torchvision")):
         try:
             import_module(module)
         except ModuleNotFoundError as missing:
             if missing.name == module:
                 return missing_dependency(feature, package, "hf")
-        except Exception as broken:  # a build for another torch: its compiled half does not load
+        except Exception as broken:  # built for another torch: its compiled part does not load
             return UnavailableError(
                 f"{feature} needs {package}, which does not load here ({first_line(broken)}): torch and torchvision "
                 "belong together; install the two of one release and build, from the same index"

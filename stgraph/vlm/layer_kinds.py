@@ -7,7 +7,7 @@ from typing import Any
 from stgraph.errors import InputError, UnavailableError
 
 _WINDOWED = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-BESIDE = "merged behind whole layers, whose attention and feed-forward block run side by side"
+BESIDE = "merged after whole layers, whose attention and feed-forward block run side by side"
 """How a run departs from authors who merge between the two."""
 
 _WHOLE = ("full_attention", *_WINDOWED, "sparse", "dense", "moe")  # the last three say what follows the attention
@@ -74,8 +74,8 @@ def mlp_entry(text: Any, layer: int) -> Any:
     name = "pre_feedforward_layernorm" if hasattr(module, "pre_feedforward_layernorm") else before
     if not hasattr(module, name):
         raise UnavailableError(
-            f"decoder layer {layer} of {type(text).__name__} ({type(module).__name__}) has no {name}, which what its "
-            "attention leaves behind would enter: this selector merges tokens there. Use compress(..., where='before')"
+            f"decoder layer {layer} of {type(text).__name__} ({type(module).__name__}) has no {name}, which follows "
+            "the attention: this selector merges tokens there. Use compress(..., where='before')"
         )
     return getattr(module, name)
 

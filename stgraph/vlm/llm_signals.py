@@ -1,4 +1,4 @@
-"""Signals of a language model's decoder layers, read from one running prompt as a dump keeps them."""
+"""Signals of a language model's decoder layers, read while a prompt runs, in the form stored in dumps."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ LLM_SIGNALS = (*BY_LAYER, *OF_ONE_LAYER, "importance")
 
 
 class LlmReader:
-    """Which decoder layers are read for the signals asked for, and what they gave.
+    """Reader of the requested signals from decoder layers.
 
     Parameters
     ----------
     text : the text model
-    signals : names; those of :data:`LLM_SIGNALS` count
-    layers : decoder layers for all of them but ``importance``; None for all
+    signals : names; those not in :data:`LLM_SIGNALS` are ignored
+    layers : decoder layers for all of them except ``importance``; None for all
 
     Raises
     ------
     InputError
-        layers that none of the signals reads or that are not there; a signal of one layer, where one is not named, or
-        hidden states behind the last
+        layers that the signals do not read or the model lacks; a signal of one layer without exactly one layer named;
+        or hidden states after the last layer
     UnavailableError
         a layer whose attention cannot be read
     """
@@ -48,13 +48,13 @@ class LlmReader:
         asked = [name for name in self._signals if name != "importance"]
         if layers is not None and not asked:
             raise InputError(
-                "llm_layers belongs to signals of the language model's layers, and none was asked for: "
+                "llm_layers belongs to signals of the language model's layers, and none was requested: "
                 f"{', '.join((*BY_LAYER, *OF_ONE_LAYER))}"
             )
         single = next((name for name in asked if name in OF_ONE_LAYER), None)
         if single is not None and (layers is None or len(layers) != 1):
             raise InputError(
-                f"{single} is of one decoder layer: name one alone as llm_layers (--layers), such as 10 for "
+                f"{single} belongs to one decoder layer: name exactly one as llm_layers (--layers), such as 10 for "
                 "prunevid-attention or 1 for dart"
             )
         n_layers = len(text.layers)
@@ -64,8 +64,8 @@ class LlmReader:
             check_layer(text, layer)
         if "llm_hidden" in asked and self._chosen[0] + 1 >= n_layers:
             raise InputError(
-                f"llm_hidden is what layer {self._chosen[0]} hands on to the next, and the text model has {n_layers}: "
-                "name a lower layer"
+                f"llm_hidden is the input of the layer after {self._chosen[0]}, but the text model has {n_layers} "
+                "layers: name a lower layer"
             )
         self._found: dict[tuple[str, int], Array] = {}
         self._behind, self._patches, self._raters = (np.empty(0, np.int64),) * 3
@@ -82,21 +82,21 @@ class LlmReader:
 
         Parameters
         ----------
-        behind, patches : columns of the prompt ([...] int64): text behind the video, visual tokens but newlines
+        behind, patches : columns of the prompt ([...] int64): text after the video, visual tokens except newlines
         raters : which of ``behind`` rate the patches (SparseVLM); read for ``llm_attn_text_even``
 
         Raises
         ------
         InputError
-            attention of the text is asked for, and none is behind the video
+            attention of the text is requested, but no text follows the video
         """
         of_text = next((name for name in self._signals if name.startswith("llm_attn_text")), None)
         if of_text is not None and not len(behind):
-            raise InputError(f"{of_text} is attention of the text behind the video, and this prompt has none there")
+            raise InputError(f"{of_text} is attention from the text after the video, and this prompt has none there")
         self._behind, self._patches, self._raters = behind, patches, raters
 
     def query(self) -> dict[str, Array]:
-        """The signals of the pass that has run, but for ``importance``."""
+        """Signals of the completed pass, except ``importance``."""
         found = {
             name: np.stack([self._found[name, layer] for layer in self._chosen])
             for name in (*BY_LAYER, "llm_keys", "llm_hidden")
@@ -113,7 +113,7 @@ class LlmReader:
         return self._found["importance", SHALLOW_LAYER]
 
     def fixed(self) -> dict[str, Array]:
-        """What goes with hidden states and does not depend on the prompt: the weights of the final norm."""
+        """Weights of the final norm, which go with hidden states and do not depend on the prompt."""
         weight = getattr(getattr(self._text, "norm", None), "weight", None)
         return {} if weight is None or "llm_hidden" not in self._signals else {"llm_norm_weight": _held(weight)}
 
@@ -152,5 +152,5 @@ class LlmReader:
 
 
 def _held(tensor: Any) -> Array:
-    """In host memory, in its own dtype."""
+    """The array in host memory, in its own dtype."""
     return to_numpy(tensor.detach().contiguous().cpu()).copy()

@@ -1,4 +1,4 @@
-"""The visual tokens a VLM's language model gets for one video, and signals of the run, read by hooks."""
+"""Visual tokens that a VLM's language model receives for one video, and signals of the run, read by hooks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALWAYS = ("seq_index",)
 
 
 def check_signals(signals: Sequence[str]) -> None:
-    """Raise for a signal that cannot be read from a running model."""
+    """Raise if a signal cannot be read from a running model."""
     known = (*ALWAYS, *LLM_SIGNALS, *PROMPT_SIGNALS, *LIVE_SIGNALS)
     unknown = [name for name in signals if name not in known]
     if unknown:
@@ -48,24 +48,24 @@ def model_tokens(
     llm_layers: Sequence[int] | None = None,
     pool_head: str | None = None,
 ) -> Extracted:
-    """Run a prompt with one video through a model, and read what its language model gets.
+    """Run a prompt with one video through a model, and read the visual tokens its language model receives.
 
     Parameters
     ----------
     model : a Hugging Face ...ForConditionalGeneration of a known family
-    inputs : what its processor gives: one prompt with one video, unpadded
-    signals : of :data:`stgraph.vlm.llm_signals.LLM_SIGNALS` (into the query file; without any, the language model does
-        not run), of :data:`PROMPT_SIGNALS` (into the query file, too) and of
+    inputs : output of its processor: one prompt with one video, unpadded
+    signals : from :data:`stgraph.vlm.llm_signals.LLM_SIGNALS` (into the query file; without any, the language model
+        does not run), :data:`PROMPT_SIGNALS` (into the query file, too) and
         :data:`stgraph.vlm.model_tower.LIVE_SIGNALS`
-    llm_layers : decoder layers for all LLM signals but ``importance``; all without
-    pool_head : SigLIP checkpoint whose pooling head gives ``pool_attn`` and ``pool_feature``; without, the tower's own
+    llm_layers : decoder layers for all LLM signals except ``importance``; None for all
+    pool_head : SigLIP checkpoint whose pooling head gives ``pool_attn`` and ``pool_feature``; None for the tower's own
 
     Raises
     ------
     InputError, GridError
-        not one prompt with one video; a layout that is not known; layers that do not suit the signals
+        inputs are not one prompt with one video, the layout is unknown, or layers do not suit the signals
     MissingSignalError
-        a signal that this model cannot give
+        this model cannot give one of the signals
     """
     import torch
 
@@ -101,11 +101,11 @@ def model_tokens(
 
 
 class _Enough(Exception):
-    """Ends a pass from which everything has been read."""
+    """Raised to end a pass once everything has been read."""
 
 
 class _Reader(Pruner):
-    """Stands where the pruner stands, and takes the video's tokens down instead of cutting."""
+    """Takes the place of the pruner and records the video's tokens instead of dropping any."""
 
     def __init__(self, parts: Parts, llm: LlmReader, rated: bool) -> None:
         super().__init__(parts, selector("uniform", retain_ratio=1.0), SHALLOW_LAYER, "original", "before", Stats())
@@ -123,7 +123,7 @@ class _Reader(Pruner):
         asked: Any,
         signals: Mapping[Video, tuple[Signals, Signals]],
     ) -> None:
-        """Note features, place, and signals of the vision tower; nothing is dropped."""
+        """Record features, position, and signals of the vision tower; nothing is dropped."""
         if len(ids) != 1 or len(videos) != 1:
             raise InputError(f"a dump is made of one prompt with one video; this has {len(ids)} with {len(videos)}")
         mask = kwargs.get("attention_mask")
@@ -147,7 +147,7 @@ class _Reader(Pruner):
         self.llm.place(behind, at[grid.rows], raters)
 
     def place(self) -> tuple[TokenGrid, Array]:
-        """The grid over the visual tokens, and the column of the prompt of each."""
+        """Grid of the visual tokens, and the column of each in the prompt."""
         assert self.video is not None
         visual = self._visual()
         grid = self.video.grid
@@ -155,7 +155,7 @@ class _Reader(Pruner):
         return TokenGrid(*grid.shape, kind), self.video.start + np.flatnonzero(visual)
 
     def _visual(self) -> Array:
-        """[n] bool over the video's columns: tokens other than text between frames."""
+        """[n] bool over the video's columns: True for tokens that are not text between frames."""
         assert self.video is not None
         kind = self.video.grid.kind
         return np.ones(self.video.grid.n_tokens, np.bool_) if kind is None else np.asarray(kind != OTHER)

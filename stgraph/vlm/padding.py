@@ -59,7 +59,7 @@ def check_last_token(real: Any, ends: Iterable[tuple[int, int]]) -> None:
         if stop == real.shape[1]:
             raise InputError(
                 f"row {row} of the batch ends in video tokens; put the question, or the chat template's generation "
-                "prompt, behind the video, in the same forward pass (no prefill_chunk_size)"
+                "prompt, after the video, in the same forward pass (no prefill_chunk_size)"
             )
 
 

@@ -1,4 +1,4 @@
-"""A prompt on its way through the decoder layers: attention is noted where it is computed, columns go where it says."""
+"""A prompt passing through the decoder layers: attention is recorded as it is computed, and columns are dropped."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from stgraph.vlm.sequence import Cut, cut_of
 
 
 class PromptPass:
-    """What one forward pass of the text model needs to know in its layers.
+    """State of one forward pass of the text model, shared by its layers.
 
     Parameters
     ----------
     text : the text model
-    cut : what enters layer 0, as columns of the whole prompt
-    by_row : for each row of the batch the jobs of its videos, which copies of a row share
-    stages : that the selector may wait for
-    probe_layer : whose attention is read for selectors that name none
-    deep : visual features for deeper layers, as the text model gets them, if it has any
+    cut : input of layer 0, as columns of the whole prompt
+    by_row : jobs of the videos in each row of the batch; copies of a row share them
+    stages : stages the selector may wait for
+    probe_layer : layer whose attention is read for selectors that do not name one
+    deep : visual features for deeper layers, if the text model gets any
     finish : called once all videos have their selection
-    levels : filled as layers are reached; decoding goes on with them
+    levels : filled as layers are reached, and used while decoding
     texts : [B, S] bool, columns of text
     """
 
@@ -52,11 +52,11 @@ class PromptPass:
         at = _counted(cut.columns)
         self._level = Level(0, at, cut.valid, at.shape[1], not bool(cut.valid.all()))
         self._whole = self._level
-        self._attention: dict[tuple[int, int | None], Any] = {}  # by layer, and by id of the job if it is of text
+        self._attention: dict[tuple[int, int | None], Any] = {}  # by layer and, unless by the last token, job id
         self._made: dict[str, Any] = {}
         self._of: tuple[Any, ...] = ()
         self._turned: Any = None
-        self._resumed: list[Job] = []  # by states ahead of a feed-forward block; their columns go behind it
+        self._resumed: list[Job] = []  # resumed before a feed-forward block; columns go after it
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,7 +65,7 @@ class PromptPass:
 
     @property
     def _waiting(self) -> list[tuple[Job, Waiting]]:
-        """Each of the jobs that are not done, once, and what it waits for."""
+        """Each unfinished job, once, and the stage it waits for."""
         jobs = {id(job): job for row in self._by_row for job in row}
         return [(job, job.state) for job in jobs.values() if isinstance(job.state, Waiting)]
 
@@ -76,7 +76,7 @@ class PromptPass:
         return any(_read_of(stage, self._probe_layer) == layer for stage in later)
 
     def note(self, layer: int, query: Any, key: Any, attention_mask: Any, options: Mapping[str, Any]) -> None:
-        """Note the attention of the last token in a layer, or of the text, by columns of the whole prompt."""
+        """Record the attention of the last token or of the text in a layer, by columns of the whole prompt."""
         import torch
 
         from stgraph.vlm.attention_row import key_norms, last_row, rotation_of, summed_maximum, text_maximum, text_mean
@@ -115,7 +115,7 @@ class PromptPass:
             self._attention[layer, id(job)] = self._spread(found, of_row)
 
     def enter(self, layer: int, module: Any, hidden: Any, keywords: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """What enters a decoder layer: its input ([B, L, d]) and keyword arguments, shorter where columns go."""
+        """Input ([B, L, d]) and keyword arguments of a decoder layer, shortened if columns are dropped."""
         if self._deep is not None:
             hidden = self._deep.added(layer, hidden, self._level)
         if self._resumed:
@@ -137,8 +137,8 @@ class PromptPass:
         return hidden, given
 
     def before_mlp(self, layer: int, hidden: Any) -> None:
-        """What enters a layer's feed-forward block ([B, L, d]), where stages read it: rows are merged in place, since
-        the layer holds the same tensor to add it to what the block makes."""
+        """Merge rows of the input of a layer's feed-forward block ([B, L, d]), if stages read it: in place, since the
+        layer adds the same tensor to the block's output."""
         while due := [(job, state) for job, state in self._due(layer + 1) if state.stage.states == "mlp"]:
             for job, state in due:
                 read = _read_of(state.stage, self._probe_layer)
@@ -160,8 +160,8 @@ class PromptPass:
     def _resume(
         self, job: Job, state: Waiting, layer: int, found: Any, read: int | None, hidden: Any, first: int
     ) -> None:
-        """Go on with one video before ``layer``; its states in ``hidden`` are merged where it says so, and with them
-        the visual features that are added behind layer ``first`` and later."""
+        """Resume the selection of one video before ``layer``; if it merges, merge its states in ``hidden`` in place,
+        and the visual features that are added after layer ``first`` and later."""
         import torch
 
         job.probed = job.probed if read is None else read
@@ -194,7 +194,7 @@ class PromptPass:
                     self._deep.merge(first, row, self._level.at[row, old], self._level.at[row, new], weights)
 
     def _normed(self, states: Any) -> Any:
-        """States under the final norm of the text model."""
+        """States after the final norm of the text model."""
         norm = getattr(self._text, "norm", None)
         if norm is None:
             raise UnavailableError(
@@ -203,7 +203,7 @@ class PromptPass:
         return norm(states)
 
     def _shortened(self, layer: int, jobs: Sequence[Job], hidden: Any) -> Any:
-        """The columns that are left before ``layer``, once these videos go on with fewer."""
+        """The states of the columns left before ``layer``, after these jobs dropped theirs."""
         import torch
 
         B, S = len(self._columns), self._length
@@ -228,19 +228,19 @@ class PromptPass:
         return hidden
 
     def _probe(self, module: Any, hidden: Any, keywords: Mapping[str, Any]) -> Any:
-        """Attention in the very layer before which is cut: queries and keys are computed once more, by what enters."""
+        """Attention in the layer before which columns are dropped: its queries and keys are computed once more."""
         kept = {name: value for name, value in keywords.items() if name not in CACHE_NAMES}
         given = self._keywords(kept) if self.levels else kept
         return self._spread(last_token_attention_in(module, hidden, given, self._level.valid))
 
     def _keywords(self, keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of this level, made once for layers that are given the same."""
+        """Keyword arguments at this level, reused for layers with the same ones."""
         if len(self._of) != len(keywords) or any(a is not b for a, b in zip(self._of, keywords.values(), strict=True)):
             self._made, self._of = self._level.of_prompt(keywords, is_flash(self._text)), tuple(keywords.values())
         return dict(self._made)
 
     def _spread(self, found: Any, rows: slice = slice(None)) -> Any:
-        """[B, S] float64 by columns of the whole prompt, 0 at those that took no part."""
+        """[B, S] float64 by columns of the whole prompt, 0 at dropped columns."""
         import torch
 
         columns = torch.gather(self._columns, 1, self._level.at).to(found.device)[rows].expand(len(found), -1)
@@ -257,17 +257,17 @@ def _counted(columns: Any) -> Any:
 
 
 def _places(columns: Any, valid: Any, video: Video, rows: Any) -> Any:
-    """[k] int64: where rows of a video are among the columns that are left of one row of the batch ([L] each)."""
+    """[k] int64 positions of a video's rows among the columns left in one row of the batch ([L] each)."""
     return _among(columns, valid, beside(rows, columns) + video.start)
 
 
 def _among(columns: Any, valid: Any, wanted: Any) -> Any:
-    """[k] int64: where these columns of the prompt are among those that are left of one row."""
+    """[k] int64 positions of these columns of the prompt among those left in one row."""
     import torch
 
     return torch.searchsorted(columns[valid], wanted) + int((~valid).sum())
 
 
 def _read_of(stage: Stage, probe_layer: int) -> int | None:
-    """The layer whose attention a stage reads."""
+    """Layer whose attention a stage reads; None if it reads none."""
     return None if stage.attention is None else stage.attention.at(probe_layer)

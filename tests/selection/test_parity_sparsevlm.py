@@ -88,7 +88,7 @@ def test_raters() -> None:
     one = VideoTokens(tokens.features, tokens.grid, {"text_embeds": tokens.signals["text_embeds"][:1]})
     assert text_raters(one, "test").tolist() == [0]  # whose share is the mean; the official code has no rater then
     none = VideoTokens(tokens.features, tokens.grid, {"text_embeds": tokens.signals["text_embeds"][:0]})
-    with pytest.raises(InputError, match="no text tokens behind the video"):
+    with pytest.raises(InputError, match="no text tokens after the video"):
         text_raters(none, "test")
 
 

@@ -95,7 +95,7 @@ def test_without_text_pivots_no_text_is_needed() -> None:
 def test_a_prompt_without_text_behind_the_video() -> None:
     none = {"text_embeds": np.ones((0, 4), np.float32)}
     tokens = VideoTokens.from_array(np.ones((2, 3, 3, 4), np.float32), signals=none)
-    with pytest.raises(InputError, match="no text tokens behind the video"):
+    with pytest.raises(InputError, match="no text tokens after the video"):
         selector("cdpruner", n_keep=5).select(tokens)
     assert selector("dart-embedding", n_keep=5).select(tokens).report["n_text_pivots"] == 0
 

@@ -111,11 +111,11 @@ def test_other_selectors_run_on_a_dump_of_the_model(family: str) -> None:
 
 def test_refused() -> None:
     case = CASES["qwen2_vl"](1)
-    with pytest.raises(InputError, match="llm_attn_textmax is of one decoder layer: name one alone"):
+    with pytest.raises(InputError, match="llm_attn_textmax belongs to one decoder layer: name exactly one"):
         run(case, "llm_attn_textmax")
-    with pytest.raises(InputError, match="llm_keys is of one decoder layer"):
+    with pytest.raises(InputError, match="llm_keys belongs to one decoder layer"):
         run(case, "llm_keys", llm_layers=(1, 2))
-    with pytest.raises(InputError, match="llm_hidden is what layer 3 hands on to the next, and the text model has 4"):
+    with pytest.raises(InputError, match="llm_hidden is the input of the layer after 3, but the text model has 4"):
         run(case, "llm_hidden", llm_layers=(3,))
     ids = case.inputs["input_ids"]
     cut = {

@@ -139,7 +139,7 @@ def test_attention_and_feed_forward_block_side_by_side(attention: str, batch: in
     assert [video.account.per_layer for video in stats.videos] == reference.left and max(reference.n_merges) >= 2
     for video in stats.videos:
         assert video.exactness.endswith(
-            "merged behind whole layers, whose attention and feed-forward block run side by side"
+            "merged after whole layers, whose attention and feed-forward block run side by side"
         )
 
 
