@@ -226,7 +226,8 @@ class Selection(Spelled):
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{count:,} {name}" for name, count in self.reasons().items())
-        return f"Selection({len(self):,} of {self.account.n_visual:,} tokens: {parts}; by {self._maker})"
+        kept = f"{len(self):,} of {self.account.n_visual:,} tokens" + (f": {parts}" if parts else "")
+        return f"Selection({kept}; by {self._maker})"
 
     @property
     def _maker(self) -> str:
