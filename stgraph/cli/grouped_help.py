@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from stgraph.cli.method_options import GROUP, library_defaults
 
@@ -23,12 +23,28 @@ class GroupedCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         given = list(args)
+        self._check_values(ctx, given)
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             if not error.message.startswith("Input should be"):
                 raise
             raise _with_value(error, given) from None
+
+    def _check_values(self, ctx: Any, args: list[str]) -> None:
+        """Refuse an option's name where the value of the one before it is due, which would be taken for a path."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, TyperOption)]
+        by_flag = {flag: one for one in options for flag in (*one.opts, *one.secondary_opts)}
+        rest = iter(args)
+        for text in rest:
+            option = by_flag.get(text)
+            if text == "--":
+                break
+            if option is None or option.is_flag or option.count:
+                continue
+            value = next(rest, "")
+            if value in by_flag:
+                raise typer.BadParameter(f"it needs a value, but {value} follows", ctx=ctx, param=option)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], GROUP: []}

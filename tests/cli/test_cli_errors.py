@@ -210,6 +210,16 @@ def test_options_of_bench_that_do_not_go_together(refused: Refused) -> None:
     assert refused("bench", "--cpu-time", "--selectors") == alone
 
 
+def test_an_option_is_not_the_value_of_another(refused: Refused, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        refused("probe", "--study", "--restart")
+        == "Invalid value for '--study': it needs a value, but --restart follows"
+    )
+    assert refused("select", "-o", "-q") == "Invalid value for '-o' / '--output': it needs a value, but -q follows"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("unopened")
 def test_formats(refused: Refused, tmp_path: Path) -> None:
     for command in ("compare", "bench"):
