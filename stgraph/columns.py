@@ -290,6 +290,6 @@ def _declared() -> Iterable[Column]:
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}
 
-# What a selection loses: cosine of dropped tokens to the nearest token handed on; the figures that are shown.
+# Figures of loss that are shown: cosine of dropped tokens to the nearest token in a selection's output.
 FIDELITY = tuple(name for name in COLUMNS if "fidelity_" in name)
 NEAREST = ("fidelity_mean", "fidelity_p5", "event_fidelity_mean", "cut_fidelity_mean")

@@ -87,7 +87,7 @@ def checkpoint_unread(what: str, checkpoint: str, error: Exception) -> InputErro
     """The error for a checkpoint that cannot be loaded: the first line of the reason, and the remedy if the hub was not
     reached."""
     why = str(error).partition("\n")[0]
-    # What transformers says (the second also of a file that the hub does not have), and the client says of weights.
+    # Messages of transformers (the second also if the hub lacks a file) and, for weights, of the hub's client.
     unreached = ("couldn't connect", "you were trying to load it from", "snapshot folder")
     of_hub = any(text in str(error) for text in unreached)
     if of_hub and not os.path.isdir(checkpoint):

@@ -13,7 +13,7 @@ _UNITS = {"s": "ms", "share": "%"}  # as shown, see Column.factor
 _SAID = {"s": "seconds", "bytes": "bytes"}
 _ARROWS = {"higher": "↑", "lower": "↓"}
 ARROWS = "↑: higher is better, ↓: lower is."
-_LINE = 6  # letters of a head's last line with an arrow behind it
+_LINE = 6  # letters in a head's last line, followed by an arrow
 
 
 def mean(rows: Iterable[Row], name: str) -> float | None:

@@ -107,7 +107,7 @@ class TaskModel:
         if stats is None:
             return prefill_flops(self._shape, [prompt.length] * self._shape.n_layers) / TERA
         (video,), (passed,) = stats.videos, stats.prompts
-        # What is left at the end, and what went on the way to it.
+        # Tokens at the end of the model, plus those dropped on the way there.
         tokens = [passed.kept_length + n - video.account.n_kept for n in video.account.per_layer]
         return prefill_flops(self._shape, tokens, passed.probe_length or 0, passed.probe_layer or 0) / TERA
 

@@ -36,7 +36,7 @@ _OF_ONE_LAYER = {"llm_attn_textmax": TEXT_LAYER, "llm_keys": KEYS_LAYER + 1}  # 
 def _deletions() -> dict[int, int]:
     found: dict[int, int] = {}
     for layer, count in DELETIONS.items():
-        there = min(_there(layer), N_LAYERS - 2)  # a layer that deletes has one behind it
+        there = min(_there(layer), N_LAYERS - 2)  # a layer that deletes has one after it
         found[there] = found.get(there, 0) + count
     return found
 

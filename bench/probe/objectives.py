@@ -68,7 +68,7 @@ def _setting(backend: str, tau_sim: float, **parameters: Any) -> ProbeSetting:
     return ProbeSetting(StSimDiff.name, {**given, **parameters})
 
 
-# What the study asks: (column, one value, the other).
+# Comparisons of the study: (column, one value, the other).
 QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
     *(("backend", backend, COMPONENTS) for backend in (*OBJECTIVES[1:], SEGMENTS)),
     ("backend", CPM, MODULARITY),

@@ -17,7 +17,7 @@ from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
 
-# What the probe's model gives: made where they are asked for, and always.
+# Signals of the probe's model: made on request, and always made.
 PROMPT_SIGNALS = frozenset(
     {
         *("llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean", "llm_attn_textmax"),
@@ -25,8 +25,8 @@ PROMPT_SIGNALS = frozenset(
     }
 )
 SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index", *PROMPT_SIGNALS})
-# What the graph is built on: what the language model reads; the same without the video's mean, which all its tokens
-# share; what the vision encoder gives.
+# Features the graph is built on: the language model's input; the same without the video's mean, which all its tokens
+# share; the vision encoder's output.
 FEATURES = ("projector", "projector-centred", "encoder")
 REFERENCES = ("full", "blind")  # all tokens, and none
 

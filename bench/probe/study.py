@@ -29,7 +29,7 @@ from stgraph.selection.st_simdiff.presets import ABLATION, ablation
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 RATIOS = (0.05, 0.1, 0.3, 0.5)
-RESUMED = ("dev.csv", "test.csv", "objectives.csv", "rankings-dev.csv", "densities.csv")  # from which a run goes on
+RESUMED = ("dev.csv", "test.csv", "objectives.csv", "rankings-dev.csv", "densities.csv")  # files a run resumes from
 _COMPONENTS, _, _LEIDEN = DEFAULT_BACKENDS
 _BASE: Mapping[str, Any] = {"importance": "attention"}
 
@@ -130,7 +130,7 @@ def _setting(features: str = "projector", **parameters: Any) -> ProbeSetting:
     return ProbeSetting("st-simdiff", {**written, **parameters}, features)
 
 
-# What the study asks: (column, one value, the other).
+# Comparisons of the study: (column, one value, the other).
 QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
     ("backend", "igraph-louvain", _COMPONENTS),
     ("backend", "igraph-leiden", _COMPONENTS),
@@ -157,7 +157,7 @@ def study(out: Path, n_questions: int, progress: Progress | None = None, *, rest
     Parameters
     ----------
     out : folder; rows that are there already are not computed again
-    n_questions : at least so many of the dev videos, and of the test videos; the studies of objectives, rankings and
+    n_questions : fewest questions on dev videos, and on test videos; the studies of objectives, rankings and
         densities ask at most as many
     progress : called with a label and the share of the work done, on dev, on test, and in each further study
     restart : delete the rows of earlier runs first

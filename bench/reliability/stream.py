@@ -21,7 +21,7 @@ from stgraph.bench.speed.stages import machine
 from stgraph.bench.synthetic import synthetic_tokens
 
 Row = dict[str, Any]
-_LOOP = 32  # frames made once and shown again and again: making 3,584 normal numbers a token costs more than the stream
+_LOOP = 32  # frames made once and reused: generating 3,584 normal numbers per token costs more than the stream
 
 
 def resident_mib() -> float:

@@ -19,7 +19,7 @@ from stgraph.bench.tables.row_file import RowFile
 from stgraph.bench.tables.table import Row
 from stgraph.errors import MissingDependencyError, StgraphError
 
-# What a selection, a model or a video can cause for one row; anything else is a bug and stops the run.
+# Failures of a selection, a model or a video, which cost one row; anything else is a bug and stops the run.
 _FAILURES = (StgraphError, OSError, RuntimeError, ValueError)
 
 

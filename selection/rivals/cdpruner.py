@@ -22,7 +22,7 @@ from stgraph.selection.signals.encoder_grid import exactness, on_lattice
 from stgraph.tokens import VideoTokens
 
 RELEVANCES = ("text", "clip")
-_LEAST = 1e-6  # added to relevance before it is scaled; a range below it is none
+_LEAST = 1e-6  # added to relevance before scaling; a smaller range counts as none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from stgraph.selection.rivals.framefusion_runs import (
 )
 from stgraph.tokens import VideoTokens
 
-_LAYERS = 28  # the authors' constant; it cancels but for the last bit of the ratio
+_LAYERS = 28  # the authors' constant; it cancels except in the last bit of the ratio
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from stgraph.selection.method import Choice, Method
 from stgraph.selection.reasons import DIVERSITY
 from stgraph.tokens import VideoTokens
 
-_STILL = 1e-6  # steps between unit vectors shorter than this are none
+_STILL = 1e-6  # shorter steps between unit vectors count as none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ def released_merge(
     """Drop the least central ceil(n u) tokens of each community of n tokens, except events, most similar communities
     first, until the next would raise the dropped share above u = 1 - r.
 
-    Centrality is computed where the features lie; the rest, on a few numbers a token, in host memory.
+    Centrality is computed where the features lie; the rest, on a few numbers per token, in host memory.
 
     Parameters
     ----------

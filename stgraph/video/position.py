@@ -87,7 +87,7 @@ class Position:
             try:
                 self._container.seek(int(self._line.pts[self._keys[nearest - back]]), stream=self._stream)
                 frames = decoded(self._container, self._stream, self._path)
-                # What is displayed before the key frame refers to frames that were not decoded.
+                # Frames displayed before the key frame refer to frames that were not decoded.
                 key = next((frame for frame in frames if frame.key_frame and frame.pts is not None), None)
             except (av.FFmpegError, InputError):
                 key = None

@@ -32,7 +32,7 @@ def last_row(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
 def text_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
     """[B, L] float32: attention of the tokens ``at`` ([Q] int64) to all of a prompt, maximum over them and heads.
 
-    Parameters are those of :func:`last_row`; tokens see none behind them.
+    Parameters are those of :func:`last_row`; each token sees only itself and earlier ones.
     """
     import torch
 
@@ -58,7 +58,7 @@ def text_mean(
     SparseVLM+ divides by that product unchanged. Far after the video it may fall to zero and below, which would reverse
     the order: here it is at least 1 % of its value at distance zero.
 
-    Parameters are those of :func:`last_row`, and :func:`rotation_of`; tokens see none behind them.
+    Parameters are those of :func:`last_row`, and :func:`rotation_of`; each token sees only itself and earlier ones.
     """
     import torch
 
@@ -83,7 +83,7 @@ def text_mean(
 def summed_maximum(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapping[str, Any], at: Any) -> Any:
     """[L] float32: attention of the tokens ``at`` ([Q] int64) of one prompt (B = 1), maximum over heads, summed.
 
-    Parameters are those of :func:`last_row`; tokens see none behind them.
+    Parameters are those of :func:`last_row`; each token sees only itself and earlier ones.
     """
     import torch
 

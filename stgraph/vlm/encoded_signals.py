@@ -15,7 +15,7 @@ from stgraph.vlm.families import Parts
 from stgraph.vlm.grids import Video
 from stgraph.vlm.model_tower import EncodedFrames, EncoderReader, Signals
 
-# What a pass showed lies on its output, and is copied and passed on with it.
+# Attribute on the output of a pass: signals stay with the output when it is copied or passed on.
 _FRAMES = "_stgraph_frames"
 
 

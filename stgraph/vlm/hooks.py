@@ -31,8 +31,8 @@ from stgraph.vlm.stages import layer_before, layers_inside
 from stgraph.vlm.stats import LeftAlone, Stats
 from stgraph.vlm.turns import new_tokens_alone
 
-# What is remembered lies on the object it is about, and goes, is copied and is passed on with it: on a cache what was
-# cut, until then on the embeddings that were cut; on an encoder's output what it encoded.
+# State is stored on the object it describes, so that it is copied, passed on and freed with it: the cut on a cache, or
+# before that on the embeddings that were cut; the encoded video on an encoder's output.
 _CUT = "_stgraph_continuation"
 
 _attaching = threading.Lock()

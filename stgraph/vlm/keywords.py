@@ -10,7 +10,7 @@ from stgraph.errors import InputError
 
 CACHE_NAMES = ("cache", "past_key_values")
 
-# What is cut by rules of its own, in sequence.py and masks.py, or says nothing about single tokens.
+# Keywords cut by rules of their own, in sequence.py and masks.py, or without values per token.
 _OWN_RULES = frozenset(
     {*CACHE_NAMES, "position_ids", "attention_mask", "cache_position", "visual_pos_masks", "deepstack_visual_embeds"}
 )

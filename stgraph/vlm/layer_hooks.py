@@ -22,8 +22,8 @@ from stgraph.vlm.prompt_pass import PromptPass
 
 ATTENTION = "stgraph_row_of_the_pass"
 
-# The attention module that is run next in this context, its layer, and the pass that wants its last row. What an
-# exception leaves here is gone when the next layer starts.
+# The attention module that runs next in this context, its layer, and the pass that needs its last row. A value left by
+# an exception is cleared when the next layer starts.
 _Wanted = tuple[Any, int, PromptPass]
 _wanted: ContextVar[_Wanted | None] = ContextVar("attention row that is wanted next", default=None)
 

@@ -83,7 +83,7 @@ class LlmReader:
         Parameters
         ----------
         behind, patches : columns of the prompt ([...] int64): text after the video, visual tokens except newlines
-        raters : which of ``behind`` rate the patches (SparseVLM); read for ``llm_attn_text_even``
+        raters : indices into ``behind`` of text that rates the patches (SparseVLM); for ``llm_attn_text_even``
 
         Raises
         ------

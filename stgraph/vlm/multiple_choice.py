@@ -54,7 +54,7 @@ def letter_tokens(tokenizer: Any, n_letters: int) -> list[list[int]]:
     for letter in LETTERS[:n_letters]:
         written = (tokenizer(form, add_special_tokens=False)["input_ids"] for form in (letter, f" {letter}"))
         ids = {row[0] for row in written if len(row) == 1}
-        # What tokenizers with word or byte marks call these pieces; alone, the letter may get such a mark.
+        # Names of these pieces in tokenizers with word or byte marks; a lone letter may get such a mark.
         ids |= {tokenizer.convert_tokens_to_ids(piece) for piece in (letter, f"\u2581{letter}", f"\u0120{letter}")}
         ids -= {None, tokenizer.unk_token_id}
         if not ids:

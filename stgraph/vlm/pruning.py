@@ -242,7 +242,7 @@ class Pruner:
         probed = cut_inputs({name: inputs[name] for name in inputs if name not in CACHE_NAMES}, cut)
         found = last_token_attention(self.parts.text, probed, cut.valid)
         attention = torch.zeros(len(rows), real.shape[1], dtype=torch.float64, device=found.device)
-        # Columns are unique but for padding, which adds nothing.
+        # Columns are unique except for padding, which adds nothing.
         columns, valid = (a.to(found.device) for a in (cut.columns, cut.valid))
         attention.scatter_add_(1, columns, torch.where(valid, found.double(), 0.0))
         probe_s = perf_counter() - started

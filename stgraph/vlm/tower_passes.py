@@ -48,7 +48,7 @@ class TowerPass:
     paused: bool = False
 
 
-# Never read without asking whether its frame runs: nothing is told of the end of a pass by KeyboardInterrupt.
+# Read it only after checking that its frame still runs, since a KeyboardInterrupt ends a pass without notice.
 _current: ContextVar[TowerPass | None] = ContextVar("pass through a vision tower under way", default=None)
 
 

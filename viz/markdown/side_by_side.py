@@ -10,8 +10,8 @@ from stgraph.viz.markdown.study import markdown, ratios_of
 
 
 def side_by_side(rows: Sequence[Row]) -> str:
-    """What was measured, the accuracy of each selector at each ratio with its interval, what stands out, and parameters
-    that are not defaults."""
+    """Description of the measurement, accuracy of each selector at each ratio with its interval, findings, and
+    parameters that are not defaults."""
     of = {name: next(row for row in rows if row["selector"] == name) for name in ("full", "blind")}
     full, blind = of["full"], of["blind"]
     said = (

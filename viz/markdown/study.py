@@ -114,7 +114,7 @@ def backend_table(test: Sequence[Row], taus: Sequence[float]) -> str:
 
 
 def _differences(contrasts: Sequence[Row], taus: Sequence[float], family: str) -> Differences:
-    """What one choice changes with all else as the paper has it: (choice, tau_sim) -> ratio -> row."""
+    """Effect of one choice with everything else as in the paper: (choice, tau_sim) -> ratio -> row."""
     rows = [row for row in contrasts if row["family"] == family and not row["contrast"].startswith("against")]
     found: Differences = {}
     for column, a, b in dict.fromkeys((row["contrast"], row["a"], row["b"]) for row in rows):

@@ -19,7 +19,7 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-IMAGE_TOKEN, VIDEO_TOKEN = 262, 263  # behind the 256 bytes, in the order above
+IMAGE_TOKEN, VIDEO_TOKEN = 262, 263  # after the 256 bytes, in the order above
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
     "{% for c in m.content %}{% if c.type == 'video' or 'video' in c %}<|vision_start|><|video_pad|><|vision_end|>"

@@ -15,7 +15,7 @@ from stgraph.serving.releases import standing
 from stgraph.serving.settings import Settings
 from stgraph.serving.vllm_models.processor import N_KEEP, N_TOKENS
 
-# What the mixin below replaces or calls in the class it is mixed into.
+# Methods that the mixin below replaces or calls in its host class.
 HOOKS = ("_parse_and_validate_multimodal_inputs", "_process_image_input", "embed_multimodal")
 
 logger = init_logger(f"vllm.{__name__}")
@@ -50,8 +50,8 @@ class Medium(NamedTuple):
 class PruningModel:
     """Mixin of a family's model. If the server's pruning rate is 0 or absent, everything is as in the base class."""
 
-    # What vLLM's protocols SupportsMultiModalPruning and SupportsMRoPE ask for. They are not inherited: a protocol's
-    # __init__ would come before the model's.
+    # Members of vLLM's protocols SupportsMultiModalPruning and SupportsMRoPE. These are not inherited, since a
+    # protocol's __init__ would come before the model's.
     supports_multimodal_pruning = True
     supported_video_pruning_methods = ("evs",)
     supports_mrope = True

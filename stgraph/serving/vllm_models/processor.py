@@ -14,13 +14,13 @@ from stgraph.errors import InputError
 from stgraph.grid import TokenGrid
 from stgraph.serving.settings import Settings, check_rate
 
-# What travels with a video from the processor to the model, also where a cache holds the video and its pixels stay
-# behind: how many of its grid's tokens are kept, so that both have one count, and how many tokens it has in all.
+# Sent with a video from the processor to the model, even if the video is cached and its pixels are not sent: the
+# number of tokens of its grid that are kept, so that both use the same count, and its total number of tokens.
 N_KEEP = "stgraph_n_keep"
 N_TOKENS = "stgraph_n_tokens"
 RATE = "video_pruning_rate"  # in mm_processor_kwargs, the budget of one request
 
-# What the mixin below replaces or calls in the class it is mixed into.
+# Methods that the mixin below replaces or calls in its host class.
 PROCESSOR_HOOKS = ("_apply_hf_processor_main", "_get_mm_fields_config", "_get_prompt_updates")
 
 

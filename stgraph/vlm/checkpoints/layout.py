@@ -14,7 +14,7 @@ from stgraph.vlm.checkpoints.weights import Weights
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a checkpoint becomes a model of transformers; made from its configuration, before any weight is read.
+    """Plan for turning a checkpoint into a transformers model, made from its configuration before weights are read.
 
     Attributes
     ----------

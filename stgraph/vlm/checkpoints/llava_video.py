@@ -18,7 +18,7 @@ _TOWER = "model.vision_tower.vision_tower.vision_model."
 _HEADS = {768: 12, 1024: 16, 1152: 16}  # SigLIP base, large, so400m: no weight's shape and no key says it
 _SIZE = re.compile(r"patch(\d+)-(\d+)$")
 _PINPOINTS = re.compile(r"\((\d+)x(\d+)\)")
-# What can be run. Further keys say how it was trained, or are read below.
+# Supported values. Other keys describe training, or are read below.
 VIDEO_KEYS: dict[str, tuple[Any, ...]] = {
     "mm_spatial_pool_mode": (None, *POOL_MODES),
     "mm_spatial_pool_stride": (None, 2),
@@ -180,7 +180,7 @@ def _names(folder: Path, weights: Weights, tied: bool) -> dict[str, str]:
 
 
 def _pinpoints(value: Any, size: int) -> Any:
-    """Resolutions of images: pairs, or the authors' range "(1x1),...,(6x6)" of so many tiles."""
+    """Resolutions of images: pairs, or the authors' range "(1x1),...,(6x6)" of numbers of tiles."""
     if not isinstance(value, str):
         return value
     ends = [(int(a), int(b)) for a, b in _PINPOINTS.findall(value)]

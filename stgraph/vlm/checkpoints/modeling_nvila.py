@@ -58,13 +58,13 @@ def projector(n: int, c: int, d: int) -> nn.Sequential:
 
 
 class NvilaModel(VideoEmbeddingsModel):
-    """Each frame a picture of its own."""
+    """NVILA's model, in which each frame is a separate picture."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         channels = config.vision_config.hidden_size * config.nvila_scales
         self.multi_modal_projector = projector(config.nvila_downsample, channels, config.text_config.hidden_size)
-        # What goes on is the output of the last block; the norm after it is not NVILA's.
+        # NVILA uses the output of the last block, without the norm after it.
         tower: Any = getattr(self.vision_tower, "vision_model", self.vision_tower)
         tower.post_layernorm = nn.Identity()
         # Its newline is a token's embedding; transformers initialises this one, which no checkpoint holds.

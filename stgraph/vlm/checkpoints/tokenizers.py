@@ -9,8 +9,8 @@ from stgraph.errors import InputError
 
 END_OF_TURN = "<|im_end|>"
 
-# Chats as LLaVA-NeXT's conversation "qwen_1_5" and VILA's qwen2.jinja write them. {system} is what the system says,
-# {after} what stands behind a picture.
+# Chats as LLaVA-NeXT's conversation "qwen_1_5" and VILA's qwen2.jinja write them. {system} is the system message,
+# {after} the text after a picture.
 _CHAT = (
     "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n{system}<|im_end|>\n' }}{% endif %}"
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
