@@ -138,3 +138,11 @@ def test_thumbnails(size: tuple[int, int], small: tuple[int, int]) -> None:
         rgb = next(opened.decode(video=0)).to_ndarray(format="rgb24")
     assert rgb.shape == (*small, 3)
     assert np.abs(rgb[small[0] // 2, ::4].astype(int).mean(axis=1) - np.linspace(30, 220, small[1])[::4]).max() < 20
+
+
+def test_the_former_paths_lead_to_the_same_functions() -> None:
+    from stgraph.video import file, frames
+    from stgraph.vlm import video, video_file
+
+    assert video.read_frames is frames.read_frames
+    assert (video_file.probe_video, video_file.VideoInfo) == (file.probe_video, file.VideoInfo)
