@@ -149,7 +149,8 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     events = {"tau_diff": method["tau_diff"]} if "tau_diff" in method else {}
     asked: dict[str, Any] = {"llm": llm or DEFAULT_LLM, **budget, **events}
     compare = partial(compare_selectors, settings=settings, ratios=ratios, skip=not named, **asked)
-    return compare, partial(_tables, selector_tables, of_selectors=True)
+    defaults = {s.selector: s.get("backend") for s in settings if "backend" not in s.parameters and s.get("backend")}
+    return compare, partial(_tables, partial(selector_tables, defaults=defaults), of_selectors=True)
 
 
 def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -17,6 +17,7 @@ from stgraph import container
 from stgraph.bench.synthetic import synthetic_signals
 from stgraph.cli import main
 from stgraph.selection.base import SELECTORS
+from stgraph.selection.st_simdiff.paper import StSimDiff
 from stgraph.selection.st_simdiff.presets import ABLATION, ablation
 
 FEW = ("-s", "st-simdiff, evs,sttm", "-r", "0.3", "-r", "0.5")
@@ -71,6 +72,12 @@ def test_compare_ends_in_findings(signalled: str) -> None:
     assert flat(f"{a} and {b} share") in without and "coverage,notaccuracy" not in without
     alone = flat(run("compare", "-s", "evs", signalled, "-r", "0.3"))
     assert "eitherkeeps" not in alone
+
+
+def test_compare_names_the_default_backend(dump: str) -> None:
+    named = ("compare", "-s", "uniform,st-simdiff,srts", dump, "-r", "0.3", "--seed", "0", "--no-fidelity")
+    assert f"Communities by the default backend, {StSimDiff.backend}: st-simdiff, srts." in run(*named)
+    assert "default backend" not in run(*named, "-b", "igraph-leiden")
 
 
 def test_compare_named_selectors_as_rows(dump: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from stgraph.aliases import Row
+from stgraph.plain_json import parse_json
 from stgraph.viz.markdown.study import markdown, ratios_of
 
 
@@ -26,7 +27,7 @@ def side_by_side(rows: Sequence[Row]) -> str:
         ["kept by", *(f"r = {ratio:g}" for ratio in ratios)],
         [[f"`{name}`", *(_accuracy(at[name, ratio]) for ratio in ratios)] for name in names],
     )
-    given = {row["selector"]: json.loads(row["parameters"]) for row in rows if row["parameters"]}
+    given = {row["selector"]: parse_json(row["parameters"]) for row in rows if row["parameters"]}
     lines = [
         f"- `{name}`: " + ", ".join(f"`{key}={json.dumps(value)}`" for key, value in parameters.items())
         for name, parameters in given.items()

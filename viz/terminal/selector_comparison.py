@@ -46,14 +46,25 @@ def kept_tables(rows: Sequence[Row], overlap: Sequence[Row] = ()) -> list[RowTab
 
 
 def selector_tables(
-    rows: Sequence[Row], overlap: Sequence[Row], skipped: Sequence[Row], *, meanings: bool = True
+    rows: Sequence[Row],
+    overlap: Sequence[Row],
+    skipped: Sequence[Row],
+    *,
+    defaults: Mapping[str, str] | None = None,
+    meanings: bool = True,
 ) -> RenderableType:
-    """Everything ``stgraph compare --selectors`` shows: a table per ratio, skipped selectors, the legend."""
+    """Everything ``stgraph compare --selectors`` shows: a table per ratio, skipped selectors, the legend.
+
+    Parameters
+    ----------
+    defaults : backend by selector, for selectors that find communities and were not given a backend
+    """
     tables = kept_tables(rows, overlap)
     parts: list[RenderableType] = [table.on_terminal("selector") for table in tables]
     if skipped:
         parts.append(_skipped_table(skipped))
-    text = Text("\n".join([*sentences(rows, overlap), ""])) if rows else Text()
+    said = [*sentences(rows, overlap), *_default_backends(rows, defaults or {}), ""]
+    text = Text("\n".join(said)) if rows else Text()
     key = _legend(rows, tables, skipped) if meanings else Text()
     return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts), Text(), text, key)
 
@@ -77,6 +88,15 @@ def sentences(rows: Sequence[Row], overlap: Sequence[Row]) -> list[str]:
             "stgraph eval."
         )
     return lines
+
+
+def _default_backends(rows: Sequence[Row], defaults: Mapping[str, str]) -> list[str]:
+    """The default backends used, with the selectors that ran with each."""
+    names: dict[str, list[str]] = {}
+    for name in dict.fromkeys(row["selector"] for row in rows if row["backend"] is None):
+        if name in defaults:
+            names.setdefault(defaults[name], []).append(name)
+    return [f"Communities by the default backend, {engine}: {', '.join(found)}." for engine, found in names.items()]
 
 
 def _nearness(rows: Sequence[Row]) -> list[str]:
