@@ -14,7 +14,7 @@ from stgraph.bench.probe.words import COLOURS, GROUNDS, SHAPES
 FRAMES, SIZE, PATCH, SPRITE = 16, 48, 6, 12  # frames; pixels of a frame's side, of a patch's, of an object's
 GRID = SIZE // PATCH
 PAN = 8  # pixels the camera moves in a video that pans
-SPEED = 2  # pixels a frame, of the object that moves
+SPEED = 2  # pixels per frame, of the moving object
 _ROOM = SIZE - SPRITE  # the last place an object may start
 _NOISE = 0.03
 

@@ -32,7 +32,7 @@ def to_token_before(states: Any, nodes: Array, n_frame: int) -> Array:
     Parameters
     ----------
     states : [k, d], in host memory or on a GPU
-    nodes : [k] int64, ascending, of a lattice of ``n_frame`` nodes a frame
+    nodes : [k] int64, ascending, of a lattice with ``n_frame`` nodes per frame
     """
     order = np.argsort(nodes % n_frame, kind="stable")
     here = np.flatnonzero(np.diff(nodes[order] % n_frame) == 0) + 1

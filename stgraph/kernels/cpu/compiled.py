@@ -48,8 +48,8 @@ def cache_folder() -> str | None:
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """numba's cache, but following all kernels' sources, and a full disk or a lost folder is no error: the function has
-    been compiled."""
+    """numba's cache, but following all kernels' sources, and a full disk or a lost folder is not an error, since the
+    function has been compiled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
