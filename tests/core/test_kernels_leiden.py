@@ -14,6 +14,7 @@ from zoo import ZOO, lattice, sample
 
 from stgraph import EdgeList, VideoTokens, build_graph
 from stgraph.bench.synthetic import synthetic_tokens
+from stgraph.community.igraph_random import lent_generator
 from stgraph.community.quality import cpm, modularity
 from stgraph.kernels.cpu.components import connected_components
 from stgraph.kernels.cpu.leiden import leiden
@@ -116,14 +117,18 @@ VIDEOS = {
 @pytest.mark.parametrize(("by_modularity", "resolution"), [(False, 0.02), (False, 0.05), (False, 0.2), (True, 1.0)])
 @pytest.mark.parametrize("video", VIDEOS)
 def test_within_one_percent_of_igraph(video: str, by_modularity: bool, resolution: float) -> None:
+    """Of the mean of three of igraph's searches, run to their end: single ones differ by as much as one percent."""
     igraph = pytest.importorskip("igraph")
     edges = VIDEOS[video]()
     graph = igraph.Graph(n=edges.n_nodes, edges=np.stack([edges.src, edges.dst], 1).tolist())
-    objective = "modularity" if by_modularity else "CPM"
-    theirs = np.array(graph.community_leiden(objective, edges.weight.tolist(), resolution, n_iterations=-1).membership)
-    ours = found(edges, resolution, modularity=by_modularity)
     value = OBJECTIVES[by_modularity]
-    assert value(edges, ours, resolution) >= 0.99 * value(edges, theirs, resolution)
+    theirs = []
+    for seed in range(3):
+        with lent_generator(seed):
+            objective = "modularity" if by_modularity else "CPM"
+            search = graph.community_leiden(objective, edges.weight.tolist(), resolution, n_iterations=-1)
+        theirs.append(value(edges, np.array(search.membership), resolution))
+    assert value(edges, found(edges, resolution, modularity=by_modularity), resolution) >= 0.99 * np.mean(theirs)
 
 
 def test_more_iterations_are_never_worse() -> None:
