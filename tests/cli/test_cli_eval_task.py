@@ -212,7 +212,6 @@ def test_names_from_the_file_do_not_steer_the_terminal(model: str, task: Path, p
     ("args", "message"),
     [
         (("-s", "evz"), "no selector 'evz'. Did you mean 'evs'?"),
-        (("-s", "dart"), "dart needs the signal "),
         (("-s", "evs", "-b", "igraph-leiden"), "none of the selectors evs has a parameter 'backend'"),
         (("-s", "full", "--tau-sim", "0.7"), "none of the selectors full has a parameter 'tau_sim'"),
         (("-b", "igraph-leidn"), "no community backend 'igraph-leidn'. Did you mean 'igraph-leiden'?"),
