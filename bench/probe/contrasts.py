@@ -40,6 +40,12 @@ def contrast(rows: Iterable[Mapping[str, Any]], column: str, a: Any, b: Any) -> 
     return found
 
 
+def contrasts_of_all(rows: Iterable[Mapping[str, Any]], *asked: tuple[str, Any, Any]) -> list[Row]:
+    """Of each comparison asked for, as (column, a, b), what :func:`contrast` finds over all families of questions."""
+    rows = list(rows)
+    return [row for one in asked for row in contrast(rows, *one) if row["family"] == "all"]
+
+
 def against(rows: Iterable[Mapping[str, Any]], selector: str) -> list[Row]:
     """Every setting against ``selector`` at the same ratio ("full" and "blind" have a single ratio)."""
     groups = _by_setting(rows)

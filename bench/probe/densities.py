@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.aliases import Progress
-from stgraph.bench.probe.contrasts import contrast
+from stgraph.bench.probe.contrasts import contrasts_of_all
 from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
 from stgraph.bench.probe.rows import ProbeRows
 from stgraph.bench.probe.run import run
@@ -62,5 +62,5 @@ def study_densities(out: Path, progress: Progress | None = None, most: int = N_Q
     rows = run(plan, ProbeRows(out / "densities.csv"), progress)
     asked: list[tuple[str, Any, Any]] = [("backend", name, CPM) for name in WITHOUT_RESOLUTION]
     asked += [("parameters", json.dumps({"resolution": one}), None) for one in RESOLUTIONS if one is not None]
-    found = [row for question in asked for row in contrast(rows, *question) if row["family"] == "all"]
+    found = contrasts_of_all(rows, *asked)
     return [out / "densities.csv", *write(out / "density-contrasts.csv", {"rows": found}, "csv")]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.aliases import Progress
-from stgraph.bench.probe.contrasts import contrast
+from stgraph.bench.probe.contrasts import contrasts_of_all
 from stgraph.bench.probe.controls import register_controls
 from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
 from stgraph.bench.probe.rows import ProbeRows
@@ -91,5 +91,5 @@ def study_objectives(out: Path, progress: Progress | None = None, most: int = N_
     common: dict[str, Any] = {"models": model_names(), "retain_ratios": RATIOS}
     plan = ProbePlan(settings=objective_settings(), n_questions=min(N_QUESTIONS, most), **common)
     rows = run(plan, ProbeRows(out / "objectives.csv"), progress)
-    found = [row for question in QUESTIONS for row in contrast(rows, *question) if row["family"] == "all"]
+    found = contrasts_of_all(rows, *QUESTIONS)
     return [out / "objectives.csv", *write(out / "objective-contrasts.csv", {"rows": found}, "csv")]

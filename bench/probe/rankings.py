@@ -21,7 +21,7 @@ import numpy as np
 
 from stgraph.aliases import Progress
 from stgraph.bench.fidelity import mean_and_p5, nearest_kept
-from stgraph.bench.probe.contrasts import contrast
+from stgraph.bench.probe.contrasts import contrasts_of_all
 from stgraph.bench.probe.plan import ProbePlan, ProbeSetting
 from stgraph.bench.probe.presets import DEFAULT_RATIOS
 from stgraph.bench.probe.rows import ProbeRows
@@ -108,7 +108,7 @@ def study_rankings(out: Path, progress: Progress | None = None, most: int = N_QU
     common: dict[str, Any] = {"models": model_names(), "retain_ratios": DEFAULT_RATIOS, "videos": "dev"}
     plan = ProbePlan(settings=tuple(ranking_settings()), n_questions=min(N_QUESTIONS, most), **common)
     rows = run(plan, ProbeRows(out / "rankings-dev.csv"), progress)
-    found = [row for row in contrast(rows, "importance", CANDIDATE, FORMER) if row["family"] == "all"]
+    found = contrasts_of_all(rows, ("importance", CANDIDATE, FORMER))
     fidelity = fidelity_rows("sample", [stgraph.sample()])
     for name in model_names():
         model = load_model(name)
