@@ -7,6 +7,8 @@ ARGS ?=
 WORKERS ?= auto
 STUDY := bench/results/study
 ROWS := bench/results/probe-all-selectors.csv
+SPEED := bench/results/amd-epyc
+CLIPS ?=
 KINDS := $(VENV)/study-features
 PAGES := docs
 OBJECTIVES := lattice-components igraph-leiden lattice-leiden igraph-infomap networkit-label-propagation lattice-segments
@@ -18,7 +20,7 @@ THRESHOLD_CURVES := selector=st-simdiff features=projector backend=lattice-compo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick check bench study selectors docs fuzz lowest newcomer release venv clean
+.PHONY: help demo test quick check bench speed pages study selectors docs fuzz lowest newcomer release venv clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
@@ -47,6 +49,18 @@ check: $(VENV)/.installed-dev ## lint, check the formatting, check the types
 
 bench: $(VENV)/.installed-core ## measure the bench figures on this machine
 	@$(BIN)/stgraph bench $(ARGS)
+
+# On an idle machine; SPEED, the folder of the rows, has a README that names the machine and the clips.
+speed: $(VENV)/.installed-core ## the rows of docs/benchmarks.md and the README, and the pages (needs extras fast, video in $(VENV))
+	@$(BIN)/stgraph bench -q -o $(SPEED)/bench.csv
+	@$(BIN)/stgraph bench -q --cpm --rounds 9 $(foreach clip,$(CLIPS),--clip $(clip)) -o $(SPEED)/cpm.csv
+	@$(BIN)/stgraph bench -q --cpu-time -o $(SPEED)/cpu-time.csv
+	@$(MAKE) pages
+
+pages: $(VENV)/.installed-core ## put the stored rows of every machine and of the study into the README and the guides
+	@$(BIN)/python -m stgraph.speed_pages bench/results .
+	@$(BIN)/python -m stgraph.selector_page $(ROWS) docs/methods.md
+	@$(BIN)/python -m stgraph.study_pages $(STUDY) docs
 
 # The rows, then the figures, then every table of docs/what-clustering-changes.md and docs/objectives.md, put into its place.
 # Goes on from rows of the same version; FRESH=1 computes all anew, which rows of another version need. To try the way on fewer

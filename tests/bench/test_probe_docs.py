@@ -7,15 +7,13 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from stgraph.bench.probe.depth import DEFAULTS
 from stgraph.bench.probe.plan import probe_selectors
 from stgraph.bench.probe.splits import DIGEST
 from stgraph.bench.probe.weights import model_names, weights_digest
-from stgraph.errors import InputError
+from stgraph.page_parts import with_parts
 from stgraph.selection.base import SELECTORS
-from stgraph.selector_page import with_rows
+from stgraph.selector_page import selector_parts
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "methods.md"
@@ -54,7 +52,7 @@ def test_budgets_are_equal() -> None:
 
 def test_the_page_holds_the_rows_and_nothing_else() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert with_rows(text, ROWS) == text
+    assert with_parts(text, selector_parts(ROWS)) == text
     for row in stored():
         mean, low, high = (100 * float(row[name]) for name in ("accuracy", "accuracy_low", "accuracy_high"))
         figure = f"{mean:.1f} ({low:.1f} to {high:.1f})"
@@ -69,8 +67,3 @@ def test_the_page_holds_the_rows_and_nothing_else() -> None:
 def test_what_is_not_in_the_table_is_said() -> None:
     said = re.findall(r"`([a-z0-9+-]+)`", section().split("Not in the table")[1].split("How methods")[0])
     assert set(said) == set(SELECTORS.usable()) - set(probe_selectors())
-
-
-def test_a_page_without_a_place_is_refused() -> None:
-    with pytest.raises(InputError, match="no place for the table"):
-        with_rows("# A page", ROWS)

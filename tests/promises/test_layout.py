@@ -36,7 +36,7 @@ LAYERS = (
     ("__init__",),
     ("viz*",),
     ("bench*",),
-    ("pages", "selector_page", "study_pages"),
+    ("pages", "page_parts", "selector_page", "speed_pages", "study_pages"),
     ("cli*", "__main__"),
 )
 FRONT_DOOR = "__init__"
