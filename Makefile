@@ -31,7 +31,7 @@ demo: $(VENV)/.installed-core ## compare the community backends on the bundled s
 	@echo "Next:"
 	@echo "  . $(BIN)/activate                       # or write $(BIN)/stgraph in place of stgraph"
 	@echo "  stgraph view                              # frames, communities and kept tokens of the sample, as a page"
-	@echo "  pip install '.[video]'                    # once, to read videos"
+	@echo "  pip install -e '.[video]'                 # once, to read videos"
 	@echo "  stgraph view clip.mp4 -o clip.html        # the same of your own video"
 
 test: $(VENV)/.installed-test ## run the tests and doctests, in a process per core (WORKERS=0: in one)

@@ -71,8 +71,8 @@ class MissingDependencyError(StgraphError, ImportError):
 
 def install_command(extra: str) -> str:
     """How to install an extra: from the checkout, because anyone can claim a name that is not yet on a package
-    index."""
-    return f"pip install '.[{extra}]'"
+    index; editable, because a copy would replace what ``make`` installed and no longer follow the checkout."""
+    return f"pip install -e '.[{extra}]'"
 
 
 def missing_dependency(feature: str, package: str, extra: str | None = None) -> MissingDependencyError:

@@ -10,13 +10,9 @@ from pathlib import Path
 
 from stgraph.bench.reproduce.benchmarks import BENCHMARKS, Task
 from stgraph.bench.reproduce.paper import PaperTable
+from stgraph.errors import install_command
 
-_PACKAGES = {
-    "torch": "pip install 'stgraph-video[hf]'",
-    "transformers": "pip install 'stgraph-video[hf]'",
-    "torchvision": "pip install 'stgraph-video[hf]'",
-    "av": "pip install 'stgraph-video[video]'",
-}
+_PACKAGES = {"torch": "hf", "transformers": "hf", "torchvision": "hf", "av": "video"}  # and their extras
 
 
 def missing(table: PaperTable, tasks: Sequence[Task], model: str, launcher: Sequence[str]) -> Iterator[str]:
@@ -24,9 +20,9 @@ def missing(table: PaperTable, tasks: Sequence[Task], model: str, launcher: Sequ
 
     Missing videos of a benchmark are downloaded by lmms-eval when its task first runs.
     """
-    for package, remedy in _PACKAGES.items():
+    for package, extra in _PACKAGES.items():
         if find_spec(package) is None:
-            yield f"the package {package}: {remedy}"
+            yield f"the package {package}: {install_command(extra)}"
     by_lmms_eval = [task for task in tasks if task.file is None]
     if by_lmms_eval:
         if shutil.which(launcher[0]) is None:

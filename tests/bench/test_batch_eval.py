@@ -35,7 +35,7 @@ from stgraph.bench.tables.experiments import ANSWERS
 from stgraph.errors import InputError
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
 
 A_VIDEO = 2 * N_CONFIGURATIONS
 

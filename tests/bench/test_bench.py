@@ -216,7 +216,7 @@ def test_the_first_call_with_an_empty_and_a_warm_cache() -> None:
 
 
 def test_prefill_rows() -> None:
-    pytest.importorskip("transformers", reason="needs transformers and torch: pip install '.[hf]'")
+    pytest.importorskip("transformers", reason="needs transformers and torch: pip install -e '.[hf]'")
     rows = measure_prefill(PrefillCase(n_frames=4, side=4, n_layers=2, width=64), 1)
     assert [row["by"] for row in rows] == ["full", "evs", "st-simdiff, one pass", "st-simdiff, two passes"]
     assert [row["n_kept"] for row in rows] == [64, 20, 20, 20]
@@ -228,7 +228,7 @@ def test_prefill_rows() -> None:
 
 
 def test_the_phases_of_a_prompt() -> None:
-    pytest.importorskip("transformers", reason="needs transformers and torch: pip install 'stgraph-video[hf]'")
+    pytest.importorskip("transformers", reason="needs transformers and torch: pip install -e '.[hf]'")
     rows = measure_prefill(PrefillCase(n_frames=4, side=4, n_layers=2, width=64), 1)
     for row in rows:
         phases = ("tower_s", "projector_s", "select_s", "probe_s", "prefill_s")

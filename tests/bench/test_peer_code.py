@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-pytest.importorskip("torch", reason="needs torch: pip install 'stgraph-video[hf]'")
+pytest.importorskip("torch", reason="needs torch: pip install -e '.[hf]'")
 
 from stgraph.bench.speed.peer_code import PEERS, measure_peer_code
 from stgraph.bench.speed.stages import Case

@@ -23,7 +23,7 @@ from stgraph.bench.reproduce.benchmarks import logged_answer
 from stgraph.bench.reproduce.paper import paper_table
 from stgraph.errors import InputError
 
-pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
 
 FAKE = Path(__file__).parents[1] / "support" / "fake_lmms_eval.py"
 LAUNCHER = f"{sys.executable} {FAKE}"

@@ -23,7 +23,7 @@ from stgraph.bench.answers.questions import read_task
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.downsampling import resized, token_pixels
 
-pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
 
 NEWEST = transformers.__version__ >= "5"
 ROWS, COLUMNS = 3, 4  # tokens of a clip's frame, 48 x 64 pixels

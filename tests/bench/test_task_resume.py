@@ -30,7 +30,7 @@ from task_runs import (  # noqa: F401 (fixtures)
 import stgraph
 from stgraph.bench.answers import model as task_model
 
-pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
@@ -38,7 +38,7 @@ def test_the_same_command_again_loads_no_model(
     model: str, task: Path, processor: Processor, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if suffix == "parquet":
-        pytest.importorskip("pyarrow", reason="needs pyarrow: pip install '.[arrow]'")
+        pytest.importorskip("pyarrow", reason="needs pyarrow: pip install -e '.[arrow]'")
     target = task.parent / f"rows.{suffix}"
     first = run(*arguments(model, task, "-o", str(target)))
     content = target.read_bytes()

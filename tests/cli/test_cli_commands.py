@@ -121,7 +121,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
         (line,) = re.findall(rf"^ {name} .*$", text, re.MULTILINE)
         assert (" no: " if reason else " yes, ") in line
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "no: pip install '.[arrow]'" in run("doctor")
+    assert "no: pip install -e '.[arrow]'" in run("doctor")
 
 
 @pytest.mark.usefixtures("threads")

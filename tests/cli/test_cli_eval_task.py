@@ -19,7 +19,7 @@ from stgraph.bench.answers import model as task_model
 from stgraph.vlm.multiple_choice import choice_chat
 from stgraph.vlm.prompt_video import chat_text, prompt_inputs, prompt_video
 
-pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
 
 N_VISUAL = FRAMES * TOKENS_A_FRAME
 KEPT = -(-3 * N_VISUAL // 10)

@@ -39,7 +39,7 @@ def fault(shown: Shown) -> str | None:
     if shown.words[:2] == ("pip", "install"):
         known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
         if "stgraph-video" in " ".join(shown.words):
-            return "no index has our distribution: pip install '.[x]', in a checkout"
+            return "no index has our distribution: pip install -e '.[x]', in a checkout"
         extras = [name for own in re.findall(r"\.\[(.*?)\]", " ".join(shown.words)) for name in own.split(",")]
         unknown = sorted(set(extras) - set(known))
         return f"there is no extra {unknown[0]}" if unknown else None
@@ -86,7 +86,7 @@ def test_commands_are_found() -> None:
     found = [shown.words for shown in shown_commands(ROOT / "README.md")]
     assert ("stgraph", "view", "clip.mp4", "-o", "clip.html") in found
     assert ("make", "demo") in found
-    assert ("pip", "install", ".[video]") in found
+    assert ("pip", "install", "-e", ".[video]") in found
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_commands_are_found() -> None:
         ("stgraph batch", "Missing argument"),
         ("make demos", "no target demos"),
         ("make demo ARGS=-q", None),
-        ("pip install '.[videos]'", "no extra videos"),
+        ("pip install -e '.[videos]'", "no extra videos"),
         ("pip install 'stgraph-video[video]'", "no index"),
         ("pip install torch", None),
     ],

@@ -82,7 +82,7 @@ def test_a_package_that_is_missing_is_named_first(
     monkeypatch.chdir(tmp_path)
     error = fails(*(unread if arg == "IN" else arg for arg in args))
     assert isinstance(error, MissingDependencyError)
-    assert f"{package!r}, which is not installed. Install it with: pip install '.[{extra}]'" in str(error)
+    assert f"{package!r}, which is not installed. Install it with: pip install -e '.[{extra}]'" in str(error)
     assert not list(tmp_path.glob("out*"))
 
 

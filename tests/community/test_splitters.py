@@ -106,7 +106,7 @@ def test_a_cap_that_nothing_exceeds_changes_nothing() -> None:
 
 
 def test_metis_cuts_less_weight_than_the_tree() -> None:
-    pytest.importorskip("pymetis", reason="needs pymetis: pip install '.[fast]'")
+    pytest.importorskip("pymetis", reason="needs pymetis: pip install -e '.[fast]'")
     edges = sample(10)
     kept = {}
     for split in ("tree", "metis"):

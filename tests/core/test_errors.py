@@ -6,10 +6,12 @@ import builtins
 import inspect
 import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import stgraph
 from stgraph import errors
 from stgraph.errors import InputError, StgraphError, UnknownNameError, checkpoint_unread, missing_dependency
 from stgraph.registry import Registry
@@ -51,7 +53,14 @@ def test_every_exception_says_what_it_means() -> None:
 def test_missing_dependency_names_the_command() -> None:
     plain = missing_dependency("to_x()", "xlib")
     assert str(plain) == "to_x() needs the package 'xlib', which is not installed. Install it with: pip install xlib"
-    assert str(missing_dependency("to_x()", "xlib", "extra")).endswith("pip install '.[extra]'")
+    assert str(missing_dependency("to_x()", "xlib", "extra")).endswith("pip install -e '.[extra]'")
+
+
+def test_no_source_tells_people_to_install_a_name_that_anyone_can_claim() -> None:
+    root = Path(stgraph.__file__).resolve().parents[1]
+    for folder in ("stgraph", "community", "selection", "viz", "bench"):
+        for source in (root / folder).rglob("*.py"):
+            assert "install 'stgraph-video" not in source.read_text(encoding="utf-8"), source
 
 
 # Registries

@@ -293,5 +293,5 @@ def test_view_without_its_library(view: str, module: str, extra: str, monkeypatc
     with pytest.raises(MissingDependencyError) as caught:
         getattr(build_graph(tokens()), view)()
     assert f"{view}() needs the package" in str(caught.value)
-    assert f"pip install '.[{extra}]'" in str(caught.value)
+    assert f"pip install -e '.[{extra}]'" in str(caught.value)
     assert isinstance(caught.value, ImportError)

@@ -104,7 +104,7 @@ def test_an_unavailable_backend_says_what_is_missing(monkeypatch: pytest.MonkeyP
     from stgraph.community import backend_cugraph, base
 
     monkeypatch.setattr(base, "find_spec", lambda name: None)
-    assert "'pylibcugraph' is not installed (pip install '.[cuda13]')" in (CUGRAPH_LEIDEN.unavailable() or "")
+    assert "'pylibcugraph' is not installed (pip install -e '.[cuda13]')" in (CUGRAPH_LEIDEN.unavailable() or "")
     monkeypatch.setattr(backend_cugraph, "find_library", lambda name: None)
     edges = EdgeList.from_arrays(2, [0], [1])
     with pytest.raises(BackendUnavailableError, match="cugraph-leiden cannot run here: no CUDA driver"):

@@ -125,7 +125,7 @@ def test_a_cluster_is_never_started_unasked(name: str, cluster: Cluster, monkeyp
 @pytest.mark.parametrize(("module", "package"), [("cugraph", "cugraph"), ("dask_cudf", "dask-cudf")])
 def test_a_missing_package_is_named(name: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "find_spec", lambda asked: None if asked == module else object())
-    words = f"the package '{package}' is not installed (pip install '.[cuda13]')"
+    words = f"the package '{package}' is not installed (pip install -e '.[cuda13]')"
     assert backend(name).unavailable() == words
     monkeypatch.setattr(backend_cugraph, "find_library", lambda asked: None)
     assert "no CUDA driver" in (backend(name).unavailable() or "")

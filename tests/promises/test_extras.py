@@ -188,7 +188,7 @@ def test_video_and_hf_are_all_that_the_lines_for_a_vlm_need(tmp_path: Path) -> N
     done = run_only("video,hf", shim + lines, tmp_path)
     assert done.returncode == 0, done.stderr
     lacking = run_only("hf", shim + lines, tmp_path)
-    assert "pip install '.[video]'" in lacking.stderr
+    assert "pip install -e '.[video]'" in lacking.stderr
 
 
 def test_something_is_hidden() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-REASON = "needs transformers and torch: pip install '.[hf]'"
+REASON = "needs transformers and torch: pip install -e '.[hf]'"
 torch: Any = pytest.importorskip("torch", reason=REASON)
 transformers: Any = pytest.importorskip("transformers", reason=REASON)
 

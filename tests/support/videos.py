@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-REASON = "needs PyAV: pip install '.[video]'"
+REASON = "needs PyAV: pip install -e '.[video]'"
 av: Any = pytest.importorskip("av", reason=REASON)
 
 CLIP = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-REASON = "needs transformers and torch: pip install '.[hf]'"
+REASON = "needs transformers and torch: pip install -e '.[hf]'"
 torch = pytest.importorskip("torch", reason=REASON)
 transformers = pytest.importorskip("transformers", reason=REASON)
 

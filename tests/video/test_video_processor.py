@@ -187,7 +187,7 @@ def succeeds(*arguments: str) -> None:
 def test_commands_read_such_folders(tmp_path: Path) -> None:
     """stgraph dump and stgraph eval, by --model."""
     needs_torchvision()
-    pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+    pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
     from task_clips import save_task
     from videos import CLIP
 

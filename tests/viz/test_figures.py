@@ -170,7 +170,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_logarithmic_axes_show_plain_numbers() -> None:
-    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install '.[viz]'")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[viz]'")
     from matplotlib.figure import Figure
 
     from stgraph.viz.figures.style import log_ticks, styled

@@ -113,7 +113,7 @@ def test_rows_of_the_objectives_are_those_of_the_study() -> None:
 
 
 def test_figure_of_the_objectives_has_a_curve_for_each() -> None:
-    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install '.[viz]'")
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[viz]'")
     from stgraph.viz.figures.objectives import objective_figure
 
     figure = objective_figure(rows_of("objectives"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("transformers", reason="needs transformers and torch: pip install 'stgraph-video[hf]'")
+pytest.importorskip("transformers", reason="needs transformers and torch: pip install -e '.[hf]'")
 
 from vlm_models import CASES
 

@@ -32,7 +32,7 @@ def test_a_missing_package_is_named(module: str, package: str, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, module, None)
     error = reason("the processor of x", UNTOLD)
     assert isinstance(error, MissingDependencyError)
-    assert f"{package!r}, which is not installed. Install it with: pip install '.[hf]'" in str(error)
+    assert f"{package!r}, which is not installed. Install it with: pip install -e '.[hf]'" in str(error)
 
 
 def test_a_torchvision_of_another_torch_is_named(both: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_lines_of_the_readme(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("av", reason="needs PyAV: pip install '.[video]'")
+    pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
     clip = tmp_path / "clip.mp4"
     save_clip(clip, (220, 30, 30))
     save(tmp_path / "checkpoint", monkeypatch)
