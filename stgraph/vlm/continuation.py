@@ -77,22 +77,36 @@ class Continuation:
         if inputs.get("cache_position") is not None:
             out["cache_position"] = inputs["cache_position"] - self.n_dropped
         positions = inputs.get("position_ids")
+        ahead, real = self._ahead(out["attention_mask"], past, n_new)
+        expected = self.next_position + ahead
         if self.counted:
-            ahead = torch.arange(n_new, device=self.next_position.device)
-            positions = self.next_position + (past - self.kept_length) + ahead
+            positions = expected
         elif positions is None:
             first = past + self.n_dropped
             positions = torch.arange(first, first + n_new, device=self.valid.device).expand(B, n_new)
         elif not given:
             positions = positions + self.n_dropped
         elif positions.shape[:-1] == self.next_position.shape[:-1]:
-            expected = self.next_position + (past - self.kept_length)
-            if not torch.equal(positions[..., :1], expected.to(positions)):
+            one_by_one = self.next_position + (past - self.kept_length)  # as generate() of transformers 4 counts
+            right = ((positions == expected.to(positions)) | ~real.to(positions.device)).all()
+            if not bool(right) and not torch.equal(positions[..., :1], one_by_one.to(positions)):
                 raise continued(past)
         if bool(self.shift.any()):
             positions = positions - self.shift.to(positions)
         out["position_ids"] = positions
         return out
+
+    def _ahead(self, mask: Any, past: int, n_new: int) -> tuple[Any, Any]:
+        """[1 or B, n_new] int64: tokens between the prompt and each new one, without padding; and bool, whether it is
+        none itself."""
+        import torch
+
+        if getattr(mask, "ndim", 0) != 2 or past < self.kept_length:
+            first = past - self.kept_length
+            ahead = torch.arange(first, first + n_new, device=self.next_position.device)[None]
+            return ahead, torch.ones_like(ahead, dtype=torch.bool)
+        behind = mask[:, self.kept_length :].to(self.next_position.device).bool()
+        return (behind.cumsum(1) - 1).clamp(min=0)[:, -n_new:], behind[:, -n_new:]
 
     def _mask(self, inputs: Mapping[str, Any], past: int, n_new: int, given: bool) -> Any:
         """The mask over the actual contents of the cache, and the new tokens."""

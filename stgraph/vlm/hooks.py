@@ -158,7 +158,8 @@ class Hooks:
         cache = cache_of(kwargs)
         state: Continuation | None = getattr(cache, _CUT, None)
         past = tokens_in(cache) if state is not None else 0
-        new = new_tokens_alone(module, frame, kwargs, state, past) if state is not None and past else None
+        image = self.parts.image_id
+        new = new_tokens_alone(module, frame, kwargs, state, past, image) if state is not None and past else None
         if new is not None and state is not None:
             setattr(cache, _CUT, replace(state, counted=True))
         return new

@@ -11,13 +11,13 @@ import numpy as np
 
 from stgraph.errors import InputError
 from stgraph.vlm.calls import generation_of
-from stgraph.vlm.continuation import Continuation
+from stgraph.vlm.continuation import Continuation, new_video
 
 _BY_TOKEN = ("input_ids", "position_ids", "cache_position")
 
 
 def new_tokens_alone(
-    model: Any, frame: FrameType, given: Mapping[str, Any], state: Continuation, past: int
+    model: Any, frame: FrameType, given: Mapping[str, Any], state: Continuation, past: int, image: int | None = None
 ) -> dict[str, Any] | None:
     """Keyword arguments of the model with only the tokens its cache lacks; None if they are so already.
 
@@ -30,11 +30,13 @@ def new_tokens_alone(
     frame : of the call
     given : its keyword arguments
     state, past : of its cache
+    image : the placeholder of images, if the model has one
 
     Raises
     ------
     InputError
-        the conversation does not begin with the prompt in the cache
+        the conversation does not begin with the prompt in the cache, or an image comes with the new tokens of a model
+        whose images have positions on several axes
     """
     ids = given.get("input_ids")
     known = state.n_dropped
@@ -50,6 +52,8 @@ def new_tokens_alone(
             "generate() is given a conversation and a compressed cache (past_key_values), but the conversation does "
             "not begin with the prompt that is in the cache. Pass all its tokens, or start without past_key_values"
         )
+    if state.next_position.ndim > 2 and image is not None and bool((ids[:, known:] == image).any()):
+        raise new_video(past)
 
     def behind(name: str, value: Any) -> Any:
         if getattr(value, "ndim", 0) and (name in _BY_TOKEN or name.endswith("token_type_ids")):
