@@ -56,6 +56,10 @@ def models_own(module: Any) -> Callable[..., Any]:
     return function
 
 
+def _itself(shared: Any) -> Any:
+    return shared
+
+
 def _configuration(shared: Any, name: str, on: Callable[[], bool]) -> Any:
     """A view of a configuration: the same values, now and later, except ``_attn_implementation`` while ``on()``."""
     kind = type(shared)
@@ -66,10 +70,13 @@ def _configuration(shared: Any, name: str, on: Callable[[], bool]) -> Any:
     def set_implementation(self: Any, value: Any) -> None:
         shared._attn_implementation = value
 
-    def reduced(self: Any, protocol: Any) -> Any:
-        return copy.copy, (shared,)  # a copied or pickled model gets a plain configuration
-
-    members = {"_attn_implementation": property(implementation, set_implementation), "__reduce_ex__": reduced}
+    # A copied or pickled model has one configuration again, shared by this module and all others.
+    members = {
+        "_attn_implementation": property(implementation, set_implementation),
+        "__copy__": lambda self: copy.copy(shared),
+        "__deepcopy__": lambda self, memo: copy.deepcopy(shared, memo),
+        "__reduce_ex__": lambda self, protocol: (_itself, (shared,)),
+    }
     own: Any = object.__new__(type(kind.__name__, (kind,), members))
     object.__setattr__(own, "__dict__", shared.__dict__)
     return own

@@ -167,6 +167,14 @@ def new_video(past: int) -> InputError:
     )
 
 
+def cut_inside(selector: str) -> InputError:
+    """The refusal of a cache cut between decoder layers, where hooks on the layers are lacking."""
+    return InputError(
+        "this cache holds a prompt that was cut between decoder layers, each of which needs a mask of its own, but "
+        f"{selector} cuts before the first: go on in compress() with the selector that cut it, or another of its kind"
+    )
+
+
 def continued(past: int) -> InputError:
     """The error for a compressed cache used as if it held the whole prompt."""
     return InputError(

@@ -17,7 +17,7 @@ from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.caches import is_paged, is_static, tokens_in
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
 from stgraph.vlm.compiled import check_not_compiled
-from stgraph.vlm.continuation import Continuation, new_video
+from stgraph.vlm.continuation import Continuation, cut_inside, new_video
 from stgraph.vlm.encoded_grids import GRIDS, grids_of_call, merged_grids
 from stgraph.vlm.encoded_signals import EncodedSignals
 from stgraph.vlm.families import Parts
@@ -222,9 +222,10 @@ class Hooks:
         past = tokens_in(cache)
         if past:
             new = self._continue(kwargs, state, past, call, video) if video or state is not None else None
-            if state is not None and state.levels and self._layers is not None:
-                n_new = kwargs["inputs_embeds"].shape[1]
-                self._layers.begin(sys._getframe(1), NewTokens(state.levels, past, n_new))
+            if state is not None and state.levels:
+                if self._layers is None:
+                    raise cut_inside(self.pruner.selector.name)
+                self._layers.begin(sys._getframe(1), NewTokens(state.levels, past, kwargs["inputs_embeds"].shape[1]))
             return new
         if state is not None:
             delattr(cache, _CUT)  # a cache that was reset

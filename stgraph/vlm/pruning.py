@@ -148,6 +148,11 @@ class Pruner:
                 f"{asked.per_token} refers to the positions of the whole prompt, of which tokens are dropped here; "
                 "leave compress(), or use a selector with retain_ratio=1"
             )
+        if asked.n_last > 1 and any(stop > ids.shape[1] - asked.n_last for _, stop in ends):
+            raise InputError(
+                f"logits_to_keep={asked.n_last} reaches back into a video, of which tokens are dropped: logits would "
+                "be those of other tokens. Ask for no more than follow the video, or use retain_ratio=1"
+            )
         if asked.compiled:
             raise UnavailableError(
                 "generate() has compiled the decoding step of this model for static caches, and compiled code runs "

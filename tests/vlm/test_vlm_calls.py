@@ -233,6 +233,8 @@ def test_a_copy_made_inside_the_block_is_another_model(name: str) -> None:
     with torch.no_grad(), stgraph.compress(case.model, selector_of(name)) as stats:
         expected = case.model(**case.inputs).logits
         other = copy.deepcopy(case.model)
+        inner = other.model.language_model
+        assert all(layer.self_attn.config is inner.config for layer in inner.layers)
         assert torch.equal(other(**case.inputs).logits, plain)
         assert torch.equal(case.model(**case.inputs).logits, expected)
         with stgraph.compress(other, selector_of(name)):

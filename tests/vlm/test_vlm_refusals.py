@@ -101,6 +101,23 @@ def test_arguments_that_mean_positions(more: dict[str, Any]) -> None:
         case.model(**case.inputs)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["evs", "fastv"])
+def test_last_logits_that_reach_back_into_the_video(name: str) -> None:
+    """Seven tokens follow it; the logits of the eighth last would be those of another token."""
+    case = CASES["llava_onevision"](1)
+    with compressed(case, 1.0, "evs"):
+        assert torch.equal(case.model(**case.inputs, logits_to_keep=8).logits, case.model(**case.inputs).logits[:, -8:])
+    with compressed(case, 0.3, name):
+        if name == "evs":
+            seven = case.model(**case.inputs, logits_to_keep=7).logits
+            assert torch.equal(seven, case.model(**case.inputs).logits[:, -7:])
+        with pytest.raises(
+            InputError, match=r"logits_to_keep=8 reaches back into a video|the last 8 tokens are wanted"
+        ):
+            case.model(**case.inputs, logits_to_keep=8)
+
+
 @pytest.mark.parametrize("name", ["evs", "st-simdiff"])
 def test_padding_on_the_right(name: str) -> None:
     case = CASES["llava_onevision"](1)

@@ -154,3 +154,15 @@ def test_an_image_in_a_later_turn_is_as_if_masked_where_it_is_counted_like_text(
     positions = torch.arange(out.sequences.shape[1])[None]
     expected = masked_logits(conversation, kept_columns(case, stats), out.sequences[:, :-1], positions)
     assert (torch.stack(out.logits, 1) - expected[:, -len(out.logits) :]).abs().max() < 1e-5
+
+
+def test_a_cache_cut_between_layers_is_refused_without_hooks_on_the_layers() -> None:
+    case = CASES["llava_onevision"](2)
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.4)):
+        (first,) = turns(case, 1)
+    cache, inputs = first.get(CACHE, first.get("past_key_values")), question(case, first.sequences, 1)
+    with stgraph.compress(case.model, stgraph.selector("evs", retain_ratio=0.4)):
+        with pytest.raises(InputError, match=r"cut between decoder layers, .* but evs cuts before the first"):
+            case.model.generate(**inputs, **{CACHE: cache}, **GREEDY)
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.8)):
+        case.model.generate(**inputs, **{CACHE: cache}, **GREEDY)
