@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stgraph.errors import InputError
@@ -30,6 +30,27 @@ def check_suffix(path: str | os.PathLike[str], suffixes: Sequence[str], what: st
     """Raise InputError unless ``path`` ends in one of ``suffixes``, which programs rely on."""
     if Path(path).suffix.lower() not in suffixes:
         raise InputError(f"cannot write {path}: {what} is written; end its name in {' or '.join(suffixes)}")
+
+
+@contextmanager
+def folder_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """While open, other processes wait at their own lock of this folder; without effect where folders have no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):  # as on some network shares
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -204,3 +204,50 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         write(target, TABLES, fmt)
     assert target.read_bytes() == b"precious"
     assert names(tmp_path) == [target.name]
+
+
+KEYED = Table({"name": str, "value": int}, key=("name",))
+
+
+def opened(path: Path, model: str = "m", **options: Any) -> RowFile:
+    table = Table({"model": str, **KEYED.columns}, key=KEYED.key)
+    return RowFile(table, {"model": model}, path, "csv", **options)
+
+
+def add(store: RowFile, name: str, value: int, model: str = "m") -> None:
+    store.add([{"model": model, "name": name, "value": value}])
+    store.save()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_two_processes_may_write_one_file(tmp_path: Path, restart: bool) -> None:
+    """Each with its own share of the rows, as on two GPUs."""
+    path = tmp_path / "rows.csv"
+    add(opened(path), "old", 0)
+    one, two = opened(path, restart=restart), opened(path, restart=restart)
+    add(one, "a", 1)
+    add(two, "b", 2)
+    add(one, "c", 3)
+    add(two, "b", 4)  # its own row, once more
+    found = {row["name"]: row["value"] for row in opened(path).all()}
+    assert found == {**({} if restart else {"old": 0}), "a": 1, "b": 4, "c": 3}
+    assert names(tmp_path) == ["rows.csv"]
+
+
+def test_rows_deleted_here_do_not_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    one, two = opened(path), opened(path)
+    add(one, "a", 1)
+    add(two, "b", 2)
+    del one._rows["a",]  # as rows of a run that is repeated
+    add(one, "c", 3)
+    assert [row["name"] for row in opened(path).all()] == ["c", "b"]
+
+
+def test_rows_of_another_kind_are_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    one, two = opened(path), opened(path, "n")
+    add(one, "a", 1)
+    with pytest.raises(InputError, match=r"holds rows of model m, this is n; name another output"):
+        add(two, "b", 2, "n")
+    assert [row["name"] for row in opened(path).all()] == ["a"]
