@@ -18,6 +18,8 @@ PROJECT = {
     "CODE_OF_CONDUCT.md": "conduct.md",
 }
 _LINK = re.compile(r"(\]\()([^)\s:#]+)(#[^)\s]*)?(\))")
+_FILE_AS_TEXT = re.compile(r"\[((?:docs/)?[\w-]+\.md)\](?=\()")
+_TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 _MATH = "```math\n"
 _FENCE = re.compile(r"^(```.*?^```\s*$)", re.MULTILINE | re.DOTALL)
 
@@ -34,7 +36,7 @@ def page_name(file: str) -> str | None:
 
 def for_site(text: str, file: str) -> str:
     """A Markdown file of the repository with links that hold on the site; what the site lacks leads to the repository.
-    Formulas become MathML, which browsers set without a script.
+    A guide that is named by its file is named by its title; formulas become MathML, which browsers set without script.
 
     Raises
     ------
@@ -55,7 +57,15 @@ def for_site(text: str, file: str) -> str:
         return f"{found[1]}{'../' * len(here.parts)}{page}{anchor}{found[4]}"
 
     parts = _FENCE.split(text)  # what stands in code blocks is no link
-    return "".join(_block(part) if part.startswith("```") else _LINK.sub(link, part) for part in parts)
+    return "".join(
+        _block(part) if part.startswith("```") else _LINK.sub(link, _FILE_AS_TEXT.sub(_title, part)) for part in parts
+    )
+
+
+def _title(found: re.Match[str]) -> str:
+    guide = (ROOT / "docs" / found[1].removeprefix("docs/")).read_text(encoding="utf-8")
+    title = _TITLE.search(guide)
+    return f"[{title[1] if title else found[1]}]"
 
 
 def _block(fenced: str) -> str:

@@ -47,3 +47,18 @@ def test_search_works_from_disk(page: Any) -> None:
     page.keyboard.type("infomap")
     page.locator(".md-search-result__item").first.wait_for()
     assert "infomap" in page.locator(".md-search-result__list").inner_text()
+
+
+def test_what_scrolls_takes_the_focus_and_the_search_has_a_name(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto((SITE / "benchmarks.html").as_uri())
+    page.locator(".md-typeset__scrollwrap[tabindex='0']").first.wait_for()
+    boxes = "[...document.querySelectorAll('.md-typeset__scrollwrap, .md-typeset pre > code')]"
+    assert page.evaluate(f"{boxes}.filter(b => b.scrollWidth > b.clientWidth && b.tabIndex < 0).length") == 0
+    assert page.locator(".md-search[role='dialog']").get_attribute("aria-label") == "Search"
+
+
+def test_a_guide_is_named_by_its_title(page: Any) -> None:
+    page.goto((SITE / "index.html").as_uri())
+    names = page.locator("article a").all_inner_texts()
+    assert "Benchmarks" in names and not [name for name in names if name.endswith(".md")]
