@@ -68,7 +68,7 @@ def load(path: Path, query: Path | None = None) -> VideoTokens:
     DumpFormatError, DumpVersionError
         the file is missing, truncated, not an stgraph dump, or newer than this library
     GridError, FeatureError, InputError
-        its tensors do not fit together
+        its tensors do not fit together, or the query file was made of another video or of other frames
 
     Examples
     --------
@@ -82,10 +82,27 @@ def load(path: Path, query: Path | None = None) -> VideoTokens:
     grid = TokenGrid.from_coordinates(*(tensors[name] for name in _GRID_TENSORS))
     signals: Mapping[str, Any] = tensors.without("features", *_GRID_TENSORS)
     if query is not None:
-        extra, _ = container.read(query, "query")
+        extra, asked_of = container.read(query, "query")
+        _check_same_frames(query, asked_of, path, metadata)
         _tell_unread(query, extra)
         signals = ChainMap(extra, signals)  # type: ignore[arg-type]
     return VideoTokens(tensors["features"], grid, signals, metadata)
+
+
+def _check_same_frames(query: Path, asked_of: Mapping[str, Any], path: Path, metadata: Mapping[str, Any]) -> None:
+    """Raise InputError if both files say of which frames they were made, and these differ."""
+    theirs, own = ({**facts, **_plain(facts.get("settings"))} for facts in (asked_of, metadata))
+    for name in ("source_digest", "frames", "fps"):
+        if name in theirs and name in own and theirs[name] != own[name]:
+            what = f"{name} {theirs[name]}, the dump with {own[name]}"
+            what = f"another video, {theirs.get('source')}" if name == "source_digest" else f"other frames ({what})"
+            raise InputError(
+                f"{query} was made of {what}, and does not belong to {path}; make both at once with --prompt"
+            )
+
+
+def _plain(found: Any) -> Mapping[str, Any]:
+    return found if isinstance(found, Mapping) else {}
 
 
 def _tell_unread(path: Path, tensors: container.MappedTensors) -> None:

@@ -135,7 +135,7 @@ def test_only_text_formats_can_be_printed() -> None:
 
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependencyError, match=r"Parquet output needs .* pip install '\.\[arrow\]'"):
+    with pytest.raises(MissingDependencyError, match=r"Parquet output needs .* pip install -e '\.\[arrow\]'"):
         write(tmp_path / "a.parquet", TABLES, "parquet")
     assert names(tmp_path) == []
 

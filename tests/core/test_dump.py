@@ -131,6 +131,31 @@ def test_query_of_another_video_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "video", query=tmp_path / "query")
 
 
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"source": "b.mp4", "source_digest": "2"}, r"was made of another video, b\.mp4, and does not belong to"),
+        ({"settings": {"frames": None, "fps": 2.0}}, r"was made of other frames \(frames None, the dump with 64\)"),
+        ({"settings": {"frames": 64, "fps": 2.0}}, r"was made of other frames \(fps 2\.0, the dump with None\)"),
+        ({"settings": {"frames": 64, "fps": None, "prompt": "what?"}}, None),
+        ({"settings": "unknown"}, None),
+    ],
+)
+def test_query_of_other_frames_is_refused_though_it_fits(
+    tmp_path: Path, other: dict[str, Any], message: str | None
+) -> None:
+    """Files of a folder that were mixed up, or a query file left over from a dump that was made again."""
+    own = {"source": "a.mp4", "source_digest": "1", "settings": {"frames": 64, "fps": None}}
+    tokens = VideoTokens.from_array(features((T, H, W, D)), metadata=own)
+    tokens.save(tmp_path / "video")
+    save_query(tmp_path / "query", {"importance": np.ones((T, H, W), np.float32)}, {**own, **other})
+    if message is None:
+        assert load(tmp_path / "video", query=tmp_path / "query").signal("importance").all()
+        return
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "video", query=tmp_path / "query")
+
+
 # Lazy reading
 
 
