@@ -62,8 +62,9 @@ tests=("$PYTHON" -m pytest -m gpu -ra)
 if "$PYTHON" -c "import pytest" 2>/dev/null; then
   step "views and clusters" 25 "${tests[@]}" tests/gpu/test_gpu_device.py tests/gpu/test_gpu_cluster.py \
     -k "views or cupy or cugraph or cluster" --junitxml="$OUT/views.xml"
-  step "recorded selections and the fused kernels" 40 "${tests[@]}" tests/selection/test_capture.py \
-    tests/gpu/test_gpu_device.py --junitxml="$OUT/device.xml"
+  step "recorded selections, beside other threads, and the fused kernels" 40 "${tests[@]}" \
+    tests/selection/test_capture.py tests/gpu/test_gpu_recording.py tests/gpu/test_gpu_device.py \
+    --junitxml="$OUT/device.xml"
 else
   echo "left out: the tests, pytest is not installed"
 fi

@@ -147,6 +147,17 @@ class TokenGrid(Spelled):
             raise GridError(f"position (t={t!r}, y={y!r}, x={x!r}) lies outside grid {self}")
         return (int(t) * self.H + int(y)) * self.W + int(x)
 
+    @cached_property
+    def row_steps(self) -> tuple[int, int, int] | None:
+        """Rows from a patch to its place in the next frame, to the one below it and to the one on its right (of no
+        meaning along an axis of one); None if newlines and separators do not recur evenly."""
+        if self.kind is None:
+            return self.H * self.W, self.W, 1
+        rows = self.rows.reshape(self.shape)
+        a, b, c = (int(rows.take(1, axis=i).flat[0] - rows.flat[0]) if rows.shape[i] > 1 else 0 for i in range(3))
+        t, y, x = np.ogrid[: self.T, : self.H, : self.W]
+        return (a, b, c) if np.array_equal(rows, rows.flat[0] + t * a + y * b + x * c) else None
+
     def position(self, node: int) -> tuple[int, int, int]:
         """(t, y, x) of a node id."""
         if not isinstance(node, (int, np.integer)) or not 0 <= node < self.n_nodes:

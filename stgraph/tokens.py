@@ -223,12 +223,10 @@ def check_tokens(tokens: Any, given_to: str) -> None:
 
 def _strided_lattice(features: Any, grid: TokenGrid, shape: tuple[int, int, int, int]) -> Any:
     """The patches as a strided view if newlines and separators recur evenly, else a gathered copy."""
-    rows = grid.rows.reshape(grid.shape)
-    steps = [int(rows.take(1, axis=a).flat[0] - rows.flat[0]) if rows.shape[a] > 1 else 0 for a in range(3)]
-    t, y, x = np.ogrid[: grid.T, : grid.H, : grid.W]
-    if not np.array_equal(rows, rows.flat[0] + t * steps[0] + y * steps[1] + x * steps[2]):
+    steps = grid.row_steps
+    if steps is None:
         return features[beside(grid.rows, features)].reshape(shape)
-    first = features[int(rows.flat[0]) :]
+    first = features[int(grid.rows[0]) :]
     if is_tensor(features):
         row, column = features.stride()
         return first.as_strided(shape, (*(s * row for s in steps), column))

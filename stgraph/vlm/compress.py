@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Literal
 
 from stgraph.errors import InputError
 from stgraph.selection.base import Selector
@@ -24,7 +24,7 @@ def compress(
     grids: Grids | None = None,
     where: str = "inside",
     images: bool = False,
-    record: bool = False,
+    record: bool | Literal["auto"] = "auto",
 ) -> Compression:
     """While the returned context is open, prompts of ``model`` go through its language model with fewer video tokens.
 
@@ -47,9 +47,11 @@ def compress(
         layers; "before": always before it, by a probe pass where attention is needed, for ablations
     images : whether the images of a prompt are also compressed, each as a separate video of one frame; for the families
         that ``docs/vlm.md`` lists
-    record : on a CUDA device, record the selection as a CUDA graph when videos of one shape recur, for at most 4
-        shapes; each takes a copy of the features and the memory of one selection. For selectors that
-        :func:`stgraph.capture` accepts and that do not read attention; others run as usual. Not yet run on a GPU
+    record : on a CUDA device, record the selection as a CUDA graph when videos of one shape recur, and replay it from
+        then on: "auto" at the third video, with torch 2.13 or newer; True at the second, with any torch; False never.
+        For selectors that :func:`stgraph.capture` accepts and that do not wait for attention; for at most 4 shapes,
+        each with a copy of the features and the memory of one selection, and at most a tenth of what is free. What was
+        done, or why not, is in :attr:`VideoRecord.recording`. Not yet run on a GPU
 
     Returns
     -------
@@ -74,11 +76,12 @@ def compress(
         raise InputError(f"positions is {positions!r}; it must be 'original' or 'compact'")
     check_where(selector, parts.text, probe_layer, where)
     check_images(parts, selector, images, grids)
-    if record:
-        selector = cast(Selector, Recordings(selector))
+    if record not in (True, False, "auto"):
+        raise InputError(f"record is {record!r}; it must be 'auto', True or False")
+    recordings = Recordings(selector, asked=record is True) if record else None
     stats = Stats()
     encoder = encoder_reader(selector, parts)
-    hooks = Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder, images)
+    hooks = Hooks(parts, selector, probe_layer, positions, grids, where, stats, encoder, images, recordings)
     return Compression(hooks, stats)
 
 

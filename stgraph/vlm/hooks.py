@@ -13,6 +13,7 @@ from typing import Any
 
 from stgraph.errors import InputError, UnavailableError
 from stgraph.selection.base import Selector
+from stgraph.selection.recordings import Recordings
 from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.caches import is_paged, is_static, tokens_in
 from stgraph.vlm.calls import Asked, Call, Calls, asked_of
@@ -52,11 +53,12 @@ class Hooks:
         stats: Stats,
         encoder: EncoderReader | None = None,
         images: bool = False,
+        recordings: Recordings | None = None,
     ) -> None:
         self.parts = parts
         self.grids = grids
         self.images = images
-        self.pruner = Pruner(parts, selector, probe_layer, positions, where, stats)
+        self.pruner = Pruner(parts, selector, probe_layer, positions, where, stats, recordings)
         self._probe_layer = layer_before(selector, probe_layer, where)
         inside = layers_inside(selector, len(parts.text.layers), probe_layer, where)
         self._layers = None if inside is None else LayerHooks(parts.text, *inside)

@@ -23,6 +23,7 @@ class Job:
     Attributes
     ----------
     state : the selection, or the stage it waits for
+    recording : "recorded", "replayed", "not recorded: why", or None where recordings are off
     renumbered : renumbering of rows before the language model, once it runs; None until then
     merged : whether the rows of the state are already weighted sums
     layers : decoder layers before which tokens were dropped, with the tokens left from there on; layer 0 is first
@@ -36,6 +37,7 @@ class Job:
     select_s: float
     host_copy: str | None
     on_gpu: bool
+    recording: str | None
     n_candidates: int | None = None
     probe_s: float = 0.0
     probed: int | None = None

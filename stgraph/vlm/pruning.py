@@ -17,6 +17,7 @@ from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
 from stgraph.selection.base import Selector
 from stgraph.selection.method import host_copy
+from stgraph.selection.recordings import Recordings
 from stgraph.selection.stages import PROMPT_SIGNALS, Waiting
 from stgraph.tokens import VideoTokens
 from stgraph.vlm.attention_probe import last_token_attention
@@ -77,6 +78,7 @@ class Pruner:
     positions: str
     where: str
     stats: Stats
+    recordings: Recordings | None = None
     _calls: int = field(default=0, init=False)
 
     def prune(
@@ -225,8 +227,9 @@ class Pruner:
         if self.where == "inside":
             metadata["llm_layers"] = len(self.parts.text.layers)
         tokens = VideoTokens(span, video.grid, signals, metadata)
-        state = begin(self.selector, tokens, self.probe_layer)
-        return Job(video, state, perf_counter() - start, why, tokens.on_gpu)
+        replayed, recording = (None, None) if self.recordings is None else self.recordings.replay(tokens)
+        state = begin(self.selector, tokens, self.probe_layer) if replayed is None else replayed
+        return Job(video, state, perf_counter() - start, why, tokens.on_gpu, recording)
 
     def _probe(
         self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[Job], waiting: Sequence[Job]
@@ -287,6 +290,7 @@ class Pruner:
                     probe_s=job.probe_s,
                     host_copy=job.host_copy,
                     graph_host_copy=chosen.provenance.get("community", {}).get("host_copy"),
+                    recording=job.recording,
                     nodes=to_host(chosen.nodes),
                     report=chosen.report,
                     medium=video.medium,

@@ -34,6 +34,8 @@ class VideoRecord:
     probe_s : seconds in the probe pass, shared by all videos of the prompt; 0 without one
     host_copy : reason the features were copied to host memory, None if the selector read them in place
     graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were already there
+    recording : "recorded" as a CUDA graph and selected by it, "replayed", or "not recorded: why"; None with
+        ``record=False``
     nodes : [K'] int64, kept lattice nodes, in host memory
     report : of the selection
     medium : "video" or "image"
@@ -57,6 +59,7 @@ class VideoRecord:
     probe_s: float
     host_copy: str | None
     graph_host_copy: str | None
+    recording: str | None
     nodes: Array
     report: Mapping[str, Any]
     medium: str = "video"
@@ -64,7 +67,7 @@ class VideoRecord:
     def to_dict(self) -> dict[str, Any]:
         """The figures of a result row."""
         names = "call sample index n_rows selector n_visual n_kept n_candidates n_extra kind positions exactness "
-        names += "select_s probe_s host_copy graph_host_copy medium"
+        names += "select_s probe_s host_copy graph_host_copy recording medium"
         row = {name: getattr(self, name) for name in names.split()}
         return {**row, "grid": "x".join(map(str, self.grid)), **self.account.to_dict()}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +16,7 @@ import stgraph
 from stgraph import VideoTokens
 from stgraph.devices import to_host
 from stgraph.errors import FeatureError, GridError, InputError, UnavailableError
-from stgraph.selection.capture import finished, unread
+from stgraph.selection.capture import CapturedSelection, _side_stream, finished, unread
 
 SHAPE = (5, 4, 6, 40)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,12 +50,14 @@ def nothing_read_back() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interpreter")
 @pytest.mark.parametrize("case", CASES)
-def test_recorded_work_reads_nothing_back(case: str) -> None:
+def test_recorded_work_reads_nothing_back_and_brings_nothing(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, options = CASES[case]
     selector = stgraph.selector(name, retain_ratio=0.3, tau_sim=0.5, **options)
     x = features(3, SHAPE)
     tokens = VideoTokens.from_array(tensor(x))
-    with nothing_read_back():
+    with nothing_read_back(), monkeypatch.context() as patch:
+        # A transfer from host memory would be recorded with the address of memory that is gone at the replay.
+        patch.setattr("stgraph.devices._tensor", None)
         found = unread(selector, tokens)
     kept = finished(selector, found, tokens, perf_counter())
     expected = selector.select(VideoTokens.from_array(x))
@@ -81,6 +83,130 @@ def test_bad_tokens_are_named_when_read() -> None:
     tokens = VideoTokens.from_array(tensor(x))
     with pytest.raises(FeatureError, match="token is 39 "):
         finished(selector, unread(selector, tokens), tokens, 0.0)
+
+
+class StandIn:
+    """torch.cuda on tensors in host memory: notes the order of what is asked of it, and replays nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.mishap: Exception | None = None  # at the end of a recording
+        self._streams = ["caller"]
+
+    def CUDAGraph(self) -> StandIn:
+        return self
+
+    def Stream(self, device: Any = None) -> Named:
+        return Named(self, "side")
+
+    def Event(self) -> Named:
+        return Named(self, "event")
+
+    def current_stream(self) -> Named:
+        return Named(self, self._streams[-1])
+
+    def device(self, device: Any) -> Any:
+        return nullcontext()
+
+    @contextmanager
+    def stream(self, stream: Named) -> Iterator[None]:
+        self._streams.append(stream.name)
+        try:
+            yield
+        finally:
+            self._streams.pop()
+
+    def capture_begin(self, capture_error_mode: str) -> None:
+        self.asked.append(f"record {capture_error_mode} on {self._streams[-1]}")
+
+    def capture_end(self) -> None:
+        self.asked.append("end")
+        if self.mishap is not None:
+            raise self.mishap
+
+    def replay(self) -> None:
+        self.asked.append(f"replay on {self._streams[-1]}")
+
+
+class Named:
+    """A stream or an event of a :class:`StandIn`."""
+
+    def __init__(self, cuda: StandIn, name: str) -> None:
+        self.cuda, self.name = cuda, name
+
+    def wait_stream(self, other: Named) -> None:
+        self.cuda.asked.append(f"{self.name} waits for {other.name}")
+
+    wait_event = wait_stream
+
+    def record(self, stream: Named) -> None:
+        self.cuda.asked.append(f"{self.name} on {stream.name}")
+
+
+@pytest.fixture
+def cuda(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    stand_in = StandIn()
+    for name in ("CUDAGraph", "Stream", "Event", "current_stream", "device", "stream"):
+        monkeypatch.setattr(f"torch.cuda.{name}", getattr(stand_in, name))
+    _side_stream.cache_clear()
+    yield stand_in
+    _side_stream.cache_clear()
+
+
+def test_a_recording_restricts_its_own_thread_alone_and_callers_wait_for_each_other(cuda: StandIn) -> None:
+    tokens = VideoTokens.from_array(tensor(features(3, SHAPE)))
+    selector = stgraph.selector("srts", retain_ratio=0.3)
+    replay = CapturedSelection(selector, tokens)
+    recorded = ["side waits for caller", "record thread_local on side", "end", "caller waits for side"]
+    assert cuda.asked == recorded
+    kept = replay(tokens)
+    assert cuda.asked[4:] == ["caller waits for event", "replay on caller", "event on caller"]
+    same(kept.indices, to_host(selector.select(tokens).indices))
+
+
+@pytest.mark.parametrize("other", [None, RuntimeError("the capture is void"), ValueError("instantiation")])
+def test_a_recording_that_fails_ends_and_reports_what_came_first(
+    other: Exception | None, cuda: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[None] = []
+
+    def breaks(*args: Any) -> Any:
+        calls.append(None)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return unread(*args)
+
+    cuda.mishap = other if isinstance(other, RuntimeError) else None
+    monkeypatch.setattr("stgraph.selection.capture.unread", breaks)
+    tokens = VideoTokens.from_array(tensor(features(3, SHAPE)))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        CapturedSelection(stgraph.selector("srts", retain_ratio=0.3), tokens)
+    assert cuda.asked[-1] == "end"
+    assert cuda.current_stream().name == "caller"
+    calls.append(None)
+    cuda.mishap = other
+    made: Callable[[], Any] = lambda: CapturedSelection(stgraph.selector("srts", retain_ratio=0.3), tokens)  # noqa: E731
+    if other is None:
+        made()
+    else:
+        with pytest.raises(type(other), match=str(other)):
+            made()
+    assert cuda.current_stream().name == "caller"
+
+
+def test_what_was_recorded_in_inference_mode_is_replayed_outside_and_back(cuda: StandIn) -> None:
+    import torch
+
+    x = tensor(features(3, SHAPE))
+    selector = stgraph.selector("srts", retain_ratio=0.3)
+    with torch.inference_mode():
+        replay = CapturedSelection(selector, VideoTokens.from_array(x.clone()))
+    expected = selector.select(VideoTokens.from_array(x)).indices
+    assert replay(VideoTokens.from_array(x)).indices.equal(expected)
+    assert replay(VideoTokens.from_array(x.clone().requires_grad_())).indices.equal(expected)
+    assert not replay.features.requires_grad
+    with torch.inference_mode():
+        assert replay(VideoTokens.from_array(x)).indices.equal(expected)
 
 
 @pytest.mark.parametrize(

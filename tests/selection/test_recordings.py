@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import copy
+import contextvars
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from feature_zoo import newline_per_row, separator_per_frame
 from selection_oracles import features
+from taken_memory import bytes_taken
 from tensors import same, tensor
+from vlm_threads import together
 
 import stgraph
-from stgraph import Selection, VideoTokens
+from stgraph import Selection, TokenGrid, VideoTokens
 from stgraph.devices import to_host
-from stgraph.selection.recordings import Recordings
+from stgraph.errors import FeatureError, InputError
+from stgraph.selection.capture import finished, unread
+from stgraph.selection.recorder import CudaRecorder
+from stgraph.selection.recordings import ROUNDING, SHARE, Recordings, memory
 
 pytestmark = pytest.mark.usefixtures("interpreter")
 
@@ -22,54 +31,266 @@ def tokens_of(T: int, seed: int = 3) -> VideoTokens:
     return VideoTokens.from_array(tensor(features(seed, (T, 2, 2, 8))))
 
 
-class Noting:
-    """Records nothing, but notes what would be recorded and replayed."""
+class OnTheHost(CudaRecorder):
+    """Records nothing, but computes each selection as a recording does: from a copy of the features, in one place."""
+
+    kind = "cpu"
 
     def __init__(self) -> None:
         self.recorded: list[int] = []
         self.replayed: list[int] = []
+        self.left: float = 1e12
+        self.mishap: Exception | None = None
+        self.someone_else = False
+        self.danger: str | None = None
 
-    def __call__(self, selector: Any, tokens: VideoTokens) -> Callable[[VideoTokens], Selection]:
+    def hazard(self) -> str | None:
+        return self.danger
+
+    def busy(self, device: Any) -> bool:
+        return self.someone_else
+
+    def free(self, device: Any) -> int:
+        return int(self.left)
+
+    def record(self, selector: Any, tokens: VideoTokens) -> Callable[[VideoTokens], Selection]:
+        if self.mishap is not None:
+            raise self.mishap
         self.recorded.append(tokens.grid.T)
+        own = tokens.features.clone()
 
         def replay(given: VideoTokens) -> Selection:
             self.replayed.append(given.grid.T)
-            selection: Selection = selector.select(given)
-            return selection
+            own.copy_(given.features)
+            view = selector.budget.view(VideoTokens(own, given.grid), selector.newlines)
+            return finished(selector, unread(selector, view), given, 0.0)
 
         return replay
 
 
-def test_a_shape_is_recorded_when_it_comes_again_and_the_oldest_forgotten() -> None:
-    noting, selector = Noting(), stgraph.selector("srts", retain_ratio=0.5)
-    recordings = Recordings(selector, most=2, record=noting, device="cpu")
-    for T in (2, 2, 3, 2):
-        found = recordings.begin(tokens_of(T), 1)
-        same(found.indices, to_host(selector.select(tokens_of(T)).indices))  # type: ignore[union-attr]
-    assert (noting.recorded, noting.replayed) == ([2], [2, 2])
-    recordings.select(tokens_of(4))  # 3, the least recently used, goes
-    recordings.select(tokens_of(2, seed=5))
-    recordings.select(tokens_of(3))
-    assert (noting.recorded, noting.replayed) == ([2], [2, 2, 2])
-    assert recordings.name == "srts"
-    assert copy.copy(recordings).budget == selector.budget
+def srts(asked: bool = False, most: int = 4) -> tuple[OnTheHost, Recordings]:
+    recorder = OnTheHost()
+    return recorder, Recordings(stgraph.selector("srts", retain_ratio=0.5), asked, recorder, most)
+
+
+def test_the_third_video_of_a_shape_is_recorded_the_second_if_asked_and_each_result_is_the_selection() -> None:
+    selector = stgraph.selector("srts", retain_ratio=0.5)
+    later = {False: [None, None, "recorded", "replayed"], True: [None, "recorded", "replayed", "replayed"]}
+    for asked, expected in later.items():
+        recorder, recordings = srts(asked)
+        did = []
+        for seed in range(4):
+            found, note = recordings.replay(tokens_of(3, seed))
+            did.append(None if found is None else note)
+            if found is None:
+                assert note.startswith(f"not recorded: number {seed + 1} of its shape, which is recorded from number ")
+                continue
+            plain = selector.select(tokens_of(3, seed))
+            for name in ("indices", "reason", "scores"):
+                same(getattr(found, name), to_host(getattr(plain, name)))
+            assert {**found.report, "seconds": 0} == {**plain.report, "seconds": 0}
+        assert did == expected
+        assert recorder.recorded == [3]
+
+
+def test_shapes_grids_and_dtypes_are_told_apart() -> None:
+    recorder, recordings = srts(asked=True)
+    x = tensor(features(3, (4, 2, 2, 8)))
+    for one in (x, x.reshape(2, 4, 2, 8), x.bfloat16(), x.reshape(4, 2, 1, 16)):
+        assert recordings.replay(VideoTokens.from_array(one))[0] is None
+    assert recordings.replay(VideoTokens.from_array(x))[1] == "recorded"
+    assert recorder.recorded == [4]
+
+
+def test_the_least_recently_used_recording_goes_and_has_to_come_twice_as_often() -> None:
+    recorder, recordings = srts(asked=True, most=2)
+
+    def comes(T: int) -> str:
+        return recordings.replay(tokens_of(T))[1].split(":")[0]
+
+    for T in (2, 3):
+        assert [comes(T), comes(T)] == ["not recorded", "recorded"]
+    assert comes(2) == "replayed"
+    assert [comes(4), comes(4)] == ["not recorded", "recorded"]  # 3 goes
+    assert [comes(2), comes(4)] == ["replayed", "replayed"]
+    assert [comes(3) for _ in range(4)] == ["not recorded", "not recorded", "recorded", "replayed"]
+    assert recorder.recorded == [2, 3, 4, 3]
+
+
+def test_a_recording_that_fails_is_told_once_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    recorder, recordings = srts(asked=True)
+    recorder.mishap = RuntimeError("CUDA error: operation not permitted when stream is capturing\nand more")
+    recordings.replay(tokens_of(2))
+    with caplog.at_level(logging.WARNING, "stgraph"):
+        notes = [recordings.replay(tokens_of(2)) for _ in range(3)]
+    why = "recording failed (RuntimeError: CUDA error: operation not permitted when stream is capturing)"
+    assert notes == [(None, f"not recorded: {why}")] * 3
+    assert [entry.getMessage() for entry in caplog.records] == [f"srts of shape 2x2x2 is selected unrecorded: {why}"]
+    recorder.mishap = None
+    assert recordings.replay(tokens_of(2))[0] is None
+    recordings.replay(tokens_of(3))
+    assert recordings.replay(tokens_of(3))[1] == "recorded"
+
+
+def test_no_recording_takes_more_than_its_share_of_the_free_memory() -> None:
+    recorder, recordings = srts(asked=True)
+    needed = memory(tokens_of(2)) / SHARE
+    recordings.replay(tokens_of(2))
+    recorder.left = needed - 100
+    assert recordings.replay(tokens_of(2)) == (
+        None,
+        "not recorded: it would take 32.0 MB, and 10% of the 320.0 MB free are allowed",
+    )
+    recorder.left = needed + 100
+    assert [recordings.replay(tokens_of(2))[0] is None for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("options", [{}, {"importance": "coverage"}, {"max_size": None, "tau_sim": -1.0}], ids=str)
+def test_the_memory_of_a_selection_is_no_more_than_is_reckoned_with(options: dict[str, Any]) -> None:
+    tokens = VideoTokens.from_array(tensor(features(3, (11, 7, 7, 96))))
+    selector = stgraph.selector("st-simdiff", retain_ratio=0.3, **{"importance": "centrality", **options})
+    with bytes_taken(tokens.features) as taken:
+        unread(selector, tokens)
+    x = tokens.features
+    reckoned = memory(tokens) - ROUNDING - x.numel() * x.element_size()
+    assert 0.4 * reckoned < taken() < reckoned
+
+
+@pytest.mark.parametrize("kinds", [newline_per_row, separator_per_frame])
+@pytest.mark.parametrize("newlines", ["in", "out"])
+def test_tokens_between_which_others_recur_evenly_are_recorded_as_well(kinds: Any, newlines: str) -> None:
+    kind = kinds(3, 2, 2)
+    selector = stgraph.selector("srts", retain_ratio=0.5, newlines=newlines if kinds is newline_per_row else "out")
+    recordings = Recordings(selector, True, OnTheHost())
+
+    def of(seed: int) -> VideoTokens:
+        x = features(seed, (1, 1, kind.size, 8)).reshape(-1, 8)
+        return VideoTokens(tensor(x), TokenGrid(3, 2, 2, kind))
+
+    recordings.replay(of(1))
+    for seed in (2, 3):
+        found, plain = recordings.replay(of(seed))[0], selector.select(of(seed))
+        assert found is not None
+        same(found.indices, to_host(plain.indices))
+        assert (found.account, found.provenance["newlines"]) == (plain.account, plain.provenance["newlines"])
+    bad = of(2)
+    bad.features[int(bad.grid.rows[7])] = float("inf")
+    with pytest.raises(FeatureError, match="frame 1, row 1, column 1"):
+        recordings.replay(bad)
+
+
+def test_tokens_that_are_gathered_are_not_recorded() -> None:
+    kind = np.array([0, 1, 0, 0, 0], np.uint8)
+    tokens = VideoTokens(tensor(features(1, (1, 1, 5, 8)).reshape(5, 8)), TokenGrid(1, 2, 2, kind))
+    recordings = Recordings(stgraph.selector("srts", retain_ratio=0.5), True, OnTheHost())
+    notes = [recordings.replay(tokens)[1] for _ in range(3)]
+    assert set(notes) == {
+        "not recorded: the patches do not recur evenly among the tokens, and are gathered by numbers in host memory"
+    }
+
+
+def test_nothing_is_recorded_while_somebody_else_records_or_others_might_be_hurt() -> None:
+    recorder, recordings = srts()
+    recorder.someone_else = True
+    assert [recordings.replay(tokens_of(2))[1] for _ in range(4)] == [
+        "not recorded: the caller's stream is being recorded"
+    ] * 4
+    recorder.someone_else, recorder.danger = False, "others could not sample"
+    assert [recordings.replay(tokens_of(2))[1] for _ in range(4)] == ["not recorded: others could not sample"] * 4
+    recorder, recordings = srts(asked=True)
+    recorder.danger = "others could not sample"
+    assert [recordings.replay(tokens_of(2))[0] is None for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(("version", "safe"), [("2.12.1+cu130", False), ("2.13.0", True), ("3.0.0a0+git1", True)])
+def test_from_which_torch_on_recordings_leave_other_threads_alone(
+    version: str, safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.__version__", version)
+    hazard = CudaRecorder().hazard()
+    assert hazard is None if safe else f"under torch {version} other threads could not sample" in str(hazard)
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("st-simdiff", {}), ("srts", {"backend": "scipy-components"}), ("srts", {"split": "raster"})],
+    ("name", "options", "why"),
+    [
+        ("st-simdiff", {}, "the selection waits for the model's attention"),
+        ("evs", {}, "evs reads sizes back"),
+        ("srts", {"backend": "scipy-components"}, "backend scipy-components reads sizes back"),
+        ("srts", {"split": "raster"}, "splitter raster runs on the CPU"),
+    ],
 )
-def test_what_cannot_be_recorded_is_selected_as_ever(name: str, options: dict[str, Any]) -> None:
-    noting, selector = Noting(), stgraph.selector(name, retain_ratio=0.5, **options)
-    recordings = Recordings(selector, record=noting, device="cpu")
+def test_what_cannot_be_recorded_says_why(name: str, options: dict[str, Any], why: str) -> None:
+    recorder = OnTheHost()
+    recordings = Recordings(stgraph.selector(name, retain_ratio=0.5, **options), True, recorder)
     for _ in range(3):
-        recordings.begin(tokens_of(2), 1)  # st-simdiff waits for attention
-    assert noting.recorded == []
+        found, note = recordings.replay(tokens_of(2))
+        assert found is None and note.startswith(f"not recorded: {why}")
+    assert recorder.recorded == []
 
 
 def test_on_another_device_nothing_is_recorded() -> None:
-    noting = Noting()
-    recordings = Recordings(stgraph.selector("srts", retain_ratio=0.5), record=noting)
-    for _ in range(3):
-        recordings.select(tokens_of(2))
-    assert noting.recorded == []
+    recordings = Recordings(stgraph.selector("srts", retain_ratio=0.5))
+    assert [recordings.replay(tokens_of(2)) for _ in range(4)] == [
+        (None, "not recorded: features on cpu, not on a CUDA device")
+    ] * 4
+
+
+def test_bad_tokens_are_named_by_a_replay_and_spoil_nothing() -> None:
+    recorder, recordings = srts(asked=True)
+    recordings.replay(tokens_of(2))
+    bad = tokens_of(2)
+    bad.features[1, 0, 1, 3] = float("nan")
+    for _ in range(2):
+        with pytest.raises(FeatureError, match="token is 5 "):
+            recordings.replay(bad)
+    assert recordings.replay(tokens_of(2))[1] == "replayed"
+    assert recorder.recorded == [2]
+
+
+def test_threads_share_a_recording_and_each_gets_its_own_result() -> None:
+    recorder, recordings = srts()
+    selector = stgraph.selector("srts", retain_ratio=0.5)
+    expected = [to_host(selector.select(tokens_of(3, seed)).indices).tolist() for seed in range(4)]
+
+    def asks(seed: int) -> list[Any]:
+        found = [recordings.replay(tokens_of(3, seed))[0] for _ in range(4)]
+        return [to_host(one.indices).tolist() for one in found if one is not None]
+
+    # A new thread does not know that tensors in host memory go to the GPU engine.
+    contexts = [contextvars.copy_context() for _ in range(4)]
+    results = together([lambda seed=seed, own=own: own.run(asks, seed) for seed, own in enumerate(contexts)])
+    assert all(not isinstance(one, Exception) for one in results), results
+    assert all(one == expected[seed] for seed, found in enumerate(results) for one in found)
+    assert sum(map(len, results)) == 4 * 4 - 2
+    assert recorder.recorded == [3]
+    assert threading.active_count() < 20
+
+
+def test_compress_refuses_other_values_of_record() -> None:
+    from vlm_models import CASES
+
+    with pytest.raises(InputError, match="record is 'always'; it must be 'auto', True or False"):
+        stgraph.compress(CASES["qwen2_vl"](1).model, stgraph.selector("srts", retain_ratio=0.5), record="always")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision"])
+@pytest.mark.parametrize(("given", "n_plain"), [({}, 2), ({"record": True}, 1), ({"record": False}, 5)], ids=str)
+def test_compress_records_unless_told_not_to_and_says_so(
+    given: dict[str, Any], n_plain: int, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vlm_models import CASES, torch
+
+    recorder, case = OnTheHost(), CASES[family](1)
+    monkeypatch.setattr("stgraph.selection.recordings.CudaRecorder", lambda: recorder)
+    with stgraph.compress(case.model, stgraph.selector("srts", retain_ratio=0.3), **given) as stats, torch.no_grad():
+        logits = [case.model(**case.inputs).logits for _ in range(5)]
+    assert all(one.equal(logits[0]) for one in logits)
+    assert len({tuple(video.nodes) for video in stats.videos}) == 1
+    did = [video.recording for video in stats.videos]
+    assert did == [video.to_dict()["recording"] for video in stats.videos]
+    if given == {"record": False}:
+        assert did == [None] * 5
+    else:
+        assert all(str(one).startswith("not recorded: number") for one in did[:n_plain])
+        assert did[n_plain:] == ["recorded", *["replayed"] * (4 - n_plain)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -23,9 +23,6 @@ def counted() -> Iterator[list[str]]:
     """The names of what is started inside, in order. On tensors in host memory the same calls are made as on a GPU."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    from stgraph.kernels import gpu
-    from stgraph.kernels.gpu.rows import launch
-
     started: list[str] = []
     inside: list[str] = []  # a kernel in Triton's interpreter, which itself copies tensors
 
@@ -36,17 +33,30 @@ def counted() -> Iterator[list[str]]:
                 started.append(name)
             return func(*args, **(kwargs or {}))
 
-    def launched(kernel: Any, *args: Any, **options: Any) -> None:
+    @contextmanager
+    def note(kernel: Any) -> Iterator[None]:
         started.append(kernel.fn.__name__)
         inside.append(kernel.fn.__name__)
         try:
-            launch(kernel, *args, **options)
+            yield
         finally:
             inside.pop()
 
     with pytest.MonkeyPatch.context() as patch, Watch():
-        for found in iter_modules(gpu.__path__):
-            module = import_module(f"{gpu.__name__}.{found.name}")
-            if found.name != "rows" and hasattr(module, "launch"):
-                patch.setattr(module, "launch", launched)
+        launches_go_through(patch, note)
         yield started
+
+
+def launches_go_through(patch: pytest.MonkeyPatch, around: Callable[[Any], AbstractContextManager[None]]) -> None:
+    """Let every launch of a kernel run inside ``around(kernel)``."""
+    from stgraph.kernels import gpu
+    from stgraph.kernels.gpu.rows import launch
+
+    def launched(kernel: Any, *args: Any, **options: Any) -> None:
+        with around(kernel):
+            launch(kernel, *args, **options)
+
+    for found in iter_modules(gpu.__path__):
+        module = import_module(f"{gpu.__name__}.{found.name}")
+        if found.name != "rows" and hasattr(module, "launch"):
+            patch.setattr(module, "launch", launched)
