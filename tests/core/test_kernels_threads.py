@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from feature_zoo import features
 
 from stgraph import VideoTokens, build_graph, num_threads, set_num_threads
 from stgraph.errors import InputError
 from stgraph.kernels.cpu import threads
+from stgraph.kernels.cpu.components import group_blocks
 from stgraph.kernels.cpu.threads import even_blocks, run_blocks
 
 
@@ -103,3 +106,40 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 def test_a_forked_child_can_compute() -> None:
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_caller_works_too_and_waits_for_no_thread_that_comes_too_late() -> None:
+    set_num_threads(2)
+    run_blocks(abs, range(2))  # starts the pool
+    occupied, free = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        occupied.set()
+        free.wait(60)
+
+    busy = threads._helpers().submit(occupy)
+    assert occupied.wait(60)
+    by = run_blocks(lambda _: threading.current_thread(), range(8))  # would wait for ever for the occupied thread
+    free.set()
+    busy.result(60)
+    assert set(by) == {threading.current_thread()}
+
+
+def test_blocks_left_after_an_exception_are_dropped() -> None:
+    set_num_threads(4)
+    seen: list[int] = []
+
+    def task(i: int) -> None:
+        seen.append(i)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_blocks(task, range(1000))
+    assert len(seen) <= 4
+
+
+def test_light_work_of_few_members_is_not_shared_out() -> None:
+    set_num_threads(4)
+    starts = np.arange(0, 12_001, 100)
+    assert group_blocks(starts, light=True) == [(0, 120)]
+    assert len(group_blocks(starts)) > 4 and len(group_blocks(10 * starts, light=True)) > 4

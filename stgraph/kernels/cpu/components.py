@@ -196,14 +196,18 @@ def group_members(labels: Array, n_groups: int) -> tuple[Array, Array]:
     return members, starts
 
 
-def group_blocks(starts: Array) -> list[tuple[int, int]]:
+def group_blocks(starts: Array, light: bool = False) -> list[tuple[int, int]]:
     """Ranges of groups with similar numbers of members, a few per thread. For work that treats every group separately,
     so that block boundaries do not affect results.
 
     Parameters
     ----------
     starts : as returned by :func:`group_members`
+    light : with little work per member, one range for few members, as in :func:`thread_ranges`
     """
-    share = max(1, int(starts[-1]) // (4 * num_threads()))
-    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, starts[-1], share)), starts.size - 1))
+    n, groups = int(starts[-1]), starts.size - 1
+    if light and len(thread_ranges(n)) == 1:
+        return [(0, groups)]
+    share = max(1, n // (4 * num_threads()))
+    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, share)), groups))
     return [(int(a), int(b)) for a, b in pairwise(cuts)]

@@ -273,12 +273,14 @@ def columns_ahead(x: Array) -> int:
 
 
 def _blocks(T: int, H: int) -> list[tuple[int, int, int, int]]:
-    """Work blocks (t0, t1, h0, h1). Ranges start at even frames, so that the pairing of frames, and with it every
-    rounding, is the same on any number of threads; short videos are cut by rows instead."""
-    parts = num_threads()
+    """Work blocks (t0, t1, h0, h1), a few per thread, since threads rarely start at once. Ranges start at even frames,
+    so that the pairing of frames, and with it every rounding, is the same on any number of threads; short videos are
+    cut by rows instead."""
+    threads = num_threads()
     pairs = (T + 1) // 2
-    if pairs >= parts:
+    if pairs >= threads:
+        parts = min(pairs, 4 * threads) if threads > 1 else 1
         cuts = [2 * (pairs * i // parts) for i in range(parts)] + [T]
         return [(a, b, 0, H) for a, b in pairwise(cuts) if a < b]
-    rows = [H * i // parts for i in range(parts + 1)]
+    rows = [H * i // threads for i in range(threads + 1)]
     return [(0, T, a, b) for a, b in pairwise(rows) if a < b]

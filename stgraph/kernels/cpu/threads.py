@@ -8,9 +8,10 @@ or after a fork.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 from stgraph.errors import InputError
 
@@ -45,13 +46,43 @@ def set_num_threads(n: int) -> None:
 
 
 def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
-    """``[task(block) for block in blocks]``, distributed over the threads; results in block order."""
-    if len(blocks) < 2 or num_threads() == 1:
+    """``[task(block) for block in blocks]``, distributed over the threads; results in block order.
+
+    The calling thread works too: waking another costs as much as a small block, so each is woken at most once, and one
+    that comes too late for any block is not waited for.
+    """
+    helpers = min(num_threads(), len(blocks)) - 1
+    if helpers < 1:
         return [task(block) for block in blocks]
+    results: list[Any] = [None] * len(blocks)
+    waiting = deque(range(len(blocks)))
+
+    def work() -> None:
+        while waiting:
+            try:
+                i = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            results[i] = task(blocks[i])
+
+    woken = [_helpers().submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        waiting.clear()
+        ended = [helper for helper in woken if not helper.cancel()]
+        wait(ended)
+    for helper in ended:
+        helper.result()
+    return results
+
+
+def _helpers() -> ThreadPoolExecutor:
+    """The pool of the other threads, started with the first work for them."""
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="stgraph")
-    return list(_pool.map(task, blocks))
+        _pool = ThreadPoolExecutor(num_threads() - 1, thread_name_prefix="stgraph")
+    return _pool
 
 
 def even_blocks(n: int, size: int) -> list[tuple[int, int]]:

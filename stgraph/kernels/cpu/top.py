@@ -81,7 +81,7 @@ def top_of_groups(values: Array, members: Array, starts: Array, counts: Array) -
         keys = held.view(f"i{values.itemsize}")
         _keep_top(values, members, starts, counts, *block, held, keys, keep)
 
-    run_blocks(task, group_blocks(starts))
+    run_blocks(task, group_blocks(starts, light=True))
     return keep
 
 

@@ -192,7 +192,7 @@ def _smallest_of_pieces(edges: Any, labels: Array, cap: int) -> Array:
     def task(block: tuple[int, int]) -> None:
         _split_groups(edges, labels, members, starts, *block, cap, queue, parent, piece, first)
 
-    run_blocks(task, group_blocks(starts))
+    run_blocks(task, group_blocks(starts, light=True))
     return first
 
 
