@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -165,8 +166,13 @@ class Budget:
             return kept_for_mean(self.ratio(grid), grid.n_nodes, prune_layer, n_layers)
         if self.n_keep is not None:
             return int(self.n_keep)
-        return int(ceil_share(np.array([grid.n_nodes]), self.ratio(grid))[0])
+        ratio = self.ratio(grid)
+        return -(-grid.n_nodes * ratio.numerator // ratio.denominator)
 
     def ratio(self, grid: TokenGrid) -> Fraction:
         """r as an exact fraction; n_keep / N if a count was given."""
-        return Fraction(int(self.n_keep), grid.n_nodes) if self.n_keep is not None else exact_ratio(self.retain_ratio)
+        return Fraction(int(self.n_keep), grid.n_nodes) if self.n_keep is not None else self._exact_ratio
+
+    @cached_property
+    def _exact_ratio(self) -> Fraction:
+        return exact_ratio(self.retain_ratio)

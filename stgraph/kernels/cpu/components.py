@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -117,6 +117,19 @@ def _group(labels, n_groups):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def _even_cuts(starts, parts):  # type: ignore[no-untyped-def]
+    """Numbers of the groups at which ``parts`` ranges with similar numbers of members start, and of groups."""
+    cuts = np.empty(parts + 1, np.int64)
+    g, groups = 0, starts.size - 1
+    for i in range(parts):
+        while g < groups and starts[g] < starts[groups] * i // parts:
+            g += 1
+        cuts[i] = g
+    cuts[parts] = groups
+    return cuts
+
+
+@compiled()
 def _compact(n, src, dst):  # type: ignore[no-untyped-def]
     place = np.full(n, -1, np.int32)
     for e in range(src.size):
@@ -170,8 +183,8 @@ def numbered_roots(parent: Array) -> Array:
     """
     labels = np.empty(parent.size, np.int32)
     ranges = thread_ranges(parent.size)
-    starts = np.cumsum([0, *run_blocks(lambda b: int(_count_roots(parent, *b)), ranges)])
-    run_blocks(lambda i: _number_roots(parent, *ranges[i], int(starts[i]), labels), range(len(ranges)))
+    before = [0, *accumulate(run_blocks(lambda b: int(_count_roots(parent, *b)), ranges[:-1]))]
+    run_blocks(lambda i: _number_roots(parent, *ranges[i], before[i], labels), range(len(ranges)))
     run_blocks(lambda b: _number_others(parent, *b, labels), ranges)
     return labels
 
@@ -208,6 +221,6 @@ def group_blocks(starts: Array, light: bool = False) -> list[tuple[int, int]]:
     n, groups = int(starts[-1]), starts.size - 1
     if light and len(thread_ranges(n)) == 1:
         return [(0, groups)]
-    share = max(1, n // (4 * num_threads()))
-    cuts = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, share)), groups))
-    return [(int(a), int(b)) for a, b in pairwise(cuts)]
+    parts = min(groups, 4 * num_threads())
+    cuts = _even_cuts(starts, parts).tolist()
+    return [(a, b) for a, b in pairwise(cuts) if a < b]

@@ -7,6 +7,23 @@ from typing import Any
 import numpy as np
 
 from stgraph.aliases import Array
+from stgraph.kernels.cpu.compiled import compiled
+
+
+@compiled()
+def _tally(first, second, third, fourth, labels, starts, before, limit):  # type: ignore[no-untyped-def]
+    counts = np.zeros(7, np.int64)
+    for i in range(labels.size):
+        counts[0] += first[i]
+        counts[1] += second[i]
+        counts[2] += third[i]
+        counts[3] += fourth[i]
+        counts[4] = max(counts[4], labels[i])
+    for g in range(starts.size - 1):
+        counts[5] = max(counts[5], starts[g + 1] - starts[g])
+    for size in before:
+        counts[6] += size if size > limit else 0
+    return counts
 
 
 def kept_tokens(kept: Array, first: Array, second: Array, scores: Array, most: int) -> tuple[Array, Array, Array]:
@@ -45,5 +62,7 @@ def tally(
     -------
     integers; on a GPU scalars on the device
     """
-    above = 0 if before is None else int(before[before > limit].sum())
-    return [*(int(np.count_nonzero(mask)) for mask in masks), int(labels.max()), int(np.diff(starts).max()), above]
+    if before is None:
+        before = np.empty(0, np.int64)
+    counts: list[Any] = _tally(*masks, labels, starts, before, limit).tolist()
+    return counts
