@@ -107,8 +107,10 @@ class TaskModel:
         if stats is None:
             return prefill_flops(self._shape, [prompt.length] * self._shape.n_layers) / TERA
         (video,), (passed,) = stats.videos, stats.prompts
-        # Tokens at the end of the model, plus those dropped on the way there.
-        tokens = [passed.kept_length + n - video.account.n_kept for n in video.account.per_layer]
+        # All that entered, newlines too, up to the first cut; then those at the end and those dropped on the way.
+        n_input, n_kept = video.account.n_input, video.account.n_kept
+        layers = video.account.per_layer
+        tokens = [passed.entered[0] if n == n_input else passed.kept_length + n - n_kept for n in layers]
         return prefill_flops(self._shape, tokens, passed.probe_length or 0, passed.probe_layer or 0) / TERA
 
 

@@ -39,6 +39,7 @@ from stgraph.vlm.stages import begin, exactness_of, layer_before, stages_inside
 from stgraph.vlm.stats import PromptRecord, Stats, VideoRecord
 
 _log = logging.getLogger("stgraph")
+Lengths = tuple[int, int, int | None]  # of a prompt: before, after, and of its probe pass
 _numbering = threading.Lock()  # prompts of several threads get one number each, and records that lie together
 
 
@@ -138,12 +139,13 @@ class Pruner:
         for row in range(len(ids)):
             for job in by_row[first[row]]:
                 job.keep_in(keep[row])
-        lengths = (ids.shape[1], int(keep.sum(1).max()), probe_length)
+        entered = tuple(keep.sum(1).tolist())
+        lengths: Lengths = (ids.shape[1], max(entered), probe_length)
         for job in jobs:
             job.note(0)
         merging = [(row, job) for row in range(len(ids)) for job in by_row[first[row]] if is_merge(job.state)]
         if not merging and not inside and torch.equal(keep, real):
-            self._record(jobs, first, lengths, probe_s)
+            self._record(jobs, first, entered, lengths, probe_s)
             return None
         if asked.per_token is not None:
             raise InputError(
@@ -187,11 +189,11 @@ class Pruner:
             ids=ids,
         )
         if not inside:
-            self._record(jobs, first, lengths, probe_s)  # not before the prompt can no longer be refused
+            self._record(jobs, first, entered, lengths, probe_s)  # not before the prompt can no longer be refused
             return Shortened(new, continuation, None)
 
         def finish(kept_length: int) -> None:
-            self._record(jobs, first, (lengths[0], kept_length, probe_length), probe_s)
+            self._record(jobs, first, entered, (lengths[0], kept_length, probe_length), probe_s)
 
         rows = [by_row[first[row]] for row in range(len(ids))]
         stages, levels = stages_inside(self.selector, len(self.parts.text.layers)), continuation.levels
@@ -260,7 +262,7 @@ class Pruner:
         return int(cut.columns.shape[1]), probe_s
 
     def _record(
-        self, jobs: Sequence[Job], first: Sequence[int], lengths: tuple[int, int, int | None], probe_s: float
+        self, jobs: Sequence[Job], first: Sequence[int], entered: tuple[int, ...], lengths: Lengths, probe_s: float
     ) -> None:
         """One record per video, and one for the prompt."""
         n_layers, departure = len(self.parts.text.layers), departure_of(self.parts.text)
@@ -269,8 +271,7 @@ class Pruner:
             for job in jobs:
                 chosen, video = job.selection, job.video
                 n_visual, n_kept = chosen.account.n_visual, len(chosen)
-                departures = [] if is_whole(chosen) else [departure]
-                departures += [BESIDE] if job.beside else []
+                departures = [*([] if is_whole(chosen) else [departure]), *([BESIDE] if job.beside else [])]
                 record = VideoRecord(
                     call=call,
                     sample=video.row,
@@ -297,4 +298,4 @@ class Pruner:
                 )
                 self.stats.videos.append(record)
             layer = None if lengths[2] is None else layer_before(self.selector, self.probe_layer, self.where)
-            self.stats.prompts.append(PromptRecord(call, len(first), *lengths, probe_s, layer))
+            self.stats.prompts.append(PromptRecord(call, len(first), *lengths, probe_s, layer, entered))

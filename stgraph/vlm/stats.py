@@ -23,7 +23,7 @@ class VideoRecord:
     selector : its name
     grid : (T, H, W)
     n_visual : tokens the budget refers to
-    n_kept : tokens of these that entered the LLM
+    n_kept : tokens of these that are left at the end of the LLM
     n_candidates : tokens before the last cut; None if the selector has no candidates
     n_extra : separators and final newlines among the video's tokens, which are not counted and always kept
     account : token account of the run: pruning happens before the first layer, and ``n_layers`` is the model's
@@ -75,7 +75,8 @@ class VideoRecord:
 @dataclass(frozen=True)
 class PromptRecord:
     """One prompt (a batch): its padded length before and after, and those of the probe pass: length, seconds and the
-    layer whose attention was read (None without one)."""
+    layer whose attention was read (None without one). ``entered``: tokens of each row that enter the first decoder
+    layer, without padding."""
 
     call: int
     n_rows: int
@@ -84,6 +85,7 @@ class PromptRecord:
     probe_length: int | None
     probe_s: float
     probe_layer: int | None = None
+    entered: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 import torchvision_on_cpu
+from newline_models import llava_video
 from qwen_clips import PATCH, SIDE, Frames, QwenProcessor, save_qwen
 from task_clips import Processor, save_model, save_task
 from task_runs import Row, call, run
 from vlm_models import FRAMES, torch, transformers
 
+import stgraph
 from stgraph.bench.answers.model import TaskModel
 from stgraph.bench.answers.plan import TaskPlan
 from stgraph.bench.answers.prompts import Clip
 from stgraph.bench.answers.questions import read_task
+from stgraph.selection.prefill_flops import shape_of
 from stgraph.vlm.checkpoint import Checkpoint
 from stgraph.vlm.downsampling import resized, token_pixels
 
@@ -77,6 +80,19 @@ def test_cuts_inside_the_model_are_counted_layer_by_layer(task: Path, tmp_path: 
     assert full["prefill_tflop"] * 1e12 == pytest.approx(4 * layer(length))
     left = length - full["n_visual"] + cut["n_kept"]
     assert cut["prefill_tflop"] * 1e12 == pytest.approx(2 * layer(length) + 2 * layer(left))
+
+
+def test_newlines_that_are_dropped_between_layers_are_counted_in_the_layers_before() -> None:
+    case = llava_video("grid", 1)
+    with stgraph.compress(case.model, stgraph.selector("fastv", retain_ratio=0.3, n_layers=4)) as stats:
+        case.model(**case.inputs)
+    answering: Any = TaskModel.__new__(TaskModel)
+    answering._shape = shape_of(case.text.config)
+    (prompt,), layer = stats.prompts, answering._shape.layer
+    assert prompt.length - prompt.kept_length > stats.videos[0].n_visual - stats.videos[0].n_kept  # newlines, too
+    assert answering._tflop(None, stats) * 1e12 == pytest.approx(
+        2 * layer(prompt.length) + 2 * layer(prompt.kept_length)
+    )
 
 
 def ask(model: str, task: Path, *more: str) -> list[Row]:

@@ -69,6 +69,7 @@ def dropped_tokens_are_as_if_masked(case: Case, kept: Kept = kept_columns) -> No
     assert torch.equal(positions_of(cut[-3:]), positions[..., -3:])
 
     keep = kept(case, stats)
+    assert stats.prompts[0].entered == tuple(keep.sum(1).tolist())
     expected = masked_logits(case, keep, out.sequences[:, :-1], positions)[:, keep.shape[1] - 1 :]
     found = torch.stack(out.logits, 1)
     assert (found - expected).abs().max() < 1e-5

@@ -183,19 +183,24 @@ def test_stop_strings_end_the_answer() -> None:
     assert cut("B", [""]) == "B"
 
 
-def record(sample: int, n_rows: int = 1, **figures: Any) -> SimpleNamespace:
+def record(sample: int, n_rows: int = 1, call: int = 0, **figures: Any) -> SimpleNamespace:
     values = {"n_visual": 10, "n_kept": 3, "n_candidates": 4, "select_s": 0.5, **figures}
-    return SimpleNamespace(sample=sample, n_rows=n_rows, to_dict=lambda: {"sample": sample}, **values)
+    return SimpleNamespace(sample=sample, n_rows=n_rows, call=call, to_dict=lambda: {"sample": sample}, **values)
+
+
+def prompt(n_rows: int) -> SimpleNamespace:
+    return SimpleNamespace(n_rows=n_rows, call=0, entered=tuple(range(10, 10 + n_rows)))
 
 
 def test_records_belong_to_their_request() -> None:
-    plain = SimpleNamespace(videos=[record(0), record(1), record(1)], prompts=[SimpleNamespace(n_rows=2)])
-    assert [len(records_of(plain, request, 2)) for request in range(2)] == [1, 2]
-    beams = SimpleNamespace(videos=[record(0, 3), record(3, 3)], prompts=[SimpleNamespace(n_rows=6)])
-    assert [records_of(beams, request, 2)[0].sample for request in range(2)] == [0, 3]
-    equal = SimpleNamespace(videos=[record(0, 2)], prompts=[SimpleNamespace(n_rows=2)])
-    assert [records_of(equal, request, 2)[0].sample for request in range(2)] == [0, 0]
-    assert records_of(SimpleNamespace(videos=[], prompts=[]), 0, 1) == []
+    plain = SimpleNamespace(videos=[record(0), record(1), record(1), record(1, call=1)], prompts=[prompt(2)])
+    assert [len(records_of(plain, request, 2)[0]) for request in range(2)] == [1, 2]
+    beams = SimpleNamespace(videos=[record(0, 3), record(3, 3)], prompts=[prompt(6)])
+    assert [records_of(beams, request, 2)[0][0].sample for request in range(2)] == [0, 3]
+    assert [records_of(beams, request, 2)[1] for request in range(2)] == [10, 13]
+    equal = SimpleNamespace(videos=[record(0, 2)], prompts=[prompt(2)])
+    assert [records_of(equal, request, 2)[0][0].sample for request in range(2)] == [0, 0]
+    assert records_of(SimpleNamespace(videos=[], prompts=[]), 0, 1) == ([], None)
 
 
 def test_the_logged_row_sums_over_videos() -> None:

@@ -167,10 +167,10 @@ class VideoChat:
         entered, written = inputs["attention_mask"].sum(1).tolist(), (new != pad).sum(1).tolist()
         rows = []
         for sample, text in enumerate(answers):
-            videos = [] if stats is None else records_of(stats, sample, len(batch))
-            dropped = sum(video.n_visual - video.n_kept for video in videos)
+            videos, left = ([], None) if stats is None else records_of(stats, sample, len(batch))
             selection = selection_row(videos, seconds)
-            counts = RequestCounts(entered[sample] - dropped, written[sample], selection=selection)
+            n_input = entered[sample] if left is None else left
+            counts = RequestCounts(n_input, written[sample], selection=selection)
             rows.append((cut(text, [until] if isinstance(until, str) else until), counts))
         return rows
 

@@ -65,15 +65,19 @@ def cut(text: str, until: list[str]) -> str:
     return text.strip()
 
 
-def records_of(stats: Any, request: int, n_requests: int) -> list[Any]:
-    """The records of one request's videos in a batch.
+def records_of(stats: Any, request: int, n_requests: int) -> tuple[list[Any], int | None]:
+    """The records of one request's videos in a batch, and the number of its tokens that entered the LLM (None without a
+    video in the batch).
 
-    Beams give a request several rows, and equal adjacent requests share the records of the first.
+    Beams give a request several rows, and equal adjacent requests share the records of the first. Without a cache each
+    token is a prompt of its own: the first one counts.
     """
     if not stats.prompts:
-        return []
-    row = request * (stats.prompts[0].n_rows // n_requests)
-    return [video for video in stats.videos if video.sample <= row < video.sample + video.n_rows]
+        return [], None
+    prompt = stats.prompts[0]
+    row = request * (prompt.n_rows // n_requests)
+    videos = [video for video in stats.videos if video.call == prompt.call]
+    return [video for video in videos if video.sample <= row < video.sample + video.n_rows], prompt.entered[row]
 
 
 def selection_row(videos: list[Any], shared_s: dict[str, float]) -> dict[str, Any]:
