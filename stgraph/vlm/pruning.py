@@ -259,7 +259,7 @@ class Pruner:
         for job in waiting:
             job.resume(attention[rows.index(job.video.row)])
             job.probed, job.probe_s = layer, job.probe_s + probe_s
-        return int(cut.columns.shape[1]), probe_s
+        return cut.columns.shape[1], probe_s
 
     def _record(
         self, jobs: Sequence[Job], first: Sequence[int], entered: tuple[int, ...], lengths: Lengths, probe_s: float
@@ -270,7 +270,6 @@ class Pruner:
             call, self._calls = self._calls, self._calls + 1
             for job in jobs:
                 chosen, video = job.selection, job.video
-                n_visual, n_kept = chosen.account.n_visual, len(chosen)
                 departures = [*([] if is_whole(chosen) else [departure]), *([BESIDE] if job.beside else [])]
                 record = VideoRecord(
                     call=call,
@@ -279,8 +278,8 @@ class Pruner:
                     n_rows=list(first).count(video.row),
                     selector=self.selector.name,
                     grid=video.grid.shape,
-                    n_visual=n_visual,
-                    n_kept=n_kept,
+                    n_visual=chosen.account.n_visual,
+                    n_kept=len(chosen),
                     n_candidates=job.n_candidates or chosen.report.get("n_candidates"),
                     n_extra=int(np.count_nonzero(video.stays)),
                     account=job.account(n_layers),
