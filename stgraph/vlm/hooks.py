@@ -159,10 +159,10 @@ class Hooks:
         """Keyword arguments without tokens already in a compressed cache; None if there are none."""
         cache = cache_of(kwargs)
         state: Continuation | None = getattr(cache, _CUT, None)
-        past = tokens_in(cache) if state is not None else 0
-        image = self.parts.image_id
-        new = new_tokens_alone(module, frame, kwargs, state, past, image) if state is not None and past else None
-        if new is not None and state is not None:
+        if state is None or not (past := tokens_in(cache)):
+            return None
+        new = new_tokens_alone(module, frame, kwargs, state, past, self.parts.image_id)
+        if new is not None:
             setattr(cache, _CUT, replace(state, counted=True))
         return new
 
