@@ -176,8 +176,7 @@ class Hooks:
             if getattr(module, "_is_replica", False):
                 raise UnavailableError("compress() cannot cut in replicas of a model: leave out DataParallel")
             return
-        given = {"input_ids": args[0], **kwargs} if args else dict(kwargs)
-        self._calls.begin(Call(module, frame, given, asked))
+        self._calls.begin(Call(module, frame, {"input_ids": args[0], **kwargs} if args else dict(kwargs), asked))
 
     def _after_call(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
         """The end of a call, without output after an exception. The prompt must have reached the text model."""
