@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stgraph.cli import options
+
 EXAMPLES = """
 stgraph sample -o sample.safetensors
 """
@@ -20,6 +22,7 @@ def command(
             "--synthetic-signals", help="Add made-up encoder and LLM signals to try every selector (not for findings)."
         ),
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the bundled dump: 40 s of Big Buck Bunny as 10,240 real visual tokens, with thumbnails and shot cuts."""
     import stgraph
@@ -30,5 +33,7 @@ def command(
 
         tokens = synthetic_signals(tokens)
     tokens.save(output)
+    if quiet:
+        return
     typer.echo(f"Wrote {output}: {tokens}")
     typer.echo(f"{tokens.metadata['source']}, {tokens.metadata['copyright']}, {tokens.metadata['licence']}")

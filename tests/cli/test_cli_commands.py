@@ -106,6 +106,7 @@ def test_sample_writes_the_bundled_dump(tmp_path: Path, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(copy.features.view(np.uint16), sample.features.view(np.uint16))
     assert set(copy.signals) == set(sample.signals)
     assert run("sample", "-o", "again.safetensors").startswith("Wrote again.safetensors")
+    assert run("sample", "-q", "-o", "quiet.safetensors") == "" and Path("quiet.safetensors").exists()
 
 
 def test_without_a_dump_commands_take_the_sample() -> None:

@@ -79,6 +79,8 @@ def test_a_saved_selection_is_shown_by_itself(open_page: Open, tmp_path: Path) -
     page = open_page(view_selection(tmp_path / "kept.safetensors").html())
     assert text(page, "#finding").startswith("evs: ")
     assert f"keeps {len(kept)} of" in text(page, "#kept")
+    assert "The features are not known." in "".join(page.locator("svg").all_text_contents())
+    assert text(page, "#clock").startswith("frame 3 of")  # the first after a cut
     show(page, 1)
     hover(page, tokens.grid.node(1, 0, 0))
     said = text(page, "#tip")

@@ -56,6 +56,7 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
     pool = ArrayPool()
     first = next((s.analysis for s in settings if s.analysis is not None), None)
     pictures, graph = frame_pictures(tokens), build_graph(tokens) if first is None else first.graph
+    shots = first_frames_of_shots(tokens)
     events = [s.analysis.event_threshold for s in settings if s.analysis is not None]
     reference = None
     if first is not None:
@@ -67,8 +68,8 @@ def view_data(tokens: VideoTokens, settings: Sequence[Shown], title: str) -> dic
         "grid": list(tokens.grid.shape),
         "rows": None if tokens.grid.kind is None else pool.add(tokens.grid.rows),
         "times": frame_times(tokens),
-        "shots": first_frames_of_shots(tokens),
-        "first_frame": _telling_frame(graph, first),
+        "shots": shots,
+        "first_frame": _telling_frame(graph, first, shots),
         "pictures": None if pictures is None else [base64.b64encode(p).decode() for p in pictures],
         "similarity": pool.add(_known(graph).reshape(-1)),
         "families": list(graph.families),
@@ -96,12 +97,14 @@ def _known(graph: TokenGraph) -> Array:
     return np.asarray(graph.similarity) if np.any(graph.norms) else np.full_like(graph.similarity, np.nan)
 
 
-def _telling_frame(graph: TokenGraph, found: Analysis | None) -> int:
+def _telling_frame(graph: TokenGraph, found: Analysis | None, shots: Sequence[int] | None) -> int:
     """The frame with the most events, or, if no method finds events, the one that differs most from the frame
-    before."""
+    before; the first one after a cut if features are unknown."""
     T, H, W = graph.grid.shape
     if found is not None and found.events.any():
         return int(found.events.reshape(T, -1).sum(axis=1).argmax())
+    if not np.any(graph.norms):
+        return next((frame for frame in shots or () if frame > 0), 0)
     if T == 1:
         return 0
     similarity = np.nan_to_num(np.asarray(graph.similarity).reshape(3, T, H * W)[2, :-1], nan=1.0)

@@ -163,7 +163,10 @@ function drawPerFrame(svg, width, height) {
 const BINS = 60;
 
 function drawSimilarity(svg, width, height) {
-  if (similarity.every(Number.isNaN)) return "No similarities: the features are not known";
+  if (similarity.every(Number.isNaN)) {
+    svg.append(label(0, 14, "The features are not known."));
+    return "No similarities: the features are not known";
+  }
   const box = { ...plotBox(width, height), left: 10 };
   let low = 1;
   for (const w of similarity) if (w < low) low = w;
