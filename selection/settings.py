@@ -96,13 +96,22 @@ def settings_of(selectors: Iterable[str], axes: Mapping[str, Iterable[Any]]) -> 
     >>> [s.parameters for s in settings_of(["uniform", "st-simdiff"], {"tau_sim": (0.8, 0.9)})]
     [{}, {'tau_sim': 0.8}, {'tau_sim': 0.9}]
     """
-    values = {name: tuple(dict.fromkeys(axis)) for name, axis in axes.items()}
+    values = {name: _distinct(axis) for name, axis in axes.items()}
     made = []
     for name in dict.fromkeys(selectors):
         known = parameters_of(name)
         mine = {parameter: axis for parameter, axis in values.items() if parameter in known}
         made += [Setting(name, dict(zip(mine, chosen, strict=True))) for chosen in product(*mine.values())]
     return made
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Without repeats, in order; values may be lists."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def backend_settings(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stgraph.bench.probe.exam import Exam
-from stgraph.bench.probe.plan import PROMPT_SIGNALS, ProbeSetting
+from stgraph.bench.probe.plan import PROMPT_SIGNALS, VISION_SIGNALS, ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES
 from stgraph.selection.budget import Budget
 from stgraph.selection.keeping import Keeping, Kept
@@ -60,7 +60,7 @@ class Chooser:
 
     def choose(self, setting: ProbeSetting, ratio: float) -> Chosen:
         """The tokens ``setting`` keeps of each video. Random selectors draw anew for each video."""
-        names = PROMPT_SIGNALS & setting.build(Budget(retain_ratio=ratio)).requires
+        names = (PROMPT_SIGNALS | VISION_SIGNALS) & setting.build(Budget(retain_ratio=ratio)).requires
         given = setting.features, names
         if given not in self._videos:
             self._videos[given] = [Keeping(x) for x in self._exam.tokens(*given)]

@@ -1,8 +1,8 @@
 """Layers at which methods that cut inside a language model cut in the probe's, which has three decoder layers.
 
-The authors' layer l of 32 becomes layer ⌊3 l / 32⌋, at least 1 for a cut before a layer. Of coinciding cuts the last
-counts; coinciding deletions add up. Layer 2 of FastV and DART exists and is kept. These choices were not made by
-results.
+The authors' layer l of L (32, or 28) becomes layer ⌊3 l / L⌋, at least 1 for a cut before a layer. Of coinciding cuts
+the last counts; coinciding deletions add up. Layer 2 of FastV and DART exists and is kept. These choices were not made
+by results.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from stgraph.errors import MissingSignalError
 from stgraph.selection.base import Selector
 from stgraph.selection.rivals.fitprune import TABLE as DELETIONS
+from stgraph.selection.rivals.flashvid_attention import FlashVidAttention
+from stgraph.selection.rivals.holitom_attention import HoliTomAttention
 from stgraph.selection.rivals.prunevid_attention import PruneVidAttention
 from stgraph.selection.rivals.pyramiddrop import PyramidDrop
 from stgraph.selection.rivals.sparsevlm import TABLES, SparseVlm
@@ -23,8 +25,8 @@ KEYS_LAYER = 1
 """Whose keys the signal ``llm_keys`` holds; ``llm_hidden`` is what enters the next one."""
 
 
-def _there(layer: int) -> int:
-    return layer * N_LAYERS // _AUTHORS
+def _there(layer: int, of: int = _AUTHORS) -> int:
+    return layer * N_LAYERS // of
 
 
 TEXT_LAYER = _there(PruneVidAttention.layer)
@@ -49,6 +51,10 @@ def _defaults() -> dict[str, Mapping[str, Any]]:
         "pyramiddrop": {"layers": tuple(left), "ratios": tuple(left.values()), "n_layers": N_LAYERS},
         "sparsevlm": {"layers": tuple(stay), "table": tuple(stay.values()), "n_layers": N_LAYERS},
         "fitprune": {"deletions": _deletions(), "n_layers": N_LAYERS},
+        **{
+            made.name: {"layer": max(1, _there(made.layer, made.n_layers)), "n_layers": N_LAYERS}
+            for made in (HoliTomAttention, FlashVidAttention)
+        },
     }
 
 

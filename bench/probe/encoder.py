@@ -35,6 +35,11 @@ class Encoder(nn.Module):
         features = x.permute(0, 2, 3, 1).reshape(n_videos, n_frames * GRID * GRID, WIDTH)
         return F.layer_norm(features, (WIDTH,))
 
+    def states(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the training heads read: the features."""
+        result: torch.Tensor = self(frames)
+        return result
+
 
 class PatchHeads(nn.Module):
     """Heads used only to train the encoder: shape, colour and background of every patch."""

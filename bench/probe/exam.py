@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from stgraph.aliases import Array
 from stgraph.bench.probe.depth import N_LAYERS
-from stgraph.bench.probe.encoder import Encoder
 from stgraph.bench.probe.model import N_TOKENS, PROBED_LAYER, ProbeModel
-from stgraph.bench.probe.plan import FEATURES
+from stgraph.bench.probe.plan import FEATURES, PROMPT_SIGNALS
 from stgraph.bench.probe.questions import ORDER, answer_ids, ask, encoded
 from stgraph.bench.probe.scene import FRAMES, GRID, make_scene
 from stgraph.bench.probe.signals import prompt_signals
 from stgraph.bench.probe.splits import seed_of
+from stgraph.bench.probe.vit import VisionTransformer
 from stgraph.errors import InputError
 from stgraph.selection.result import Selection
 from stgraph.tokens import VideoTokens
@@ -34,12 +34,14 @@ class Clips:
     questions : [V, Q, 4] int64
     answers : [V, Q] int64
     families : the Q families' names
+    signals : [V, T, ...] float32 each, of an encoder with attention
     """
 
     features: torch.Tensor
     questions: torch.Tensor
     answers: torch.Tensor
     families: tuple[str, ...]
+    signals: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def n_videos(self) -> int:
@@ -47,15 +49,23 @@ class Clips:
         return len(self.answers)
 
 
-def make_clips(encoder: Encoder, split: str, n_videos: int, families: Collection[str]) -> Clips:
-    """The first ``n_videos`` of a split, with the questions of the given families."""
+def make_clips(
+    encoder: torch.nn.Module, split: str, n_videos: int, families: Collection[str], *, signals: bool = False
+) -> Clips:
+    """The first ``n_videos`` of a split, with the questions of the given families and, if asked for, the encoder's
+    signals, where it has attention."""
     asked = [i for i, family in enumerate(ORDER) if family in families]
     features, questions, answers = [], [], []
+    seen: dict[str, list[torch.Tensor]] = {}
     for start in range(0, n_videos, 16):
         seeds = [seed_of(split, i) for i in range(start, min(start + 16, n_videos))]
         scenes = [make_scene(seed) for seed in seeds]
         with torch.inference_mode():
-            features.append(encoder(torch.from_numpy(np.stack([scene.frames for scene in scenes]))))
+            frames = torch.from_numpy(np.stack([scene.frames for scene in scenes]))
+            features.append(encoder(frames))
+            if signals and isinstance(encoder, VisionTransformer):
+                for name, values in encoder.signals(frames).items():
+                    seen.setdefault(name, []).append(values)
         for scene, seed in zip(scenes, seeds, strict=True):
             words, right = encoded(ask(scene, seed))
             questions.append(words[asked])
@@ -65,6 +75,7 @@ def make_clips(encoder: Encoder, split: str, n_videos: int, families: Collection
         torch.from_numpy(np.stack(questions)),
         torch.from_numpy(np.stack(answers)),
         tuple(ORDER[i] for i in asked),
+        {name: torch.cat(parts) for name, parts in seen.items()},
     )
 
 
@@ -99,7 +110,7 @@ class Exam:
         Parameters
         ----------
         features : one of :data:`FEATURES`
-        names : further signals, of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`
+        names : further signals, of :data:`stgraph.bench.probe.plan.PROMPT_SIGNALS`, and of the clips' own
 
         Raises
         ------
@@ -119,7 +130,8 @@ class Exam:
                     "llm_attn_last": self._attention[i],
                     "llm_attn_layers": np.arange(N_LAYERS, dtype=np.int32),
                     "seq_index": np.arange(N_TOKENS),
-                    **self._prompt(i, names),
+                    **self._prompt(i, PROMPT_SIGNALS.intersection(names)),
+                    **{name: values[i].numpy() for name, values in self.clips.signals.items() if name in names},
                 },
             )
             for i, x in enumerate(rows)

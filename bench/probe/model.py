@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from stgraph.bench.probe.encoder import WIDTH, Encoder
 from stgraph.bench.probe.scene import FRAMES, GRID
+from stgraph.bench.probe.vit import VisionTransformer
 from stgraph.bench.probe.words import QUESTION_LENGTH, WORDS
 
 N_TOKENS = FRAMES * GRID * GRID
@@ -32,6 +33,7 @@ TEXT_CONFIG: dict[str, Any] = {
     "tie_word_embeddings": False,
     "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [6, 5, 5]},
 }
+ENCODERS: dict[str, type[Encoder] | type[VisionTransformer]] = {"convolutions": Encoder, "vit": VisionTransformer}
 _HEADS = TEXT_CONFIG["num_attention_heads"]
 _HEAD_WIDTH = WIDTH // _HEADS
 
@@ -129,11 +131,12 @@ class Decoder(nn.Module):
 
 
 class ProbeModel(nn.Module):
-    """Encoder, projector and decoder."""
+    """Encoder, of one of the kinds of :data:`ENCODERS`, projector and decoder."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: str = "convolutions") -> None:
         super().__init__()
-        self.visual = Encoder()
+        self.kind = encoder
+        self.visual = ENCODERS[encoder]()
         self.projector = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
         self.frame, self.row, self.column = (
             nn.Embedding(FRAMES, WIDTH),

@@ -10,14 +10,16 @@ from typing import Any
 from stgraph.bench.probe.depth import DEFAULTS, check_depth
 from stgraph.bench.probe.questions import ORDER
 from stgraph.bench.probe.splits import N_VIDEOS, seed_of
-from stgraph.bench.probe.weights import asked_families, model_names
+from stgraph.bench.probe.weights import asked_families, encoder_of, every_model, model_names
 from stgraph.community.base import usable_backend
 from stgraph.errors import InputError, MissingSignalError
 from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.budget import Budget
 from stgraph.selection.settings import Setting, check_axis, check_parameters, settings_of
+from stgraph.vlm.encoder_signals import ENCODER_SIGNALS
+from stgraph.vlm.pooling_head import POOL_SIGNALS
 
-# Signals of the probe's model: made on request, and always made.
+# Signals of the probe's models: made on request, and always made; and those of an encoder with attention.
 PROMPT_SIGNALS = frozenset(
     {
         *("llm_attn_text", "llm_attn_text_even", "llm_attn_text_sum", "llm_attn_visual_mean", "llm_attn_textmax"),
@@ -25,6 +27,7 @@ PROMPT_SIGNALS = frozenset(
     }
 )
 SIGNALS = frozenset({"importance", "llm_attn_last", "llm_attn_layers", "seq_index", *PROMPT_SIGNALS})
+VISION_SIGNALS = frozenset({*ENCODER_SIGNALS, *POOL_SIGNALS})
 # Features the graph is built on: the language model's input; the same without the video's mean, which all its tokens
 # share; the vision encoder's output.
 FEATURES = ("projector", "projector-centred", "encoder")
@@ -37,26 +40,28 @@ class ProbeSetting(Setting):
 
     features: str = "projector"
 
-    def check(self, ratio: float) -> None:
-        """Raise unless the probe can run this.
+    def check(self, ratio: float, model: str | None = None) -> None:
+        """Raise unless the probe can run this with a model; without one, the default one.
 
         Raises
         ------
         UnknownNameError, InputError, BackendUnavailableError
             a name or parameter is wrong, or the backend cannot run here
         MissingSignalError
-            it needs signals that the probe's model does not provide
+            it needs signals that the model does not provide
         """
         if self.features not in FEATURES:
             raise InputError(f"features is {self.features!r}; it must be one of {', '.join(FEATURES)}")
         made = self.build(Budget(retain_ratio=ratio))
         if "backend" in self.parameters:
             usable_backend(self.parameters["backend"])
-        missing = sorted(made.requires - SIGNALS)
+        asked = model_names()[0] if model is None else model
+        missing = sorted(made.requires - signals_of(asked))
         if missing:
+            able = [name for name in every_model() if made.requires <= signals_of(name)]
             raise MissingSignalError(
-                f"{self.selector} needs the signal {missing[0]!r}, which the probe's model does not give; "
-                "it has attention of the language model and none of the vision encoder: leave this selector out"
+                f"{self.selector} needs the signal {missing[0]!r}, which the probe's model {asked} does not give: "
+                + (f"use --weights {able[0]}, which does" if able else "leave this selector out")
             )
         check_depth(made)
 
@@ -68,7 +73,7 @@ class ProbePlan:
     Attributes
     ----------
     settings, retain_ratios : axes
-    models : axis; names of :func:`stgraph.bench.probe.weights.model_names`
+    models : axis; names of :func:`stgraph.bench.probe.weights.every_model`
     videos : "test", or "dev", on which thresholds may be chosen
     n_questions : minimum number; whole videos are taken
 
@@ -88,9 +93,8 @@ class ProbePlan:
         object.__setattr__(self, "models", self.models or model_names()[:1])
         for axis in ("settings", "retain_ratios"):
             check_axis(axis, getattr(self, axis))
-        unknown = sorted(set(self.models) - set(model_names()))
-        if unknown:
-            raise InputError(f"model is {unknown[0]!r}; it must be one of {', '.join(model_names())}")
+        for model in self.models:
+            encoder_of(model)
         if not isinstance(self.n_questions, int) or self.n_questions < 1:
             raise InputError(f"n_questions is {self.n_questions!r}; it must be a positive integer")
         most = N_VIDEOS["dev"] * self.questions_a_video
@@ -99,8 +103,8 @@ class ProbePlan:
         seed_of(self.videos, 0)
         if self.videos == "train":
             raise InputError("videos is 'train'; measure on 'test', choose thresholds on 'dev'")
-        for setting, ratio in product(self.settings, self.retain_ratios):
-            setting.check(ratio)
+        for setting, ratio, model in product(self.settings, self.retain_ratios, self.models):
+            setting.check(ratio, model)
 
     @property
     def questions_a_video(self) -> int:
@@ -113,12 +117,24 @@ class ProbePlan:
         return -(-self.n_questions // self.questions_a_video)
 
 
-def probe_selectors() -> list[str]:
-    """The usable selectors whose signals the probe's model provides."""
-    found = []
+def signals_of(model: str) -> frozenset[str]:
+    """The signals that a model provides.
+
+    Raises
+    ------
+    InputError
+        no model has that name
+    """
+    return SIGNALS | VISION_SIGNALS if encoder_of(model) == "vit" else SIGNALS
+
+
+def probe_selectors(models: Iterable[str] = ()) -> list[str]:
+    """The usable selectors whose signals all of the models provide; without models, the default one."""
+    asked, found = tuple(models) or model_names()[:1], []
     for name in SELECTORS.usable():
         try:
-            ProbeSetting(name, DEFAULTS.get(name, {})).check(0.5)
+            for model in asked:
+                ProbeSetting(name, DEFAULTS.get(name, {})).check(0.5, model)
         except MissingSignalError:
             continue
         found.append(name)

@@ -42,7 +42,7 @@ class Stage:
 
 # "dropped": tokens are dropped in most steps, those without an object more readily, so that a pruned prompt is nothing
 # new to the model. "whole": no token of any video is ever dropped; the videos grow longer instead, which makes training
-# affordable on a CPU.
+# affordable on a CPU. "vit": the later stage of "dropped", shorter, from a model that was trained by it.
 RECIPES: dict[str, tuple[Stage, ...]] = {
     "dropped": (
         Stage(1000, FRAMES, 2400, (40, 120), enriched=0.8),
@@ -53,7 +53,32 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage(1000, 8, 4096),
         Stage(2500, FRAMES, 4096),
     ),
+    "vit": (Stage(300, FRAMES, 3600, (48, 400), whole=0.3, enriched=0.4),),
 }
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a recipe's models are made of.
+
+    Attributes
+    ----------
+    encoder : one of :data:`stgraph.bench.probe.model.ENCODERS`
+    begins : model whose encoder (the transformer's stem), projector and decoder training begins with; None draws all
+    peak : highest learning rate
+    """
+
+    encoder: str = "convolutions"
+    begins: str | None = None
+    peak: float = 2e-3
+
+
+_BASES = {"vit": Base("vit", "dropped-1", 1e-3)}
+
+
+def base_of(recipe: str) -> Base:
+    """The base of a recipe's models."""
+    return _BASES.get(recipe, Base())
 
 
 def stage_of(recipe: str, step: int) -> tuple[Stage, int]:

@@ -13,7 +13,7 @@ from stgraph.bench.probe.exam import Exam, make_clips
 from stgraph.bench.probe.plan import REFERENCES, ProbePlan, ProbeSetting
 from stgraph.bench.probe.rows import COMMUNITIES, PARAMETERS, ProbeRows, accuracy_columns
 from stgraph.bench.probe.splits import DIGEST
-from stgraph.bench.probe.weights import asked_families, load_model, weights_digest
+from stgraph.bench.probe.weights import asked_families, encoder_of, load_model, weights_digest
 from stgraph.bench.sweep_plan import tau_diff_text
 from stgraph.bench.tables.table import Row
 from stgraph.selection.base import parameters_of
@@ -40,13 +40,15 @@ def run(plan: ProbePlan, store: ProbeRows | None = None, progress: Progress | No
     keys = {model: [store.table.key_of(_key(plan, model, *point)) for point in points] for model in plan.models}
     total, done = len(points) * len(plan.models), 0
     tell("loading the probe", 0.0)
-    clips = None
+    clips, encoder = None, None
     try:
         for model in plan.models:
             missing = [point for point, key in zip(points, keys[model], strict=True) if not store.get([key])]
             if missing:
                 loaded = load_model(model)
-                clips = clips or make_clips(loaded.visual, plan.videos, plan.n_videos, asked_families())
+                if clips is None or encoder != encoder_of(model):  # models of one kind share an encoder
+                    encoder = encoder_of(model)
+                    clips = make_clips(loaded.visual, plan.videos, plan.n_videos, asked_families(), signals=True)
                 chooser = Chooser(exam := Exam(loaded, clips))
                 for i, (setting, ratio) in enumerate(missing):
                     tell(f"{model}: {setting.selector}, r = {ratio:g}", (done + i) / total)

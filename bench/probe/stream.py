@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import nn
 
-from stgraph.bench.probe.encoder import WIDTH, Encoder
+from stgraph.bench.probe.encoder import WIDTH
 from stgraph.bench.probe.questions import TRAINING_ORDER, ask, encoded
 from stgraph.bench.probe.scene import GRID, make_scene
 from stgraph.bench.probe.splits import seed_of
@@ -44,7 +45,7 @@ class Stream:
     size, fresh : videos held, and new videos per step
     """
 
-    encoder: Encoder
+    encoder: nn.Module
     n_frames: int
     first: int
     size: int

@@ -1,6 +1,7 @@
 """Train the probe's models: ``python -m stgraph.bench.probe.train --out DIR``.
 
 First the encoder, by the labels of its patches; then, with the encoder frozen, one projector and decoder for each seed.
+``--recipe vit --seed 4`` trains the model whose encoder has attention.
 An interrupted run resumes with the same command. On a CPU matrix products are computed in bfloat16 where that is
 faster; weights and their updates are float32 everywhere.
 """
@@ -20,42 +21,55 @@ from torch import nn
 from torch.nn import functional as F
 
 from stgraph.bench.probe.checkpoint import load_checkpoint, save_checkpoint
-from stgraph.bench.probe.encoder import Encoder, PatchHeads
+from stgraph.bench.probe.encoder import PatchHeads
 from stgraph.bench.probe.exam import Exam, make_clips
-from stgraph.bench.probe.model import ProbeModel
+from stgraph.bench.probe.model import ENCODERS, ProbeModel
 from stgraph.bench.probe.questions import TRAINING_ORDER
-from stgraph.bench.probe.recipes import RECIPES, learning_rate, n_steps, stage_of
+from stgraph.bench.probe.recipes import RECIPES, base_of, learning_rate, n_steps, stage_of
 from stgraph.bench.probe.scene import make_scene
 from stgraph.bench.probe.splits import N_VIDEOS, seed_of
 from stgraph.bench.probe.stream import Batch, Stream
-from stgraph.bench.probe.weights import save_model
+from stgraph.bench.probe.vit import FrameHeads
+from stgraph.bench.probe.weights import FOLDER, load_model, save_model
 from stgraph.bench.probe.words import FAMILIES
 from stgraph.files import atomic_path
 
 Log = Callable[[dict[str, Any]], None]
-ENCODER_STEPS, ENCODER_VIDEOS = 3000, 8
+# Of each kind of encoder: steps, videos per step, highest learning rate.
+ENCODER_RUNS = {"convolutions": (3000, 8, 3e-3), "vit": (1200, 4, 1e-3)}
+_HEADS: dict[str, type[PatchHeads] | type[FrameHeads]] = {"convolutions": PatchHeads, "vit": FrameHeads}
 _SAVE_EVERY, _LOG_EVERY = 200, 100
 _RING = 1536  # videos held in memory
 _VIDEOS_OF_A_SEED = 50_000  # more than a run takes; the runs' videos do not meet
 
 
-def train_encoder(out: Path, device: torch.device, log: Log, steps: int = ENCODER_STEPS) -> Encoder:
-    """The encoder, trained on shape, colour and background of every patch, then frozen."""
+def train_encoder(
+    out: Path, device: torch.device, log: Log, steps: int | None = None, recipe: str = "dropped"
+) -> nn.Module:
+    """The encoder, trained on shape, colour and background of every patch, then frozen; a transformer also on what each
+    frame shows."""
     torch.manual_seed(0)
-    both = nn.ModuleDict({"encoder": Encoder(), "heads": PatchHeads()}).to(device)
-    optimiser = torch.optim.AdamW(both.parameters(), 3e-3, weight_decay=1e-4)
-    run, path = {"part": "encoder", "steps": steps}, out / "encoder.checkpoint"
+    base = base_of(recipe)
+    kind = base.encoder
+    both: Any = nn.ModuleDict({"encoder": ENCODERS[kind](), "heads": _HEADS[kind]()})
+    if base.begins is not None:
+        both["encoder"].stem.load_state_dict(load_model(base.begins, FOLDER).visual.state_dict())
+    both.to(device)
+    usual, n_videos, peak = ENCODER_RUNS[kind]
+    steps = usual if steps is None else steps
+    optimiser = torch.optim.AdamW(both.parameters(), peak, weight_decay=1e-4)
+    run, path = {"part": "encoder", "kind": kind, "steps": steps}, out / "encoder.checkpoint"
     start, begun = load_checkpoint(path, both, optimiser, run), perf_counter()
     for step in range(start, steps):
-        last = N_VIDEOS["train"] - 1 - step * ENCODER_VIDEOS  # from the far end: the decoders see other videos
-        scenes = [make_scene(seed_of("train", last - i)) for i in range(ENCODER_VIDEOS)]
+        last = N_VIDEOS["train"] - 1 - step * n_videos  # from the far end: the decoders see other videos
+        scenes = [make_scene(seed_of("train", last - i)) for i in range(n_videos)]
         frames = torch.from_numpy(np.stack([scene.frames for scene in scenes])).to(device)
         labels = np.stack([[getattr(s, name).ravel() for s in scenes] for name in ("shapes", "colours", "grounds")])
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step / steps, 3e-3, step)
+            group["lr"] = learning_rate(step / steps, peak, step)
         with _autocast(device):
-            features = both["encoder"](frames)
-        loss, right = both["heads"].loss(features.float(), torch.from_numpy(labels).to(device))
+            states = both["encoder"].states(frames)
+        loss, right = both["heads"].loss(states.float(), torch.from_numpy(labels).to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -64,17 +78,20 @@ def train_encoder(out: Path, device: torch.device, log: Log, steps: int = ENCODE
             log({"part": "encoder", "step": step + 1, "seconds": perf_counter() - begun, **_rounded(figures)})
         if (step + 1) % _SAVE_EVERY == 0 or step + 1 == steps:
             save_checkpoint(path, both, optimiser, step + 1, run)
-    encoder: Encoder = both["encoder"].eval().requires_grad_(False)
+    encoder: nn.Module = both["encoder"].eval().requires_grad_(False)
     return encoder
 
 
-def train_model(
-    encoder: Encoder, out: Path, recipe: str, seed: int, device: torch.device, log: Log, peak: float = 2e-3
-) -> ProbeModel:
-    """A projector and decoder on top of the frozen encoder."""
+def train_model(encoder: nn.Module, out: Path, recipe: str, seed: int, device: torch.device, log: Log) -> ProbeModel:
+    """A projector and decoder on top of the frozen encoder, which is of the recipe's kind."""
     torch.manual_seed(seed)
-    model = ProbeModel()
+    base = base_of(recipe)
+    model, peak = ProbeModel(base.encoder), base.peak
     model.visual.load_state_dict(encoder.state_dict())
+    if base.begins is not None:
+        trained_before = load_model(base.begins, FOLDER)
+        for part in ("projector", "frame", "row", "column", "model", "lm_head"):
+            getattr(model, part).load_state_dict(getattr(trained_before, part).state_dict())
     model.to(device).visual.requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
@@ -161,7 +178,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m stgraph.bench.probe.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and weights")
-    parser.add_argument("--recipe", choices=list(RECIPES), help="train one model of this recipe; without it, all three")
+    parser.add_argument("--recipe", choices=list(RECIPES), help="train one model of it; without it, the study's three")
     parser.add_argument("--seed", type=int, help="with --recipe: the seed")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a CPU")
@@ -171,9 +188,10 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(asked.threads)
     device = torch.device(asked.device)
-    encoder = train_encoder(asked.out, device, _log_to(asked.out / "encoder.log.jsonl"))
-    models = [("dropped", 1), ("dropped", 2), ("whole", 3)]
-    for recipe, seed in models if asked.recipe is None else [(asked.recipe, asked.seed)]:
+    models = [("dropped", 1), ("dropped", 2), ("whole", 3)] if asked.recipe is None else [(asked.recipe, asked.seed)]
+    log = _log_to(asked.out / "encoder.log.jsonl")
+    encoder = train_encoder(asked.out, device, log, recipe=models[0][0])
+    for recipe, seed in models:
         model = train_model(encoder, asked.out, recipe, seed, device, _log_to(asked.out / f"{recipe}-{seed}.log.jsonl"))
         model.half().float()  # as they are shipped
         entry = {"recipe": recipe, "seed": seed, "steps": n_steps(recipe), "dev": dev_accuracy(model)}

@@ -8,19 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options, results
-from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+from stgraph.cli.method_options import COMMUNITIES, OPTIONS, REDUCTION, takes_method
 
 EXAMPLES = """
 stgraph compare clip.safetensors --html report.html
 stgraph compare clip.safetensors -b lattice-components -b igraph-leiden --split tree --split raster
 stgraph compare clip.safetensors -s all -r 0.1 -o rows.csv
+stgraph compare clip.safetensors -s sttm -s visionzip -p attention=received
 """
 
 
 @takes_method(
     *COMMUNITIES,
     *REDUCTION,
-    *("measured", "newlines"),
+    *("measured", "newlines", "param"),
     repeatable={
         "backend": "one per objective; all: every one that runs here",
         "retain_ratio": "0.1 0.3 0.5",
@@ -65,7 +66,8 @@ def command(
 ) -> None:
     """Run every community backend on the same tokens and show what each choice lets a VLM see.
 
-    With --selector, run the selectors instead: all whose signals the dump carries, or those named.
+    With --selector, run the selectors instead: all whose signals the dump carries, or those named. Method options go to
+    the selectors that accept them.
     """
     from stgraph.errors import InputError
 
@@ -80,7 +82,7 @@ def command(
         raise InputError("--query belongs to one dump; compare one at a time")
     if llm is not None and selectors is None:
         raise InputError("--llm belongs to --selector; backends keep the same number of tokens, and cost the same")
-    ratios = method.pop("retain_ratio", (0.1, 0.3, 0.5))
+    ratios = _axis(method, "retain_ratio", (0.1, 0.3, 0.5))
     run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method, llm)
     video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
     inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
@@ -132,8 +134,9 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
 
     from stgraph.bench.compare_selectors import compare_selectors
     from stgraph.errors import InputError
+    from stgraph.selection.base import SELECTORS
     from stgraph.selection.prefill_flops import DEFAULT_LLM, shape_named
-    from stgraph.selection.settings import check_settings, selector_settings
+    from stgraph.selection.settings import check_parameters, check_settings, selector_settings
     from stgraph.viz.terminal.selector_comparison import selector_tables
 
     backends, splits, seeds = _axes(method)
@@ -141,6 +144,7 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
         raise InputError("--selector takes one --split")
     chosen = [name.strip() for text in names for name in text.split(",")]
     named = () if "all" in chosen else tuple(chosen)
+    check_parameters(named or SELECTORS.usable(), (name for name in method if name not in OPTIONS))
     if llm is not None:
         method.setdefault("n_layers", shape_named(llm).n_layers)
     budget: dict[str, Any] = {name: method.pop(name) for name in ("measured", "newlines") if name in method}
@@ -155,7 +159,13 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
 
 def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Backends, splitters and seeds, removed from the other parameters."""
-    return method.pop("backend", ()), method.pop("split", ("tree",)), method.pop("seed", (0, 1, 2))
+    return _axis(method, "backend", ()), _axis(method, "split", ("tree",)), _axis(method, "seed", (0, 1, 2))
+
+
+def _axis(method: dict[str, Any], name: str, usual: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values of one axis, removed from the other parameters; --param gives one or a list."""
+    given = method.pop(name, usual)
+    return tuple(given) if isinstance(given, (tuple, list)) else (given,)
 
 
 def _tables(tables: Any, found: Any, *, meanings: bool, of_selectors: bool) -> Any:

@@ -14,7 +14,7 @@ EXAMPLES = """
 stgraph probe -o rows.csv
 stgraph probe -s st-simdiff -b igraph-leiden -b lattice-components --split tree --split raster
 stgraph probe --preset table-3
-stgraph probe -s all -o all-selectors.csv
+stgraph probe -s all --weights vit-4 -o all-selectors.csv
 """
 
 
@@ -50,7 +50,12 @@ def command(
         ),
     ] = None,
     weights: Annotated[
-        list[str] | None, typer.Option("--weights", help="Model; repeatable, or all.  [default: the first]")
+        list[str] | None,
+        typer.Option(
+            "--weights",
+            help="Model; repeatable: dropped-1, dropped-2, whole-3 (all: these three, the study's); vit-4, whose "
+            "vision encoder has attention.  [default: dropped-1]",
+        ),
     ] = None,
     videos: Annotated[
         str | None, typer.Option("--videos", help="test, or dev for choosing thresholds.  [default: test]")
@@ -149,7 +154,7 @@ def _plan(preset: Any, common: dict[str, Any], features: list[str] | None, metho
         return ProbePlan(settings=preset.settings, retain_ratios=ratios or preset.retain_ratios, **common)
     selectors = method.pop("selector", None)
     if selectors is not None and "all" in selectors:
-        selectors = tuple(probe_selectors())
+        selectors = tuple(probe_selectors(common.get("models", ())))
     axes = {name: value if isinstance(value, tuple) else (value,) for name, value in method.items()}
     if selectors is None:
         axes.setdefault("backend", DEFAULT_BACKENDS)

@@ -199,7 +199,7 @@ def test_bad_plans_are_refused(given: dict[str, Any], error: type[Exception], me
     [
         (ProbeSetting("nothing"), UnknownNameError, "nothing"),
         (ProbeSetting("uniform", {"tau_sim": 0.5}), InputError, "has no parameter 'tau_sim'"),
-        (ProbeSetting("visionzip"), MissingSignalError, "needs the signal 'enc_.*leave this selector out"),
+        (ProbeSetting("visionzip"), MissingSignalError, "needs the signal 'enc_.*use --weights vit-4"),
         (ProbeSetting("st-simdiff", {"tau_sim": 2.0}), InputError, "tau_sim is 2"),
         (ProbeSetting("st-simdiff", features="pixels"), InputError, "features is 'pixels'"),
         (ProbeSetting("st-simdiff", {"backend": "cugraph-leiden"}), BackendUnavailableError, "cannot run here"),
@@ -219,3 +219,5 @@ def test_settings_are_a_product_without_repeats() -> None:
     both = probe_settings(["random", "st-simdiff"], {}, ("projector", "encoder"))
     assert [(s.selector, s.features) for s in both][1:] == [("st-simdiff", "projector"), ("st-simdiff", "encoder")]
     assert len(both) == 3
+    (lists,) = probe_settings(["pyramiddrop"], {"layers": ([1, 2], [1, 2])})
+    assert lists.parameters["layers"] == [1, 2]

@@ -25,6 +25,7 @@ from stgraph.bench.probe.model import (  # noqa: E402
 from stgraph.bench.probe.plan import (  # noqa: E402
     PROMPT_SIGNALS,
     SIGNALS,
+    VISION_SIGNALS,
     ProbePlan,
     ProbeSetting,
     probe_selectors,
@@ -89,14 +90,16 @@ def test_the_models_depth_is_the_one_that_layers_are_scaled_to() -> None:
     assert DEFAULTS["sparsevlm"] == {"layers": (0, 1), "table": (200, 110), "n_layers": 3}
     assert DEFAULTS["fitprune"] == {"deletions": {0: 333, 1: 116}, "n_layers": 3}
     assert DEFAULTS["prunevid-attention"] == {"layer": 0, "n_layers": 3}
+    assert DEFAULTS["holitom-attention"] == {"layer": 1, "n_layers": 3}
+    assert DEFAULTS["flashvid-attention"] == {"layer": 2, "n_layers": 3}
 
 
 def test_every_selector_without_encoder_signals_is_served(exam: Exam) -> None:
-    """What is left out needs a signal of a vision encoder, and nothing else."""
+    """What is left out needs signals of a vision encoder with attention, and nothing else."""
     served = probe_selectors()
     for name in set(SELECTORS.usable()) - set(served):
         missing = stgraph.selector(name, n_keep=1).requires - SIGNALS
-        assert missing and all(signal.startswith(("enc_", "pool_", "prumerge_")) for signal in missing), name
+        assert missing and missing <= VISION_SIGNALS, name
     chooser = Chooser(exam)
     names = ["prunevid-attention", "fitprune", "cdpruner", "dart-embedding", "dart", "sparsevlm", "pyramiddrop"]
     assert set(names) <= set(served)

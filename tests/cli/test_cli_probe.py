@@ -72,7 +72,7 @@ def test_presets_are_the_papers_tables_and_figures() -> None:
         (["--study", "DIR", "-r", "0.3"], "--study has its own retain ratio"),
         (["--study", "DIR", "-o", "rows.csv"], "--study has its own output"),
         (["-p", "nothing=3"], "has a parameter 'nothing'"),
-        (["-s", "visionzip"], "which the probe's model does not give"),
+        (["-s", "visionzip"], "which the probe's model dropped-1 does not give: use --weights vit-4"),
         (["--weights", "gpt"], "model is 'gpt'"),
         (["--features", "raw"], "features is 'raw'"),
         (["--restart"], "--restart replaces the output file"),

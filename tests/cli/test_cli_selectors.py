@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from clips import clip, saved
 from command_line import flat, run, strict_json
+from refusals import Refused
 
 import stgraph
 from stgraph import container
@@ -104,6 +105,19 @@ def test_compare_takes_backends_and_thresholds(dump: str) -> None:
         ("st-simdiff", "igraph-leiden"),
         ("evs", None),
     ]
+
+
+def test_compare_takes_any_parameter(signalled: str, refused: Refused) -> None:
+    given = ("-s", "visionzip,uniform,pyramiddrop", "-r", "0.3", "--no-fidelity", "--format", "json")
+    plain = strict_json(run("compare", signalled, *given))["rows"]
+    asked = ("-p", "attention=received", "-p", "layers=1,2,3")
+    others = strict_json(run("compare", signalled, *given, *asked))["rows"]
+    assert "attention each patch receives" in others[0]["exactness"]
+    assert "attention each patch receives" not in plain[0]["exactness"]
+    assert others[1]["n_kept"] == plain[1]["n_kept"] and others[2]["mean_layer_tokens"] < plain[2]["mean_layer_tokens"]
+    says = "none of the selectors visionzip, uniform, pyramiddrop has a parameter 'nothing'"
+    assert says in refused("compare", signalled, *given, "-p", "nothing=3")
+    assert "has no parameter 'nothing'" in refused("compare", signalled, "-p", "nothing=3")
 
 
 def test_compare_measured_over_the_layers(signalled: str) -> None:
