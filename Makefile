@@ -73,6 +73,9 @@ study: $(VENV)/.installed-core ## what clusterings change (needs extras fast, hf
 	  --split tree --split raster --split redetect -o $(STUDY)/sample.csv
 	@$(BIN)/stgraph compare $(foreach backend,$(SAMPLE),-b $(backend)) -r 0.1 -r 0.3 -q -o bench/results/sample/backends.csv
 	@$(BIN)/stgraph compare -s all -q -o bench/results/sample/selectors.csv
+	@$(BIN)/stgraph compare -b leidenalg-leiden-surprise -b leidenalg-leiden-significance -b lattice-leiden -r 0.3 -q \
+	  -o bench/results/sample/density.csv
+	@$(BIN)/python -m stgraph.bench.reliability.stream_agreement > bench/results/sample/stream.jsonl
 	@$(BIN)/stgraph sweep --preset attention-only --preset spatial --preset temporal --preset spatial-temporal --preset full \
 	  --importance auto --tau-diff 0.2 -r 0.1 -r 0.3 -r 0.5 --fidelity -o $(STUDY)/sample-sweep.csv
 	@for ranking in difference-then-centrality coverage; do \

@@ -31,7 +31,7 @@ def agreement_rows(
                     "ratio": ratio,
                     "window": window,
                     "overlap": overlap,
-                    "jaccard": round(jaccard(whole.mask.reshape(-1), offline.reshape(-1)), 3),
+                    "jaccard": round(jaccard(whole.mask.reshape(-1), offline.reshape(-1)), 4),
                     "same_count": len(whole) == int(np.count_nonzero(offline)),
                 }
 

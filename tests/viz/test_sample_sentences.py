@@ -7,17 +7,25 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 from terminal_tables import render
 
 import stgraph
-from stgraph.aliases import Row
+from stgraph import VideoTokens
+from stgraph.aliases import Array, Row
 from stgraph.bench.compare import compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
+from stgraph.bench.real_features import frames_of
 from stgraph.bench.tables.reading import read_tables
 from stgraph.selection.settings import backend_settings, selector_settings
+from stgraph.speed_pages import CPU
+from stgraph.video.dump import Sampling, video_tokens
+from stgraph.video.patches import PatchEncoder
 from stgraph.viz.columns import mean
+from stgraph.viz.pages.frames import first_frames_of_shots
 from stgraph.viz.terminal.comparison import backend_tables, sentences
+from stgraph.vlm.encoder_source import EncoderSource
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "bench" / "results" / "sample"
@@ -152,6 +160,95 @@ def test_selectors_on_the_sample() -> None:
     assert nearest("random-per-frame", 0.5) > nearest("random-per-frame")
     most = max(r["n_events_kept"] for r in rows)
     assert {r["selector"] for r in rows if r["n_events_kept"] == most} >= {"st-simdiff", "evs", "dets"}
+
+
+def test_density_objectives_on_the_sample() -> None:
+    text, rows = page("docs/backends.md"), tables("density")["rows"]
+    largest, fidelity = (
+        {
+            name: mean([r for r in rows if r["backend"] == name], column)
+            for name in dict.fromkeys(r["backend"] for r in rows)
+        }
+        for column in ("largest_uncapped", "fidelity_mean")
+    )
+    surprise, significance, cpm = largest
+    assert not any(r["n_oversized"] for r in rows)
+    assert (
+        f"(largest {largest[surprise]:.0f} and {largest[significance]:.0f} tokens, of CPM {largest[cpm]:.0f}), and at "
+        f"r = 0.3 the kept tokens stand for the rest as well (fidelity {fidelity[surprise]:.3f} and "
+        f"{fidelity[significance]:.3f}, CPM {fidelity[cpm]:.3f})."
+    ) in text
+    timed = read_tables(ROOT / "bench" / "results" / CPU / "bench.csv")["rows"]
+    seconds = {(r["case"], r["by"]): r["seconds"] for r in timed if r["stage"] == "communities"}
+    ratios = [s / seconds[case, cpm] for (case, by), s in seconds.items() if by in (surprise, significance)]
+    assert f"over {int(min(ratios)) // 10 * 10} times as long as that of `lattice-leiden`" in text
+
+
+def test_streams_of_the_sample() -> None:
+    rows = read_tables(ROWS / "stream.jsonl")["rows"]
+    assert all(row["same_count"] for row in rows)
+    lines = (ROOT / "docs/stream.md").read_text(encoding="utf-8").splitlines()
+    windows = list(dict.fromkeys(row["window"] for row in rows))
+    for window in windows:
+        cells = []
+        for ratio in (0.1, 0.3):
+            found = [f"{r['jaccard']:.2f}" for r in rows if (r["window"], r["ratio"]) == (window, ratio)]
+            cells.append(" / ".join(found).replace("1.00 / 1.00", "1"))
+        name = f"{window} and more" if window == windows[-1] else str(window)
+        assert f"| {name} | {' | '.join(cells)} |" in lines
+
+
+def similarities(tokens: VideoTokens) -> tuple[Array, Array]:
+    """Those in space, and of each token with that of the next frame [T - 1, n]."""
+    lattice = np.asarray(stgraph.build_graph(tokens).similarity).reshape(3, tokens.grid.T, -1)
+    space = lattice[:2][~np.isnan(lattice[:2])]
+    return space, lattice[2, :-1]
+
+
+def test_patches_beside_the_sample() -> None:
+    """The table of ``docs/dumps.md``, made anew from the sample's pictures."""
+    pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
+    sample = stgraph.sample()
+    patches = VideoTokens.from_array(PatchEncoder(grid=(16, 16)).encode(frames_of(sample))[0])
+    cuts = np.asarray(first_frames_of_shots(sample))
+    columns = []
+    for tokens in (sample, patches):
+        space, time = similarities(tokens)
+        there = np.isin(np.arange(1, 40), cuts)
+        columns.append(
+            (
+                f"{100 * np.mean(space > 0.8):.0f} %, {100 * np.mean(time > 0.8):.0f} %",
+                f"{np.median(time[there]):.2f}, {np.median(time[~there]):.2f}",
+                f"{100 * np.mean(time[there] < 0.2):.0f} %, {100 * np.mean(time[~there] < 0.2):.0f} %",
+            )
+        )
+    names = (
+        "spatial, temporal similarities above 0.8",
+        "median temporal similarity at cuts, elsewhere",
+        "temporal similarities below 0.2 at cuts, elsewhere",
+    )
+    lines = (ROOT / "docs/dumps.md").read_text(encoding="utf-8").splitlines()
+    for name, ours, theirs in zip(names, *columns, strict=True):
+        assert f"| {name} | {ours} | {theirs} |" in lines
+
+
+def test_a_clip_in_patches() -> None:
+    """What ``docs/dumps.md`` says of the clip in ``tests/data``."""
+    pytest.importorskip("av", reason="needs PyAV: pip install -e '.[video]'")
+    tokens, _ = video_tokens(
+        ROOT / "tests/data/bbb_6s.mp4", EncoderSource(PatchEncoder(grid=(16, 16))), Sampling(fps=8)
+    )
+    space, time = similarities(tokens)
+    frames = time.mean(axis=1)
+    cuts = np.asarray(first_frames_of_shots(tokens)) - 1
+    there, elsewhere = frames[cuts], np.delete(frames, cuts)
+    least, middle = np.floor(100 * elsewhere.min()) / 100, np.median(frames)
+    assert (
+        f"the mean temporal similarity of a frame is {there[0]:.2f} and {there[1]:.2f} at the cuts, at least "
+        f"{least:.2f} elsewhere, and {middle:.3f} in the median; `stgraph inspect clip.safetensors` shows "
+        f"{100 * np.mean(space > 0.8):.0f} % of spatial and {100 * np.mean(time > 0.8):.0f} % of temporal similarities "
+        "above 0.8."
+    ) in page("docs/dumps.md")
 
 
 def test_the_rows_are_those_of_this_version() -> None:
