@@ -186,8 +186,9 @@ def test_all_are_those_that_the_probes_model_can_serve(tmp_path: Path) -> None:
     assert {"random", "fastv", "divprune", "st-simdiff-attention", "sparsevlm", "cdpruner", "dart"} <= set(served)
     assert {"flashvid", "flashvid-attention", "visionzip"}.isdisjoint(served)
     for name in set(SELECTORS.names()) - set(served):
-        with pytest.raises(MissingSignalError, match="leave this selector out"):
+        with pytest.raises(MissingSignalError, match="use --weights vit-4, which does"):
             ProbeSetting(name).check(0.3)
+    assert probe_selectors(["vit-4"]) == SELECTORS.usable() and probe_selectors(["vit-4", "whole-3"]) == served
     stgraph(*SMALL, "-s", "pyramiddrop", "-r", "0.3", "-o", str(tmp_path / "rows.csv"))
     parameters = ProbeRows(tmp_path / "rows.csv").all()[-1]["parameters"]
     assert parameters == '{"layers": [1, 2], "n_layers": 3, "ratios": [0.25, 0.125]}'
