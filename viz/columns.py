@@ -13,6 +13,18 @@ _UNITS = {"s": "ms", "share": "%"}  # as shown, see Column.factor
 _SAID = {"s": "seconds", "bytes": "bytes"}
 _ARROWS = {"higher": "↑", "lower": "↓"}
 ARROWS = "↑: higher is better, ↓: lower is."
+# Families of the probe's questions, whose accuracies are columns.
+QUESTIONS = {
+    "bg": "background",
+    "obj": "still object",
+    "mov": "moving object",
+    "evt": "object seen for 1 or 2 frames",
+    "flip": "brief change of colour",
+    "when": "when it appears",
+    "order": "which comes first",
+    "direction": "way of the moving object",
+    "count": "how often it appears",
+}
 _LINE = 6  # letters in a head's last line, followed by an arrow
 
 

@@ -41,7 +41,7 @@ def test_accuracy_against_the_ratio() -> None:
     assert band[:, 1].min() == pytest.approx(50.5)
     assert band[:, 1].max() == pytest.approx(65.5)
     np.testing.assert_allclose(right.lines[0].get_ydata(), [42.5, 52.5])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy", "bg"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy", "bg: background"]
     assert left.get_ylabel() == "accuracy, %"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stgraph.aliases import Row
 from stgraph.columns import METHOD
 from stgraph.errors import InputError
+from stgraph.viz.columns import QUESTIONS
 from stgraph.viz.figures.row_curves import Curve, curves, number
 from stgraph.viz.figures.style import line_style, panelled, styled
 
@@ -68,7 +69,8 @@ def accuracy_figure(rows: Sequence[Row], columns: Sequence[str] = ("accuracy",))
                 known.setdefault(row["selector"], []).append(value)
                 _reference(axes, row, column, value, _reference_label(row, references, value, len(columns)))
         _look_closer(axes, found, known)
-        title = column if len(columns) > 1 else "Accuracy" if column == "accuracy" else f"Accuracy, {column}"
+        named = f"{column}: {QUESTIONS[column]}" if column in QUESTIONS else column
+        title = named if len(columns) > 1 else "Accuracy" if column == "accuracy" else f"Accuracy, {named}"
         axes.set(xlabel="retain ratio r", ylabel="accuracy, %", title=title)
         axes.grid(True)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stgraph.aliases import Row
 from stgraph.columns import METHOD, SWITCHED
-from stgraph.viz.columns import mean, narrow_head, shown
+from stgraph.viz.columns import QUESTIONS, mean, narrow_head, shown
 from stgraph.viz.terminal.tables import new_table
 
 _PARAMETERS = (*(name for name in METHOD if name != "seed"), "features", "seed", "parameters")
@@ -223,7 +223,7 @@ def _notes(rows: Sequence[Row], families: Sequence[str], left_out: Sequence[str]
         f"{first['n_questions']:,} questions about {first['n_videos']:,} synthetic videos ({first['videos']} split) of "
         f"1,024 tokens; model {', '.join(models)}. All tokens: {_figure(full, 'accuracy')}, none: "
         f"{_figure(blind, 'accuracy')}.",
-        "Families: " + ", ".join(f"{_SHORT.get(family, family)} ({_MEANING[family]})" for family in families) + ".",
+        "Families: " + ", ".join(f"{_SHORT.get(family, family)} ({QUESTIONS[family]})" for family in families) + ".",
         "A synthetic probe: it shows what a selection loses for these questions; it is not a substitute for VideoMME.",
     ]
     if left_out:
@@ -232,14 +232,3 @@ def _notes(rows: Sequence[Row], families: Sequence[str], left_out: Sequence[str]
 
 
 _SHORT = {"direction": "way"}  # so that all families fit 80 characters
-_MEANING = {
-    "bg": "background",
-    "obj": "still object",
-    "mov": "moving object",
-    "evt": "object seen for 1 or 2 frames",
-    "flip": "brief change of colour",
-    "when": "when it appears",
-    "order": "which comes first",
-    "direction": "way of the moving object",
-    "count": "how often it appears",
-}
