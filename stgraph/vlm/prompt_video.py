@@ -94,7 +94,7 @@ def prompt_inputs(
     videos : (frames [T, h, w, 3] uint8, metadata) of each video, in the order of the prompts
     images : of all prompts, in order
     resize : False passes frames on in their own size
-    device, dtype : of the model
+    device, dtype : of the model; only pictures are cast
 
     Returns
     -------
@@ -108,7 +108,11 @@ def prompt_inputs(
         given |= {} if resize else {"do_resize": False}
     if len(texts) > 1:
         given["padding"] = True
-    return processor(text=list(texts), return_tensors="pt", **given).to(device=device, dtype=dtype)
+    made = processor(text=list(texts), return_tensors="pt", **given).to(device=device)
+    exact = {name: value for name, value in made.items() if not name.startswith("pixel_values")}
+    made = made.to(dtype=dtype)
+    made.update(exact)  # seconds per step (Qwen2.5-VL) would give other positions in 16 bits
+    return made
 
 
 def video_metadata(info: VideoInfo, times: Array, size: tuple[int, int]) -> dict[str, Any]:

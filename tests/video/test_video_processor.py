@@ -13,6 +13,7 @@ import torchvision_on_cpu
 from author_checkpoints import HEADS, NEWLINE, llava_video, nvila, save_tokenizer, torch, transformers
 from command_line import run
 from typer.testing import CliRunner
+from vlm_models import END, START, VIDEO, qwen2_5_vl, qwen_pixels, with_token_types
 
 import stgraph
 from stgraph.cli import app
@@ -117,6 +118,29 @@ def test_frames_reach_the_model_as_siglip_wants_them(tmp_path: Path) -> None:
     for frame, found in zip(rgb, made["pixel_values_videos"][0], strict=True):
         squashed = np.asarray(Image.fromarray(frame).resize((384, 384), Image.Resampling.BICUBIC), np.float32)
         assert np.abs(found.numpy() - (squashed / 255 - 0.5).transpose(2, 0, 1) / 0.5).max() < 2.5 / 127.5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_times_are_not_rounded_to_the_models_dtype(dtype: Any) -> None:
+    """64 frames of a film: Qwen2.5-VL's positions along time are those of the model in float32."""
+    case = qwen2_5_vl(1)
+    ids = torch.tensor([[5, START, *[VIDEO] * 32, END, 6]])
+    given = with_token_types(case.model, {"input_ids": ids}) | {"video_grid_thw": torch.tensor([[32, 2, 2]])}
+    given |= {"pixel_values_videos": qwen_pixels([(32, 2, 2)]), "second_per_grid_ts": torch.tensor([18.806])}
+
+    def processor(**options: Any) -> Any:
+        return transformers.BatchFeature(dict(given))
+
+    made = prompt_inputs(processor, ["?"], device="cpu", dtype=dtype)
+    assert made["pixel_values_videos"].dtype == dtype
+    assert set(made) == set(given)
+    positions = [
+        case.model.model.get_rope_index(**{k: v for k, v in inputs.items() if k != "pixel_values_videos"})[0]
+        for inputs in (made, given)
+    ]
+    assert torch.equal(*positions)
+    assert made["second_per_grid_ts"].dtype == torch.float32
 
 
 @pytest.mark.slow
