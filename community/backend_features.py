@@ -1,13 +1,14 @@
 """Clusterings of the features themselves, as in other methods: density peaks in windows of frames, k-means.
 
 They do not read edges, so that ST-SimDiff can run with another method's clusters. Density peaks are quadratic in the
-tokens of a window; k-means takes time proportional to tokens times clusters.
+tokens of a window; k-means takes time proportional to tokens times clusters. Both compute where the features lie.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +16,21 @@ from stgraph.aliases import Array
 from stgraph.community.base import BackendParams, Capabilities
 from stgraph.community.density import density_peaks, peak_scores, scaled_distances
 from stgraph.community.parameters import Parameter
+from stgraph.devices import beside, largest_of_rows
 from stgraph.edges import EdgeList
 from stgraph.errors import InputError
+from stgraph.kernels import kernels_for
 
 _SHARE = Parameter(0.1, "clusters per token", least=1e-9, most=1.0)
 
 
 class FeatureClusters:
-    """Base of clusterings of features: they implement :meth:`labels_of` instead of ``labels``."""
+    """Base of clusterings of features: they implement :meth:`labels_of` instead of ``labels``.
 
+    ``copied`` names what they copy from a GPU to host memory besides a few numbers.
+    """
+
+    copied: str | None = None
     package = "stgraph-video"
     name: str
     capabilities: Capabilities
@@ -42,8 +49,8 @@ class FeatureClusters:
         """
         raise InputError(f"{self.name} clusters features, not edges: pass the video with tokens=")
 
-    def labels_of(self, features: Array, params: BackendParams) -> Array:
-        """[T H W] integer labels of features [T, H, W, d]."""
+    def labels_of(self, features: Any, params: BackendParams) -> Any:
+        """[T H W] integer labels of features [T, H, W, d], which are a tensor where they lie on a GPU."""
         raise NotImplementedError
 
 
@@ -54,8 +61,9 @@ class DensityPeaks(FeatureClusters):
     """
 
     name = "features-dpc-knn"
+    copied = "the distances within each window, which are ranked there,"
     capabilities = Capabilities(
-        device="cpu",
+        device="any",
         objective="features",
         weighted=False,
         seeded=False,
@@ -69,7 +77,7 @@ class DensityPeaks(FeatureClusters):
         "k": Parameter(5, "nearest tokens that density counts", least=1, most=2**31 - 1),
     }
 
-    def labels_of(self, features: Array, params: BackendParams) -> Array:
+    def labels_of(self, features: Any, params: BackendParams) -> Array:
         window, k, share = int(params.options["window"]), int(params.options["k"]), params.options["share"]
         labels, new = [], 0
         for first in range(0, len(features), window):
@@ -92,7 +100,7 @@ class KMeans(FeatureClusters):
 
     name = "features-kmeans"
     capabilities = Capabilities(
-        device="cpu",
+        device="any",
         objective="features",
         weighted=False,
         seeded=True,
@@ -105,20 +113,14 @@ class KMeans(FeatureClusters):
         "n_iterations": Parameter(10, "rounds of assignment", least=1, most=10_000),
     }
 
-    def labels_of(self, features: Array, params: BackendParams) -> Array:
-        wide = features.reshape(-1, features.shape[-1]).astype(np.float64)  # squares of large float32 are not finite
-        points = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        points = points.astype(np.float32)
+    def labels_of(self, features: Any, params: BackendParams) -> Any:
+        kernel = kernels_for(features, "directions")
+        points = kernel.unit_rows(features)
         n_clusters = max(1, math.ceil(params.options["share"] * len(points)))
-        centres = points[np.random.default_rng(params.seed).choice(len(points), n_clusters, replace=False)]
-        labels = np.zeros(len(points), np.int64)
+        first = np.random.default_rng(params.seed).choice(len(points), n_clusters, replace=False)
+        centres, labels = points[beside(first, points)], None
         for _ in range(int(params.options["n_iterations"])):
-            labels = (points @ centres.T).argmax(axis=1)
-            order = np.argsort(labels, kind="stable")
-            used, starts = np.unique(labels[order], return_index=True)
-            sums = np.add.reduceat(points[order], starts, axis=0)
-            centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            labels = np.searchsorted(used, labels)
+            centres, labels = kernel.mean_directions(points, largest_of_rows(points @ centres.T)[0])
         return labels
 
 

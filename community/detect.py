@@ -194,9 +194,12 @@ def feature_labels(
     if tokens is None or tokens.grid.n_nodes != edges.n_nodes:
         given = "none were passed" if tokens is None else f"those passed have {tokens.grid.n_nodes:,} of them"
         raise InputError(f"{engine.name} clusters the features of {edges.n_nodes:,} tokens, and {given}: tokens=")
-    if tokens.on_gpu:
+    features = tokens.lattice
+    if tokens.on_gpu and engine.capabilities.device == "cpu":
         copies.append(f"{engine.name} runs on the CPU: the features were copied to host memory")
-    features = to_host(tokens.lattice)
+        features = to_host(features)
+    elif tokens.on_gpu and (what := getattr(engine, "copied", None)):
+        copies.append(f"{engine.name}: {what} were copied to host memory")
     kernels_for(features, "frame_similarity").frame_cosines(features, np.full(len(features), -1))  # refuses NaN and Inf
     labels = engine.labels_of(features, params)
     return beside(_canonical(_checked(labels, f"backend {engine.name}", edges.n_nodes))[0], edges.anchor)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from clips import clip
+from host_copies import none_as_large_as
+from tensors import tensor
 
 import stgraph
 from stgraph.community.base import BACKENDS, backend
@@ -98,3 +101,33 @@ def test_k_means_clusters_directions_of_any_length(scale: float) -> None:
     x = clip().lattice * np.float32(scale)
     found, expected = (detect("features-kmeans", one) for one in (stgraph.VideoTokens.from_array(x), clip()))
     np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.usefixtures("interpreter")
+def test_features_on_a_gpu_are_clustered_there_alike(name: str, dtype: str) -> None:
+    import ml_dtypes
+
+    x = np.asarray(clip().lattice).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    tokens = stgraph.VideoTokens.from_array(tensor(x))
+    graph, options = stgraph.build_graph(tokens), {"window": 1} if name == "features-dpc-knn" else {}
+    with none_as_large_as(x.size):
+        found = stgraph.detect_communities(graph, name, tokens=tokens, max_size=None, share=0.05, **options)
+    said = "features-dpc-knn: the distances within each window, which are ranked there, were copied to host memory"
+    assert found.on_gpu and found.provenance.host_copy == (said if options else None)
+    expected = detect(name, stgraph.VideoTokens.from_array(x), max_size=None, share=0.05, **options)
+    assert found.labels.tolist() == expected.labels.tolist()
+    tokens.features[2, 1, 1, 0] = float("nan")
+    with pytest.raises(FeatureError, match="first bad token"):
+        stgraph.detect_communities(graph, name, tokens=tokens)
+
+
+@each
+@pytest.mark.usefixtures("interpreter")
+def test_one_that_runs_on_the_cpu_gets_a_copy_and_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine: Any = backend(name)
+    monkeypatch.setattr(type(engine), "capabilities", replace(engine.capabilities, device="cpu"))
+    tokens = stgraph.VideoTokens.from_array(tensor(np.asarray(clip().lattice)))
+    found = stgraph.detect_communities(stgraph.build_graph(tokens), name, tokens=tokens)
+    assert found.provenance.host_copy == f"{name} runs on the CPU: the features were copied to host memory"

@@ -34,6 +34,7 @@ MIRRORED = {
     ],
     "lattice": ["components"],
     "leiden": ["leiden"],
+    "directions": ["unit_rows", "mean_directions"],
     "centrality": ["group_centrality"],
     "top": ["top_of_groups", "top_of_mask", "seat_scores"],
     "differences": ["differences", "below", "percentile", "beyond"],

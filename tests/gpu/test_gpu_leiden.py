@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lattices import noise_lattice
+from launches import counted
 from tensors import same, tensor
 from zoo import bridged_cliques, graph, lattice, mixed
 
@@ -87,39 +88,59 @@ def test_the_cap_holds_inside_the_search(cap: int) -> None:
     assert np.bincount(labels).max() == cap
 
 
-def test_no_round_lowers_the_quality(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moves of a round share no community, so their gains add up; in the end no single move gains."""
+def search_of(edges: EdgeList, gamma: float, labels: Any = None) -> Any:
+    """A search from these communities, by default single nodes."""
     import torch
 
-    from stgraph.kernels.gpu import leiden as kernel
+    from stgraph.kernels.gpu.leiden_rounds import Level, Search
+    from stgraph.kernels.gpu.sums import merged_edges
 
-    edges, seen = lattice((2, 4, 4), seed=1), []
-    claims = kernel._claims
-
-    def watched(nodes: Any, source: Any, target: Any, gain: Any, wants: Any, *rest: Any) -> Any:
-        wins = claims(nodes, source, target, gain, wants, *rest)
-        touched = torch.cat([source[wins], target[wins]])
-        assert touched.unique().numel() == touched.numel()
-        assert bool(wins.any()) == bool(wants.any())
-        seen.append((labels.clone().numpy(), float(gain[wins].sum()) if gain is not None else 0.0))
-        return wins
-
-    monkeypatch.setattr(kernel, "_claims", watched)
     src, dst, weight = tensors(edges)
     row, neighbour, value = torch.cat([src, dst]), torch.cat([dst, src]), torch.cat([weight, weight])
     ones = torch.ones(edges.n_nodes, dtype=torch.float64)
-    merged = kernel.merged_edges(row.long(), neighbour.long(), value.double(), edges.n_nodes)
-    level = kernel._Level(*merged, ones, ones.long())
-    labels = torch.arange(edges.n_nodes, dtype=torch.int32)
-    while kernel._move(level, labels, 0.1, edges.n_nodes):  # again, until none waits in vain
-        pass
-    values = [cpm(edges, before, 0.1) for before, _ in seen] + [cpm(edges, labels.numpy(), 0.1)]
-    assert np.diff(values) == pytest.approx([gain for _, gain in seen], abs=1e-5)
+    level = Level(*merged_edges(row.long(), neighbour.long(), value.double(), edges.n_nodes), ones, ones.long())
+    single = torch.arange(edges.n_nodes, dtype=torch.int32)
+    return Search(level, single if labels is None else labels, gamma, edges.n_nodes)
+
+
+def test_no_round_lowers_the_quality() -> None:
+    """Moves of a round share no community, so their gains add up; in the end no single move gains."""
+    edges = lattice((2, 4, 4), seed=1)
+    search, n_moves = search_of(edges, 0.1), 0
+    labels = search.labels.numpy()
+    while True:
+        before = labels.copy()
+        search.round()
+        moved = np.flatnonzero(labels != before)
+        touched = [*before[moved], *labels[moved]]
+        assert len(set(touched)) == len(touched)
+        gains = float(search._gain[moved].sum())
+        assert cpm(edges, labels, 0.1) - cpm(edges, before, 0.1) == pytest.approx(gains, abs=1e-5)
+        n_moves += len(moved)
+        waits, told = search.state.tolist()
+        assert told == n_moves
+        assert bool(len(moved)) == bool((search._key > 0).any())
+        if not waits and not n_moves:
+            break
+        if not waits:  # again, until all wait in vain
+            search, n_moves = search_of(edges, 0.1, search.labels), 0
+    value = cpm(edges, labels, 0.1)
     for node in range(edges.n_nodes):
         for label in range(edges.n_nodes):
-            moved = labels.numpy().copy()
-            moved[node] = label
-            assert cpm(edges, moved, 0.1) <= values[-1] + 1e-6
+            other = labels.copy()
+            other[node] = label
+            assert cpm(edges, other, 0.1) <= value + 1e-6
+
+
+def test_rounds_after_the_last_change_nothing_and_a_round_starts_6_pieces_of_work() -> None:
+    search = search_of(lattice((2, 4, 4), seed=1), 0.1)
+    n_moves = search.run()
+    labels = search.labels.clone()
+    with counted() as started:
+        search.round()
+    assert started == ["_bids", "cumsum", "_empties", "_claims", "_moves", "_calls"]
+    assert search.state.tolist() == [0, n_moves]
+    assert search.labels.equal(labels)
 
 
 @pytest.mark.parametrize("pairs", [[], [(0, 1)]])
