@@ -92,6 +92,19 @@ def test_neighbour_cosines_beyond_the_range_of_float32() -> None:
     check_neighbours(x, tensor(x))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_neighbour_cosines_of_the_smallest_and_largest_numbers(dtype: Any) -> None:
+    """Subnormal ones keep their bits, and the squares of neither leave the range of what they are summed in."""
+    import ml_dtypes
+
+    limits = ml_dtypes.finfo(dtype)
+    x = features((2, 3, 4, 24)).astype(np.float64)
+    x /= np.abs(x).max()
+    for scale in (float(limits.smallest_subnormal) * 100, float(limits.smallest_normal), float(limits.max) * 0.99):
+        scaled = (x * scale).astype(np.float32).astype(dtype)
+        check_neighbours(scaled, tensor(scaled))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_first_bad_token_is_named(value: float) -> None:
     x = features((2, 3, 4, 70))

@@ -12,7 +12,8 @@ def unit_rows(x: Array) -> Array:
     whose squares of large float32 are finite; zero rows stay zero."""
     wide = x.reshape(-1, x.shape[-1]).astype(np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return (wide / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+    units: Array = (wide / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+    return units
 
 
 def mean_directions(points: Array, labels: Array) -> tuple[Array, Array]:

@@ -130,9 +130,9 @@ def _wide_dot(x, one, other, wanted, d, stride_d, TOKENS: tl.constexpr, CHANNELS
         channel = first + tl.arange(0, CHANNELS)
         at = (channel.to(tl.int64) * stride_d)[None, :]
         mask = wanted[:, None] & (channel < d)[None, :]
-        # Through float32, so that interpreter and compiler widen bfloat16 the same way.
-        a = tl.load(x + one[:, None] + at, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
-        b = tl.load(x + other[:, None] + at, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
+        # By bits: Triton's own conversion of bfloat16 loses subnormal numbers in the interpreter.
+        a = wide(tl.load(x + one[:, None] + at, mask=mask, other=0.0)).to(tl.float64)
+        b = wide(tl.load(x + other[:, None] + at, mask=mask, other=0.0)).to(tl.float64)
         total += tl.sum(a * b, 1)
     return total
 
