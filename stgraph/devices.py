@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -33,6 +33,13 @@ def gpu_engine_on(device: str) -> Iterator[None]:
         yield
     finally:
         _devices.reset(token)
+
+
+def in_own_dtype(device: Any) -> AbstractContextManager[Any]:
+    """While open, products of torch tensors on ``device`` are in the dtype of their factors, also where the caller lets
+    torch compute in 16 bits (``torch.autocast``)."""
+    found: AbstractContextManager[Any] = sys.modules["torch"].autocast(device.type, enabled=False)
+    return found
 
 
 def is_tensor(array: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stgraph.devices import in_own_dtype
 from stgraph.errors import UnavailableError
 
 _CHUNK = 64  # rows of the attention that are held at a time
@@ -69,7 +70,8 @@ def text_mean(
         cosine, sine = rotation
         some = some.to(cosine.device)
         # Pairs of channels turned by angles a and b: (1, 1) times (1, 1) gives 2 cos(a - b), in any layout of them.
-        plain = (cosine[some] @ cosine.T + sine[some] @ sine.T) / cosine.shape[-1]
+        with in_own_dtype(cosine.device):
+            plain = (cosine[some] @ cosine.T + sine[some] @ sine.T) / cosine.shape[-1]
         return weights / plain.clamp(min=0.01)
 
     heads: Any = slice(None)
@@ -151,7 +153,8 @@ def _weights(query: Any, key: Any, attention_mask: Any, seen: Any, options: Mapp
     at = torch.tensor([L - 1], device=query.device) if at is None else at
     rows = query[:, :, at].float().reshape(B, kv_heads, -1, c)
     scaling, window = options.get("scaling"), options.get("sliding_window")
-    scores = torch.matmul(rows, key[:, :, :L].float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
+    with in_own_dtype(query.device):
+        scores = torch.matmul(rows, key[:, :, :L].float().transpose(-1, -2)) * (c**-0.5 if scaling is None else scaling)
     scores = scores.view(B, kv_heads, heads // kv_heads, len(at), L)
     columns, at = torch.arange(L, device=scores.device), at.to(scores.device)
     within = columns <= at[:, None]

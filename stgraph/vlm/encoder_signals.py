@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stgraph.devices import in_own_dtype
 from stgraph.errors import MissingSignalError
 
 OF_CLS = ("enc_cls_attn", "prumerge_cls_attn")  # they need a CLS token
@@ -91,7 +92,8 @@ def no_cls(signal: str, tower: str) -> MissingSignalError:
 def _probabilities(query: Any, key: Any, scale: float, mask: Any) -> Any:
     import torch
 
-    scores = (query.float() * scale) @ key.float().transpose(-1, -2)  # fewer queries than scores to scale
+    with in_own_dtype(query.device):
+        scores = (query.float() * scale) @ key.float().transpose(-1, -2)  # fewer queries than scores to scale
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     return scores.softmax(-1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stgraph.devices import beside, concatenated, to_host
+from stgraph.devices import beside, concatenated, in_own_dtype, to_host
 from stgraph.selection.accounting import TokenAccount
 from stgraph.selection.result import Selection
 from stgraph.selection.stages import Merged, Waiting
@@ -23,6 +23,7 @@ class Job:
     Attributes
     ----------
     state : the selection, or the stage it waits for
+    device : torch device of the model's embeddings
     recording : "recorded", "replayed", "not recorded: why", or None where recordings are off
     renumbered : renumbering of rows before the language model, once it runs; None until then
     merged : whether the rows of the state are already weighted sums
@@ -37,6 +38,7 @@ class Job:
     select_s: float
     host_copy: str | None
     on_gpu: bool
+    device: Any
     recording: str | None
     n_candidates: int | None = None
     probe_s: float = 0.0
@@ -90,9 +92,10 @@ class Job:
         if found is not None and self.n_candidates is None:
             self.n_candidates = self.video.grid.n_nodes if self.state.rows is None else len(self.state.rows)
         reads = [found] if self.state.stage.states is None else [found, states]
-        went_on: Selection | Waiting | Merged = self.state.resume(
-            *(one if one is None or self.on_gpu else to_host(one) for one in reads)
-        )
+        with in_own_dtype(self.device):
+            went_on: Selection | Waiting | Merged = self.state.resume(
+                *(one if one is None or self.on_gpu else to_host(one) for one in reads)
+            )
         weights = went_on.weights if isinstance(went_on, Merged) else None
         self.state = went_on.state if isinstance(went_on, Merged) else went_on
         self.merged |= weights is not None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stgraph.aliases import Array
-from stgraph.devices import gpu_tensor, to_host
+from stgraph.devices import gpu_tensor, in_own_dtype, to_host
 from stgraph.errors import InputError, UnavailableError
 from stgraph.kernels import gpu_engine_missing
 from stgraph.selection.base import Selector
@@ -226,12 +226,12 @@ class Pruner:
             span = to_host(span)
         start = perf_counter()
         metadata = {"model_type": self.parts.model_type, "row": video.row, video.medium: video.index, **facts}
-        if self.where == "inside":
-            metadata["llm_layers"] = len(self.parts.text.layers)
-        tokens = VideoTokens(span, video.grid, signals, metadata)
-        replayed, recording = (None, None) if self.recordings is None else self.recordings.replay(tokens)
-        state = begin(self.selector, tokens, self.probe_layer) if replayed is None else replayed
-        return Job(video, state, perf_counter() - start, why, tokens.on_gpu, recording)
+        inside = {"llm_layers": len(self.parts.text.layers)} if self.where == "inside" else {}
+        tokens = VideoTokens(span, video.grid, signals, {**metadata, **inside})
+        with in_own_dtype(embeds.device):
+            replayed, recording = (None, None) if self.recordings is None else self.recordings.replay(tokens)
+            state = begin(self.selector, tokens, self.probe_layer) if replayed is None else replayed
+        return Job(video, state, perf_counter() - start, why, tokens.on_gpu, embeds.device, recording)
 
     def _probe(
         self, inputs: Mapping[str, Any], real: Any, jobs: Sequence[Job], waiting: Sequence[Job]
