@@ -70,6 +70,7 @@ class DensityPeaks(FeatureClusters):
         deterministic=True,
         reads="features",
         ignores=("resolution", "seed"),
+        not_yet_run_on=("cuda",),
     )
     parameters: Mapping[str, Parameter] = {
         "share": _SHARE,
@@ -107,6 +108,7 @@ class KMeans(FeatureClusters):
         deterministic=True,
         reads="features",
         ignores=("resolution",),
+        not_yet_run_on=("cuda",),
     )
     parameters: Mapping[str, Parameter] = {
         "share": _SHARE,

@@ -25,7 +25,8 @@ class Capabilities:
     thresholded : whether it takes only edges above the similarity threshold, rather than every lattice edge
     seeded : whether ``seed`` changes the result
     deterministic : whether the same seed gives the same labels on any thread count
-    reads : "edges", or "features" for a clustering of the features, which answers ``labels_of(features, params)``
+    reads : "edges", or "features" for a clustering of the features, which answers ``labels_of(features, params)``; it
+        gets a tensor where they lie on a GPU and ``device`` is "any"
     native_cap : whether the library itself can bound the community size (used by ``split="native"``)
     canonical : whether it takes any graph, isolated nodes included, and numbers communities by their smallest node
     ignores : parameters it accepts but does not use
