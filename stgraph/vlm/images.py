@@ -119,7 +119,9 @@ def _newlines(embeds: Any, row: int, columns: Array, parts: Parts) -> Array:
     newline = getattr(parts.base, "image_newline", None)
     if newline is None:
         raise GridError(f"{type(parts.base).__name__} has no image_newline, by which rows of tiles are told apart")
-    at = torch.from_numpy(columns).to(embeds.device)
+    at, kind = torch.from_numpy(columns).to(embeds.device), embeds.device.type
+    if torch.is_autocast_enabled(kind):  # it stood between features of that dtype
+        newline = newline.to(torch.get_autocast_dtype(kind))
     equal = embeds[row].detach().index_select(0, at) == newline.detach().to(embeds)
     found: Array = equal.all(-1).cpu().numpy()
     return found

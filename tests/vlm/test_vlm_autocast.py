@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from image_prompts import PROMPTS
 from vlm_models import CASES, noise, torch
 
 import stgraph
@@ -71,3 +72,16 @@ def test_the_model_runs_under_it_and_the_selector_does_not(name: str, monkeypatc
         handle.remove()
     assert inside == [False, False]
     assert set(layers) == {torch.bfloat16} and stats.videos[0].n_kept < stats.videos[0].n_visual
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["llava_onevision", "llava_next"])
+def test_newlines_of_tiles_are_found(family: str) -> None:
+    prompt = PROMPTS[family]()
+    selector = stgraph.selector("divprune", retain_ratio=0.3)
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        stgraph.compress(prompt.case.model, selector, images=True) as stats,
+    ):
+        prompt.case.model(**prompt.case.inputs)
+    assert [(record.sample, record.medium, record.grid) for record in stats.videos] == [p[:3] for p in prompt.pictures]
