@@ -92,7 +92,7 @@ study: $(VENV)/.installed-core ## what clusterings change (needs extras fast, hf
 # Goes on from rows of the same version, as study does; to try it aside: ROWS=/tmp/rows.csv PAGES=/tmp/pages ARGS="--questions 100"
 selectors: $(VENV)/.installed-core ## every selector on the probe, side by side, into docs/methods.md (needs extra hf in $(VENV))
 	@$(if $(FRESH),rm -f $(ROWS))
-	@$(BIN)/stgraph probe -s all -o $(ROWS) $(ARGS)
+	@$(BIN)/stgraph probe -s all --weights vit-4 -o $(ROWS) $(ARGS)
 	@$(BIN)/python -m stgraph.selector_page $(ROWS) $(PAGES)/methods.md
 
 docs: $(VENV)/.installed-docs ## build the documentation site into build/site and check its links

@@ -176,6 +176,11 @@ def test_study_repeats_no_setting() -> None:
     assert {str(s.parameters.get("max_size")) for s in settings} >= {"sqrt", "None"}
 
 
+def test_selectors_by_an_encoders_attention_run_on_the_model_that_has_one() -> None:
+    out = stgraph(*SMALL, "--weights", "vit-4", "-s", "visionzip", "-s", "random", "-r", "0.1")
+    assert "visionzip" in out and "vit-4" in out
+
+
 def test_all_are_those_that_the_probes_model_can_serve(tmp_path: Path) -> None:
     """Others need signals of a vision encoder."""
     from stgraph.bench.probe.plan import ProbeSetting, probe_selectors
