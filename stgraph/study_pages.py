@@ -13,10 +13,10 @@ from pathlib import Path
 from stgraph.bench.tables.reading import read_tables
 from stgraph.errors import InputError
 from stgraph.files import atomic_path
-from stgraph.viz.markdown import densities, objectives, rankings, real_features, study
+from stgraph.viz.markdown import caps, densities, objectives, rankings, real_features, study
 
 # Page -> the modules of its tables, in its order.
-PAGES = {"what-clustering-changes.md": (study, real_features), "objectives.md": (objectives, rankings, densities)}
+PAGES = {"what-clustering-changes.md": (study, real_features), "objectives.md": (objectives, caps, rankings, densities)}
 _TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 
 

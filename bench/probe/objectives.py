@@ -21,34 +21,34 @@ from stgraph.bench.tables.writing import write
 from stgraph.selection.st_simdiff.paper import StSimDiff
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.9, 0.95)
-RATIOS = (0.1, 0.3)
-N_QUESTIONS = 600  # of each model; 70 settings of them take a quarter of an hour
+RATIOS = (0.05, 0.1, 0.2, 0.3, 0.5)
+CAPS = ("sqrt", None, 24, 8)  # the paper's first; the others at every threshold for PERCOLATING, else at two
+TAU_SIMS_OF_CAPS = (0.8, 0.9)
+N_QUESTIONS = 600  # of each model
 COMPONENTS, MODULARITY, CPM = "lattice-components", "igraph-leiden", "lattice-leiden"
 # One backend per objective; segmentation has no threshold.
 OBJECTIVES = (COMPONENTS, MODULARITY, CPM, "igraph-infomap", "networkit-label-propagation")
 SEGMENTS = "lattice-segments"
-SMALL_CAPS = (8, 24)
+PERCOLATING = (COMPONENTS, MODULARITY)  # their communities outgrow any cap where the threshold is low
 RANKINGS = ("difference-then-centrality", "coverage")
 
 
 def objective_settings() -> tuple[ProbeSetting, ...]:
     """Everything the study of objectives compares, settings of the same communities next to each other."""
     found = [ProbeSetting("random"), ProbeSetting("uniform")]
-    found += [one for one in (*_objectives(), *_sizes(), *_rankings())]
+    found += [one for one in (*_objectives(), *_controls(), *_rankings())]
     return tuple(dict((str(one), one) for one in found).values())
 
 
 def _objectives() -> Iterator[ProbeSetting]:
-    for backend, tau_sim in product(OBJECTIVES, TAU_SIMS):
-        yield _setting(backend, tau_sim)
-    yield _setting(SEGMENTS, 0.8)
-    for backend, tau_sim in product((COMPONENTS, MODULARITY, CPM), (0.8, 0.9)):
-        yield _setting(backend, tau_sim, max_size=None)
+    for backend, tau_sim, max_size in product(OBJECTIVES, TAU_SIMS, CAPS):
+        if max_size == CAPS[0] or backend in PERCOLATING or tau_sim in TAU_SIMS_OF_CAPS:
+            yield _setting(backend, tau_sim, max_size=max_size)
+    for max_size in CAPS:
+        yield _setting(SEGMENTS, 0.8, max_size=max_size)
 
 
-def _sizes() -> Iterator[ProbeSetting]:
-    for tau_sim, max_size in product(TAU_SIMS, SMALL_CAPS):
-        yield _setting(COMPONENTS, tau_sim, max_size=max_size)
+def _controls() -> Iterator[ProbeSetting]:
     shuffled, *boxes = register_controls()
     for tau_sim in (0.8, 0.9):
         yield _setting(shuffled, tau_sim)
@@ -73,7 +73,7 @@ QUESTIONS: tuple[tuple[str, Any, Any], ...] = (
     *(("backend", backend, COMPONENTS) for backend in (*OBJECTIVES[1:], SEGMENTS)),
     ("backend", CPM, MODULARITY),
     ("backend", CPM, "control-shuffled"),
-    *(("max_size", str(cap), "sqrt") for cap in SMALL_CAPS),
+    *(("max_size", str(cap or "none"), CAPS[0]) for cap in CAPS[1:]),
     ("importance", "coverage", "difference-then-centrality"),
 )
 

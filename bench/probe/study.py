@@ -172,7 +172,7 @@ def study(out: Path, n_questions: int, progress: Progress | None = None, *, rest
     tau = chosen_thresholds(dev)
     test = run(ProbePlan(settings=study_settings(tau), videos="test", **common), ProbeRows(out / "test.csv"), progress)
     found = [row for question in QUESTIONS for row in contrast(test, *question)]
-    found += [row for name in ("random", "full") for row in against(test, name) if row["family"] == "all"]
+    found += [row for name in ("random", "full") for row in against(test, name)]
     features = [row for model in model_names() for row in probe_statistics(model, FEATURES)]
     chosen = [{"features": features, "tau_sim": value} for features, value in tau.items()]
     written = write(out / "contrasts.csv", {"rows": found}, "csv")

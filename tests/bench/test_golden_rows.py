@@ -95,18 +95,35 @@ def test_sweep_of_the_study() -> None:
 def test_probe_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The study asks for the very rows that are published: a run that goes on from them has nothing to compute."""
     pytest.importorskip("torch", reason="needs torch")
-    from stgraph.bench.probe import study
+    from stgraph.bench.probe import densities, objectives, rankings, study
     from stgraph.bench.probe.plan import ProbePlan
+    from stgraph.bench.probe.presets import DEFAULT_RATIOS
     from stgraph.bench.probe.rows import ProbeRows
     from stgraph.bench.probe.run import run as run_probe
     from stgraph.bench.probe.weights import model_names
 
-    monkeypatch.setattr("stgraph.__version__", published("dev.csv")[0]["stgraph"])
+    (version,) = {row["stgraph"] for name in study.RESUMED for row in published(name)}
+    monkeypatch.setattr("stgraph.__version__", version)
     monkeypatch.setattr("stgraph.bench.probe.run.load_model", lambda name: pytest.fail(f"a row of {name} is missing"))
     tau = study.chosen_thresholds(ProbeRows(STUDY / "dev.csv").all())
     assert tau == {row["features"]: float(row["tau_sim"]) for row in published("thresholds.csv")}
-    for file, settings in (("dev", tuple(study.threshold_settings())), ("test", study.study_settings(tau))):
-        plan = ProbePlan(settings=settings, videos=file, models=model_names(), retain_ratios=study.RATIOS)
+    asked = {
+        "dev": ("dev", study.RATIOS, 2000),
+        "test": ("test", study.RATIOS, 2000),
+        "objectives": ("test", objectives.RATIOS, objectives.N_QUESTIONS),
+        "rankings-dev": ("dev", DEFAULT_RATIOS, rankings.N_QUESTIONS),
+        "densities": ("dev", densities.RATIOS, densities.N_QUESTIONS),
+    }
+    assert [f"{name}.csv" for name in asked] == list(study.RESUMED)
+    for file, settings in settings_of_the_study().items():
+        videos, ratios, n_questions = asked[file]
+        plan = ProbePlan(
+            settings=tuple(settings),
+            videos=videos,
+            models=model_names(),
+            retain_ratios=ratios,
+            n_questions=n_questions,
+        )
         rows = run_probe(plan, ProbeRows(copy(STUDY / f"{file}.csv", tmp_path)))
         assert len(rows) == len(published(f"{file}.csv"))
 

@@ -141,7 +141,7 @@ def test_study_chooses_on_dev_and_measures_on_test(tmp_path: Path, monkeypatch: 
 def test_the_study_of_objectives_compares_each_with_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from stgraph.bench.probe import objectives as module
 
-    for name, value in {"N_QUESTIONS": 20, "RATIOS": (0.1,), "TAU_SIMS": (0.8,), "SMALL_CAPS": (8,)}.items():
+    for name, value in {"N_QUESTIONS": 20, "RATIOS": (0.1,), "TAU_SIMS": (0.8,), "CAPS": ("sqrt", 8)}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "model_names", lambda: ("dropped-1",))
     rows_file, contrasts = module.study_objectives(tmp_path)

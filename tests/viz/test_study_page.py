@@ -16,7 +16,7 @@ from stgraph.errors import InputError
 from stgraph.study_pages import PAGES, page_tables, update_pages, with_tables
 from stgraph.viz.markdown.objectives import NAMES
 from stgraph.viz.markdown.real_features import KINDS, RANKINGS
-from stgraph.viz.markdown.study import BASE
+from stgraph.viz.markdown.study import BASE, ratios_of
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "bench" / "results" / "study"
@@ -46,7 +46,7 @@ def test_pages_take_the_tables_of_other_rows(tmp_path: Path) -> None:
         updated = (tmp_path / name).read_text(encoding="utf-8")
         assert all(table in updated for table in page_tables(name, STUDY).values())
     (tmp_path / name).write_text("No table.\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"the page has 0 tables, and the study \d+: threshold-0\.1, "):
+    with pytest.raises(InputError, match=r"the page has 0 tables, and the study \d+: threshold-0\.05, "):
         update_pages(STUDY, tmp_path)
 
 
@@ -103,12 +103,16 @@ def test_threshold_of_the_page_was_chosen_on_dev() -> None:
 
 def test_rows_of_the_objectives_are_those_of_the_study() -> None:
     pytest.importorskip("torch", reason="needs torch: the probe's models run in it")
-    from stgraph.bench.probe.objectives import N_QUESTIONS, objective_settings
+    from stgraph.bench.probe.objectives import N_QUESTIONS, RATIOS, objective_settings
 
     rows = rows_of("objectives")
     assert {row["generator"] for row in rows} == {DIGEST} and {row["videos"] for row in rows} == {"test"}
-    wanted = {(one.get("backend"), one.get("tau_sim")) for one in objective_settings() if one.get("backend")}
-    assert {(row["backend"], row["tau_sim"]) for row in rows if row["backend"]} == wanted
+    names = ("backend", "tau_sim", "max_size", "importance")
+    settings = [one for one in objective_settings() if one.get("backend")]
+    wanted = {(*(str(one.get(name)).lower() for name in names), ratio) for one in settings for ratio in RATIOS}
+    of_method = [row for row in rows if row["backend"]]
+    assert {(*(str(row[name]) for name in names), row["retain_ratio"]) for row in of_method} == wanted
+    assert len(of_method) == len(wanted) * len(model_names())
     assert {row["n_questions"] for row in rows} == {N_QUESTIONS}
 
 
@@ -116,8 +120,9 @@ def test_figure_of_the_objectives_has_a_curve_for_each() -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[viz]'")
     from stgraph.viz.figures.objectives import objective_figure
 
-    figure = objective_figure(rows_of("objectives"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["r = 0.1", "r = 0.3"]
+    rows = rows_of("objectives")
+    figure = objective_figure(rows)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"r = {ratio}" for ratio in ratios_of(rows)]
     for axes in figure.axes:
         assert [line.get_label() for line in axes.lines] == [*NAMES.values(), "all tokens", "uniform", "random"]
     with pytest.raises(InputError, match=r"give objectives\.csv of make study"):

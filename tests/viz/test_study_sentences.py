@@ -10,6 +10,7 @@ import pytest
 from study_cells import STUDY, Numbers, bold, ends, less, lines, spread, value, values
 
 from stgraph.bench.tables.reading import read_tables
+from stgraph.study_pages import page_tables
 from stgraph.viz.markdown import real_features
 from stgraph.viz.markdown.objectives import NAMES
 
@@ -53,17 +54,25 @@ def by_threshold(objective: str, ratio: str = "0.1") -> list[float]:
     return values(OBJECTIVES, f"threshold-{ratio}", objective)
 
 
-def over(a: str, b: str, tau: str = "0.8") -> list[float]:
-    return values(OBJECTIVES, "differences", f"backend: {a} over {b}", tau)
+def over(a: str, b: str, tau: str = "0.8", cap: str = "√N") -> dict[str, float]:
+    """Differences between two backends, by ratio."""
+    return dict(zip(RATIOS, values(OBJECTIVES, "differences", f"`{a}` over `{b}`", cap, tau), strict=True))
 
 
-def coverage(table: str = "differences", column: int = 1) -> list[float]:
-    found = lines(OBJECTIVES, table, 2)
-    return [
-        value(cells[column])
-        for (label, _), cells in found.items()
-        if label.startswith("importance: coverage") and cells[column].startswith("**")
-    ]
+def capped(objective: str, cap: str, tau: str = "0.8") -> dict[str, float]:
+    """Differences of a cap from the paper's, by ratio."""
+    return dict(zip(RATIOS, values(OBJECTIVES, "cap-differences", f"{cap} over √N", objective, tau), strict=True))
+
+
+def spreads(objective: str, cap: str = "√N") -> list[float]:
+    """Largest less least accuracy over the thresholds, by ratio."""
+    cells = lines(OBJECTIVES, "ranges", 2)[objective, cap]
+    return [spread(map(float, cell.split(" to "))) for cell in cells]
+
+
+def coverage(ratio: str) -> list[float]:
+    """Of coverage, the differences at a ratio that are beyond chance."""
+    return bold(OBJECTIVES, "coverage-differences", 2, RATIOS.index(ratio))
 
 
 def density(name: str, column: int) -> list[float]:
@@ -76,6 +85,7 @@ def curve(kind: str, objective: str) -> list[float]:
     return values(CLUSTERING, "real-curve-0.1", kind, objective)[:3]
 
 
+RATIOS = ("0.05", "0.1", "0.2", "0.3", "0.5")  # of the study of objectives
 KINDS = ("vision transformer", "patch descriptors", "convolutional network")
 LEIDEN, LOUVAIN, COMPONENTS = "igraph-leiden", "igraph-louvain", "lattice-components"
 NONE, MODULARITY, CPM = "none (components)", "modularity (Leiden)", "CPM (Leiden)"
@@ -161,8 +171,18 @@ SENTENCES: list[tuple[str, str, Callable[[], Numbers]]] = [
     ),
     (
         OBJECTIVES,
+        f"CPM spans {N} to {N} points, modularity {N} to {N}, components {N} to {N}[.]",
+        lambda: [x for one in (CPM, MODULARITY, NONE) for x in ends(spreads(one))],
+    ),
+    (
+        OBJECTIVES,
         f"CPM is {N} points above components and {N} above modularity at r = 0.1, {N} and {N} at r = 0.3",
-        lambda: [over("lattice-leiden", other)[i] for i in (0, 1) for other in (COMPONENTS, LEIDEN)],
+        lambda: [over("lattice-leiden", other)[r] for r in ("0.1", "0.3") for other in (COMPONENTS, LEIDEN)],
+    ),
+    (
+        OBJECTIVES,
+        f"over components it is {N} to {N}, beyond chance at every ratio",
+        lambda: ends(over("lattice-leiden", COMPONENTS).values()),
     ),
     (
         OBJECTIVES,
@@ -173,20 +193,42 @@ SENTENCES: list[tuple[str, str, Callable[[], Numbers]]] = [
     ),
     (
         OBJECTIVES,
-        f"A cap of 8 on components gives {N} of the {N} points at 0.8 [(]r = 0.1[)]; of 24, {N}",
-        lambda: [
-            values(OBJECTIVES, "differences", "max_size: 8 over sqrt", "0.8")[0],
-            over("lattice-leiden", COMPONENTS)[0],
-            values(OBJECTIVES, "differences", "max_size: 24 over sqrt", "0.8")[0],
-        ],
+        f"at r = 0.1 {N} to {N} points worse below[.]",
+        lambda: ends(less(by_threshold(CPM), by_threshold("map equation (Infomap)"))[:2]),
     ),
     (
         OBJECTIVES,
-        f"filled at random lose {N} points",
-        lambda: [round(over("lattice-leiden", "control-shuffled")[0])],
+        f"at r = 0.05 label propagation falls {N} to {N} behind",
+        lambda: ends(less(by_threshold(CPM, "0.05"), by_threshold("label propagation", "0.05"))),
     ),
-    (OBJECTIVES, f"helps at r = 0.3.* [(]{N} to {N} points wherever it is beyond chance", lambda: ends(coverage())),
-    (OBJECTIVES, f"under CPM at 0.8, at r = 0.1 [(]{N}[)]", lambda: coverage(column=0)),
+    (
+        OBJECTIVES,
+        f"A cap of 8 on components gives {N} of the {N} points at 0.8 [(]r = 0.1[)]; of 24, {N}",
+        lambda: [capped(NONE, "8")["0.1"], over("lattice-leiden", COMPONENTS)["0.1"], capped(NONE, "24")["0.1"]],
+    ),
+    (
+        OBJECTIVES,
+        f"components under that cap still span {N} to {N} points, modularity {N} to {N}[.]",
+        lambda: [x for one in (NONE, MODULARITY) for x in ends(spreads(one, "8"))],
+    ),
+    (
+        OBJECTIVES,
+        f"filled at random lose {N} to {N} points at 0.8",
+        lambda: [round(x) for x in ends(over("lattice-leiden", "control-shuffled").values())],
+    ),
+    (
+        OBJECTIVES,
+        f"Without it they lose {N} to {N} points at 0.8",
+        lambda: ends(capped(NONE, "none").values()),
+    ),
+    (OBJECTIVES, f"and span {N} to {N} over the thresholds", lambda: [round(x) for x in ends(spreads(NONE, "none"))]),
+    (
+        OBJECTIVES,
+        f"helps at r = 0.2 and 0.3[*]* [(]{N} to {N} and {N} to {N} points wherever it is beyond chance",
+        lambda: [x for ratio in ("0.2", "0.3") for x in ends(coverage(ratio))],
+    ),
+    (OBJECTIVES, f"under CPM at 0.8, at r = 0.1 [(]{N}[)]", lambda: coverage("0.1")),
+    (OBJECTIVES, f"At r = 0.05 it costs {N} to {N} points where", lambda: ends(coverage("0.05"))),
     (
         OBJECTIVES,
         f"coverage is better at r = 0.2 and above, but costs {N} to {N} points",
@@ -257,16 +299,39 @@ def test_segmentation_leads_where_the_page_says_so() -> None:
         assert kind != KINDS[2] or [name for name, line in found.items() if line[0] > segments[0]] == [CPM]
 
 
-def test_objectives_hardly_differ_at_a_threshold_chosen_well() -> None:
-    found = lines(OBJECTIVES, "differences", 2)
-    at = {label: cells for (label, tau), cells in found.items() if tau == "0.9" and label.endswith(COMPONENTS)}
-    assert len(at) == 4 and not any(cell.startswith("**") for cells in at.values() for cell in cells)
+def beyond(table: str, n_labels: int) -> list[tuple[tuple[str, ...], str]]:
+    """Labels and ratio of every difference that is beyond chance."""
+    found = lines(OBJECTIVES, table, n_labels)
+    return [(labels, r) for labels, line in found.items() for r, cell in zip(RATIOS, line, strict=True) if "**" in cell]
 
 
-def test_the_cap_changes_nothing_under_cpm() -> None:
-    found = lines(OBJECTIVES, "controls", 3)
+def test_objectives_hardly_differ_at_a_threshold_chosen_well_nor_under_a_small_cap() -> None:
+    asked = [labels for labels in lines(OBJECTIVES, "differences", 3) if labels[0].endswith(f"over `{COMPONENTS}`")]
+    sure = {labels for labels, _ in beyond("differences", 3)}
+    for cap, tau, count in (("√N", "0.9", 4), ("8", "0.8", 5)):
+        here = {labels for labels in asked if labels[1:] == (cap, tau)}
+        assert len(here) == count and not here & sure
+
+
+def test_cpm_is_above_components_at_every_ratio() -> None:
+    label = (f"`lattice-leiden` over `{COMPONENTS}`", "√N", "0.8")
+    assert [ratio for labels, ratio in beyond("differences", 3) if labels == label] == list(RATIOS)
+    assert min(over("lattice-leiden", COMPONENTS).values()) > 0
+
+
+def test_the_cap_matters_to_components_only() -> None:
+    sure = beyond("cap-differences", 3)
+    assert {labels[1:] for labels, _ in sure} == {(NONE, "0.8")}
+    assert [ratio for labels, ratio in sure if labels[0] == "none over √N"] == list(RATIOS)
     for tau in ("0.8", "0.9"):
-        assert found[tau, "`lattice-leiden`", "sqrt"] == found[tau, "`lattice-leiden`", "none"]
+        for cap in ("none", "24"):
+            assert max(map(abs, capped(CPM, cap, tau).values())) <= 0.1
+
+
+def test_boxes_lose_six_points() -> None:
+    found = lines(OBJECTIVES, "controls", 2)
+    cpm, boxes = (found[key][3] for key in (("0.8", "`lattice-leiden`"), ("-", "`control-boxes-2x2x2`")))
+    assert round(value(cpm) - value(boxes)) == 6
 
 
 def test_coverage_loses_at_005_beyond_chance_in_four_of_six_settings() -> None:
@@ -277,23 +342,25 @@ def test_coverage_loses_at_005_beyond_chance_in_four_of_six_settings() -> None:
 
 def test_density_hardly_needs_tuning() -> None:
     found = lines(OBJECTIVES, "density-differences", 2)
-    beyond = {label for (label, _), cells in found.items() if any(cell.startswith("**") for cell in cells)}
-    assert beyond == {f"CPM, {density} over CPM, 0.05" for density in ("0.01", "0.02", "0.5")}
+    sure = {label for (label, _), cells in found.items() if any(cell.startswith("**") for cell in cells)}
+    assert sure == {f"CPM, {density} over CPM, 0.05" for density in ("0.01", "0.02", "0.5")}
 
 
 def test_readme_says_what_the_objectives_do() -> None:
-    assert "a density objective (CPM) keeps its accuracy within a point" in " ".join(
-        (ROOT / README).read_text(encoding="utf-8").split()
-    )
-    assert spread(by_threshold(CPM)) < 1 and round(spread(by_threshold(NONE))) == 10
+    text = " ".join((ROOT / README).read_text(encoding="utf-8").split())
+    assert "a density objective (CPM) keeps its accuracy within a point" in text
+    assert "connected components lose eight to ten" in text
+    assert max(spreads(CPM)) < 1.05 and [round(x) for x in ends(spreads(NONE))] == [8, 10]
 
 
 def test_the_page_says_how_many_differences_are_corrected_for() -> None:
     text = (ROOT / OBJECTIVES).read_text(encoding="utf-8")
-    for table, words in (
-        ("differences", "all {} differences"),
-        ("ranking-differences", "for the {} of this table"),
-        ("density-differences", "for the {} of this table"),
+    for table in (
+        "differences",
+        "cap-differences",
+        "coverage-differences",
+        "ranking-differences",
+        "density-differences",
     ):
-        count = sum(len(cells) for cells in lines(OBJECTIVES, table, 2).values())
-        assert words.format(count) in " ".join(text.split())
+        count = page_tables(Path(OBJECTIVES).name, STUDY)[table].count("[")
+        assert f"correction for the {count} of this table" in " ".join(text.split())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stgraph.aliases import Row
 from stgraph.errors import InputError
 from stgraph.viz.figures.style import MARKERS, new_figure, styled
-from stgraph.viz.markdown.objectives import NAMES
+from stgraph.viz.markdown.objectives import BASE, NAMES
 from stgraph.viz.markdown.study import matches
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _BASELINES = {"full": ("all tokens", "-"), "uniform": ("uniform", "--"), "random": ("random", ":")}
-_METHOD = {"selector": "st-simdiff", "max_size": "sqrt", "importance": "attention"}
+_IN_A_ROW = 3  # panels
 
 
 @styled
@@ -32,23 +32,28 @@ def objective_figure(rows: Sequence[Row]) -> Figure:
     MissingDependencyError
         matplotlib is not installed
     """
-    needed = ("selector", "backend", "tau_sim", "retain_ratio", "accuracy", *_METHOD)
+    needed = ("selector", "backend", "tau_sim", "retain_ratio", "accuracy", *BASE)
     if not rows or any(name not in rows[0] for name in needed):
         raise InputError(f"the rows lack one of {', '.join(needed)}; give objectives.csv of make study")
     ratios = sorted({float(row["retain_ratio"]) for row in rows} - {0.0, 1.0})
-    figure = new_figure(3.4 * len(ratios) + 2.0, 3.2)
-    panels = figure.subplots(1, len(ratios), squeeze=False, sharey=True)[0]
-    for axes, ratio in zip(panels, ratios, strict=True):
+    n_columns = min(len(ratios), _IN_A_ROW)
+    n_lines = -(-len(ratios) // n_columns)
+    figure = new_figure(2.8 * n_columns + 2.0, 2.9 * n_lines)
+    panels = figure.subplots(n_lines, n_columns, squeeze=False, sharey=True).ravel()
+    for axes, ratio in zip(panels, ratios, strict=False):
         _curves(axes, rows, ratio)
         axes.set(xlabel="tau_sim", title=f"r = {ratio:g}")
         axes.grid(True)
-    panels[0].set_ylabel("accuracy, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel("accuracy, %")
+    for axes in panels[len(ratios) :]:
+        axes.remove()
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
 def _curves(axes: Axes, rows: Sequence[Row], ratio: float) -> None:
-    method = [row for row in rows if matches(row, _METHOD) and float(row["retain_ratio"]) == ratio]
+    method = [row for row in rows if matches(row, BASE) and float(row["retain_ratio"]) == ratio]
     taus = sorted({float(row["tau_sim"]) for row in method})
     for i, (backend, name) in enumerate(NAMES.items()):
         here = [row for row in method if row["backend"] == backend]

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from stgraph.aliases import Row
 from stgraph.community.objectives import default_resolution
-from stgraph.multiplicity import holm
 from stgraph.plain_json import parse_json
-from stgraph.viz.markdown.study import LEVEL, accuracy, difference, markdown, ratios_of
+from stgraph.viz.markdown.study import accuracy, corrected_table, markdown, ratios_of
 
 FILES = ("densities", "density-contrasts")
 _NAMES = {"leidenalg-leiden-surprise": "surprise", "leidenalg-leiden-significance": "significance"}
@@ -34,14 +33,13 @@ def density_table(rows: Sequence[Row]) -> str:
 
 
 def difference_table(contrasts: Sequence[Row]) -> str:
-    """Differences from CPM at its default; bold beyond chance after Holm's correction over the table."""
-    sure = [p <= LEVEL for p in holm([row["p"] for row in contrasts])]
-    lines: dict[tuple[str, str], list[str]] = {}
-    for row, known in zip(contrasts, sure, strict=True):
+    """Differences from CPM at its default; Holm's correction over the table."""
+
+    def labels(row: Row) -> tuple[str, ...]:
         name = _NAMES[row["a"]] if row["contrast"] == "backend" else _name(row["a"])
-        lines.setdefault((f"{name} over {_name(None)}", str(row["tau_sim"])), []).append(difference(row, known))
-    head = ["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios_of(contrasts))]
-    return markdown(head, [[*labels, *cells] for labels, cells in lines.items()])
+        return f"{name} over {_name(None)}", str(row["tau_sim"])
+
+    return corrected_table(("choice", "tau_sim"), contrasts, labels)
 
 
 def _name(parameters: str | None) -> str:

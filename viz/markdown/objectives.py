@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stgraph.aliases import Row
-from stgraph.multiplicity import holm
-from stgraph.viz.markdown.study import LEVEL, accuracy, difference, markdown, matches, ratios_of
+from stgraph.viz.markdown.study import accuracy, corrected_table, markdown, matches, ratios_of
 
 NAMES: Mapping[str, str] = {
     "lattice-components": "none (components)",
@@ -16,8 +15,9 @@ NAMES: Mapping[str, str] = {
     "networkit-label-propagation": "label propagation",
     "lattice-segments": "segmentation",
 }
-_BASE = {"selector": "st-simdiff", "max_size": "sqrt", "importance": "attention"}
-_TAUS = (0.8, 0.9)
+ALIKE = ("lattice-segments",)  # objectives that read no threshold
+BASE = {"selector": "st-simdiff", "max_size": "sqrt", "importance": "attention"}
+TAUS = (0.8, 0.9)  # the paper's threshold, and the one chosen on development videos
 FILES = ("objectives", "objective-contrasts")
 
 
@@ -27,10 +27,8 @@ def tables(found: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     taus = sorted({row["tau_sim"] for row in rows} - {None})
     return {
         **{f"threshold-{ratio}": threshold_table(rows, taus, ratio) for ratio in ratios_of(rows)},
-        "communities": community_table(rows, taus),
-        "controls": control_table(rows),
-        "rankings": ranking_table(rows),
         "differences": difference_table(contrasts),
+        "communities": community_table(rows, taus),
     }
 
 
@@ -38,8 +36,8 @@ def threshold_table(rows: Sequence[Row], taus: Sequence[float], ratio: float) ->
     """Accuracy of the paper's method against tau_sim at one ratio, one line per objective, with lines for baselines."""
     body = []
     for backend, name in NAMES.items():
-        at = [0.8] * len(taus) if backend == "lattice-segments" else taus
-        cells = [accuracy(rows, ratio, **_BASE, backend=backend, tau_sim=tau) for tau in at]
+        at = [0.8] * len(taus) if backend in ALIKE else taus
+        cells = [accuracy(rows, ratio, **BASE, backend=backend, tau_sim=tau) for tau in at]
         body.append([name, *cells])
     for name in ("uniform", "random"):
         body.append([name, *[accuracy(rows, ratio, selector=name)] * len(taus)])
@@ -53,8 +51,8 @@ def community_table(rows: Sequence[Row], taus: Sequence[float]) -> str:
     body = []
     for backend, name in NAMES.items():
         cells = []
-        for tau in [0.8] * len(taus) if backend == "lattice-segments" else taus:
-            here = [row for row in rows if matches(row, {**_BASE, "backend": backend, "tau_sim": tau})]
+        for tau in [0.8] * len(taus) if backend in ALIKE else taus:
+            here = [row for row in rows if matches(row, {**BASE, "backend": backend, "tau_sim": tau})]
             share = sum(row["oversized_ratio"] for row in here) / len(here)
             size = sum(1024 / row["n_uncapped"] for row in here) / len(here)
             cells.append(f"{100 * share:.0f} % ({size:.1f})")
@@ -62,50 +60,14 @@ def community_table(rows: Sequence[Row], taus: Sequence[float]) -> str:
     return markdown(["objective", *map(str, taus)], body)
 
 
-def control_table(rows: Sequence[Row]) -> str:
-    """The effect of size alone: smaller caps on components, shuffled communities, boxes."""
-    ratios, body = ratios_of(rows), []
-    lines = [("lattice-components", cap) for cap in ("sqrt", "24", "8")] + [("lattice-leiden", "sqrt")]
-    lines += [("lattice-leiden", "none"), ("control-shuffled", "sqrt")]
-    for tau in _TAUS:
-        for backend, cap in lines:
-            setting = {**_BASE, "backend": backend, "tau_sim": tau, "max_size": cap}
-            body.append([str(tau), f"`{backend}`", cap, *(accuracy(rows, ratio, **setting) for ratio in ratios)])
-    for backend in dict.fromkeys(row["backend"] for row in rows if str(row["backend"]).startswith("control-boxes")):
-        cells = (accuracy(rows, ratio, **_BASE, backend=backend, tau_sim=0.8) for ratio in ratios)
-        body.append(["-", f"`{backend}`", "sqrt", *cells])
-    return markdown(["tau_sim", "communities", "cap", *(f"r = {ratio}" for ratio in ratios)], body)
-
-
-def ranking_table(rows: Sequence[Row]) -> str:
-    """Query-free rankings compared with the LLM's attention."""
-    ratios, body = ratios_of(rows), []
-    for tau in _TAUS:
-        for backend in ("lattice-components", "igraph-leiden", "lattice-leiden"):
-            for importance in ("difference-then-centrality", "coverage", "attention"):
-                setting = {**_BASE, "backend": backend, "tau_sim": tau, "importance": importance}
-                cells = (accuracy(rows, ratio, **setting) for ratio in ratios)
-                body.append([str(tau), NAMES[backend], importance, *cells])
-    return markdown(["tau_sim", "objective", "ranked by", *(f"r = {ratio}" for ratio in ratios)], body)
-
-
 def difference_table(contrasts: Sequence[Row]) -> str:
-    """Paired differences in points with 95 % intervals; bold those beyond chance after Holm's correction over all."""
-    base = {**_BASE, "parameters": None}
-    found: dict[tuple[str, str], dict[float, Row]] = {}
-    for row in contrasts:
-        wanted = {**base, "backend": "lattice-components", "tau_sim": row["tau_sim"]}
-        if row["contrast"] == "importance":
-            wanted["backend"] = row["backend"]
-        del wanted[row["contrast"]]
-        if row["tau_sim"] in _TAUS and matches(row, wanted):
-            label = f"{row['contrast']}: {row['a']} over {row['b']}"
-            label += (
-                f" ({NAMES[row['backend']]})" if row["contrast"] == "importance" and row["backend"] in NAMES else ""
-            )
-            found.setdefault((label, str(row["tau_sim"])), {})[row["retain_ratio"]] = row
-    flat = [row for line in found.values() for row in line.values()]
-    sure = {id(row) for row, p in zip(flat, holm([row["p"] for row in flat]), strict=True) if p <= LEVEL}
-    ratios = ratios_of(flat)
-    body = [[*labels, *(difference(line[r], id(line[r]) in sure) for r in ratios)] for labels, line in found.items()]
-    return markdown(["choice", "tau_sim", *(f"r = {ratio}" for ratio in ratios)], body)
+    """Paired differences between objectives at one cap, the paper's or 8; Holm's correction over the table."""
+    here = [row for row in contrasts if row["contrast"] == "backend" and row["tau_sim"] in TAUS]
+    here = [row for row in here if str(row["max_size"]) in ("sqrt", "8") and row["importance"] == BASE["importance"]]
+    here.sort(key=lambda row: row["max_size"] != "sqrt")
+
+    def labels(row: Row) -> tuple[str, ...]:
+        cap = "√N" if row["max_size"] == "sqrt" else str(row["max_size"])
+        return f"`{row['a']}` over `{row['b']}`", cap, str(row["tau_sim"])
+
+    return corrected_table(("backend", "cap", "tau_sim"), here, labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -176,15 +176,34 @@ def sample_sweep_table(rows: Sequence[Row], ratio: float = 0.3) -> str:
 
 def accuracy(rows: Iterable[Row], ratio: float | None, **setting: object) -> str:
     """Mean over models, and half the mean width of their intervals."""
-    here = [row for row in rows if (ratio is None or row["retain_ratio"] == ratio) and matches(row, setting)]
+    here = _at(rows, ratio, setting)
     half = fmean((row["accuracy_high"] - row["accuracy_low"]) / 2 for row in here)
     return f"{_mean(here):.1f} ± {100 * half:.1f}"
+
+
+def mean_accuracy(rows: Iterable[Row], ratio: float | None, **setting: object) -> float:
+    """Mean over models, in percent."""
+    return _mean(_at(rows, ratio, setting))
+
+
+def corrected_table(head: Sequence[str], contrasts: Iterable[Row], labels: Callable[[Row], tuple[str, ...]]) -> str:
+    """Differences in points, a column per ratio; bold those beyond chance after Holm's correction over the table."""
+    rows = sorted(contrasts, key=lambda row: row["retain_ratio"])
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        lines.setdefault(labels(row), []).append(difference(row, p <= LEVEL))
+    body = [[*label, *cells] for label, cells in lines.items()]
+    return markdown([*head, *(f"r = {ratio}" for ratio in ratios_of(rows))], body)
 
 
 def difference(row: Row, sure: bool) -> str:
     value, low, high = (100 * row[name] for name in ("difference", "low", "high"))
     text = f"{value:+.1f} [{low:.1f}, {high:.1f}]"
     return f"**{text}**" if sure else text
+
+
+def _at(rows: Iterable[Row], ratio: float | None, setting: Mapping[str, object]) -> list[Row]:
+    return [row for row in rows if (ratio is None or row["retain_ratio"] == ratio) and matches(row, setting)]
 
 
 def _mean(rows: Iterable[Row]) -> float:

@@ -77,7 +77,7 @@ def accuracy_table(rows: Sequence[Row], ratios: Sequence[float]) -> Table:
 
 def difference_table(rows: Sequence[Row], differences: Sequence[Row], ratios: Sequence[float]) -> Table | None:
     """Difference from random at the same ratio in points, pooled over models, and half the width of the interval."""
-    found = {(setting_of(row), row["retain_ratio"]): row for row in differences if row["family"] == "all"}
+    found = {(setting_of(row), row["retain_ratio"]): row for row in differences}
     if not found:
         return None
     table = _by_ratio(
