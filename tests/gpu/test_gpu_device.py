@@ -16,6 +16,8 @@ from tensors import tensor
 import stgraph
 from stgraph import VideoTokens
 from stgraph.bench.synthetic import synthetic_signals
+from stgraph.community.agreement import agreement
+from stgraph.community.quality import cpm, modularity
 from stgraph.devices import to_host
 from stgraph.errors import FeatureError
 from stgraph.gpu_parts import devices
@@ -168,6 +170,32 @@ def test_cugraph_on_device_edges(name: str) -> None:
         free = stgraph.detect_communities(graph, name, max_size=None)
         twin = stgraph.detect_communities(graph.to("cpu"), "igraph-leiden", max_size=None)
         assert free.summary()["modularity"] > 0.95 * twin.summary()["modularity"]
+
+
+@pytest.mark.parametrize(("name", "resolution"), [("lattice-leiden", 0.05), ("lattice-leiden-modularity", 1.0)])
+def test_leiden_on_a_device(name: str, resolution: float) -> None:
+    """Of nearly the CPU's quality, the same every time, and no edges are copied."""
+    value = cpm if name == "lattice-leiden" else modularity
+    graph = stgraph.build_graph(on_device(features(12, (16, 14, 14, 64), noise=0.1)))
+    with none_as_large_as(graph.n_nodes):
+        found = [stgraph.detect_communities(graph, name, resolution=resolution, max_size=None) for _ in range(2)]
+    assert found[0].labels.equal(found[1].labels) and found[0].provenance.host_copy is None
+    host = graph.to("cpu")
+    twin = stgraph.detect_communities(host, name, resolution=resolution, max_size=None)
+    of_both = [value(host.edges, to_host(one.labels), resolution) for one in (found[0], twin)]
+    assert of_both[0] > 0.97 * of_both[1]
+
+
+@pytest.mark.parametrize("name", ["features-kmeans", "features-dpc-knn"])
+def test_features_are_clustered_on_a_device(name: str) -> None:
+    x = features(12, (8, 7, 7, 640), noise=0.1)
+    given, tokens = on_device(x), VideoTokens.from_array(x)
+    with none_as_large_as(x.size):
+        found = stgraph.detect_communities(stgraph.build_graph(given), name, tokens=given, max_size=None)
+    twin = stgraph.detect_communities(stgraph.build_graph(tokens), name, tokens=tokens, max_size=None)
+    assert (
+        agreement(to_host(found.labels), twin.labels).ari > 0.99
+    )  # rounding decides between centres that are equally near
 
 
 def test_compress_on_a_device() -> None:

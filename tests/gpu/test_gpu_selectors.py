@@ -125,6 +125,22 @@ def test_odd_grids(name: str, shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", MINE)
+def test_a_view_with_gaps_that_a_model_may_learn_from(name: str) -> None:
+    """Between the view's rows and channels lies NaN, and gradients are not followed."""
+    import torch
+
+    x = scenes()
+    cpu, whole = pair(x)
+    wide = torch.full((SHAPE[0] + 1, SHAPE[2] + 2, SHAPE[1], D, 2), torch.nan)
+    view = wide[1:, 1:-1, :, :, 1].transpose(1, 2)
+    view.copy_(whole.features)
+    gpu = VideoTokens(view.requires_grad_(), whole.grid, whole.signals, whole.metadata)
+    assert not gpu.features.is_contiguous()
+    check(name, cpu, gpu)
+    assert not stgraph.selector(name, retain_ratio=0.3).select(gpu).scores.requires_grad
+
+
+@pytest.mark.parametrize("name", MINE)
 def test_newlines(name: str) -> None:
     kind = newline_per_row(*SHAPE)
     features = np.full((kind.size, D), 0.25, np.float32)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from feature_zoo import newline_per_row
 from selection_oracles import features
 from tensors import same, tensor
 
 import stgraph
-from stgraph import VideoTokens
+from stgraph import TokenGrid, VideoTokens
 from stgraph.devices import to_host
 from stgraph.errors import FeatureError, GridError, InputError, UnavailableError
 from stgraph.selection.capture import CapturedSelection, _side_stream, finished, unread
@@ -66,6 +67,20 @@ def test_recorded_work_reads_nothing_back_and_brings_nothing(case: str, monkeypa
     assert {**kept.report, "seconds": 0} == pytest.approx({**expected.report, "seconds": 0}, abs=1e-6)
     assert list(kept.report["seconds"]) == ["replay"]
     assert kept.provenance == {**expected.provenance, "community": kept.provenance["community"]}
+
+
+@pytest.mark.usefixtures("interpreter")
+@pytest.mark.parametrize("newlines", ["in", "out"])
+def test_nor_where_newlines_lie_between_the_patches(newlines: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = newline_per_row(*SHAPE[:3])
+    selector = stgraph.selector("srts", retain_ratio=0.3, newlines=newlines)
+    tokens = VideoTokens(tensor(features(3, (1, 1, kind.size, 40)).reshape(-1, 40)), TokenGrid(*SHAPE[:3], kind))
+    view = selector.budget.view(tokens, selector.newlines)
+    with nothing_read_back(), monkeypatch.context() as patch:
+        patch.setattr("stgraph.devices._tensor", None)
+        found = unread(selector, view)
+    kept = finished(selector, found, tokens, perf_counter())
+    same(kept.indices, to_host(selector.select(tokens).indices))
 
 
 @pytest.mark.usefixtures("interpreter")
