@@ -1,4 +1,4 @@
-"""Figures of speed in the README and the guides, from the rows of named machines.
+"""Figures of speed and of serving in the README and the guides, from the rows of named machines.
 
 ``python -m stgraph.speed_pages RESULTS ROOT`` puts the rows in folder RESULTS into the pages in folder ROOT.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from stgraph.bench.tables.reading import read_tables
 from stgraph.page_parts import update_page
-from stgraph.viz.markdown import gpu_speed, speed
+from stgraph.viz.markdown import gpu_speed, serving, speed
 
 # The folders of the machines whose rows the pages show.
-CPU, GPU = "amd-epyc", "nvidia-h200"
-PAGES = ("README.md", "docs/benchmarks.md", "docs/gpu.md")
+CPU, GPU, VLLM = "amd-epyc", "nvidia-h200", "vllm"
+PAGES = ("README.md", "docs/benchmarks.md", "docs/gpu.md", "docs/vllm.md")
 
 
 def page_parts(results: Path) -> dict[str, dict[str, str]]:
@@ -25,9 +25,17 @@ def page_parts(results: Path) -> dict[str, dict[str, str]]:
     InputError
         a file of rows is missing or cannot be read
     """
-    ours = {name: read_tables(results / CPU / f"{name}.csv")["rows"] for name in speed.FILES}
+    ours, served = (
+        {name: read_tables(results / machine / f"{name}.csv")["rows"] for name in files}
+        for machine, files in ((CPU, speed.FILES), (VLLM, serving.FILES))
+    )
     gpu = read_tables(results / GPU / "rows.csv")["rows"]
-    found = ({"speed": speed.in_a_sentence(ours, gpu)}, speed.parts(ours), {"stages": gpu_speed.stage_table(gpu)})
+    found = (
+        {"speed": speed.in_a_sentence(ours, gpu)},
+        speed.parts(ours),
+        {"stages": gpu_speed.stage_table(gpu)},
+        serving.parts(served),
+    )
     return dict(zip(PAGES, found, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The README, docs/benchmarks.md and docs/gpu.md show the stored rows of speed, in tables and sentences."""
+"""The README and the guides show the stored rows of speed and of serving, in tables and sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from stgraph.bench.tables.reading import read_tables
 from stgraph.errors import InputError
 from stgraph.page_parts import with_parts
 from stgraph.selection.base import SELECTORS
-from stgraph.speed_pages import CPU, PAGES, page_parts, update_pages
+from stgraph.serving.releases import TESTED
+from stgraph.speed_pages import CPU, PAGES, VLLM, page_parts, update_pages
+from stgraph.viz.markdown.serving import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"
@@ -104,3 +106,13 @@ def test_targets_are_met_where_the_page_says_so() -> None:
     for stage, limit, case, shown, met in limits:
         (row,) = (r for r in rows if (r["stage"], r["by"], r["case"]) == (stage, "stgraph", case))
         assert shown == f"{row['reads']:.2f}" and (met == "yes") == (row["reads"] <= float(limit))
+
+
+def test_every_promise_of_serving_held_where_it_was_tried() -> None:
+    text = page("docs/vllm.md")
+    for i, name in enumerate(FAMILIES):
+        rows = read_tables(RESULTS / VLLM / f"{name}.csv")["rows"]
+        assert {row["holds"] for row in rows} <= {True, None} and {row["vllm"] for row in rows} == {TESTED[-1]}
+        for row in rows:
+            line = next(line for line in text.splitlines() if line.startswith(f"| {row['promise']} |"))
+            assert line.strip("| ").split(" | ")[1 + i] == row["seen"]
