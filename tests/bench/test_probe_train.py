@@ -19,6 +19,7 @@ from stgraph.bench.probe.encoder import Encoder, PatchHeads  # noqa: E402
 from stgraph.bench.probe.recipes import RECIPES, Stage, learning_rate, n_steps, stage_of  # noqa: E402
 from stgraph.bench.probe.scene import FRAMES, make_scene  # noqa: E402
 from stgraph.bench.probe.stream import Stream  # noqa: E402
+from stgraph.bench.probe.weights import load_model  # noqa: E402
 from stgraph.bench.probe.words import SHAPES  # noqa: E402
 from stgraph.errors import InputError  # noqa: E402
 
@@ -76,6 +77,26 @@ def test_encoder_goes_on_and_stays_frozen(tmp_path: Path) -> None:
     second = train.train_encoder(tmp_path, CPU, quiet, steps=2)  # all steps are behind it
     assert all(torch.equal(first[name], value) for name, value in second.state_dict().items())
     assert not any(p.requires_grad for p in second.parameters())
+    with pytest.raises(InputError, match="belongs to another run"):
+        train.train_encoder(tmp_path, CPU, quiet, steps=2, recipe="vit")
+
+
+def test_vit_begins_with_a_model_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step at the lowest rate moves little away from it, and leaves the encoder as it is."""
+    monkeypatch.setitem(RECIPES, "vit", (Stage(1, 4, 600, (40, 60)),))
+    monkeypatch.setattr(train, "_RING", 8)
+    monkeypatch.setattr(Stage, "draw", lambda self, rng: (2, 50))
+    before = load_model("dropped-1")
+    encoder: Any = train.train_encoder(tmp_path, CPU, quiet, steps=0, recipe="vit")
+    assert all(torch.equal(a, b) for a, b in zip(encoder.stem.parameters(), before.visual.parameters(), strict=True))
+    model: Any = train.train_model(encoder, tmp_path, "vit", 4, CPU, quiet)
+    for name in ("projector", "model", "lm_head", "frame"):
+        pairs = zip(getattr(model, name).parameters(), getattr(before, name).parameters(), strict=True)
+        moved = [float((a - b).detach().abs().max()) for a, b in pairs]
+        assert max(moved) < 1e-4, name
+    assert max(moved) > 0
+    kept = model.visual.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in encoder.state_dict().items())
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
