@@ -90,7 +90,20 @@ class Call:
         return found
 
 
-_PICTURES = ("pixel_values", "pixel_values_videos", "mm_encoder_outputs")
+def handed_on(outer: Call | None, model: Any, given: Mapping[str, Any]) -> tuple[Asked, Mapping[str, Any]]:
+    """The requests and keyword arguments of a call inside ``outer``.
+
+    Encoded pictures are those ``model`` was given: where accelerate moves arguments between devices, it hands on copies
+    that lack what is attached to them.
+    """
+    if outer is None:
+        return Asked(), given
+    encoded = outer.given.get(_ENCODED) if outer.module is model else None
+    return outer.asked, given if encoded is None else {**given, _ENCODED: encoded}
+
+
+_ENCODED = "mm_encoder_outputs"
+_PICTURES = ("pixel_values", "pixel_values_videos", _ENCODED)
 
 
 class Calls:

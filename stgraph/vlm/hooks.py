@@ -16,7 +16,7 @@ from stgraph.selection.base import Selector
 from stgraph.selection.recordings import Recordings
 from stgraph.vlm.attention_probe import probed, probing
 from stgraph.vlm.caches import is_paged, is_static, tokens_in
-from stgraph.vlm.calls import Asked, Call, Calls, asked_of
+from stgraph.vlm.calls import Asked, Call, Calls, asked_of, handed_on
 from stgraph.vlm.compiled import check_not_compiled
 from stgraph.vlm.continuation import Continuation, cut_inside, new_video
 from stgraph.vlm.encoded_grids import GRIDS, grids_of_call, merged_grids
@@ -167,8 +167,8 @@ class Hooks:
         return new
 
     def _before_base(self, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        outer = self._calls.current()
-        self._begin(module, sys._getframe(1), args, kwargs, Asked() if outer is None else outer.asked)
+        asked, kwargs = handed_on(self._calls.current(), self.parts.model, kwargs)
+        self._begin(module, sys._getframe(1), args, kwargs, asked)
 
     def _begin(self, module: Any, frame: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], asked: Asked) -> None:
         _check_not_compiling()
