@@ -22,16 +22,19 @@ WORKSPACE = 320  # bytes per token that one selection takes at most, beside part
 PARTIAL_SUMS = 0.05  # of the features: a row for every 128 tokens of large communities
 ROUNDING = 32e6  # bytes by which torch's allocator, which takes up to 20 MB at a time, may exceed what is used
 PATIENCE = 2  # videos of a shape before the one that is recorded; 1 if asked to record
+PROOFS = 2  # first replays, beside each of which the selection is made unrecorded as well
 
 _log = logging.getLogger("stgraph")
 
 
 @dataclass
 class _Shape:
-    """What is known of one shape: ``patience`` videos are selected unrecorded before one is recorded."""
+    """What is known of one shape: ``patience`` videos are selected unrecorded before one is recorded, and the first
+    ``PROOFS`` replays are ``proven``."""
 
     patience: int
     seen: int = 0
+    proven: int = 0
     replay: Callable[[VideoTokens], Selection] | None = None
     failed: str | None = None
 
@@ -49,7 +52,8 @@ class Recordings:
     A recording holds :func:`memory` bytes: a copy of the features, N x d values, and the memory of one selection. It is
     not made where that is more than :data:`SHARE` of the device's free memory. Beyond ``most`` recordings, the least
     recently used one is dropped, and its shape has to come twice as often before it is recorded again. A shape whose
-    recording fails is not tried again. Threads take turns, since a recording has one place for its features.
+    recording fails, or whose first replays differ from unrecorded selections, is not tried again. Threads take turns,
+    since a recording has one place for its features.
 
     Parameters
     ----------
@@ -86,7 +90,10 @@ class Recordings:
                     return None, f"not recorded: {why}"
                 did = "recorded"
             assert shape.replay is not None
-            return shape.replay(tokens), did
+            found = shape.replay(tokens)
+            if shape.proven < PROOFS and (why := self._disproof(shape, tokens, found)):
+                return None, f"not recorded: {why}"
+            return found, did
 
     def _obstacle(self, tokens: VideoTokens) -> str | None:
         """Why selections of such tokens are not recorded at all, or not where the caller stands."""
@@ -129,10 +136,22 @@ class Recordings:
         try:
             shape.replay = self._recorder.record(self._selector, tokens)
         except Exception as error:
-            shape.failed = f"recording failed ({type(error).__name__}: {first_line(error)})"
-            _log.warning("%s of shape %s is selected unrecorded: %s", self._selector.name, tokens.grid, shape.failed)
-            return shape.failed
+            return self._failed(shape, tokens, f"recording failed ({type(error).__name__}: {first_line(error)})")
+        shape.proven = 0
         recorded = [one for one in self._shapes.values() if one.replay is not None]
         for oldest in recorded[: -self._most]:
             oldest.replay, oldest.seen, oldest.patience = None, 0, 2 * oldest.patience
         return None
+
+    def _disproof(self, shape: _Shape, tokens: VideoTokens, found: Selection) -> str | None:
+        """How a replay differs from the unrecorded selection; None if it does not."""
+        plain = self._selector.select(tokens)
+        shape.proven += 1
+        if all(getattr(found, name).equal(getattr(plain, name)) for name in ("indices", "reason", "scores")):
+            return None
+        return self._failed(shape, tokens, "the recorded selection differed from the unrecorded one")
+
+    def _failed(self, shape: _Shape, tokens: VideoTokens, why: str) -> str:
+        shape.replay, shape.failed = None, why
+        _log.warning("%s of shape %s is selected unrecorded: %s", self._selector.name, tokens.grid, why)
+        return why

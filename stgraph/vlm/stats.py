@@ -30,7 +30,7 @@ class VideoRecord:
     kind, positions : of the selection
     exactness : "exact", or "approximate: why"
     select_s : seconds in the selector, including its work on a GPU; for the first videos of a process also loading
-        libraries and compiling kernels
+        libraries and compiling kernels, and for the first ones of a shape recording the selection
     probe_s : seconds in the probe pass, shared by all videos of the prompt; 0 without one
     host_copy : reason the features were copied to host memory, None if the selector read them in place
     graph_host_copy : reason edges or labels were copied to host memory, None if they were not, or were already there

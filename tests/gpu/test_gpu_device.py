@@ -193,9 +193,8 @@ def test_features_are_clustered_on_a_device(name: str) -> None:
     with none_as_large_as(x.size):
         found = stgraph.detect_communities(stgraph.build_graph(given), name, tokens=given, max_size=None)
     twin = stgraph.detect_communities(stgraph.build_graph(tokens), name, tokens=tokens, max_size=None)
-    assert (
-        agreement(to_host(found.labels), twin.labels).ari > 0.99
-    )  # rounding decides between centres that are equally near
+    # Rounding decides between centres that are equally near.
+    assert agreement(to_host(found.labels), twin.labels).ari > 0.99
 
 
 def test_compress_on_a_device() -> None:

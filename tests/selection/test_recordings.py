@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +42,7 @@ class OnTheHost(CudaRecorder):
         self.mishap: Exception | None = None
         self.someone_else = False
         self.danger: str | None = None
+        self.wrong_after: int | None = None  # replays
 
     def hazard(self) -> str | None:
         return self.danger
@@ -61,7 +61,10 @@ class OnTheHost(CudaRecorder):
 
         def replay(given: VideoTokens) -> Selection:
             self.replayed.append(given.grid.T)
-            own.copy_(given.features)
+            if self.wrong_after is None or len(self.replayed) <= self.wrong_after:
+                own.copy_(given.features)
+            else:
+                own.normal_()
             view = selector.budget.view(VideoTokens(own, given.grid), selector.newlines)
             return finished(selector, unread(selector, view), given, 0.0)
 
@@ -130,6 +133,21 @@ def test_a_recording_that_fails_is_told_once_and_not_tried_again(caplog: pytest.
     assert recordings.replay(tokens_of(2))[0] is None
     recordings.replay(tokens_of(3))
     assert recordings.replay(tokens_of(3))[1] == "recorded"
+
+
+def test_a_recording_that_gives_other_tokens_is_told_and_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    """At its first replay, or at the second, where memory that was gone may have been written to."""
+    for right in (0, 1):
+        recorder, recordings = srts(asked=True)
+        recorder.wrong_after = right
+        with caplog.at_level(logging.WARNING, "stgraph"):
+            notes = [recordings.replay(tokens_of(3, seed)) for seed in range(5)]
+        why = "not recorded: the recorded selection differed from the unrecorded one"
+        expected = ["recorded", "replayed"][:right]
+        assert [note for found, note in notes if found is not None] == expected
+        assert [note for _, note in notes][1 + right :] == [why] * (4 - right)
+        assert (len(recorder.recorded), len(caplog.records)) == (1, 1)
+        caplog.clear()
 
 
 def test_no_recording_takes_more_than_its_share_of_the_free_memory() -> None:
@@ -251,20 +269,19 @@ def test_bad_tokens_are_named_by_a_replay_and_spoil_nothing() -> None:
 def test_threads_share_a_recording_and_each_gets_its_own_result() -> None:
     recorder, recordings = srts()
     selector = stgraph.selector("srts", retain_ratio=0.5)
-    expected = [to_host(selector.select(tokens_of(3, seed)).indices).tolist() for seed in range(4)]
+    expected = [to_host(selector.select(tokens_of(3, seed)).indices).tolist() for seed in range(3)]
 
     def asks(seed: int) -> list[Any]:
-        found = [recordings.replay(tokens_of(3, seed))[0] for _ in range(4)]
+        found = [recordings.replay(tokens_of(3, seed))[0] for _ in range(3)]
         return [to_host(one.indices).tolist() for one in found if one is not None]
 
     # A new thread does not know that tensors in host memory go to the GPU engine.
-    contexts = [contextvars.copy_context() for _ in range(4)]
+    contexts = [contextvars.copy_context() for _ in range(3)]
     results = together([lambda seed=seed, own=own: own.run(asks, seed) for seed, own in enumerate(contexts)])
     assert all(not isinstance(one, Exception) for one in results), results
     assert all(one == expected[seed] for seed, found in enumerate(results) for one in found)
-    assert sum(map(len, results)) == 4 * 4 - 2
+    assert sum(map(len, results)) == 3 * 3 - 2
     assert recorder.recorded == [3]
-    assert threading.active_count() < 20
 
 
 def test_compress_refuses_other_values_of_record() -> None:
@@ -274,23 +291,26 @@ def test_compress_refuses_other_values_of_record() -> None:
         stgraph.compress(CASES["qwen2_vl"](1).model, stgraph.selector("srts", retain_ratio=0.5), record="always")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision"])
-@pytest.mark.parametrize(("given", "n_plain"), [({}, 2), ({"record": True}, 1), ({"record": False}, 5)], ids=str)
+@pytest.mark.parametrize(
+    ("family", "given", "n_plain"),
+    [("llava_onevision", {}, 2), ("qwen2_vl", {"record": True}, 1), ("qwen2_vl", {"record": False}, 4)],
+    ids=str,
+)
 def test_compress_records_unless_told_not_to_and_says_so(
-    given: dict[str, Any], n_plain: int, family: str, monkeypatch: pytest.MonkeyPatch
+    family: str, given: dict[str, Any], n_plain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vlm_models import CASES, torch
 
     recorder, case = OnTheHost(), CASES[family](1)
     monkeypatch.setattr("stgraph.selection.recordings.CudaRecorder", lambda: recorder)
     with stgraph.compress(case.model, stgraph.selector("srts", retain_ratio=0.3), **given) as stats, torch.no_grad():
-        logits = [case.model(**case.inputs).logits for _ in range(5)]
+        logits = [case.model(**case.inputs).logits for _ in range(4)]
     assert all(one.equal(logits[0]) for one in logits)
     assert len({tuple(video.nodes) for video in stats.videos}) == 1
     did = [video.recording for video in stats.videos]
     assert did == [video.to_dict()["recording"] for video in stats.videos]
     if given == {"record": False}:
-        assert did == [None] * 5
+        assert did == [None] * 4
     else:
         assert all(str(one).startswith("not recorded: number") for one in did[:n_plain])
-        assert did[n_plain:] == ["recorded", *["replayed"] * (4 - n_plain)]
+        assert did[n_plain:] == ["recorded", *["replayed"] * (3 - n_plain)]
