@@ -162,4 +162,5 @@ def machine() -> str:
             name = next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{name}, {num_threads()} threads"
+    n = num_threads()
+    return f"{name}, {n} thread{'' if n == 1 else 's'}"

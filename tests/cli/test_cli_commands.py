@@ -152,7 +152,7 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert {row["stage"] for row in alone["rows"]} == {"selector"}
     cpu = strict_json(run("bench", "--cpu-time", "--rounds", "1", "--format", "json"))["rows"]
     assert {row["by"] for row in cpu} == {"plain read", "stgraph"}
-    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 threads, CPU time") for row in cpu)
+    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 thread, CPU time") for row in cpu)
 
 
 def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,4 +177,4 @@ def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("stgraph.bench.speed.cpm.SIZES", sizes[1:])
     cpu = strict_json(run("bench", "--cpm", "--cpu-time", "--rounds", "1", "--format", "json"))["rows"]
     assert {row["case"] for row in cpu} == {"sample", "synthetic 4x6x6x8 float32"}
-    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 threads, CPU time") for row in cpu)
+    assert all(row["threads"] == 1 and row["machine"].endswith(", 1 thread, CPU time") for row in cpu)
