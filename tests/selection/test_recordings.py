@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from feature_zoo import newline_per_row, separator_per_frame
+from recorder_on_the_host import OnTheHost
 from selection_oracles import features
 from taken_memory import bytes_taken
 from tensors import same, tensor
 from vlm_threads import together
 
 import stgraph
-from stgraph import Selection, TokenGrid, VideoTokens
+from stgraph import TokenGrid, VideoTokens
 from stgraph.devices import to_host
-from stgraph.errors import FeatureError, InputError
-from stgraph.selection.capture import finished, unread
+from stgraph.errors import FeatureError
+from stgraph.selection.capture import unread
 from stgraph.selection.recorder import CudaRecorder
 from stgraph.selection.recordings import ROUNDING, SHARE, Recordings, memory
 
@@ -28,47 +28,6 @@ pytestmark = pytest.mark.usefixtures("interpreter")
 
 def tokens_of(T: int, seed: int = 3) -> VideoTokens:
     return VideoTokens.from_array(tensor(features(seed, (T, 2, 2, 8))))
-
-
-class OnTheHost(CudaRecorder):
-    """Records nothing, but computes each selection as a recording does: from a copy of the features, in one place."""
-
-    kind = "cpu"
-
-    def __init__(self) -> None:
-        self.recorded: list[int] = []
-        self.replayed: list[int] = []
-        self.left: float = 1e12
-        self.mishap: Exception | None = None
-        self.someone_else = False
-        self.danger: str | None = None
-        self.wrong_after: int | None = None  # replays
-
-    def hazard(self) -> str | None:
-        return self.danger
-
-    def busy(self, device: Any) -> bool:
-        return self.someone_else
-
-    def free(self, device: Any) -> int:
-        return int(self.left)
-
-    def record(self, selector: Any, tokens: VideoTokens) -> Callable[[VideoTokens], Selection]:
-        if self.mishap is not None:
-            raise self.mishap
-        self.recorded.append(tokens.grid.T)
-        own = tokens.features.clone()
-
-        def replay(given: VideoTokens) -> Selection:
-            self.replayed.append(given.grid.T)
-            if self.wrong_after is None or len(self.replayed) <= self.wrong_after:
-                own.copy_(given.features)
-            else:
-                own.normal_()
-            view = selector.budget.view(VideoTokens(own, given.grid), selector.newlines)
-            return finished(selector, unread(selector, view), given, 0.0)
-
-        return replay
 
 
 def srts(asked: bool = False, most: int = 4) -> tuple[OnTheHost, Recordings]:
@@ -282,35 +241,3 @@ def test_threads_share_a_recording_and_each_gets_its_own_result() -> None:
     assert all(one == expected[seed] for seed, found in enumerate(results) for one in found)
     assert sum(map(len, results)) == 3 * 3 - 2
     assert recorder.recorded == [3]
-
-
-def test_compress_refuses_other_values_of_record() -> None:
-    from vlm_models import CASES
-
-    with pytest.raises(InputError, match="record is 'always'; it must be 'auto', True or False"):
-        stgraph.compress(CASES["qwen2_vl"](1).model, stgraph.selector("srts", retain_ratio=0.5), record="always")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("family", "given", "n_plain"),
-    [("llava_onevision", {}, 2), ("qwen2_vl", {"record": True}, 1), ("qwen2_vl", {"record": False}, 4)],
-    ids=str,
-)
-def test_compress_records_unless_told_not_to_and_says_so(
-    family: str, given: dict[str, Any], n_plain: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vlm_models import CASES, torch
-
-    recorder, case = OnTheHost(), CASES[family](1)
-    monkeypatch.setattr("stgraph.selection.recordings.CudaRecorder", lambda: recorder)
-    with stgraph.compress(case.model, stgraph.selector("srts", retain_ratio=0.3), **given) as stats, torch.no_grad():
-        logits = [case.model(**case.inputs).logits for _ in range(4)]
-    assert all(one.equal(logits[0]) for one in logits)
-    assert len({tuple(video.nodes) for video in stats.videos}) == 1
-    did = [video.recording for video in stats.videos]
-    assert did == [video.to_dict()["recording"] for video in stats.videos]
-    if given == {"record": False}:
-        assert did == [None] * 4
-    else:
-        assert all(str(one).startswith("not recorded: number") for one in did[:n_plain])
-        assert did[n_plain:] == ["recorded", *["replayed"] * (3 - n_plain)]
