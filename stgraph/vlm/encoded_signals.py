@@ -17,6 +17,7 @@ from stgraph.vlm.model_tower import EncodedFrames, EncoderReader, Signals
 
 # Attribute on the output of a pass: signals stay with the output when it is copied or passed on.
 _FRAMES = "_stgraph_frames"
+_PASSES = "_stgraph_passes"  # the same of all passes of a generation, on what it hands to the model
 
 
 class EncodedSignals:
@@ -70,8 +71,13 @@ class EncodedSignals:
         given = {} if generation is None else generation.f_locals.get("kwargs", {}).get("mm_encoder_outputs") or {}
         if generation is not None and not any(given.get(kind) is not None for kind in kinds):
             frame, passes = self._ahead.get(threading.get_ident(), (None, []))
-            if frame is generation:
-                return passes
+            if frame is generation:  # what it hands on again without a cache carries them; its frame holds the cache
+                del self._ahead[threading.get_ident()]
+                for output in encoded:
+                    setattr(output, _PASSES, passes)
+            known: list[EncodedFrames] | None = getattr(encoded[0], _PASSES, None)
+            if known is not None:
+                return known
         carried: list[EncodedFrames | None] = [getattr(output, _FRAMES, None) for output in encoded]
         seen = [frames for frames in carried if frames is not None]
         if len(seen) < len(carried):

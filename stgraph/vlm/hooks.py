@@ -108,7 +108,7 @@ class Hooks:
             parts.base.register_forward_pre_hook(self._before_base, with_kwargs=True),
             parts.base.register_forward_hook(self._after_call, always_call=True),
             parts.text.register_forward_pre_hook(self._before_text, with_kwargs=True),
-            parts.text.register_forward_hook(self._after_text, with_kwargs=True),
+            parts.text.register_forward_hook(self._after_text, with_kwargs=True, always_call=True),
         ]
         if self._reads_encoder:
             handles.append(parts.vision.register_forward_hook(self._after_vision, with_kwargs=True))
@@ -281,7 +281,7 @@ class Hooks:
         if self._layers is not None:
             self._layers.end()
         made = getattr(kwargs.get("inputs_embeds"), _CUT, None)
-        if made is not None:
+        if made is not None and output is not None:
             given = cache_of(kwargs)
             cache = cache_of(output) if given is None else given
             if cache is not None:
