@@ -89,6 +89,13 @@ def test_concurrent_callers_get_their_own_results() -> None:
     assert together == alone * 3
 
 
+def test_the_number_may_be_set_while_blocks_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_num_threads(3)
+    numbers = iter([3, 1])  # read by the caller, and then, set by another thread meanwhile, for the new pool
+    monkeypatch.setattr(threads, "num_threads", lambda: next(numbers))
+    assert run_blocks(lambda i: i * i, range(7)) == [i * i for i in range(7)]
+
+
 FORK = """
 import os, warnings, numpy, stgraph
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads, which is the point here

@@ -65,7 +65,8 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
                 return
             results[i] = task(blocks[i])
 
-    woken = [_helpers().submit(work) for _ in range(helpers)]
+    pool = _helpers()
+    woken = [pool.submit(work) for _ in range(helpers)]
     try:
         work()
     finally:
@@ -78,11 +79,13 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
 
 
 def _helpers() -> ThreadPoolExecutor:
-    """The pool of the other threads, started with the first work for them."""
+    """The pool of the other threads, started with the first work for them; another thread may set their number
+    meanwhile."""
     global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(num_threads() - 1, thread_name_prefix="stgraph")
-    return _pool
+    pool = _pool
+    if pool is None:
+        pool = _pool = ThreadPoolExecutor(max(1, num_threads() - 1), thread_name_prefix="stgraph")
+    return pool
 
 
 def even_blocks(n: int, size: int) -> list[tuple[int, int]]:
