@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
@@ -54,7 +54,7 @@ class Setting:
         InputError
             an unknown parameter, or one out of range
         """
-        return selector(self.selector, **vars(budget), **self.parameters)
+        return selector(self.selector, **asdict(budget), **self.parameters)
 
     def get(self, parameter: str) -> Any:
         """The value of a parameter, given or default; None if the selector lacks the parameter."""

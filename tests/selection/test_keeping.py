@@ -12,7 +12,7 @@ import pytest
 from clips import SHAPE, clip
 
 import stgraph
-from stgraph import TokenGrid, VideoTokens
+from stgraph import Budget, TokenGrid, VideoTokens
 from stgraph.bench.synthetic import synthetic_signals
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
 from stgraph.selection.base import SELECTORS
@@ -159,6 +159,12 @@ def test_settings() -> None:
     assert {one.selector for one in selector_settings()} == set(SELECTORS.names())
     made = backend_settings(("scipy-components", "igraph-leiden"), seeds=(4, 5))
     assert [one.get("seed") for one in made] == [4, 4, 5]
+
+
+def test_a_budget_that_has_been_counted_with_builds_a_selector() -> None:
+    budget = Budget(retain_ratio=0.3)
+    assert budget.count(TokenGrid(10, 1, 1)) == 3
+    assert Setting("uniform").build(budget).budget == budget
 
 
 def test_a_splitter_that_no_backend_has(monkeypatch: pytest.MonkeyPatch) -> None:
