@@ -7,9 +7,13 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from stgraph.study_pages import page_tables
 
-STUDY = Path(__file__).parents[2] / "bench" / "results" / "study"
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "bench" / "results" / "study"
+N = r"(\d+(?:\.\d+)?)"  # a number in a sentence
 Numbers = Sequence[float]
 
 
@@ -49,3 +53,17 @@ def bold(page: str, table: str, n_labels: int, column: int) -> list[float]:
     """The differences of a column that are beyond chance."""
     cells = [line[column] for line in lines(page, table, n_labels).values() if len(line) > column]
     return [value(cell) for cell in cells if cell.startswith("**")]
+
+
+def plain(page: str) -> str:
+    """The text of a page on one line."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+def assert_told(page: str, sentence: str, numbers: Numbers) -> None:
+    """The sentence is on the page once, and the numbers in it are these."""
+    (told,) = re.findall(sentence, plain(page))
+    told = [told] if isinstance(told, str) else list(told)
+    decimals = len(told[0].partition(".")[2])
+    rounding = 1.01 * 10.0**-decimals if decimals else 0.01  # differences of rounded cells may round anew
+    assert [float(number) for number in told] == pytest.approx(numbers, abs=rounding)
