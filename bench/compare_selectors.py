@@ -139,12 +139,12 @@ def _broken(dump: str) -> Iterator[Row]:
 
 
 def _key(setting: Setting) -> Row:
-    """The columns that distinguish rows of one ratio; None for a default backend or seed."""
-    draws = setting.get("backend") is None
+    """The columns that distinguish rows of one ratio; None for a default backend or seed, or where nothing is
+    random."""
     return {
         "selector": setting.selector,
         "backend": setting.parameters.get("backend"),
-        "seed": setting.parameters.get("seed") if draws else None,
+        "seed": setting.seed if "seed" in setting.parameters else None,
     }
 
 

@@ -174,7 +174,7 @@ def selector_settings(
     ----------
     selectors : names; empty for all that can be used
     backends : community backends, for the selectors that take one; empty for their default
-    seeds : for selectors that draw random numbers themselves; the others run once
+    seeds : for selectors that draw random numbers themselves; those that find communities run once, with the first
     parameters : others, the same for all selectors that accept them
 
     Raises
@@ -190,7 +190,7 @@ def selector_settings(
     for name in dict.fromkeys(selectors) or SELECTORS.usable():
         known = parameters_of(name)
         axes = {**common, "backend": named} if named else common
-        made += settings_of([name], {**axes, "seed": draws} if "backend" not in known else axes)
+        made += settings_of([name], {**axes, "seed": draws[:1] if "backend" in known else draws})
     for setting in made:
         setting.build(Budget(0.5))
     return made

@@ -191,6 +191,14 @@ def test_backends_and_options_go_to_the_selectors_that_know_them(tokens: VideoTo
     assert len(compare_selectors(tokens, settings, (0.3,)).rows) == 5
 
 
+def test_the_seed_goes_to_a_seeded_backend(tokens: VideoTokens) -> None:
+    settings = selector_settings(("st-simdiff",), ("igraph-leiden", "lattice-components"), seeds=(3, 4))
+    built: Any = [one.build(Budget(0.3)) for one in settings]
+    assert [(one.backend, one.seed) for one in built] == [("igraph-leiden", 3), ("lattice-components", 3)]
+    rows = compare_selectors(tokens, settings, (0.3,), fidelity=False).rows
+    assert [(row["backend"], row["seed"]) for row in rows] == [("igraph-leiden", 3), ("lattice-components", None)]
+
+
 @pytest.mark.parametrize(
     ("axes", "error", "message"),
     [
