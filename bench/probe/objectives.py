@@ -22,14 +22,12 @@ from stgraph.selection.st_simdiff.paper import StSimDiff
 
 TAU_SIMS = (0.6, 0.7, 0.8, 0.9, 0.95)
 RATIOS = (0.05, 0.1, 0.2, 0.3, 0.5)
-CAPS = ("sqrt", None, 24, 8)  # the paper's first; the others at every threshold for PERCOLATING, else at two
-TAU_SIMS_OF_CAPS = (0.8, 0.9)
+CAPS = ("sqrt", None, 24, 8)  # the paper's first
 N_QUESTIONS = 600  # of each model
 COMPONENTS, MODULARITY, CPM = "lattice-components", "igraph-leiden", "lattice-leiden"
 # One backend per objective; segmentation has no threshold.
 OBJECTIVES = (COMPONENTS, MODULARITY, CPM, "igraph-infomap", "networkit-label-propagation")
 SEGMENTS = "lattice-segments"
-PERCOLATING = (COMPONENTS, MODULARITY)  # their communities outgrow any cap where the threshold is low
 RANKINGS = ("difference-then-centrality", "coverage")
 
 
@@ -42,8 +40,7 @@ def objective_settings() -> tuple[ProbeSetting, ...]:
 
 def _objectives() -> Iterator[ProbeSetting]:
     for backend, tau_sim, max_size in product(OBJECTIVES, TAU_SIMS, CAPS):
-        if max_size == CAPS[0] or backend in PERCOLATING or tau_sim in TAU_SIMS_OF_CAPS:
-            yield _setting(backend, tau_sim, max_size=max_size)
+        yield _setting(backend, tau_sim, max_size=max_size)
     for max_size in CAPS:
         yield _setting(SEGMENTS, 0.8, max_size=max_size)
 

@@ -85,8 +85,8 @@ SENTENCES: list[tuple[str, Callable[[], Numbers]]] = [
         lambda: [capped(NONE, "8")["0.1"], over("lattice-leiden", COMPONENTS)["0.1"], capped(NONE, "24")["0.1"]],
     ),
     (
-        f"components under that cap still span {N} to {N} points, modularity {N} to {N}[.]",
-        lambda: [x for one in (NONE, MODULARITY) for x in ends(spreads(one, "8"))],
+        f"components under that cap still span {N} to {N} points, modularity {N} to {N}, CPM {N} to {N}[.]",
+        lambda: [x for one in (NONE, MODULARITY, CPM) for x in ends(spreads(one, "8"))],
     ),
     (
         f"filled at random lose {N} to {N} points at 0.8",

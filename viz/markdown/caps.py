@@ -26,15 +26,11 @@ def tables(found: Mapping[str, Sequence[Row]]) -> dict[str, str]:
 
 
 def range_table(rows: Sequence[Row]) -> str:
-    """Least and largest accuracy over tau_sim, by objective, cap and ratio; without caps that were not run at every
-    tau_sim."""
+    """Least and largest accuracy over tau_sim, by objective, cap and ratio."""
     ratios, body = ratios_of(rows), []
-    every = {row["tau_sim"] for row in rows} - {None}
     for (backend, name), (cap, shown) in product(NAMES.items(), CAPS.items()):
         setting = {**BASE, "backend": backend, "max_size": cap}
         taus = {row["tau_sim"] for row in rows if matches(row, setting)}
-        if taus != every and backend not in ALIKE:
-            continue
         cells = []
         for ratio in ratios:
             found = [mean_accuracy(rows, ratio, **setting, tau_sim=tau) for tau in taus]
