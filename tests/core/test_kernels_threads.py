@@ -96,6 +96,24 @@ def test_the_number_may_be_set_while_blocks_are_shared_out(monkeypatch: pytest.M
     assert run_blocks(lambda i: i * i, range(7)) == [i * i for i in range(7)]
 
 
+AT_THE_END = """
+import threading, stgraph
+from stgraph.kernels.cpu.threads import run_blocks
+stgraph.set_num_threads(3)
+
+def work():
+    threading.main_thread().join()
+    print(run_blocks(abs, range(-3, 0)))
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_can_compute() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("[3, 2, 1]\n", "")
+
+
 FORK = """
 import os, warnings, numpy, stgraph
 warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads, which is the point here

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from stgraph.errors import InputError
@@ -65,8 +65,7 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
                 return
             results[i] = task(blocks[i])
 
-    pool = _helpers()
-    woken = [pool.submit(work) for _ in range(helpers)]
+    woken = _woken(work, helpers)
     try:
         work()
     finally:
@@ -76,6 +75,19 @@ def run_blocks(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list
     for helper in ended:
         helper.result()
     return results
+
+
+def _woken(work: Callable[[], None], helpers: int) -> list[Future[None]]:
+    """Work given to other threads: to fewer, or none, once the main thread has ended and Python takes no more of it,
+    though threads that it waits for may go on."""
+    pool, woken = _helpers(), []
+    try:
+        for _ in range(helpers):
+            woken.append(pool.submit(work))
+    except RuntimeError as error:
+        if "cannot schedule new futures" not in str(error):
+            raise
+    return woken
 
 
 def _helpers() -> ThreadPoolExecutor:
