@@ -22,7 +22,7 @@ def check_detection(
     split: str,
     resolution: Any,
     seed: Any,
-    options: Mapping[str, Any] | None = None,
+    options: Any,
 ) -> None:
     """Check the arguments of :func:`detect_communities` that need neither a graph nor a library.
 
@@ -33,6 +33,11 @@ def check_detection(
     BackendUnavailableError
         the splitter cannot run here
     """
+    if not isinstance(options, Mapping):
+        raise InputError(
+            f"backend_options is {options!r}; it must map names to numbers, as {{'n_iterations': 5}}, "
+            "in a command -p backend_options.n_iterations=5"
+        )
     SPLITTERS.check(split)
     reason = missing(split)
     if reason is not None:
@@ -40,7 +45,7 @@ def check_detection(
     if backend != "auto":
         engine = get_backend(backend)
         check_native(engine, split)
-        check_options(backend, getattr(engine, "parameters", {}), options or {})
+        check_options(backend, getattr(engine, "parameters", {}), options)
     resolve_max_size(max_size, 1)
     real = isinstance(resolution, (int, float, np.integer, np.floating)) and not isinstance(resolution, bool)
     if resolution is not None and (not real or not math.isfinite(resolution) or resolution <= 0):

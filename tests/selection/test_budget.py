@@ -113,6 +113,11 @@ def test_no_more_than_there_are() -> None:
         ({"tau_diff": "95"}, "tau_diff is '95'; it must be"),
         ({"tau_diff": "p"}, "tau_diff is 'p'; it must be"),
         ({"tau_diff": None}, "tau_diff is None; it must be"),
+        (
+            {"backend_options": 3},
+            r"backend_options is 3; it must map names to numbers, .* -p backend_options\.n_iterations=5",
+        ),
+        ({"backend_options": None}, "backend_options is None; it must map names to numbers"),
         ({"max_size": 0}, "max_size is 0; it must be 'sqrt', a positive integer or None"),
         ({"importance": "novelty"}, "importance is 'novelty'; it must be one of auto, auto-coverage, .*, or an array"),
         ({"importance": None}, "importance is None; it must be one of auto"),
