@@ -8,7 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from stgraph.cli import options, results
-from stgraph.cli.method_options import COMMUNITIES, OPTIONS, REDUCTION, takes_method
+from stgraph.cli.method_options import COMMUNITIES, REDUCTION, takes_method
+
+# Options that no selector has to take: of the budget and of events, and a seed, which deterministic ones do not need.
+_OF_ALL = ("measured", "newlines", "tau_diff", "seed")
 
 EXAMPLES = """
 stgraph compare clip.safetensors --html report.html
@@ -139,12 +142,12 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
     from stgraph.selection.settings import check_parameters, check_settings, selector_settings
     from stgraph.viz.terminal.selector_comparison import selector_tables
 
+    chosen = [name.strip() for text in names for name in text.split(",")]
+    named = () if "all" in chosen else tuple(chosen)
+    check_parameters(named or SELECTORS.usable(), (name for name in method if name not in _OF_ALL))
     backends, splits, seeds = _axes(method)
     if len(splits) > 1:
         raise InputError("--selector takes one --split")
-    chosen = [name.strip() for text in names for name in text.split(",")]
-    named = () if "all" in chosen else tuple(chosen)
-    check_parameters(named or SELECTORS.usable(), (name for name in method if name not in OPTIONS))
     if llm is not None:
         method.setdefault("n_layers", shape_named(llm).n_layers)
     budget: dict[str, Any] = {name: method.pop(name) for name in ("measured", "newlines") if name in method}

@@ -176,6 +176,8 @@ def test_the_sample_can_carry_made_up_signals(tmp_path: Path) -> None:
         (("compare", "-s", "all", "--split", "tree", "--split", "raster"), "--selector takes one --split"),
         (("compare", "--measured", "layers"), "--measured and --newlines belong to --selector"),
         (("compare", "-s", "evs", "--newlines", "maybe"), "newlines is 'maybe'"),
+        (("compare", "-s", "evs", "--tau-sim", "0.7"), "none of the selectors evs has a parameter 'tau_sim'"),
+        (("compare", "-s", "evs,pool", "-b", "auto"), "none of the selectors evs, pool has a parameter 'backend'"),
         (("compare", "-s", "fastv"), "selector 'fastv' needs signals llm_attn_last, llm_attn_layers"),
         (("select", "-s", "evs", "--tau-sim", "0.5"), "selector 'evs' has no parameter 'tau_sim'"),
         (("select", "-s", "fastervlm"), "fastervlm needs the signal 'enc_cls_attn'"),
