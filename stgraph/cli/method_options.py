@@ -178,14 +178,21 @@ def _parameter(name: str, several: bool, stated: str | None) -> inspect.Paramete
 
 
 def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
-    """The given options, by the library's parameter names."""
+    """The given options, by the library's parameter names.
+
+    Raises
+    ------
+    InputError
+        a parameter is given twice, or --param is not name=value
+    """
     method: dict[str, Any] = {}
     for name, text in texts.items():
         if text is None or text == []:
             continue
         option = OPTIONS[name]
         if name == "param":
-            method.update(parameters(text))
+            for own, value in parameters(text).items():
+                _once(method, own, value)
         elif name in axes:
             several = option.several
             assert several is not None
@@ -204,7 +211,7 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        the name or the equals sign is missing
+        the name or the equals sign is missing, or a parameter is given twice
     """
     from stgraph.errors import InputError
 
@@ -215,11 +222,22 @@ def parameters(pairs: list[str]) -> dict[str, Any]:
             raise InputError(f"--param is {pair!r}; write it as name=value")
         found = [_value(one) for one in value.split(",") if one] if "," in value else _value(value)
         group, dot, inner = name.partition(".")
-        if dot:
-            read.setdefault(group, {})[inner] = found
+        if not dot:
+            _once(read, name, found)
+        elif isinstance(entries := read.setdefault(group, {}), dict):
+            _once(entries, inner, found)
         else:
-            read[name] = found
+            _once(read, group, found)
     return read
+
+
+def _once(given: dict[str, Any], name: str, value: Any) -> None:
+    """Add a parameter; InputError if it is there."""
+    from stgraph.errors import InputError
+
+    if name in given:
+        raise InputError(f"{name} is given twice, as {given[name]!r} and as {value!r}; leave one out")
+    given[name] = value
 
 
 def _value(text: str) -> Any:
