@@ -16,13 +16,12 @@ from stgraph.aliases import Progress
 from stgraph.bench.compare import RATIOS, Comparison, compare_backends
 from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.tables.writing import FORMATS, write
-from stgraph.errors import InputError
 from stgraph.files import atomic_path, check_suffix
-from stgraph.selection.base import SELECTORS
+from stgraph.selection.base import SELECTORS, parameters_of
 from stgraph.selection.keeping import Kept, as_ratios, as_settings, keep
 from stgraph.selection.result import Selection
 from stgraph.selection.selection_file import FRAMES
-from stgraph.selection.settings import Setting, backend_settings, settings_of
+from stgraph.selection.settings import Setting, backend_settings, check_axis, check_parameters, settings_of
 from stgraph.tokens import VideoTokens, check_tokens
 from stgraph.viz.pages.report import Compared, report_page
 from stgraph.viz.pages.view import view_page
@@ -273,19 +272,20 @@ def usual_settings(
     Raises
     ------
     UnknownNameError, BackendUnavailableError, InputError
-        a name or parameter is wrong
+        a name or parameter is wrong, or none of the selectors takes a parameter
     """
-    common, named = dict(parameters or {}), tuple(backends)
+    common, named, asked = dict(parameters or {}), tuple(backends), tuple(dict.fromkeys(selectors))
+    names = SELECTORS.usable() if "all" in asked else asked
     made: list[Setting] = []
-    chosen = tuple(selectors)
-    for name in SELECTORS.usable() if "all" in chosen else dict.fromkeys(chosen):
+    given = {**common, "backend": named[0]} if named else common
+    check_axis("selectors", names)
+    check_parameters(names, (parameter for parameter in given if parameter != "seed"))
+    for name in names:
         if name == "st-simdiff":
-            made += backend_settings(named, splits, [common.get("seed", 0)], common)
+            own = {parameter: value for parameter, value in common.items() if parameter in parameters_of(name)}
+            made += backend_settings(named, splits, [own.get("seed", 0)], own)
         else:
-            axes = {**common, **({"backend": named[0]} if named else {})}
-            made += settings_of([name], {parameter: (value,) for parameter, value in axes.items()})
-    if not made:
-        raise InputError("selectors is empty; give at least one")
+            made += settings_of([name], {parameter: (value,) for parameter, value in given.items()})
     return made
 
 

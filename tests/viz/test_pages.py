@@ -19,7 +19,7 @@ from stgraph.bench.compare_selectors import compare_selectors
 from stgraph.bench.synthetic import synthetic_signals
 from stgraph.community.default_backend import compared_backends
 from stgraph.errors import InputError, MissingSignalError, UnknownNameError
-from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS
+from stgraph.pages import USUAL_RATIOS, USUAL_SPLITS, usual_settings
 from stgraph.selection.settings import backend_settings, selector_settings
 
 
@@ -55,6 +55,14 @@ def test_a_view_of_nothing_said_has_the_usual_settings(tokens: VideoTokens) -> N
     data = data_of(stgraph.view(tokens).html())
     assert (data["splits"], data["ratios"]) == (list(USUAL_SPLITS), list(USUAL_RATIOS))
     assert data["backends"] == list(compared_backends())
+
+
+def test_parameters_of_a_view_go_to_the_selectors_that_take_them() -> None:
+    made = usual_settings(("st-simdiff", "uniform"), ("lattice-components",), ("tree",), {"axis": "time"})
+    assert [one.parameters.get("axis") for one in made] == [None, "time"]
+    for backends, parameters, name in (((), {"tau_sim": 0.7}, "tau_sim"), (("igraph-leiden",), {}, "backend")):
+        with pytest.raises(InputError, match=f"none of the selectors uniform, evs has a parameter '{name}'"):
+            usual_settings(("uniform", "evs"), backends, parameters=parameters)
 
 
 def test_a_comparison_of_backends(tokens: VideoTokens) -> None:
