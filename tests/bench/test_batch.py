@@ -216,7 +216,7 @@ def test_wrong_arguments_are_found_before_the_folder_is_made(
 @pytest.mark.parametrize(("module", "runner"), [("pyarrow.parquet", "local"), ("distributed", "dask")])
 def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, runner: str) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\["):
+    with pytest.raises(MissingDependencyError, match=r"pip install -e '\.\["):
         run_batch(Obedient(), [tmp_path], tmp_path / "out", runner=runner)
 
 

@@ -115,5 +115,5 @@ def test_an_unavailable_backend_says_what_is_missing(monkeypatch: pytest.MonkeyP
 def test_views_name_what_is_missing(view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("cupy", "cudf", "cugraph"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[cuda13\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install -e '\.\[cuda13\]'"):
         getattr(stgraph.build_graph(VideoTokens.from_array(X)), view)()

@@ -56,6 +56,7 @@ ROOMS = {
     "bench*": {"hf", "cuda13", "arrow"},
     "devices": {"hf"},
     "selection.capture": {"hf"},
+    "selection.recorder": {"hf"},
 }
 
 
@@ -168,7 +169,7 @@ def test_an_extra_is_enough(extras: str, tmp_path: Path) -> None:
 def test_without_it_the_message_names_it(lacks: str, tmp_path: Path) -> None:
     done = run_only("", LINES[lacks], tmp_path)
     assert done.returncode == 2, done.stderr
-    assert re.search(rf"^error: .* pip install '\.\[{lacks}\]'$", done.stderr.strip())
+    assert re.search(rf"^error: .* pip install -e '\.\[{lacks}\]'$", done.stderr.strip())
 
 
 @pytest.mark.slow

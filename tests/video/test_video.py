@@ -124,7 +124,7 @@ def test_wrong_sampling(given: dict[str, Any], says: str) -> None:
 def test_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     for call in (lambda: probe_video(CLIP), lambda: jpeg(grey(1))):
-        with pytest.raises(MissingDependencyError, match=r"pip install '\.\[video\]'"):
+        with pytest.raises(MissingDependencyError, match=r"pip install -e '\.\[video\]'"):
             call()
 
 

@@ -165,7 +165,7 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     graph = stgraph.build_graph(clip())
-    with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install '\.\[viz\]'"):
+    with pytest.raises(MissingDependencyError, match=r"drawing figures needs .* pip install -e '\.\[viz\]'"):
         similarity_figure(graph)
 
 
