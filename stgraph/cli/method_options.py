@@ -192,11 +192,11 @@ def _read(texts: Mapping[str, Any], axes: Mapping[str, str]) -> dict[str, Any]:
         option = OPTIONS[name]
         if name == "param":
             for own, value in parameters(text).items():
-                _once(method, own, value)
+                several = tuple(value) if isinstance(value, list) else (value,)
+                _once(method, own, several if own in axes else value)
         elif name in axes:
-            several = option.several
-            assert several is not None
-            method[name] = tuple(value for one in text for value in several(one))
+            assert option.several is not None
+            method[name] = tuple(value for one in text for value in option.several(one))
         else:
             method[name] = option.read(text)
     return method

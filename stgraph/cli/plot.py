@@ -85,6 +85,8 @@ def command(
             raise InputError(f"--kind {kind} needs a file of rows; name one")
         figure = _of_rows(kind, source, tuple(columns or ()), where or [], method.get("retain_ratio"))
     else:
+        if source is not None and source.suffix in (".csv", ".json", ".jsonl", ".parquet"):
+            raise InputError(f"{source} holds rows, and --kind {kind} draws tokens; name one of {', '.join(OF_ROWS)}")
         if columns or where:
             raise InputError(f"--column and --where belong to figures of rows ({', '.join(OF_ROWS)})")
         figure = _of_dump(

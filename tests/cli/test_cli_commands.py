@@ -178,3 +178,8 @@ def test_bench_of_cpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cpu = strict_json(run("bench", "--cpm", "--cpu-time", "--rounds", "1", "--format", "json"))["rows"]
     assert {row["case"] for row in cpu} == {"sample", "synthetic 4x6x6x8 float32"}
     assert all(row["threads"] == 1 and row["machine"].endswith(", 1 thread, CPU time") for row in cpu)
+
+
+def test_a_parameter_may_name_what_the_command_repeats(dump: str, tmp_path: Path) -> None:
+    several = ("-p", "backend=lattice-components,lattice-leiden", "-p", "split=raster", "-p", "retain_ratio=0.3")
+    assert "2 settings" in run("view", dump, *several, "-o", str(tmp_path / "page.html"))

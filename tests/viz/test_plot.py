@@ -149,6 +149,10 @@ def test_plot_of_a_dump(tmp_path: Path, kind: str) -> None:
         (("--kind", "frames", "--column", "a", "-o", "x.png"), "--column and --where belong to figures of rows"),
         (("-b", "igraph-leiden", "-b", "igraph-louvain", "-o", "x.png"), "--kind process shows one backend"),
         (("-b", "nope", "-o", "x.png"), "no community backend 'nope'"),
+        (
+            ("rows.csv", "-o", "x.png"),
+            "rows.csv holds rows, and --kind process draws tokens; name one of accuracy, sweep",
+        ),
         (("rows.csv", "--kind", "sweep", "-o", "x.png"), "cannot read rows.csv: No such file or directory"),
     ],
 )
