@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from math import inf
 from typing import Any
+from unittest.mock import patch
 
 from typer.testing import CliRunner
 
-from stgraph.cli import app
+from stgraph.cli import app, options
 
 FEW = ("-b", "lattice-components", "-b", "igraph-leiden", "-r", "0.3", "--seed", "0:1:1")
 
 
 def run(*args: str) -> str:
     """What a command that succeeds prints to stdout."""
-    done = CliRunner().invoke(app, list(args), prog_name="stgraph")
+    with patch.object(options, "_MINUTE", inf):  # no line per minute, however slow the machine
+        done = CliRunner().invoke(app, list(args), prog_name="stgraph")
     assert done.exit_code == 0, done.output
     assert done.output == done.stdout  # nothing on stderr
     return done.stdout
