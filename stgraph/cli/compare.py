@@ -85,7 +85,7 @@ def command(
         raise InputError("--query belongs to one dump; compare one at a time")
     if llm is not None and selectors is None:
         raise InputError("--llm belongs to --selector; backends keep the same number of tokens, and cost the same")
-    ratios = _axis(method, "retain_ratio", (0.1, 0.3, 0.5))
+    ratios = method.pop("retain_ratio", (0.1, 0.3, 0.5))
     run, show = _backends(ratios, method) if selectors is None else _selectors(selectors, ratios, method, llm)
     video: dict[str, Any] = {"encoder": encoder, "frames": frames, "quiet": quiet}
     inputs = [options.open_tokens(path, query, **video) for path in dumps or (None,)]
@@ -162,13 +162,7 @@ def _selectors(names: list[str], ratios: tuple[float, ...], method: dict[str, An
 
 def _axes(method: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Backends, splitters and seeds, removed from the other parameters."""
-    return _axis(method, "backend", ()), _axis(method, "split", ("tree",)), _axis(method, "seed", (0, 1, 2))
-
-
-def _axis(method: dict[str, Any], name: str, usual: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Values of one axis, removed from the other parameters; --param gives one or a list."""
-    given = method.pop(name, usual)
-    return tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    return method.pop("backend", ()), method.pop("split", ("tree",)), method.pop("seed", (0, 1, 2))
 
 
 def _tables(tables: Any, found: Any, *, meanings: bool, of_selectors: bool) -> Any:

@@ -69,6 +69,7 @@ def command(
     method: dict[str, Any],
 ) -> None:
     """Draw a figure of a dump or of rows with matplotlib."""
+    from stgraph.bench.tables.reading import FORMATS
     from stgraph.errors import InputError
     from stgraph.files import check_writable
     from stgraph.viz.figures.style import figure_format, need_matplotlib, save_figure
@@ -85,7 +86,7 @@ def command(
             raise InputError(f"--kind {kind} needs a file of rows; name one")
         figure = _of_rows(kind, source, tuple(columns or ()), where or [], method.get("retain_ratio"))
     else:
-        if source is not None and source.suffix in (".csv", ".json", ".jsonl", ".parquet"):
+        if source is not None and source.suffix.removeprefix(".").lower() in FORMATS:
             raise InputError(f"{source} holds rows, and --kind {kind} draws tokens; name one of {', '.join(OF_ROWS)}")
         if columns or where:
             raise InputError(f"--column and --where belong to figures of rows ({', '.join(OF_ROWS)})")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from stgraph.aliases import Array
 from stgraph.kernels.cpu.compiled import compiled
+from stgraph.kernels.cpu.components import group_blocks
 from stgraph.kernels.cpu.rows import FASTMATH, row, row_source, widen
-from stgraph.kernels.cpu.threads import num_threads, run_blocks
+from stgraph.kernels.cpu.threads import run_blocks
 
 
 @compiled()
@@ -55,8 +54,6 @@ def weighted_sums(x: Array, indptr: Array, columns: Array, weights: Array) -> Ar
     source = row_source(x)
     pointers, nodes = indptr.astype(np.int64, copy=False), columns.astype(np.int64, copy=False)
     factors = weights.astype(np.float32, copy=False)
-    share = max(1, nodes.size // (4 * num_threads()))  # a row is summed by one thread: blocks change no rounding
-    cuts = np.unique(np.append(np.searchsorted(pointers, np.arange(0, nodes.size, share)), indptr.size - 1))
-    blocks = [(int(a), int(b)) for a, b in pairwise(np.unique(np.append(0, cuts)))]
+    blocks = group_blocks(pointers)  # a row is summed by one thread: blocks change no rounding
     run_blocks(lambda block: _weighted_sums(source, H, W, pointers, nodes, factors, *block, out), blocks)
     return out

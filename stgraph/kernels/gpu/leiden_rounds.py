@@ -36,6 +36,21 @@ def _is_open(outward, group_mass, whole, c, gamma, there):  # type: ignore[no-un
     return there & (tl.load(outward + c, mask=there, other=0.0) >= gamma * own * rest)
 
 
+@triton.jit
+def _weight_to(  # type: ignore[no-untyped-def]
+    group, neighbour, value, labels, begin, degree, longest, there, BLOCK: tl.constexpr
+):
+    """Weight of each node's edges to the members of its ``group``, added in the order of its neighbours."""
+    weight = tl.zeros([BLOCK], tl.float64)
+    j = 0
+    while j < longest:
+        here = there & (j < degree)
+        other = tl.load(labels + tl.load(neighbour + begin + j, mask=here, other=0), mask=here, other=-1)
+        weight += tl.where(here & (other == group), tl.load(value + begin + j, mask=here, other=0.0), 0.0)
+        j += 1
+    return weight
+
+
 @triton.jit(do_not_specialize=SIZES)
 def _bids(  # type: ignore[no-untyped-def]
     starts, neighbour, value, mass, size, labels, group_mass, group_size, members, within, outward, whole,
@@ -63,13 +78,7 @@ def _bids(  # type: ignore[no-untyped-def]
     own_mass = tl.load(mass + v, mask=inside, other=0.0)
     own_size = tl.load(size + v, mask=inside, other=0)
     pull = gamma * own_mass
-    held = tl.zeros([BLOCK], tl.float64)
-    j = 0
-    while j < longest:
-        to = inside & (j < degree)
-        other = tl.load(labels + tl.load(neighbour + begin + j, mask=to, other=0), mask=to, other=-1)
-        held += tl.where(to & (other == own), tl.load(value + begin + j, mask=to, other=0.0), 0.0)
-        j += 1
+    held = _weight_to(own, neighbour, value, labels, begin, degree, longest, inside, BLOCK)
     stay = held - pull * (tl.load(group_mass + own, mask=inside, other=0.0) - own_mass)
     least = 1e-10 * (tl.abs(stay) + pull * own_mass)
     best, most, tied = own, stay, held
@@ -83,13 +92,7 @@ def _bids(  # type: ignore[no-untyped-def]
         if REFINE:
             to = to & (tl.load(within + u, mask=to, other=-1) == tl.load(within + v, mask=inside, other=-2))
             to = _is_open(outward, group_mass, whole, c, gamma, to)
-        weight = tl.zeros([BLOCK], tl.float64)
-        j = 0
-        while j < longest:
-            too = to & (j < degree)
-            other = tl.load(labels + tl.load(neighbour + begin + j, mask=too, other=0), mask=too, other=-1)
-            weight += tl.where(too & (other == c), tl.load(value + begin + j, mask=too, other=0.0), 0.0)
-            j += 1
+        weight = _weight_to(c, neighbour, value, labels, begin, degree, longest, to, BLOCK)
         found = weight - pull * tl.load(group_mass + c, mask=to, other=0.0)
         better = to & ((found > most + least) | ((best != own) & (c < best) & (found >= most)))
         best, most, tied = tl.where(better, c, best), tl.where(better, found, most), tl.where(better, weight, tied)
